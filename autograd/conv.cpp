@@ -1,0 +1,61 @@
+// Convolution and transposed convolution with their gradients. Bias and ReLU run in the same pass
+// as the convolution; on the way back the ReLU's mask is applied to dy first, and what follows is
+// the gradient of the linear part.
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+
+namespace versor {
+namespace {
+
+Epilogue epilogue_of(const Variable& bias, Activation activation) {
+  return {bias.defined() ? bias.value() : Tensor(), activation == Activation::relu};
+}
+
+// The inputs that are there: x, weight and maybe bias.
+std::vector<Variable> inputs_of(const Variable& x, const Variable& weight, const Variable& bias) {
+  if (bias.defined()) return {x, weight, bias};
+  return {x, weight};
+}
+
+}  // namespace
+
+// y = act(conv(x, w) + b). With dz = dy where the activation passes:
+// dx = conv2d_grad_input(dz, w);  dw = conv2d_grad_weight(x, dz);  db[o] = sum of dz[...,o].
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const Conv2dParams& params, Activation activation) {
+  const Tensor vx = x.value(), w = weight.value();
+  const Tensor y = ops::conv2d(vx, w, epilogue_of(bias, activation), params);
+  const bool relu = activation == Activation::relu, has_bias = bias.defined();
+  const bool need_dx = x.requires_grad();
+  const Tensor mask = relu ? y : Tensor();
+  return record("conv2d", y, inputs_of(x, weight, bias), [=](const Tensor& dy) {
+    const Tensor dz = relu ? ops::relu_grad(dy, mask) : dy;
+    std::vector<Tensor> d(has_bias ? 3 : 2);
+    if (need_dx) d[0] = ops::conv2d_grad_input(dz, w, vx.shape(), params);
+    d[1] = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
+    if (has_bias) d[2] = ops::sum_rows(dz.flat_rows());
+    return Gradients(std::move(d));
+  });
+}
+
+// y = act(conv_transpose(x, w) + b), where conv_transpose is conv2d_grad_input with x in dy's
+// place. It is linear in both, so its gradients are the other two passes of that convolution:
+// dx = conv2d(dz, w);  dw = conv2d_grad_weight(dz, x);  db[o] = sum of dz[...,o].
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const Conv2dParams& params, Activation activation) {
+  const Tensor vx = x.value(), w = weight.value();
+  const Tensor y = ops::conv_transpose2d(vx, w, epilogue_of(bias, activation), params);
+  const bool relu = activation == Activation::relu, has_bias = bias.defined();
+  const bool need_dx = x.requires_grad();
+  const Tensor mask = relu ? y : Tensor();
+  return record("conv_transpose2d", y, inputs_of(x, weight, bias), [=](const Tensor& dy) {
+    const Tensor dz = relu ? ops::relu_grad(dy, mask) : dy;
+    std::vector<Tensor> d(has_bias ? 3 : 2);
+    if (need_dx) d[0] = ops::conv2d(dz, w, {}, params);
+    d[1] = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
+    if (has_bias) d[2] = ops::sum_rows(dz.flat_rows());
+    return Gradients(std::move(d));
+  });
+}
+
+}  // namespace versor

@@ -1,0 +1,96 @@
+// Element-wise functions and their derivatives.
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+
+namespace versor {
+namespace {
+
+// y = op(x);  dx = dy op'(x), from x or y, whichever the derivative is written in.
+Variable unary(const char* name, const Variable& x, UnaryOp op) {
+  Tensor y = ops::unary(x.value(), op);
+  const Tensor saved = saves_output(op) ? y : x.value();
+  return record(name, y, {x}, [=](const Tensor& dy) { return ops::unary_grad(dy, saved, op); });
+}
+
+}  // namespace
+
+// y = max(x, 0);  dx = dy where y > 0, else 0.
+Variable relu(const Variable& x) {
+  return unary("relu", x, UnaryOp::relu);
+}
+// y = tanh(x);  dx = dy (1 - y^2).
+Variable tanh(const Variable& x) {
+  return unary("tanh", x, UnaryOp::tanh);
+}
+// y = exp(x);  dx = dy y.
+Variable exp(const Variable& x) {
+  return unary("exp", x, UnaryOp::exp);
+}
+// y = log(x);  dx = dy / x.
+Variable log(const Variable& x) {
+  return unary("log", x, UnaryOp::log);
+}
+// y = sqrt(x);  dx = dy / (2 y).
+Variable sqrt(const Variable& x) {
+  return unary("sqrt", x, UnaryOp::sqrt);
+}
+// y = x^2;  dx = 2 x dy.
+Variable square(const Variable& x) {
+  return unary("square", x, UnaryOp::square);
+}
+
+// y = a + b;  da = db = dy.
+Variable add(const Variable& a, const Variable& b) {
+  return record("add", ops::add(a.value(), b.value()), {a, b}, [](const Tensor& dy) {
+    return Gradients{dy, dy};
+  });
+}
+
+// y = a - b;  da = dy, db = -dy.
+Variable sub(const Variable& a, const Variable& b) {
+  return record("sub", ops::sub(a.value(), b.value()), {a, b}, [](const Tensor& dy) {
+    return Gradients{dy, ops::scaled(dy, -1.f)};
+  });
+}
+
+// y = a b;  da = dy b, db = dy a.
+Variable mul(const Variable& a, const Variable& b) {
+  const Tensor va = a.value(), vb = b.value();
+  return record("mul", ops::mul(va, vb), {a, b}, [=](const Tensor& dy) {
+    return Gradients{ops::mul(dy, vb), ops::mul(dy, va)};
+  });
+}
+
+// y = a / b;  da = dy / b, db = -dy y / b.
+Variable div(const Variable& a, const Variable& b) {
+  const Tensor vb = b.value(), y = ops::binary(a.value(), vb, BinaryOp::div);
+  return record("div", y, {a, b}, [=](const Tensor& dy) {
+    const Tensor da = ops::binary(dy, vb, BinaryOp::div);
+    return Gradients{da, ops::scaled(ops::mul(da, y), -1.f)};
+  });
+}
+
+// y = max(a + b, 0);  da = db = dy where y > 0, else 0.
+Variable add_relu(const Variable& a, const Variable& b) {
+  const Tensor y = ops::binary(a.value(), b.value(), BinaryOp::add_relu);
+  return record("add_relu", y, {a, b}, [=](const Tensor& dy) {
+    const Tensor d = ops::relu_grad(dy, y);
+    return Gradients{d, d};
+  });
+}
+
+// y = factor x;  dx = factor dy.
+Variable scale(const Variable& x, float factor) {
+  return record("scale", ops::scaled(x.value(), factor), {x},
+                [=](const Tensor& dy) { return ops::scaled(dy, factor); });
+}
+
+// y[...,c] = x[...,c] + bias[c];  dx = dy, dbias[c] = sum of dy[...,c].
+Variable add_bias(const Variable& x, const Variable& bias) {
+  return record("add_bias", ops::binary_rows(x.value(), bias.value(), BinaryOp::add), {x, bias},
+                [](const Tensor& dy) {
+                  return Gradients{dy, ops::sum_rows(dy.flat_rows())};
+                });
+}
+
+}  // namespace versor

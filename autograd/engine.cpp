@@ -1,0 +1,129 @@
+// The engine of reverse-mode differentiation: records nodes on the way forward, runs them in
+// descending order of their numbers on the way back, which is a valid order for the chain rule
+// because a node is made after everything that it depends on. No recursion anywhere. This file is
+// the only place where gradients are accumulated.
+#include <atomic>
+#include <map>
+
+#include "autograd/variable.h"
+#include "tensor/ops.h"
+
+namespace versor {
+
+// Where a gradient goes: to the node that made the input, or to the input itself if it is a leaf.
+// Values of inputs are not held, only what a backward has captured.
+struct Edge {
+  std::shared_ptr<Node> producer;
+  std::shared_ptr<Variable::State> leaf;
+
+  explicit Edge(const Variable& input) {
+    if (!input.requires_grad()) return;
+    if (input.state_->node) {
+      producer = input.state_->node;
+    } else {
+      leaf = input.state_;
+    }
+  }
+};
+
+// One application of a differentiable function.
+struct Node {
+  uint64_t number;
+  const char* name;
+  Shape shape;  // of its value, and so of dy
+  std::vector<Edge> inputs;
+  Backward backward;  // empty once it has run and freed what it saved
+
+  // Takes a long chain apart step by step; the default would recurse once per node.
+  ~Node() {
+    std::vector<Edge> open = std::move(inputs);
+    while (!open.empty()) {
+      const Edge edge = std::move(open.back());
+      open.pop_back();
+      if (!edge.producer || edge.producer.use_count() > 1) continue;
+      for (Edge& input : edge.producer->inputs) open.push_back(std::move(input));
+      edge.producer->inputs.clear();
+    }
+  }
+};
+
+namespace {
+
+std::atomic<uint64_t> next_number{1};
+thread_local bool grad_enabled = true;
+
+// target += addend. Always into a new tensor: the first gradient to arrive may be shared with
+// another input (the backward of a + b returns dy twice).
+void accumulate(Tensor& target, const Tensor& addend) {
+  target = target.defined() ? ops::add(target, addend) : addend;
+}
+
+}  // namespace
+
+NoGradGuard::NoGradGuard() : before_(grad_enabled) {
+  grad_enabled = false;
+}
+NoGradGuard::~NoGradGuard() {
+  grad_enabled = before_;
+}
+
+Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<State>()) {
+  check(value.defined(), "variable", "needs a defined tensor");
+  state_->value = std::move(value);
+  state_->requires_grad = requires_grad;
+}
+
+Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
+                Backward backward) {
+  bool needed = false;
+  for (const Variable& input : inputs) needed |= input.requires_grad();
+  Variable result(std::move(value), grad_enabled && needed);
+  if (!result.requires_grad()) return result;
+  auto node = std::make_shared<Node>(Node{next_number++, name, result.shape(), {}, {}});
+  for (const Variable& input : inputs) node->inputs.emplace_back(input);
+  node->backward = std::move(backward);
+  result.state()->node = std::move(node);
+  return result;
+}
+
+void backward(const Variable& loss, bool retain_graph) {
+  check(loss.shape().numel() == 1, "backward", "needs a scalar, got ", loss.shape());
+  check(loss.requires_grad(), "backward",
+        "the loss does not depend on anything that requires a gradient");
+  struct Pending {
+    std::shared_ptr<Node> node;
+    Tensor dy;
+  };
+  std::map<uint64_t, Pending, std::greater<>> pending;  // by node number, latest first
+  const auto arrive = [&](const char* from, const Edge& edge, const Tensor& gradient) {
+    const Shape& wanted = edge.producer ? edge.producer->shape : edge.leaf->value.shape();
+    check(gradient.shape() == wanted, "backward", from, " returned a gradient ", gradient.shape(),
+          " for an input ", wanted);
+    if (!edge.producer) return accumulate(edge.leaf->grad, gradient);
+    Pending& entry = pending[edge.producer->number];
+    entry.node = edge.producer;
+    accumulate(entry.dy, gradient);
+  };
+
+  arrive("backward", Edge(loss), ops::full(loss.shape(), 1.f, loss.value().device()));
+  while (!pending.empty()) {
+    const Pending current = std::move(pending.begin()->second);
+    pending.erase(pending.begin());
+    Node& node = *current.node;
+    check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
+          " was freed by an earlier backward(); pass retain_graph to keep it");
+    const Gradients gradients = node.backward(current.dy);
+    check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
+          gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const Edge& edge = node.inputs[i];
+      if ((edge.producer || edge.leaf) && gradients.list[i].defined())
+        arrive(node.name, edge, gradients.list[i]);
+    }
+    if (retain_graph) continue;
+    node.backward = nullptr;
+    node.inputs.clear();
+  }
+}
+
+}  // namespace versor

@@ -1,0 +1,71 @@
+// The differentiable functions. Each is stated in one place, forward and backward together:
+// elementwise.cpp, conv.cpp, matmul.cpp, reduce.cpp, layout.cpp. Above each stands y = ... and
+// dx = ...; shapes as in backend.h. All throw Error where the primitives do.
+#pragma once
+
+#include <vector>
+
+#include "autograd/variable.h"
+#include "tensor/backend.h"
+
+namespace versor {
+
+// Activation that is computed in the same pass as the convolution before it.
+enum class Activation { none, relu };
+
+// elementwise.cpp
+Variable relu(const Variable& x);
+Variable tanh(const Variable& x);
+Variable exp(const Variable& x);
+Variable log(const Variable& x);
+Variable sqrt(const Variable& x);
+Variable square(const Variable& x);
+Variable add(const Variable& a, const Variable& b);
+Variable sub(const Variable& a, const Variable& b);
+Variable mul(const Variable& a, const Variable& b);
+Variable div(const Variable& a, const Variable& b);
+Variable add_relu(const Variable& a, const Variable& b);  // max(a + b, 0), one pass
+Variable scale(const Variable& x, float factor);
+Variable add_bias(const Variable& x, const Variable& bias);  // x [...,C], bias [C]
+
+inline Variable operator+(const Variable& a, const Variable& b) {
+  return add(a, b);
+}
+inline Variable operator-(const Variable& a, const Variable& b) {
+  return sub(a, b);
+}
+inline Variable operator*(const Variable& a, const Variable& b) {
+  return mul(a, b);
+}
+inline Variable operator*(float factor, const Variable& x) {
+  return scale(x, factor);
+}
+
+// conv.cpp
+// x [N,H,W,I], weight [O,kh,kw,I], bias [O] or undefined -> [N,H',W',O]
+Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
+                const Conv2dParams& params, Activation activation = Activation::none);
+// x [N,H,W,I], weight [I,kh,kw,O], bias [O] or undefined -> [N,(H-1)s-2p+kh,(W-1)s-2p+kw,O]
+Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
+                          const Conv2dParams& params, Activation activation = Activation::none);
+
+// matmul.cpp
+Variable matmul(const Variable& a, const Variable& b);  // [M,L] [L,N] -> [M,N]
+// y = x weight^T + bias.   x [R,I], weight [O,I], bias [O] or undefined -> [R,O]
+Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
+
+// reduce.cpp
+Variable sum(const Variable& x);                     // [1]
+Variable mean(const Variable& x);                    // [1]
+Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
+
+// layout.cpp
+Variable reshape(const Variable& x, Shape shape);
+Variable rows(const Variable& x);  // [...,D] seen as [R,D]
+Variable permute(const Variable& x, const std::vector<int>& axes);
+Variable slice(const Variable& x, int64_t begin, int64_t end);  // columns of [R,C]
+Variable concat(const std::vector<Variable>& parts);            // columns
+// y[r,:] = x[index[r],:].   x [K,D], index i32 [R] -> [R,D]
+Variable gather_rows(const Variable& x, const Tensor& index);
+
+}  // namespace versor

@@ -1,0 +1,64 @@
+// Functions that move values without changing them; their derivatives move them back.
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+
+namespace versor {
+
+// y = x seen with another shape;  dx = dy seen with x's.
+Variable reshape(const Variable& x, Shape shape) {
+  const Shape before = x.shape();
+  return record("reshape", x.value().reshape(shape), {x},
+                [=](const Tensor& dy) { return dy.reshape(before); });
+}
+
+Variable rows(const Variable& x) {
+  return reshape(x, x.value().flat_rows().shape());
+}
+
+// Axis a of y is axis axes[a] of x;  dx: the inverse permutation of dy.
+Variable permute(const Variable& x, const std::vector<int>& axes) {
+  std::vector<int> inverse(axes.size());
+  Tensor y = ops::permute(x.value(), axes);
+  int i = 0;
+  for (int axis : axes) inverse[axis] = i++;
+  return record("permute", y, {x}, [=](const Tensor& dy) { return ops::permute(dy, inverse); });
+}
+
+// y[r,c] = x[r,begin+c];  dx = dy between columns of zeros.
+Variable slice(const Variable& x, int64_t begin, int64_t end) {
+  const Tensor vx = x.value();
+  const int64_t columns = vx.shape()[-1];
+  return record("slice", ops::slice(vx, begin, end), {x}, [=](const Tensor& dy) {
+    const int64_t rows = dy.dim(0);
+    std::vector<Tensor> parts;
+    if (begin > 0) parts.push_back(ops::zeros({rows, begin}, dy.device()));
+    parts.push_back(dy);
+    if (end < columns) parts.push_back(ops::zeros({rows, columns - end}, dy.device()));
+    return ops::concat(parts);
+  });
+}
+
+// y = the parts side by side;  the gradient of each part is its columns of dy.
+Variable concat(const std::vector<Variable>& parts) {
+  std::vector<Tensor> values;
+  std::vector<int64_t> ends;  // the column after each part
+  for (const Variable& part : parts) {
+    values.push_back(part.value());
+    ends.push_back((ends.empty() ? 0 : ends.back()) + part.shape()[-1]);
+  }
+  return record("concat", ops::concat(values), parts, [=](const Tensor& dy) {
+    std::vector<Tensor> d;
+    for (size_t i = 0; i < ends.size(); ++i)
+      d.push_back(ops::slice(dy, i == 0 ? 0 : ends[i - 1], ends[i]));
+    return Gradients(std::move(d));
+  });
+}
+
+// y[r,:] = x[index[r],:];  dx[k,:] = sum of dy[r,:] over the rows with index[r] = k.
+Variable gather_rows(const Variable& x, const Tensor& index) {
+  const int64_t segments = x.shape()[0];
+  return record("gather_rows", ops::gather_rows(x.value(), index), {x},
+                [=](const Tensor& dy) { return ops::segment_sum(dy, index, segments); });
+}
+
+}  // namespace versor

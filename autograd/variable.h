@@ -1,0 +1,92 @@
+// Variable: a Tensor that takes part in differentiation. It holds the value, the gradient once
+// backward() has run, and the node that made it.
+// A differentiable function computes its value and calls record() with its backward; functions.h
+// has them all, engine.cpp runs them in reverse.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace versor {
+
+class Variable;
+
+// What a backward returns: the gradient for each input, in order. An undefined Tensor means that
+// the input gets none. One Tensor converts to a list of one.
+struct Gradients {
+  Gradients(Tensor single) : list{std::move(single)} {}
+  Gradients(std::initializer_list<Tensor> several) : list(several) {}
+  Gradients(std::vector<Tensor> several) : list(std::move(several)) {}
+  std::vector<Tensor> list;
+};
+using Backward = std::function<Gradients(const Tensor& dy)>;
+
+struct Node;
+
+class Variable {
+ public:
+  Variable() = default;
+  explicit Variable(Tensor value, bool requires_grad = false);
+
+  bool defined() const { return state_ != nullptr; }
+  const Tensor& value() const { return state()->value; }
+  Tensor& mutable_value() { return state()->value; }  // for optimisers and codebook updates
+  const Shape& shape() const { return value().shape(); }
+  // Accumulated by backward(), for leaves only. Undefined before and after zero_grad().
+  const Tensor& grad() const { return state()->grad; }
+  void zero_grad() { state()->grad = {}; }
+  bool requires_grad() const { return state()->requires_grad; }
+  // The same value without a history: no gradient flows through it (sg[x] in the paper).
+  Variable detach() const { return Variable(value()); }
+  float item() const { return value().item(); }
+
+ private:
+  struct State {
+    Tensor value, grad;
+    bool requires_grad = false;
+    std::shared_ptr<Node> node;  // what made it; null for leaves
+  };
+  State* state() const {
+    check(defined(), "variable", "is undefined");
+    return state_.get();
+  }
+
+  std::shared_ptr<State> state_;
+
+  friend struct Edge;
+  friend Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
+                         Backward backward);
+  friend void backward(const Variable& loss, bool retain_graph);
+};
+
+// sg[x]: the value of x, without its gradient.
+inline Variable stop_gradient(const Variable& x) {
+  return x.detach();
+}
+
+// The result of a differentiable function. `backward` maps dy to the gradients of the inputs and
+// may keep tensors by capture. Nothing is recorded if no input needs a gradient or a NoGradGuard
+// is alive.
+Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
+                Backward backward);
+
+// Runs the chain rule from a scalar: adds d loss / d leaf to every leaf that requires it. Frees
+// what the nodes saved as it goes, so that a second call throws unless `retain_graph`.
+void backward(const Variable& loss, bool retain_graph = false);
+
+// No history is recorded while one of these lives: for evaluation.
+class NoGradGuard {
+ public:
+  NoGradGuard();
+  ~NoGradGuard();
+  NoGradGuard(const NoGradGuard&) = delete;
+  NoGradGuard& operator=(const NoGradGuard&) = delete;
+
+ private:
+  bool before_;
+};
+
+}  // namespace versor

@@ -1,0 +1,47 @@
+// The layers of the VQ-VAE: see layers.h.
+#include "nn/layers.h"
+
+#include "nn/init.h"
+
+namespace versor {
+
+Conv2d::Conv2d(const ConvOptions& o, Rng rng, Device device) : options_(o) {
+  const Shape shape{o.out, o.kernel, o.kernel, o.in};
+  weight_ =
+      register_parameter("weight", fan_in_uniform(shape, fan_in(shape), rng.split(0), device));
+  bias_ = register_parameter("bias", fan_in_uniform({o.out}, fan_in(shape), rng.split(1), device));
+}
+
+Variable Conv2d::operator()(const Variable& x) const {
+  return conv2d(x, weight_, bias_, {options_.stride, options_.padding}, options_.activation);
+}
+
+ConvTranspose2d::ConvTranspose2d(const ConvOptions& o, Rng rng, Device device) : options_(o) {
+  const Shape shape{o.in, o.kernel, o.kernel, o.out};
+  weight_ =
+      register_parameter("weight", fan_in_uniform(shape, fan_in(shape), rng.split(0), device));
+  bias_ = register_parameter("bias", fan_in_uniform({o.out}, fan_in(shape), rng.split(1), device));
+}
+
+Variable ConvTranspose2d::operator()(const Variable& x) const {
+  return conv_transpose2d(x, weight_, bias_, {options_.stride, options_.padding},
+                          options_.activation);
+}
+
+ResidualBlock::ResidualBlock(int64_t in, int64_t out, Rng rng, Device device)
+    : conv1_({.in = in, .out = out, .kernel = 3, .padding = 1, .activation = Activation::relu},
+             rng.split(0), device),
+      conv2_({.in = out, .out = out, .kernel = 3, .padding = 1}, rng.split(1), device) {
+  register_module("conv1", conv1_);
+  register_module("conv2", conv2_);
+  if (in == out) return;
+  proj_ = std::make_unique<Conv2d>(ConvOptions{.in = in, .out = out, .kernel = 1}, rng.split(2),
+                                   device);
+  register_module("proj", *proj_);
+}
+
+Variable ResidualBlock::operator()(const Variable& x) const {
+  return add_relu(conv2_(conv1_(x)), proj_ ? (*proj_)(x) : x);
+}
+
+}  // namespace versor

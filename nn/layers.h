@@ -1,0 +1,87 @@
+// The layers of the VQ-VAE: convolution, transposed convolution, residual block, and a sequence.
+// Images are [N,H,W,C]; the shapes of weights are those of backend.h. PyTorch's shapes exist only
+// in files (safetensors.h).
+#pragma once
+
+#include <memory>
+
+#include "autograd/functions.h"
+#include "nn/module.h"
+#include "tensor/rng.h"
+
+namespace versor {
+
+// A module that maps one Variable to one.
+class Layer : public Module {
+ public:
+  virtual Variable operator()(const Variable& x) const = 0;
+};
+
+struct ConvOptions {
+  int64_t in, out, kernel;
+  int64_t stride = 1, padding = 0;
+  Activation activation = Activation::none;
+};
+
+// y = act(conv(x, weight) + bias).   [N,H,W,in] -> [N,H',W',out]
+class Conv2d final : public Layer {
+ public:
+  Conv2d(const ConvOptions& options, Rng rng, Device device);
+  Variable operator()(const Variable& x) const override;
+
+ private:
+  ConvOptions options_;
+  Variable weight_;  // [out,k,k,in]
+  Variable bias_;    // [out]
+};
+
+// y = act(conv_transpose(x, weight) + bias).   [N,H,W,in] -> [N,(H-1)s-2p+k,(W-1)s-2p+k,out]
+class ConvTranspose2d final : public Layer {
+ public:
+  ConvTranspose2d(const ConvOptions& options, Rng rng, Device device);
+  Variable operator()(const Variable& x) const override;
+
+ private:
+  ConvOptions options_;
+  Variable weight_;  // [in,k,k,out]
+  Variable bias_;    // [out]
+};
+
+// y = relu(conv2(relu(conv1(x))) + shortcut(x)) with 3x3 convolutions; the shortcut is a 1x1
+// convolution "proj" where the channels differ, else x itself.
+class ResidualBlock final : public Layer {
+ public:
+  ResidualBlock(int64_t in, int64_t out, Rng rng, Device device);
+  Variable operator()(const Variable& x) const override;
+
+ private:
+  Conv2d conv1_, conv2_;
+  std::unique_ptr<Conv2d> proj_;  // null where in == out
+};
+
+// y = tanh(x).
+class Tanh final : public Layer {
+ public:
+  Variable operator()(const Variable& x) const override { return tanh(x); }
+};
+
+// Layers one after the other. Each is added under a name; PyTorch counts its ReLUs too, so that
+// the names of a fused sequence have gaps: "0", "2", "4".
+class Sequential final : public Layer {
+ public:
+  template <class T, class... Arguments>
+  void add(std::string name, Arguments&&... arguments) {
+    layers_.push_back(std::make_unique<T>(std::forward<Arguments>(arguments)...));
+    register_module(std::move(name), *layers_.back());
+  }
+  Variable operator()(const Variable& x) const override {
+    Variable y = x;
+    for (const auto& layer : layers_) y = (*layer)(y);
+    return y;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Layer>> layers_;
+};
+
+}  // namespace versor

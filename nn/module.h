@@ -1,0 +1,42 @@
+// Module: a part of a network with named parameters (trained by gradients) and buffers (state that
+// is not). Names of children are joined with dots as in PyTorch: "encoder.4.conv1.weight".
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "autograd/variable.h"
+
+namespace versor {
+
+using NamedVariables = std::vector<std::pair<std::string, Variable>>;
+
+class Module {
+ public:
+  virtual ~Module() = default;
+  Module() = default;
+  Module(const Module&) = delete;  // a child's address is held by its parent
+  Module& operator=(const Module&) = delete;
+
+  // All parameters / buffers of this module and its children, in the order of registration.
+  NamedVariables named_parameters() const;
+  NamedVariables named_buffers() const;
+  std::vector<Variable> parameters() const;
+  int64_t parameter_count() const;
+
+ protected:
+  // Returned Variables share state with the registered ones.
+  Variable register_parameter(std::string name, Tensor value);
+  Variable register_buffer(std::string name, Tensor value);
+  // An empty name lifts the child's own names to this level.
+  void register_module(std::string name, Module& child);
+
+ private:
+  void collect(const std::string& prefix, bool parameters, NamedVariables& into) const;
+
+  NamedVariables parameters_, buffers_;
+  std::vector<std::pair<std::string, Module*>> children_;
+};
+
+}  // namespace versor

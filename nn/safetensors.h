@@ -1,0 +1,40 @@
+// The safetensors file format: 8 bytes with the length of a JSON header, the header, the raw data.
+// Format description: the README of the safetensors project (huggingface/safetensors).
+// Reading trusts nothing: every size and offset is checked against the size of the file first.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "nn/module.h"
+
+namespace versor {
+
+struct SafetensorsFile {
+  std::map<std::string, Tensor> tensors;        // on the CPU, shapes as in the file
+  std::map<std::string, std::string> metadata;  // the header's "__metadata__"
+
+  // The tensor of that name. Throws Error naming `path` if it is not there.
+  const Tensor& at(const std::string& name, const std::string& path) const;
+};
+
+// Throws Error naming the file: missing, truncated, malformed, or an element type other than
+// F32, BF16, I32 and U8 (F64, F16 and I64 are converted).
+SafetensorsFile read_safetensors(const std::string& path);
+
+// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or
+// the whole new one. Tensors may be on any device.
+void write_safetensors(const std::string& path, const SafetensorsFile& file);
+
+// The state of a module as PyTorch would save its twin: parameters and buffers under their names,
+// weights of convolutions as [O,I,kh,kw] (ours: [O,kh,kw,I]).
+std::map<std::string, Tensor> state_dict(const Module& module);
+// A parameter's (or gradient's) tensor in PyTorch's layout, and back.
+Tensor to_torch_layout(const Tensor& tensor);
+Tensor from_torch_layout(const Tensor& tensor);
+
+// Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
+// another shape, or is not known to the module.
+void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
+
+}  // namespace versor

@@ -1,0 +1,153 @@
+// THE device boundary: what a device must be able to do for any network. Its own manual.
+//
+// Rules for all primitives:
+//  - Tensors are contiguous, row-major, on this device, and checked already: the front end (ops.h)
+//    has compared shapes and types and allocated the outputs. A backend never checks user input.
+//  - Outputs (the first arguments) are overwritten, never accumulated into; accumulation happens in
+//    one place, the autograd engine. Element-wise outputs may be one of their inputs (in place).
+//  - Results are the same in every run and for every number of threads: sums run over fixed
+//    blocks and in f64, blocks are combined in index order. (Convolution and matmul come from a
+//    library and keep this promise as far as the library does; see cpu/README.md.)
+//  - Values are f32 unless a comment says otherwise.
+//  - For a gradient the comment says: let f = <dy, y>, the sum of products; then dx = df/dx.
+//
+// Letters: N images, H,W height and width, C channels, O and I output and input channels, kh,kw
+// kernel size, s stride, p padding, R rows, K number of segments or codes, D columns of a row.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "tensor/elementwise.h"
+#include "tensor/pool.h"
+#include "tensor/rng.h"
+#include "tensor/tensor.h"
+
+namespace versor {
+
+struct Conv2dParams {
+  int64_t stride = 1;
+  int64_t padding = 0;
+  // H' of a convolution over H, and H of the smallest input of a transposed one.
+  int64_t out_size(int64_t in, int64_t kernel) const {
+    return (in + 2 * padding - kernel) / stride + 1;
+  }
+  int64_t transposed_size(int64_t in, int64_t kernel) const {
+    return (in - 1) * stride - 2 * padding + kernel;
+  }
+};
+
+// What follows a convolution in the same pass: y = relu?(y + bias). Bias may be undefined.
+struct Epilogue {
+  Tensor bias;  // [O] or undefined
+  bool relu = false;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  // --- memory -----------------------------------------------------------------------------------
+  virtual MemoryPool& pool() = 0;
+  virtual void copy_from_host(void* target, const void* source, size_t bytes) = 0;
+  virtual void copy_to_host(void* target, const void* source, size_t bytes) = 0;
+  virtual void synchronize() = 0;  // returns when all work so far is done
+
+  // --- filling and converting
+  // ---------------------------------------------------------------------- y[i] = value.   Any
+  // element type.
+  virtual void fill(Tensor& y, float value) = 0;
+  // y[i] = x[i].   Equal shapes and types, any type.
+  virtual void copy(Tensor& y, const Tensor& x) = 0;
+  // y[i] = x[i] * scale + shift, in f32, then rounded to y's type.   Types f32, bf16, i32, u8.
+  virtual void cast(Tensor& y, const Tensor& x, float scale, float shift) = 0;
+  // y[i] = low + (high - low) * rng.uniform(i).
+  virtual void uniform(Tensor& y, Rng rng, float low, float high) = 0;
+  // counter[0] += 1.   counter i32 [1].
+  virtual void increment(Tensor& counter) = 0;
+
+  // --- element-wise
+  // --------------------------------------------------------------------------------- y[i] =
+  // op(x[i]).   The formulas are in elementwise.h.
+  virtual void unary(Tensor& y, const Tensor& x, UnaryOp op) = 0;
+  // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saves_output(op)).
+  virtual void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) = 0;
+  // y[i] = op(a[i], b[i]).
+  virtual void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) = 0;
+  // y[r,c] = op(x[r,c], v[c]).   y, x [R,C],  v [C].
+  virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
+  // y[i] = alpha * a[i] + beta * b[i].
+  virtual void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
+                            const Tensor& b) = 0;
+  // y[i] = x[i] * s[0] * factor.   s [1] stays on the device.
+  virtual void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) = 0;
+  // y[i] = s[0] * factor.
+  virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
+
+  // --- layout
+  // ---------------------------------------------------------------------------------------
+  // y[i_axes] = x[i]: axis a of y is axis axes[a] of x.   Rank 1 to 4.
+  virtual void permute(Tensor& y, const Tensor& x, std::span<const int> axes) = 0;
+  // y[r,c] = x[r, begin + c].   y [R,C'],  x [R,C].
+  virtual void slice(Tensor& y, const Tensor& x, int64_t begin) = 0;
+  // y[r,:] = parts[0][r,:], parts[1][r,:], ...   y [R, sum of C_i],  parts[i] [R,C_i].
+  virtual void concat(Tensor& y, std::span<const Tensor> parts) = 0;
+
+  // --- reductions (accumulated in f64)
+  // ------------------------------------------------------------ y[0] = factor * sum over i of
+  // x[i].   y [1].
+  virtual void sum(Tensor& y, const Tensor& x, float factor) = 0;
+  // y[c] = sum over r of x[r,c].   y [C],  x [R,C].
+  virtual void sum_rows(Tensor& y, const Tensor& x) = 0;
+  // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
+  virtual void sum_columns(Tensor& y, const Tensor& x) = 0;
+  // y[0] = mean over i of (a[i] - b[i])^2.   y [1].
+  virtual void mse(Tensor& y, const Tensor& a, const Tensor& b) = 0;
+  // da[i] = dy[0] * 2/n * (a[i] - b[i]).   With f = dy * mse(a, b) this is df/da;  db = -da.
+  virtual void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) = 0;
+
+  // --- matrix products --------------------------------------------------------------------------
+  // y = op(a) op(b) (+ bias on every row), op = transpose if asked.   y [M,N],  op(a) [M,L],
+  // op(b) [L,N],  bias [N] or undefined.
+  virtual void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
+                      bool transpose_b, const Tensor& bias) = 0;
+
+  // --- convolution, NHWC with weights [O,kh,kw,I]
+  // --------------------------------------------------- y[n,h,w,o] = epilogue( sum over i,j,c of
+  // x[n, h*s+i-p, w*s+j-p, c] * weight[o,i,j,c] ), where x outside its bounds is 0.   y
+  // [N,H',W',O],  x [N,H,W,I],  weight [O,kh,kw,I].
+  virtual void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+                      const Conv2dParams& params) = 0;
+  // dx[n,h*s+i-p,w*s+j-p,c] = epilogue( sum over i,j,o of dy[n,h,w,o] * weight[o,i,j,c] ); without
+  // epilogue and with f = <dy, conv2d(x, weight)> this is df/dx. With it (bias [I]) this is the
+  // forward pass of a transposed convolution.   dx [N,H,W,I],  dy [N,H',W',O].
+  virtual void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                                 const Epilogue& epilogue, const Conv2dParams& params) = 0;
+  // dweight[o,i,j,c] = sum over n,h,w of dy[n,h,w,o] * x[n, h*s+i-p, w*s+j-p, c];  with
+  // f = <dy, conv2d(x, weight)> this is df/dweight.   dweight [O,kh,kw,I],  x [N,H,W,I].
+  virtual void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
+                                  const Conv2dParams& params) = 0;
+
+  // --- rows -------------------------------------------------------------------------------------
+  // y[r,:] = x[index[r],:].   y [R,D],  x [K,D],  index i32 [R] in 0..K-1.
+  virtual void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) = 0;
+  // y[n,h,w,c] = images[index[n],h,w,c] * scale + shift.   y [N,H,W,C],  images u8 [M,H,W,C],
+  // index i32 [N].
+  virtual void gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
+                             float shift) = 0;
+  // y[k,:] = sum over r with index[r] = k of x[r,:].   y [K,D],  x [R,D].   f64 inside.
+  virtual void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) = 0;
+  // counts[k] = how many r have index[r] = k.   counts i32 [K].
+  virtual void bincount(Tensor& counts, const Tensor& index) = 0;
+
+  // --- optimiser --------------------------------------------------------------------------------
+  // One Adam step in place (Kingma and Ba 2015, algorithm 1, with t = step[0]): see adam_update in
+  // elementwise.h.   weight, m, v, grad equal shapes;  step i32 [1], counted from 1.
+  virtual void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
+                    const AdamParams& params) = 0;
+};
+
+// The backend of a device, made on first use. Throws Error if this build or machine has none.
+Backend& backend_for(Device device);
+
+}  // namespace versor

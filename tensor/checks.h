@@ -1,0 +1,46 @@
+// What the front end asks of its inputs: shared by ops.cpp, matmul.cpp, conv.cpp and vq's kernel
+// dispatch. `op` is the name that the error carries in brackets.
+#pragma once
+
+#include <initializer_list>
+
+#include "tensor/backend.h"
+
+namespace versor::ops {
+
+// All given tensors must be defined and on the first one's device.
+inline Backend& same_device(const char* op, std::initializer_list<const Tensor*> tensors) {
+  const Tensor& first = **tensors.begin();
+  for (const Tensor* t : tensors) {
+    check(t->defined(), op, "an input is undefined");
+    check(t->device() == first.device(), op, "inputs are on ", first.device(), " and ",
+          t->device());
+  }
+  return first.backend();
+}
+
+inline void check_dtype(const char* op, const Tensor& t, DType wanted) {
+  check(t.dtype() == wanted, op, "needs ", wanted, ", got ", t.dtype(), " ", t.shape());
+}
+
+inline void check_f32(const char* op, std::initializer_list<const Tensor*> tensors) {
+  for (const Tensor* t : tensors) check_dtype(op, *t, DType::f32);
+}
+
+inline void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
+  check(a.shape() == b.shape(), op, "shapes differ: ", a.shape(), " and ", b.shape());
+}
+
+inline void check_matrix(const char* op, const Tensor& t) {
+  check(t.shape().rank() == 2, op, "needs rows [R,C], got ", t.shape());
+}
+
+inline void check_scalar(const char* op, const Tensor& t) {
+  check(t.numel() == 1, op, "needs a tensor of one element, got ", t.shape());
+}
+
+inline double count(const Tensor& t) {
+  return static_cast<double>(t.numel());
+}
+
+}  // namespace versor::ops

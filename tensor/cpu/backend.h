@@ -1,0 +1,65 @@
+// The CPU as a device. One file per family: elementwise, layout, reduce, rows, matmul, conv.
+// Matrix products and convolutions come from oneDNN (onednn_*.cpp) or, without it, from the plain
+// reference beside them; the rest are OpenMP loops over fixed blocks (parallel.h).
+#pragma once
+
+#include "tensor/backend.h"
+
+namespace versor {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend();
+
+  MemoryPool& pool() override { return pool_; }
+  void copy_from_host(void* target, const void* source, size_t bytes) override;
+  void copy_to_host(void* target, const void* source, size_t bytes) override;
+  void synchronize() override {}
+
+  void fill(Tensor& y, float value) override;
+  void copy(Tensor& y, const Tensor& x) override;
+  void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
+  void uniform(Tensor& y, Rng rng, float low, float high) override;
+  void increment(Tensor& counter) override;
+
+  void unary(Tensor& y, const Tensor& x, UnaryOp op) override;
+  void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) override;
+  void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
+  void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
+  void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta, const Tensor& b) override;
+  void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) override;
+  void broadcast(Tensor& y, const Tensor& s, float factor) override;
+
+  void permute(Tensor& y, const Tensor& x, std::span<const int> axes) override;
+  void slice(Tensor& y, const Tensor& x, int64_t begin) override;
+  void concat(Tensor& y, std::span<const Tensor> parts) override;
+
+  void sum(Tensor& y, const Tensor& x, float factor) override;
+  void sum_rows(Tensor& y, const Tensor& x) override;
+  void sum_columns(Tensor& y, const Tensor& x) override;
+  void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
+  void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;
+
+  void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
+              const Tensor& bias) override;
+  void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+              const Conv2dParams& params) override;
+  void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                         const Epilogue& epilogue, const Conv2dParams& params) override;
+  void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
+                          const Conv2dParams& params) override;
+
+  void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
+                     float shift) override;
+  void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void bincount(Tensor& counts, const Tensor& index) override;
+
+  void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
+            const AdamParams& params) override;
+
+ private:
+  MemoryPool pool_;
+};
+
+}  // namespace versor

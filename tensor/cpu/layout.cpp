@@ -1,0 +1,147 @@
+// Filling, converting and moving data on the CPU.
+#include <array>
+#include <cstring>
+
+#include "tensor/cpu/backend.h"
+#include "tensor/cpu/parallel.h"
+
+namespace versor {
+namespace {
+
+// Calls f with a null pointer of the element type: the run-time type becomes a compile-time one.
+template <class F>
+void with_type(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(static_cast<float*>(nullptr));
+    case DType::bf16:
+      return f(static_cast<bf16*>(nullptr));
+    case DType::i32:
+      return f(static_cast<int32_t*>(nullptr));
+    case DType::u8:
+      return f(static_cast<uint8_t*>(nullptr));
+  }
+}
+
+template <class To>
+To converted(float value) {
+  return static_cast<To>(value);
+}
+// Integers round to nearest and saturate: a plain cast out of range would be undefined.
+template <>
+uint8_t converted<uint8_t>(float value) {
+  return static_cast<uint8_t>(value > 0.f ? std::lrint(std::min(value, 255.f)) : 0);
+}
+template <>
+int32_t converted<int32_t>(float value) {
+  if (!(value > -2147483648.f)) return value <= -2147483648.f ? INT32_MIN : 0;  // NaN gives 0
+  return value < 2147483648.f ? static_cast<int32_t>(std::lrint(value)) : INT32_MAX;
+}
+
+// out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
+void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_stride, int64_t rows,
+                  int64_t columns) {
+  cpu::parallel_blocks(
+      rows,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r)
+          std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
+      },
+      cpu::rows_per_block(columns));
+}
+
+}  // namespace
+
+void CpuBackend::fill(Tensor& y, float value) {
+  with_type(y.dtype(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    T* out = y.data<T>();
+    const T v = converted<T>(value);
+    cpu::parallel_blocks(y.numel(),
+                         [=](int64_t begin, int64_t end) { std::fill(out + begin, out + end, v); });
+  });
+}
+
+void CpuBackend::copy(Tensor& y, const Tensor& x) {
+  if (y.address() == x.address()) return;
+  char* out = static_cast<char*>(y.address());
+  const char* in = static_cast<const char*>(x.address());
+  cpu::parallel_blocks(
+      static_cast<int64_t>(y.bytes()),
+      [=](int64_t begin, int64_t end) {
+        std::memcpy(out + begin, in + begin, static_cast<size_t>(end - begin));
+      },
+      4 * cpu::kBlock);
+}
+
+void CpuBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
+  with_type(x.dtype(), [&](auto* from) {
+    with_type(y.dtype(), [&](auto* to) {
+      using From = std::remove_pointer_t<decltype(from)>;
+      using To = std::remove_pointer_t<decltype(to)>;
+      const From* in = x.data<From>();
+      To* out = y.data<To>();
+      cpu::parallel_blocks(y.numel(), [=](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          out[i] = converted<To>(static_cast<float>(in[i]) * scale + shift);
+      });
+    });
+  });
+}
+
+void CpuBackend::uniform(Tensor& y, Rng rng, float low, float high) {
+  float* out = y.data<float>();
+  cpu::parallel_blocks(y.numel(), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      out[i] = low + (high - low) * rng.uniform(static_cast<uint64_t>(i));
+  });
+}
+
+void CpuBackend::increment(Tensor& counter) {
+  counter.data<int32_t>()[0] += 1;
+}
+
+// Walks y in order; the position in x moves by x's stride along the axis that y's axis stands for.
+void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) {
+  const int rank = x.shape().rank();
+  std::array<int64_t, 4> extent{1, 1, 1, 1}, stride{0, 0, 0, 0};
+  for (int a = 0; a < rank; ++a) {
+    const int slot = 4 - rank + a;  // leading axes of extent 1 make every case rank 4
+    extent[slot] = y.dim(a);
+    stride[slot] = 1;
+    for (int later = axes[a] + 1; later < rank; ++later) stride[slot] *= x.dim(later);
+  }
+  with_type(x.dtype(), [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    const int64_t plane = extent[2] * extent[3];
+    cpu::parallel_blocks(
+        extent[0] * extent[1],
+        [&](int64_t begin, int64_t end) {
+          for (int64_t p = begin; p < end; ++p) {
+            const T* from = in + p / extent[1] * stride[0] + p % extent[1] * stride[1];
+            T* to = out + p * plane;
+            for (int64_t i = 0; i < extent[2]; ++i)
+              for (int64_t j = 0; j < extent[3]; ++j)
+                to[i * extent[3] + j] = from[i * stride[2] + j * stride[3]];
+          }
+        },
+        cpu::rows_per_block(plane));
+  });
+}
+
+void CpuBackend::slice(Tensor& y, const Tensor& x, int64_t begin) {
+  copy_columns(y.data<float>(), y.dim(1), x.data<float>() + begin, x.dim(1), y.dim(0), y.dim(1));
+}
+
+void CpuBackend::concat(Tensor& y, std::span<const Tensor> parts) {
+  int64_t column = 0;
+  for (const Tensor& part : parts) {
+    copy_columns(y.data<float>() + column, y.dim(1), part.data<float>(), part.dim(1), y.dim(0),
+                 part.dim(1));
+    column += part.dim(1);
+  }
+}
+
+}  // namespace versor

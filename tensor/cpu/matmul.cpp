@@ -1,0 +1,59 @@
+// Matrix product on the CPU: the reference, and the choice between it and oneDNN.
+#include "tensor/cpu/matmul.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "tensor/cpu/backend.h"
+#include "tensor/cpu/gemm.h"
+
+namespace versor {
+
+namespace cpu {
+
+bool use_onednn() {
+#ifdef VERSOR_ONEDNN
+  static const bool on = [] {
+    const char* value = std::getenv("VERSOR_ONEDNN");
+    return value == nullptr || std::strcmp(value, "0") != 0;
+  }();
+  return on;
+#else
+  return false;
+#endif
+}
+
+void apply_epilogue(Tensor& y, const Epilogue& epilogue) {
+  if (!epilogue.bias.defined() && !epilogue.relu) return;
+  Backend& backend = y.backend();
+  Tensor rows = y.flat_rows();
+  if (epilogue.bias.defined()) {
+    backend.binary_rows(rows, rows, epilogue.bias,
+                        epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
+  } else {
+    backend.unary(rows, rows, UnaryOp::relu);
+  }
+}
+
+void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
+                       bool transpose_b, const Tensor& bias) {
+  const auto view = [](const Tensor& t, bool transpose) {
+    return transpose ? MatrixView{t.data<float>(), 1, t.dim(1)}
+                     : MatrixView{t.data<float>(), t.dim(1), 1};
+  };
+  gemm(y.dim(0), y.dim(1), a.dim(transpose_a ? 0 : 1), view(a, transpose_a), view(b, transpose_b),
+       y.data<float>(), false);
+  apply_epilogue(y, {bias, false});
+}
+
+}  // namespace cpu
+
+void CpuBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
+                        bool transpose_b, const Tensor& bias) {
+#ifdef VERSOR_ONEDNN
+  if (cpu::use_onednn()) return cpu::onednn::matmul(y, a, b, transpose_a, transpose_b, bias);
+#endif
+  cpu::reference::matmul(y, a, b, transpose_a, transpose_b, bias);
+}
+
+}  // namespace versor

@@ -1,0 +1,35 @@
+// The one place that knows oneDNN: its engine and stream, and how a convolution is described to
+// it, for the API of 2.x (Debian 12) and of 3.x (Debian 13). bin/bench uses the same descriptions
+// for the floor, the bare library calls that a training step is compared with.
+#pragma once
+
+#include <dnnl.hpp>
+
+#include "tensor/backend.h"
+
+namespace versor::cpu::onednn {
+
+dnnl::engine& engine();
+dnnl::stream& stream();
+
+// The sizes of one convolution: x [N,H,W,C], weight [O,kh,kw,C], y [N,H',W',O].
+struct ConvSizes {
+  int64_t N, H, W, C, O, kh, kw, stride, padding;
+  auto operator<=>(const ConvSizes&) const = default;
+  int64_t out_h() const { return (H + 2 * padding - kh) / stride + 1; }
+  int64_t out_w() const { return (W + 2 * padding - kw) / stride + 1; }
+};
+
+// Plain formats: what our tensors are. `any` lets the library choose.
+enum class Format { plain, any };
+
+// Primitive descriptors. Weights are always left to the library: they are small, and reordering
+// them once per use costs little. `format` is that of x and y.
+using Forward = dnnl::convolution_forward::primitive_desc;
+using GradInput = dnnl::convolution_backward_data::primitive_desc;
+using GradWeight = dnnl::convolution_backward_weights::primitive_desc;
+Forward describe_forward(const ConvSizes& s, Format format, bool bias, bool relu);
+GradInput describe_grad_input(const ConvSizes& s, Format format);
+GradWeight describe_grad_weight(const ConvSizes& s, Format format);
+
+}  // namespace versor::cpu::onednn

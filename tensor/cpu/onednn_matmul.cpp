@@ -1,0 +1,74 @@
+// Matrix product by oneDNN, primitives kept by shape. A transpose is only another format tag.
+#include <map>
+#include <unordered_map>
+
+#include "tensor/cpu/matmul.h"
+#include "tensor/cpu/onednn.h"
+
+namespace versor::cpu::onednn {
+namespace {
+
+using dnnl::memory;
+
+struct Key {
+  int64_t m, n, l;
+  bool transpose_a, transpose_b, bias;
+  auto operator<=>(const Key&) const = default;
+};
+
+dnnl::matmul::primitive_desc describe(const Key& k) {
+  const auto f32 = memory::data_type::f32;
+  const auto tag = [](bool transpose) {
+    return transpose ? memory::format_tag::ba : memory::format_tag::ab;
+  };
+  const memory::desc a({k.m, k.l}, f32, tag(k.transpose_a)), b({k.l, k.n}, f32, tag(k.transpose_b));
+  const memory::desc y({k.m, k.n}, f32, memory::format_tag::ab);
+  const memory::desc bias = k.bias ? memory::desc({1, k.n}, f32, memory::format_tag::ab)  //
+                                   : memory::desc();
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  attr.set_fpmath_mode(dnnl::fpmath_mode::strict);
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl::matmul::primitive_desc(engine(), a, b, bias, y, attr);
+#else
+  return dnnl::matmul::primitive_desc({a, b, bias, y}, attr, engine());
+#endif
+}
+
+}  // namespace
+
+void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
+            const Tensor& bias) {
+  const Key key{y.dim(0),    y.dim(1),    a.dim(transpose_a ? 0 : 1),
+                transpose_a, transpose_b, bias.defined()};
+  if (key.m == 0 || key.n == 0) return;
+  if (key.l == 0) return reference::matmul(y, a, b, transpose_a, transpose_b, bias);
+  struct Prepared {
+    dnnl::matmul::primitive_desc desc;
+    dnnl::matmul primitive;
+  };
+  static std::map<Key, Prepared> cache;
+  auto it = cache.find(key);
+  if (it == cache.end()) {
+    auto desc = describe(key);
+    it = cache.emplace(key, Prepared{desc, dnnl::matmul(desc)}).first;
+  }
+  const auto& [desc, primitive] = it->second;
+  const auto wrap = [](const memory::desc& d, const Tensor& t) {
+    return memory(d, engine(), t.address());
+  };
+  const Tensor scratch({static_cast<int64_t>(desc.scratchpad_desc().get_size())}, DType::u8);
+  std::unordered_map<int, memory> arguments{
+      {DNNL_ARG_SRC, wrap(desc.src_desc(), a)},
+      {DNNL_ARG_WEIGHTS, wrap(desc.weights_desc(), b)},
+      {DNNL_ARG_DST, wrap(desc.dst_desc(), y)},
+      {DNNL_ARG_SCRATCHPAD, wrap(desc.scratchpad_desc(), scratch)}};
+  if (key.bias) {
+    const memory::desc row({1, key.n}, memory::data_type::f32, memory::format_tag::ab);
+    arguments.emplace(DNNL_ARG_BIAS, wrap(row, bias));
+  }
+  primitive.execute(stream(), arguments);
+  stream().wait();
+}
+
+}  // namespace versor::cpu::onednn

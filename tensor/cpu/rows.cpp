@@ -1,0 +1,71 @@
+// Gathering rows and images, and sums over the rows of a segment, on the CPU.
+#include <cstring>
+
+#include "tensor/cpu/backend.h"
+#include "tensor/cpu/parallel.h"
+
+namespace versor {
+
+void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
+  const int64_t columns = x.dim(1);
+  const float* in = x.data<float>();
+  const int32_t* at = index.data<int32_t>();
+  float* out = y.data<float>();
+  cpu::parallel_blocks(
+      index.numel(),
+      [=](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r)
+          std::memcpy(out + r * columns, in + at[r] * columns, sizeof(float) * columns);
+      },
+      cpu::rows_per_block(columns));
+}
+
+void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
+                               float shift) {
+  const int64_t size = images.numel() / images.dim(0);
+  const uint8_t* in = images.data<uint8_t>();
+  const int32_t* at = index.data<int32_t>();
+  float* out = y.data<float>();
+  cpu::parallel_blocks(
+      index.numel(),
+      [=](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n) {
+          const uint8_t* image = in + at[n] * size;
+          for (int64_t i = 0; i < size; ++i)
+            out[n * size + i] = static_cast<float>(image[i]) * scale + shift;
+        }
+      },
+      cpu::rows_per_block(size));
+}
+
+// The rows are sorted by segment (a counting sort, which keeps their order); then each segment is
+// summed by one thread in that order, whatever the number of threads.
+void CpuBackend::segment_sum(Tensor& y, const Tensor& x, const Tensor& index) {
+  const int64_t segments = y.dim(0), columns = x.dim(1), rows = x.dim(0);
+  const float* in = x.data<float>();
+  const int32_t* at = index.data<int32_t>();
+  float* out = y.data<float>();
+  std::vector<int64_t> first(static_cast<size_t>(segments + 1), 0);
+  for (int64_t r = 0; r < rows; ++r) ++first[at[r] + 1];
+  for (int64_t k = 0; k < segments; ++k) first[k + 1] += first[k];
+  std::vector<int64_t> next(first.begin(), first.end() - 1), order(static_cast<size_t>(rows));
+  for (int64_t r = 0; r < rows; ++r) order[next[at[r]]++] = r;
+#pragma omp parallel for schedule(dynamic, 8)
+  for (int64_t k = 0; k < segments; ++k) {
+    std::vector<double> sum(static_cast<size_t>(columns), 0.0);
+    for (int64_t i = first[k]; i < first[k + 1]; ++i) {
+      const float* row = in + order[i] * columns;
+      for (int64_t c = 0; c < columns; ++c) sum[c] += row[c];
+    }
+    for (int64_t c = 0; c < columns; ++c) out[k * columns + c] = static_cast<float>(sum[c]);
+  }
+}
+
+void CpuBackend::bincount(Tensor& counts, const Tensor& index) {
+  int32_t* out = counts.data<int32_t>();
+  const int32_t* at = index.data<int32_t>();
+  std::fill(out, out + counts.numel(), 0);
+  for (int64_t r = 0; r < index.numel(); ++r) ++out[at[r]];
+}
+
+}  // namespace versor

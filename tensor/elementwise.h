@@ -1,0 +1,102 @@
+// Element-wise arithmetic, written once for every device: the CPU loops and the CUDA kernels call
+// these functions, so that their results agree bit for bit (up to tanh, exp and log, which come
+// from each device's mathematical library).
+#pragma once
+
+#include <cmath>
+
+#include "tensor/hostdevice.h"
+
+namespace versor {
+
+enum class UnaryOp { relu, tanh, exp, log, sqrt, square };
+enum class BinaryOp { add, sub, mul, div, add_relu };
+
+VERSOR_HD inline float apply(UnaryOp op, float x) {
+  switch (op) {
+    case UnaryOp::relu:
+      return x > 0.f ? x : 0.f;
+    case UnaryOp::tanh:
+      return std::tanh(x);
+    case UnaryOp::exp:
+      return std::exp(x);
+    case UnaryOp::log:
+      return std::log(x);
+    case UnaryOp::sqrt:
+      return std::sqrt(x);
+    case UnaryOp::square:
+      return x * x;
+  }
+  return x;
+}
+
+// Whether the derivative is formed from the output (else from the input): whichever is needed
+// anyway or gives the simpler formula is what a differentiable function keeps.
+constexpr bool saves_output(UnaryOp op) {
+  return op != UnaryOp::log && op != UnaryOp::square;
+}
+
+// op'(x) from the saved value s.
+VERSOR_HD inline float derivative(UnaryOp op, float s) {
+  switch (op) {
+    case UnaryOp::relu:
+      return s > 0.f ? 1.f : 0.f;
+    case UnaryOp::tanh:
+      return 1.f - s * s;
+    case UnaryOp::exp:
+      return s;
+    case UnaryOp::log:
+      return 1.f / s;
+    case UnaryOp::sqrt:
+      return 0.5f / s;
+    case UnaryOp::square:
+      return 2.f * s;
+  }
+  return 0.f;
+}
+
+VERSOR_HD inline float apply(BinaryOp op, float a, float b) {
+  switch (op) {
+    case BinaryOp::add:
+      return a + b;
+    case BinaryOp::sub:
+      return a - b;
+    case BinaryOp::mul:
+      return a * b;
+    case BinaryOp::div:
+      return a / b;
+    case BinaryOp::add_relu:
+      return a + b > 0.f ? a + b : 0.f;
+  }
+  return a;
+}
+
+struct AdamParams {
+  float lr = 2e-4f;
+  float beta1 = 0.9f;
+  float beta2 = 0.999f;
+  float eps = 1e-8f;
+};
+
+// The two factors of a step that are the same for all elements, in f64 because 1 - beta2^t is
+// a small difference.
+struct AdamFactors {
+  float step_size;        // lr / (1 - beta1^t)
+  float sqrt_correction;  // sqrt(1 - beta2^t)
+};
+VERSOR_HD inline AdamFactors adam_factors(const AdamParams& p, int step) {
+  const double correction1 = 1.0 - std::pow(static_cast<double>(p.beta1), step);
+  const double correction2 = 1.0 - std::pow(static_cast<double>(p.beta2), step);
+  return {static_cast<float>(p.lr / correction1), static_cast<float>(std::sqrt(correction2))};
+}
+
+// m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;  w <- w - lr * m_hat / (sqrt(v_hat) + eps), with
+// m_hat = m / (1 - b1^t), v_hat = v / (1 - b2^t).
+VERSOR_HD inline void adam_update(float& w, float& m, float& v, float g, const AdamParams& p,
+                                  const AdamFactors& f) {
+  m = p.beta1 * m + (1.f - p.beta1) * g;
+  v = p.beta2 * v + (1.f - p.beta2) * g * g;
+  w -= f.step_size * m / (std::sqrt(v) / f.sqrt_correction + p.eps);
+}
+
+}  // namespace versor

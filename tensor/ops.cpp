@@ -1,0 +1,305 @@
+// Checks, allocation and tracing in front of the backend: see ops.h. Each function reads
+// check -> allocate -> trace -> call.
+#include "tensor/ops.h"
+
+#include "tensor/checks.h"
+#include "tensor/trace.h"
+
+namespace versor::ops {
+
+// --- filling and converting ---
+
+void fill(Tensor& y, float value) {
+  TraceScope trace("fill", y.backend(), 0, {&y});
+  y.backend().fill(y, value);
+}
+
+void copy(Tensor& y, const Tensor& x) {
+  Backend& backend = same_device("copy", {&y, &x});
+  check_same_shape("copy", y, x);
+  check_dtype("copy", x, y.dtype());
+  TraceScope trace("copy", backend, 0, {&y, &x});
+  backend.copy(y, x);
+}
+
+Tensor full(Shape shape, float value, Device device, DType dtype) {
+  Tensor y(shape, dtype, device);
+  fill(y, value);
+  return y;
+}
+
+Tensor zeros(Shape shape, Device device, DType dtype) {
+  return full(shape, 0.f, device, dtype);
+}
+
+Tensor clone(const Tensor& x) {
+  Tensor y(x.shape(), x.dtype(), x.device());
+  copy(y, x);
+  return y;
+}
+
+Tensor cast(const Tensor& x, DType dtype, float scale, float shift) {
+  Backend& backend = same_device("cast", {&x});
+  Tensor y(x.shape(), dtype, x.device());
+  TraceScope trace("cast", backend, 2 * count(x), {&y, &x});
+  backend.cast(y, x, scale, shift);
+  return y;
+}
+
+Tensor uniform(Shape shape, Rng rng, float low, float high, Device device) {
+  check(low <= high, "uniform", "range ", low, "..", high, " is empty");
+  Tensor y(shape, DType::f32, device);
+  TraceScope trace("uniform", y.backend(), 0, {&y});
+  y.backend().uniform(y, rng, low, high);
+  return y;
+}
+
+void increment(Tensor& counter) {
+  check_dtype("increment", counter, DType::i32);
+  check_scalar("increment", counter);
+  TraceScope trace("increment", counter.backend(), 0, {&counter});
+  counter.backend().increment(counter);
+}
+
+// --- element-wise ---
+
+Tensor unary(const Tensor& x, UnaryOp op) {
+  Backend& backend = same_device("unary", {&x});
+  check_f32("unary", {&x});
+  Tensor y(x.shape(), DType::f32, x.device());
+  TraceScope trace("unary", backend, count(x), {&y, &x});
+  backend.unary(y, x, op);
+  return y;
+}
+
+Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op) {
+  Backend& backend = same_device("unary_grad", {&dy, &saved});
+  check_f32("unary_grad", {&dy, &saved});
+  check_same_shape("unary_grad", dy, saved);
+  Tensor dx(dy.shape(), DType::f32, dy.device());
+  TraceScope trace("unary_grad", backend, count(dy), {&dx, &dy, &saved});
+  backend.unary_grad(dx, dy, saved, op);
+  return dx;
+}
+
+Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
+  Backend& backend = same_device("binary", {&a, &b});
+  check_f32("binary", {&a, &b});
+  check_same_shape("binary", a, b);
+  Tensor y(a.shape(), DType::f32, a.device());
+  TraceScope trace("binary", backend, count(a), {&y, &a, &b});
+  backend.binary(y, a, b, op);
+  return y;
+}
+
+Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op) {
+  Backend& backend = same_device("binary_rows", {&x, &v});
+  check_f32("binary_rows", {&x, &v});
+  check(x.shape().rank() >= 1 && v.shape() == Shape{x.dim(-1)}, "binary_rows", "vector ", v.shape(),
+        " does not match the rows of ", x.shape());
+  Tensor y(x.shape(), DType::f32, x.device());
+  TraceScope trace("binary_rows", backend, count(x), {&y, &x, &v});
+  Tensor y_rows = y.flat_rows();
+  backend.binary_rows(y_rows, x.flat_rows(), v, op);
+  return y;
+}
+
+Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b) {
+  Backend& backend = same_device("weighted_sum", {&a, &b});
+  check_f32("weighted_sum", {&a, &b});
+  check_same_shape("weighted_sum", a, b);
+  Tensor y(a.shape(), DType::f32, a.device());
+  TraceScope trace("weighted_sum", backend, 3 * count(a), {&y, &a, &b});
+  backend.weighted_sum(y, alpha, a, beta, b);
+  return y;
+}
+
+Tensor scale(const Tensor& x, const Tensor& s, float factor) {
+  Backend& backend = same_device("scale", {&x, &s});
+  check_f32("scale", {&x, &s});
+  check_scalar("scale", s);
+  Tensor y(x.shape(), DType::f32, x.device());
+  TraceScope trace("scale", backend, 2 * count(x), {&y, &x});
+  backend.scale(y, x, s, factor);
+  return y;
+}
+
+Tensor broadcast(const Tensor& s, Shape shape, float factor) {
+  Backend& backend = same_device("broadcast", {&s});
+  check_f32("broadcast", {&s});
+  check_scalar("broadcast", s);
+  Tensor y(shape, DType::f32, s.device());
+  TraceScope trace("broadcast", backend, 0, {&y});
+  backend.broadcast(y, s, factor);
+  return y;
+}
+
+// --- layout ---
+
+Tensor permute(const Tensor& x, const std::vector<int>& axes) {
+  Backend& backend = same_device("permute", {&x});
+  const int rank = x.shape().rank();
+  check(static_cast<int>(axes.size()) == rank, "permute", axes.size(), " axes given for ",
+        x.shape());
+  int64_t extents[Shape::kMaxRank];
+  unsigned seen = 0;
+  int i = 0;
+  for (int axis : axes) {
+    check(axis >= 0 && axis < rank && !(seen >> axis & 1u), "permute",
+          "axes are not a permutation of 0..", rank - 1, " (input ", x.shape(), ")");
+    seen |= 1u << axis;
+    extents[i++] = x.dim(axis);
+  }
+  Tensor y(Shape(std::span<const int64_t>(extents, rank)), x.dtype(), x.device());
+  TraceScope trace("permute", backend, 0, {&y, &x});
+  backend.permute(y, x, axes);
+  return y;
+}
+
+Tensor slice(const Tensor& x, int64_t begin, int64_t end) {
+  Backend& backend = same_device("slice", {&x});
+  check_f32("slice", {&x});
+  check_matrix("slice", x);
+  check(0 <= begin && begin < end && end <= x.dim(1), "slice", "columns ", begin, "..", end,
+        " are outside ", x.shape());
+  Tensor y({x.dim(0), end - begin}, DType::f32, x.device());
+  TraceScope trace("slice", backend, 0, {&y, &x});
+  backend.slice(y, x, begin);
+  return y;
+}
+
+Tensor concat(const std::vector<Tensor>& parts) {
+  check(!parts.empty(), "concat", "nothing to join");
+  int64_t columns = 0;
+  for (const Tensor& part : parts) {
+    same_device("concat", {&parts[0], &part});
+    check_f32("concat", {&part});
+    check_matrix("concat", part);
+    check(part.dim(0) == parts[0].dim(0), "concat", "rows differ: ", parts[0].shape(), " and ",
+          part.shape());
+    columns += part.dim(1);
+  }
+  Tensor y({parts[0].dim(0), columns}, DType::f32, parts[0].device());
+  TraceScope trace("concat", y.backend(), 0, {&y});
+  y.backend().concat(y, parts);
+  return y;
+}
+
+// --- reductions ---
+
+Tensor sum(const Tensor& x, float factor) {
+  Backend& backend = same_device("sum", {&x});
+  check_f32("sum", {&x});
+  Tensor y({1}, DType::f32, x.device());
+  TraceScope trace("sum", backend, count(x), {&x});
+  backend.sum(y, x, factor);
+  return y;
+}
+
+Tensor sum_rows(const Tensor& x) {
+  Backend& backend = same_device("sum_rows", {&x});
+  check_f32("sum_rows", {&x});
+  check_matrix("sum_rows", x);
+  Tensor y({x.dim(1)}, DType::f32, x.device());
+  TraceScope trace("sum_rows", backend, count(x), {&x});
+  backend.sum_rows(y, x);
+  return y;
+}
+
+Tensor sum_columns(const Tensor& x) {
+  Backend& backend = same_device("sum_columns", {&x});
+  check_f32("sum_columns", {&x});
+  check_matrix("sum_columns", x);
+  Tensor y({x.dim(0)}, DType::f32, x.device());
+  TraceScope trace("sum_columns", backend, count(x), {&x});
+  backend.sum_columns(y, x);
+  return y;
+}
+
+Tensor mse(const Tensor& a, const Tensor& b) {
+  Backend& backend = same_device("mse", {&a, &b});
+  check_f32("mse", {&a, &b});
+  check_same_shape("mse", a, b);
+  check(a.numel() > 0, "mse", "the mean over no elements is undefined");
+  Tensor y({1}, DType::f32, a.device());
+  TraceScope trace("mse", backend, 3 * count(a), {&a, &b});
+  backend.mse(y, a, b);
+  return y;
+}
+
+Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b) {
+  Backend& backend = same_device("mse_grad", {&dy, &a, &b});
+  check_f32("mse_grad", {&dy, &a, &b});
+  check_same_shape("mse_grad", a, b);
+  check_scalar("mse_grad", dy);
+  Tensor da(a.shape(), DType::f32, a.device());
+  TraceScope trace("mse_grad", backend, 2 * count(a), {&da, &a, &b});
+  backend.mse_grad(da, dy, a, b);
+  return da;
+}
+
+// --- rows ---
+
+Tensor gather_rows(const Tensor& x, const Tensor& index) {
+  Backend& backend = same_device("gather_rows", {&x, &index});
+  check_f32("gather_rows", {&x});
+  check_dtype("gather_rows", index, DType::i32);
+  check_matrix("gather_rows", x);
+  Tensor y({index.numel(), x.dim(1)}, DType::f32, x.device());
+  TraceScope trace("gather_rows", backend, 0, {&y, &index});
+  backend.gather_rows(y, x, index);
+  return y;
+}
+
+Tensor gather_images(const Tensor& images, const Tensor& index, float scale, float shift) {
+  Backend& backend = same_device("gather_images", {&images, &index});
+  check_dtype("gather_images", images, DType::u8);
+  check_dtype("gather_images", index, DType::i32);
+  check(images.shape().rank() == 4, "gather_images", "needs images [M,H,W,C], got ",
+        images.shape());
+  Tensor y({index.numel(), images.dim(1), images.dim(2), images.dim(3)}, DType::f32,
+           images.device());
+  TraceScope trace("gather_images", backend, 2 * count(y), {&y, &index});
+  backend.gather_images(y, images, index, scale, shift);
+  return y;
+}
+
+Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments) {
+  Backend& backend = same_device("segment_sum", {&x, &index});
+  check_f32("segment_sum", {&x});
+  check_dtype("segment_sum", index, DType::i32);
+  check_matrix("segment_sum", x);
+  check(index.numel() == x.dim(0) && segments > 0, "segment_sum", "index ", index.shape(),
+        " does not match the rows of ", x.shape(), ", or there are no segments");
+  Tensor y({segments, x.dim(1)}, DType::f32, x.device());
+  TraceScope trace("segment_sum", backend, count(x), {&y, &x, &index});
+  backend.segment_sum(y, x, index);
+  return y;
+}
+
+Tensor bincount(const Tensor& index, int64_t segments) {
+  Backend& backend = same_device("bincount", {&index});
+  check_dtype("bincount", index, DType::i32);
+  check(segments > 0, "bincount", "there are no segments to count");
+  Tensor counts({segments}, DType::i32, index.device());
+  TraceScope trace("bincount", backend, 0, {&counts, &index});
+  backend.bincount(counts, index);
+  return counts;
+}
+
+// --- optimiser ---
+
+void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
+          const AdamParams& params) {
+  Backend& backend = same_device("adam", {&weight, &m, &v, &grad, &step});
+  check_f32("adam", {&weight, &m, &v, &grad});
+  check_dtype("adam", step, DType::i32);
+  check_same_shape("adam", weight, grad);
+  check_same_shape("adam", weight, m);
+  check_same_shape("adam", weight, v);
+  check_scalar("adam", step);
+  TraceScope trace("adam", backend, 12 * count(weight), {&weight, &m, &v, &grad});
+  backend.adam(weight, m, v, grad, step, params);
+}
+
+}  // namespace versor::ops

@@ -1,0 +1,94 @@
+// The checked front end of the primitives: each function compares shapes, types and devices
+// (throwing Error with all of them), allocates its output, traces, and calls the backend.
+// The formulas and layouts stand in backend.h; nothing here is differentiable (see autograd/).
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include "tensor/backend.h"
+#include "tensor/tensor.h"
+
+namespace versor::ops {
+
+// filling and converting
+void fill(Tensor& y, float value);
+void copy(Tensor& y, const Tensor& x);
+Tensor full(Shape shape, float value, Device device = {}, DType dtype = DType::f32);
+Tensor zeros(Shape shape, Device device = {}, DType dtype = DType::f32);
+Tensor clone(const Tensor& x);
+Tensor cast(const Tensor& x, DType dtype, float scale = 1.f, float shift = 0.f);
+// x * factor, in f32.
+inline Tensor scaled(const Tensor& x, float factor) {
+  return cast(x, DType::f32, factor);
+}
+Tensor uniform(Shape shape, Rng rng, float low, float high, Device device = {});
+void increment(Tensor& counter);
+
+// element-wise
+Tensor unary(const Tensor& x, UnaryOp op);
+Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op);
+Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
+Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
+Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b);
+Tensor scale(const Tensor& x, const Tensor& s, float factor = 1.f);
+Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
+inline Tensor relu(const Tensor& x) {
+  return unary(x, UnaryOp::relu);
+}
+inline Tensor relu_grad(const Tensor& dy, const Tensor& y) {
+  return unary_grad(dy, y, UnaryOp::relu);
+}
+inline Tensor add(const Tensor& a, const Tensor& b) {
+  return binary(a, b, BinaryOp::add);
+}
+inline Tensor sub(const Tensor& a, const Tensor& b) {
+  return binary(a, b, BinaryOp::sub);
+}
+inline Tensor mul(const Tensor& a, const Tensor& b) {
+  return binary(a, b, BinaryOp::mul);
+}
+
+// layout
+Tensor permute(const Tensor& x, const std::vector<int>& axes);
+Tensor slice(const Tensor& x, int64_t begin, int64_t end);  // columns of [R,C]
+Tensor concat(const std::vector<Tensor>& parts);            // columns of [R,C_i]
+inline Tensor nchw_to_nhwc(const Tensor& x) {
+  return permute(x, {0, 2, 3, 1});
+}
+inline Tensor nhwc_to_nchw(const Tensor& x) {
+  return permute(x, {0, 3, 1, 2});
+}
+
+// reductions
+Tensor sum(const Tensor& x, float factor = 1.f);  // [1]
+Tensor sum_rows(const Tensor& x);                 // [R,C] -> [C]
+Tensor sum_columns(const Tensor& x);              // [R,C] -> [R]
+Tensor mse(const Tensor& a, const Tensor& b);     // [1]
+Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
+
+// matrix products and convolution
+Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
+              const Tensor& bias = {});
+void matmul_into(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+              const Conv2dParams& params);
+Tensor conv2d_grad_input(const Tensor& dy, const Tensor& weight, Shape input,
+                         const Conv2dParams& params);
+Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
+                          const Conv2dParams& params);
+// x [N,H,W,I], weight [I,kh,kw,O] -> [N,(H-1)s-2p+kh,(W-1)s-2p+kw,O]
+Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+                        const Conv2dParams& params);
+
+// rows
+Tensor gather_rows(const Tensor& x, const Tensor& index);
+Tensor gather_images(const Tensor& images, const Tensor& index, float scale, float shift);
+Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments);
+Tensor bincount(const Tensor& index, int64_t segments);
+
+// optimiser
+void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
+          const AdamParams& params);
+
+}  // namespace versor::ops

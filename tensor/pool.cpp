@@ -1,0 +1,80 @@
+// Memory pool: see pool.h.
+#include "tensor/pool.h"
+
+#include <algorithm>
+
+#include "tensor/error.h"
+
+namespace versor {
+
+MemoryPool::MemoryPool(RawAllocate allocate, RawFree free)
+    : raw_allocate_(std::move(allocate)), raw_free_(std::move(free)) {}
+
+MemoryPool::~MemoryPool() {
+  release_cached();
+}
+
+// Steps of 1/8 of the power of two below: at most 12.5 % are wasted, and sizes meet again.
+size_t MemoryPool::rounded(size_t bytes) {
+  size_t step = 64;
+  while (step * 16 <= bytes) step *= 2;
+  return std::max<size_t>((bytes + step - 1) / step * step, 64);
+}
+
+void* MemoryPool::allocate(size_t bytes) {
+  const size_t size = rounded(bytes);
+  std::lock_guard lock(mutex_);
+  void* block = nullptr;
+  if (auto it = kept_.find(size); it != kept_.end() && !it->second.empty()) {
+    block = it->second.back();
+    it->second.pop_back();
+  } else {
+    block = raw_allocate_(size);
+    check(block != nullptr, "memory", "cannot allocate ", bytes, " bytes (in use: ", current_,
+          " bytes, reserved: ", reserved_, " bytes)");
+    reserved_ += size;
+    ++raw_allocations_;
+  }
+  current_ += size;
+  peak_ = std::max(peak_, current_);
+  return block;
+}
+
+void MemoryPool::free(void* block, size_t bytes) {
+  const size_t size = rounded(bytes);
+  std::lock_guard lock(mutex_);
+  kept_[size].push_back(block);
+  current_ -= size;
+}
+
+size_t MemoryPool::current_bytes() const {
+  std::lock_guard lock(mutex_);
+  return current_;
+}
+size_t MemoryPool::peak_bytes() const {
+  std::lock_guard lock(mutex_);
+  return peak_;
+}
+size_t MemoryPool::reserved_bytes() const {
+  std::lock_guard lock(mutex_);
+  return reserved_;
+}
+size_t MemoryPool::raw_allocations() const {
+  std::lock_guard lock(mutex_);
+  return raw_allocations_;
+}
+void MemoryPool::reset_peak() {
+  std::lock_guard lock(mutex_);
+  peak_ = current_;
+}
+
+void MemoryPool::release_cached() {
+  std::lock_guard lock(mutex_);
+  for (auto& [size, blocks] : kept_) {
+    for (void* block : blocks) raw_free_(block);
+    reserved_ -= size * blocks.size();
+  }
+  kept_.clear();
+}
+
+}  // namespace versor

@@ -1,0 +1,49 @@
+// Where the time goes: every primitive passes through a TraceScope (opened in ops.cpp and in vq's
+// kernel dispatch). VERSOR_TRACE=1 prints each one with shapes, ms, GFLOP/s and GB/s; bin/bench
+// collects them by name through Profile. When neither is on, a scope costs one test of a flag.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace versor {
+
+// Totals of one primitive.
+struct ProfileEntry {
+  int64_t calls = 0;
+  double seconds = 0, flops = 0, bytes = 0;
+};
+
+// Switches the collection on while it lives; not nestable, one thread.
+class Profile {
+ public:
+  Profile();
+  ~Profile();
+  Profile(const Profile&) = delete;
+  Profile& operator=(const Profile&) = delete;
+  const std::map<std::string, ProfileEntry>& entries() const;
+  void clear();
+};
+
+class TraceScope {
+ public:
+  // `flops` counts multiplications and additions; the bytes are those of the tensors named.
+  TraceScope(const char* name, Backend& backend, double flops,
+             std::initializer_list<const Tensor*> tensors);
+  ~TraceScope();
+  TraceScope(const TraceScope&) = delete;
+  TraceScope& operator=(const TraceScope&) = delete;
+
+ private:
+  const char* name_ = nullptr;
+  Backend* backend_ = nullptr;  // null while nobody looks
+  double flops_ = 0, bytes_ = 0;
+  std::string shapes_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+}  // namespace versor

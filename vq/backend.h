@@ -1,0 +1,46 @@
+// The quantizer's own device boundary, beside tensor/backend.h and under the same rules: tensors
+// are checked by the front end (vq/ops.h), outputs overwritten, results independent of the number
+// of threads. R rows, K codes, D columns.
+#pragma once
+
+#include "tensor/backend.h"
+#include "vq/row_math.h"
+
+namespace versor {
+
+class VqBackend {
+ public:
+  virtual ~VqBackend() = default;
+
+  // index[r] = the k with the smallest sum over d of (e[r,d] - codebook[k,d])^2, evaluated in f64;
+  // the lowest k among equals.  (eq. 2)   index i32 [R],  e [R,D],  codebook [K,D].
+  // No R x K matrix is ever held; memory is O(R + K). A row with a NaN gets index 0.
+  virtual void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) = 0;
+  // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D].
+  virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
+                              Estimator estimator) = 0;
+  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, the value that the published runs passed on (row_math.h).
+  virtual void published_value(Tensor& y, const Tensor& e, const Tensor& q) = 0;
+  // stats = largest lambda, mean lambda, mean angle, largest angle (radians) over the rows.
+  // stats [4],  e, q [R,D].
+  virtual void geometry(Tensor& stats, const Tensor& e, const Tensor& q) = 0;
+  // One EMA step, eq. (3)-(5) with Laplace smoothing: with n, s the counts and sums of the batch,
+  //   N = decay N + (1-decay) n,   m = decay m + (1-decay) s,
+  //   codebook[k] = m[k] / Nhat[k],   Nhat[k] = (N[k]+eps) / (sum N + K eps) * sum N.
+  // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 [K].
+  virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
+                          const Tensor& sums, double decay, double eps) = 0;
+  // A code with N[k] < fraction * (sum N)/K becomes a random row of e, another row for every code;
+  // then N[k] = (sum N)/K and m[k] = N[k] codebook[k], with the sum from before. At most R codes
+  // are replaced; replaced i32 [1] says how many were.
+  virtual void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
+                                  Tensor& replaced, const Tensor& e, double fraction, Rng rng) = 0;
+  // y[0] = exp(- sum over k of p[k] log p[k]),  p = counts / sum of counts;  1 if there are none.
+  // y [1],  counts i32 [K].
+  virtual void perplexity(Tensor& y, const Tensor& counts) = 0;
+};
+
+// The quantizer kernels of a device. Throws Error if this build has none.
+VqBackend& vq_backend_for(Device device);
+
+}  // namespace versor

@@ -1,0 +1,22 @@
+// The quantizer's kernels on the CPU: nearest.cpp, estimators.cpp, codebook.cpp.
+#pragma once
+
+#include "vq/backend.h"
+
+namespace versor {
+
+class CpuVqBackend final : public VqBackend {
+ public:
+  void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
+  void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
+                      Estimator estimator) override;
+  void published_value(Tensor& y, const Tensor& e, const Tensor& q) override;
+  void geometry(Tensor& stats, const Tensor& e, const Tensor& q) override;
+  void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
+                  const Tensor& sums, double decay, double eps) override;
+  void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, Tensor& replaced,
+                          const Tensor& e, double fraction, Rng rng) override;
+  void perplexity(Tensor& y, const Tensor& counts) override;
+};
+
+}  // namespace versor

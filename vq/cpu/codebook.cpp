@@ -1,0 +1,72 @@
+// EMA update, dead codes and usage on the CPU. K x D is small beside the convolutions, so these
+// are plain loops over the codes.
+#include <algorithm>
+#include <cmath>
+
+#include "tensor/cpu/parallel.h"
+#include "vq/cpu/backend.h"
+
+namespace versor {
+namespace {
+
+double total(const Tensor& x) {
+  double sum = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) sum += x.data<float>()[i];
+  return sum;
+}
+
+}  // namespace
+
+void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
+                              const Tensor& counts, const Tensor& sums, double decay, double eps) {
+  const int64_t K = codebook.dim(0), D = codebook.dim(1);
+  const float keep = static_cast<float>(decay), take = static_cast<float>(1.0 - decay);
+  float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
+  const int32_t* n = counts.data<int32_t>();
+  const float* s = sums.data<float>();
+  for (int64_t k = 0; k < K; ++k) N[k] = keep * N[k] + take * static_cast<float>(n[k]);
+  const double sum = total(cluster_size);
+  cpu::parallel_blocks(
+      K,
+      [=](int64_t begin, int64_t end) {
+        for (int64_t k = begin; k < end; ++k) {
+          const double smoothed = (N[k] + eps) / (sum + static_cast<double>(K) * eps) * sum;
+          for (int64_t d = k * D; d < (k + 1) * D; ++d) {
+            pm[d] = keep * pm[d] + take * s[d];
+            // Nothing has ever been counted: the code stays as it is.
+            if (smoothed > 0) c[d] = static_cast<float>(pm[d] / smoothed);
+          }
+        }
+      },
+      cpu::rows_per_block(D));
+}
+
+void CpuVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
+                                      Tensor& replaced, const Tensor& e, double fraction, Rng rng) {
+  const int64_t K = codebook.dim(0), D = codebook.dim(1), R = e.dim(0);
+  float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
+  const double uniform = total(cluster_size) / static_cast<double>(K);
+  int32_t dead = 0;
+  for (int64_t k = 0; k < K && dead < R; ++k) {
+    if (!(N[k] < fraction * uniform)) continue;
+    const float* row =
+        e.data<float>() + D * rng.permute(static_cast<uint32_t>(dead++), static_cast<uint32_t>(R));
+    N[k] = static_cast<float>(uniform);
+    for (int64_t d = 0; d < D; ++d) {
+      c[k * D + d] = row[d];
+      pm[k * D + d] = N[k] * row[d];
+    }
+  }
+  replaced.data<int32_t>()[0] = dead;
+}
+
+void CpuVqBackend::perplexity(Tensor& y, const Tensor& counts) {
+  const int32_t* n = counts.data<int32_t>();
+  double sum = 0, entropy = 0;
+  for (int64_t k = 0; k < counts.numel(); ++k) sum += n[k];
+  for (int64_t k = 0; k < counts.numel(); ++k)
+    if (n[k] > 0) entropy -= n[k] / sum * std::log(n[k] / sum);
+  y.data<float>()[0] = static_cast<float>(std::exp(entropy));
+}
+
+}  // namespace versor

@@ -1,0 +1,62 @@
+// The gradient estimators on the CPU: rows in parallel, the arithmetic of a row in vq/row_math.h.
+#include <algorithm>
+
+#include "tensor/cpu/parallel.h"
+#include "vq/cpu/backend.h"
+
+namespace versor {
+namespace {
+
+// Calls body(r) for all rows.
+template <class Body>
+void for_each_row(int64_t rows, int64_t columns, const Body& body) {
+  cpu::parallel_blocks(
+      rows,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) body(r);
+      },
+      cpu::rows_per_block(columns));
+}
+
+}  // namespace
+
+void CpuVqBackend::estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
+                                  Estimator estimator) {
+  const int64_t D = e.dim(1);
+  float* out = de.data<float>();
+  const float *pdy = dy.data<float>(), *pe = e.data<float>(), *pq = q.data<float>();
+  for_each_row(e.dim(0), D, [=](int64_t r) {
+    row_gradient(estimator, out + r * D, pdy + r * D, pe + r * D, pq + r * D, D);
+  });
+}
+
+void CpuVqBackend::published_value(Tensor& y, const Tensor& e, const Tensor& q) {
+  const int64_t D = e.dim(1);
+  float* out = y.data<float>();
+  const float *pe = e.data<float>(), *pq = q.data<float>();
+  for_each_row(e.dim(0), D,
+               [=](int64_t r) { row_published_value(out + r * D, pe + r * D, pq + r * D, D); });
+}
+
+void CpuVqBackend::geometry(Tensor& stats, const Tensor& e, const Tensor& q) {
+  const int64_t R = e.dim(0), D = e.dim(1);
+  const float *pe = e.data<float>(), *pq = q.data<float>();
+  std::vector<double> lambda(static_cast<size_t>(R)), angle(static_cast<size_t>(R));
+  for_each_row(R, D, [&](int64_t r) {
+    const RowGeometry g = row_geometry(pe + r * D, pq + r * D, D);
+    lambda[r] = g.lambda;
+    angle[r] = row_angle(g);
+  });
+  const auto mean = [R](const std::vector<double>& v) {
+    double sum = 0;
+    for (double x : v) sum += x;
+    return static_cast<float>(sum / static_cast<double>(R));
+  };
+  float* out = stats.data<float>();
+  out[0] = static_cast<float>(*std::max_element(lambda.begin(), lambda.end()));
+  out[1] = mean(lambda);
+  out[2] = mean(angle);
+  out[3] = static_cast<float>(*std::max_element(angle.begin(), angle.end()));
+}
+
+}  // namespace versor

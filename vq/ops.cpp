@@ -1,0 +1,109 @@
+// Front end of the quantizer's kernels: see ops.h.
+#include "vq/ops.h"
+
+#include "tensor/checks.h"
+#include "tensor/trace.h"
+
+namespace versor::vq {
+namespace {
+
+using ops::check_dtype;
+using ops::check_f32;
+using ops::check_matrix;
+using ops::check_same_shape;
+using ops::same_device;
+
+void check_rows(const char* op, const Tensor& e, const Tensor& q) {
+  same_device(op, {&e, &q});
+  check_f32(op, {&e, &q});
+  check_matrix(op, e);
+  check_same_shape(op, e, q);
+}
+
+void check_codebook(const char* op, const Tensor& codebook, const Tensor& cluster_size,
+                    const Tensor& m) {
+  same_device(op, {&codebook, &cluster_size, &m});
+  check_f32(op, {&codebook, &cluster_size, &m});
+  check_matrix(op, codebook);
+  check_same_shape(op, codebook, m);
+  check(cluster_size.shape() == Shape{codebook.dim(0)}, op, "cluster sizes ", cluster_size.shape(),
+        " do not match the codebook ", codebook.shape());
+}
+
+}  // namespace
+
+Tensor nearest_code(const Tensor& e, const Tensor& codebook) {
+  same_device("nearest_code", {&e, &codebook});
+  check_f32("nearest_code", {&e, &codebook});
+  check_matrix("nearest_code", e);
+  check_matrix("nearest_code", codebook);
+  check(e.dim(1) == codebook.dim(1) && codebook.dim(0) > 0, "nearest_code", "vectors ", e.shape(),
+        " do not match the codebook ", codebook.shape());
+  Tensor index({e.dim(0)}, DType::i32, e.device());
+  const double flops = 2.0 * static_cast<double>(e.numel()) * static_cast<double>(codebook.dim(0));
+  TraceScope trace("nearest_code", e.backend(), flops, {&e, &codebook});
+  vq_backend_for(e.device()).nearest_code(index, e, codebook);
+  return index;
+}
+
+Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estimator estimator) {
+  check_rows("estimator_grad", e, q);
+  check_rows("estimator_grad", dy, e);
+  Tensor de(e.shape(), DType::f32, e.device());
+  TraceScope trace("estimator_grad", e.backend(), 0, {&de, &dy, &e, &q});
+  vq_backend_for(e.device()).estimator_grad(de, dy, e, q, estimator);
+  return de;
+}
+
+Tensor published_value(const Tensor& e, const Tensor& q) {
+  check_rows("published_value", e, q);
+  Tensor y(e.shape(), DType::f32, e.device());
+  TraceScope trace("published_value", e.backend(), 0, {&y, &e, &q});
+  vq_backend_for(e.device()).published_value(y, e, q);
+  return y;
+}
+
+Tensor geometry(const Tensor& e, const Tensor& q) {
+  check_rows("geometry", e, q);
+  check(e.dim(0) > 0, "geometry", "there are no rows");
+  Tensor stats({4}, DType::f32, e.device());
+  TraceScope trace("geometry", e.backend(), 0, {&e, &q});
+  vq_backend_for(e.device()).geometry(stats, e, q);
+  return stats;
+}
+
+void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
+                const Tensor& sums, double decay, double eps) {
+  check_codebook("ema_update", codebook, cluster_size, m);
+  same_device("ema_update", {&codebook, &counts, &sums});
+  check_dtype("ema_update", counts, DType::i32);
+  check_same_shape("ema_update", cluster_size, counts);
+  check_same_shape("ema_update", m, sums);
+  check(decay >= 0 && decay <= 1, "ema_update", "decay ", decay, " is outside 0..1");
+  TraceScope trace("ema_update", codebook.backend(), 0, {&codebook, &m, &sums});
+  vq_backend_for(codebook.device()).ema_update(codebook, cluster_size, m, counts, sums, decay, eps);
+}
+
+Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
+                          double fraction, Rng rng) {
+  check_codebook("replace_dead_codes", codebook, cluster_size, m);
+  same_device("replace_dead_codes", {&codebook, &e});
+  check_matrix("replace_dead_codes", e);
+  check(e.dim(1) == codebook.dim(1) && e.dim(0) > 0, "replace_dead_codes", "vectors ", e.shape(),
+        " do not match the codebook ", codebook.shape());
+  Tensor replaced({1}, DType::i32, e.device());
+  TraceScope trace("replace_dead_codes", e.backend(), 0, {&cluster_size});
+  vq_backend_for(e.device())
+      .replace_dead_codes(codebook, cluster_size, m, replaced, e, fraction, rng);
+  return replaced;
+}
+
+Tensor perplexity(const Tensor& counts) {
+  check_dtype("perplexity", counts, DType::i32);
+  Tensor y({1}, DType::f32, counts.device());
+  TraceScope trace("perplexity", counts.backend(), 0, {&counts});
+  vq_backend_for(counts.device()).perplexity(y, counts);
+  return y;
+}
+
+}  // namespace versor::vq

@@ -1,0 +1,19 @@
+// The checked front end of the quantizer's kernels, as tensor/ops.h is for the network's: shapes
+// are compared, outputs allocated, work traced. The formulas stand in vq/backend.h.
+#pragma once
+
+#include "vq/backend.h"
+
+namespace versor::vq {
+
+Tensor nearest_code(const Tensor& e, const Tensor& codebook);  // i32 [R]
+Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estimator estimator);
+Tensor published_value(const Tensor& e, const Tensor& q);
+Tensor geometry(const Tensor& e, const Tensor& q);  // [4]
+void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
+                const Tensor& sums, double decay, double eps);
+Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
+                          double fraction, Rng rng);  // i32 [1]
+Tensor perplexity(const Tensor& counts);              // [1]
+
+}  // namespace versor::vq
