@@ -21,8 +21,11 @@ void Adam::step() {
     Variable& p = parameters_[i];
     if (!p.grad().defined()) continue;
     ops::adam(p.mutable_value(), m_[i], v_[i], p.grad(), step_, params_);
-    p.zero_grad();
   }
+}
+
+void Adam::zero_grad() {
+  for (Variable& p : parameters_) p.zero_grad();
 }
 
 }  // namespace versor

@@ -14,8 +14,9 @@ class Adam {
  public:
   explicit Adam(std::vector<Variable> parameters, AdamParams params = {});
 
-  // Moves every parameter that has a gradient, then forgets the gradients.
+  // Moves every parameter that has a gradient.
   void step();
+  void zero_grad();  // forgets the gradients: they would add up over steps
 
   // State for a checkpoint: moments in the order of the parameters, and the number of steps.
   std::vector<Tensor>& first_moments() { return m_; }

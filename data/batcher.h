@@ -1,0 +1,53 @@
+// Feeds a set of images to training and evaluation: all bytes lie on the device, and a batch is
+// gathered there by index, so that no image crosses the bus twice.
+//   Batcher batcher(set, 128, device);
+//   const Epoch epoch = batcher.shuffled(rng, e);
+//   for (int64_t b = 0; b < epoch.batches(); ++b) step(epoch.batch(b));   // f32 [n,H,W,C]
+// The last batch holds what is left: 391 batches of 50,000 images, the last one of 80.
+#pragma once
+
+#include "data/dataset.h"
+#include "tensor/rng.h"
+
+namespace versor {
+
+// One pass over all images: an order, cut into batches. Copies share the images and the order.
+class Epoch {
+ public:
+  int64_t batches() const;
+  // Which images batch b has: a view, i32 [n] on the device, n = batch size or what is left.
+  Tensor indices(int64_t b) const;
+  // The images of batch b, f32 [n,H,W,C], byte p as p * 2/255 - 1 in [-1,1].
+  Tensor batch(int64_t b) const;
+
+ private:
+  friend class Batcher;
+  Epoch(Tensor images, Tensor order, int64_t batch_size)
+      : images_(std::move(images)), order_(std::move(order)), batch_size_(batch_size) {}
+
+  Tensor images_;  // u8 [M,H,W,C]
+  Tensor order_;   // i32 [M], a permutation of 0..M-1
+  int64_t batch_size_;
+};
+
+class Batcher {
+ public:
+  // Throws unless 1 <= batch_size <= set.size().
+  Batcher(const Dataset& set, int64_t batch_size, Device device = {});
+
+  int64_t size() const { return images_.dim(0); }  // M
+  int64_t batch_size() const { return batch_size_; }
+  int64_t batches() const { return (size() + batch_size_ - 1) / batch_size_; }
+
+  // Every image once, in an order that depends on rng and epoch alone: a resumed run goes on with
+  // the order that the undisturbed run would have had.
+  Epoch shuffled(Rng rng, int64_t epoch) const;
+  // Every image once, as they lie in the set.
+  Epoch in_order() const;
+
+ private:
+  Tensor images_;  // u8 [M,H,W,C] on the device
+  int64_t batch_size_;
+};
+
+}  // namespace versor

@@ -1,0 +1,129 @@
+// Image grids: layout, pixels, and a file that appears at once. PNG encoding is stb_image_write's.
+#include "data/image_grid.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <system_error>
+
+#define STB_IMAGE_WRITE_STATIC
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+
+namespace versor {
+
+namespace {
+
+constexpr int64_t kGap = 2;                  // pixels between images
+constexpr int64_t kMostBytes = 256'000'000;  // the encoder counts bytes in int
+
+using Pixel = std::array<uint8_t, 3>;
+
+struct Picture {
+  int64_t width = 0, height = 0;
+  std::vector<uint8_t> bytes;  // [height,width,3], white at first
+
+  void set(int64_t x, int64_t y, Pixel value) {
+    std::copy(value.begin(), value.end(), bytes.begin() + (y * width + x) * 3);
+  }
+};
+
+// values: the C channels of a pixel.
+Pixel to_pixel(const float* values, int64_t channels) {
+  Pixel pixel;
+  for (int64_t c = 0; c < 3; ++c) {
+    const float value = values[channels == 3 ? c : 0];
+    if (std::isnan(value)) return {255, 0, 255};
+    pixel[static_cast<size_t>(c)] =
+        static_cast<uint8_t>((std::clamp(value, -1.f, 1.f) + 1.f) * 127.5f + 0.5f);
+  }
+  return pixel;
+}
+
+Picture blank_picture(const std::string& path, const std::vector<Tensor>& rows, int64_t scale) {
+  check(!rows.empty(), "image_grid", path, ": there are no images");
+  check(scale >= 1, "image_grid", path, ": scale ", scale, " is less than 1");
+  Picture picture;
+  picture.height = -kGap;
+  for (const Tensor& row : rows) {
+    check(row.defined() && row.dtype() == DType::f32 && row.shape().rank() == 4 &&
+              row.numel() > 0 && (row.dim(3) == 3 || row.dim(3) == 1),
+          "image_grid", path, ": needs f32 images [n,H,W,C] with C = 3 or 1, got ", row.dtype(),
+          " ", row.shape());
+    check(row.numel() <= kMostBytes && scale <= kMostBytes, "image_grid", path, ": images ",
+          row.shape(), " at scale ", scale, " are too large for a picture");
+    picture.width = std::max(picture.width, row.dim(0) * (row.dim(2) * scale + kGap) - kGap);
+    picture.height += row.dim(1) * scale + kGap;
+  }
+  check(picture.width <= kMostBytes / 3 / picture.height, "image_grid", path, ": a picture of ",
+        picture.width, " x ", picture.height, " pixels is too large");
+  picture.bytes.assign(static_cast<size_t>(picture.width * picture.height * 3), 255);
+  return picture;
+}
+
+// images [n,H,W,C], side by side, the first one's corner at (0, top).
+void draw_row(Picture& picture, const Tensor& images, int64_t top, int64_t scale) {
+  const std::vector<float> values = images.to_vector<float>();
+  const int64_t height = images.dim(1), width = images.dim(2), channels = images.dim(3);
+  for (int64_t n = 0; n < images.dim(0); ++n) {
+    const int64_t left = n * (width * scale + kGap);
+    for (int64_t y = 0; y < height * scale; ++y)
+      for (int64_t x = 0; x < width * scale; ++x) {
+        const int64_t at = ((n * height + y / scale) * width + x / scale) * channels;
+        picture.set(left + x, top + y, to_pixel(values.data() + at, channels));
+      }
+  }
+}
+
+std::string encode_png(const std::string& path, const Picture& picture) {
+  std::string png;
+  const auto append = [](void* out, void* data, int size) {
+    static_cast<std::string*>(out)->append(static_cast<const char*>(data),
+                                           static_cast<size_t>(size));
+  };
+  const int width = static_cast<int>(picture.width), height = static_cast<int>(picture.height);
+  check(stbi_write_png_to_func(append, &png, width, height, 3, picture.bytes.data(), 3 * width),
+        "image_grid", path, ": there is not enough memory to encode the picture");
+  return png;
+}
+
+void write_file_at_once(const std::string& path, const std::string& content) {
+  const auto cannot_write = [&](const std::error_code& why) {
+    fail("image_grid", path, " cannot be written: ", why.message(),
+         "; does its folder exist, and may you write there?");
+  };
+  const std::string temporary = path + ".tmp";
+  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+  if (!out.is_open()) cannot_write({errno, std::generic_category()});
+  out.write(content.data(), static_cast<std::streamsize>(content.size()));
+  out.close();
+  std::error_code error;
+  if (out.fail()) {
+    error = {errno, std::generic_category()};
+  } else {
+    std::filesystem::rename(temporary, path, error);
+  }
+  if (out.fail() || error) {
+    std::error_code ignored;
+    std::filesystem::remove(temporary, ignored);
+    cannot_write(error);
+  }
+}
+
+}  // namespace
+
+void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_of_images,
+                      int scale) {
+  Picture picture = blank_picture(path, rows_of_images, scale);
+  int64_t top = 0;
+  for (const Tensor& row : rows_of_images) {
+    draw_row(picture, row, top, scale);
+    top += row.dim(1) * scale + kGap;
+  }
+  write_file_at_once(path, encode_png(path, picture));
+}
+
+}  // namespace versor

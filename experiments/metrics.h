@@ -1,0 +1,67 @@
+// What is measured in an epoch: plain means over its batches, as in the published CSVs, and usage
+// of the codebook over the whole set. One list of columns in metrics.cpp gives names and order.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "vq/usage.h"
+#include "vq/vqvae.h"
+
+namespace versor {
+
+// Sums over the batches of one pass, training or evaluation.
+class PassMetrics {
+ public:
+  explicit PassMetrics(int64_t codes) : histogram_(codes) {}
+
+  // Reads the losses of one batch from the device. `geometry`: vq::geometry of its rows.
+  void add(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& geometry);
+
+  int64_t batches() const { return batches_; }
+  double loss() const { return mean(sums_.loss); }
+  double reconstruction_loss() const { return mean(sums_.reconstruction); }
+  double codebook_loss() const { return mean(sums_.codebook); }
+  double commitment_loss() const { return mean(sums_.commitment); }
+  double perplexity() const { return mean(sums_.perplexity); }
+  double psnr() const;                // dB, of the mean loss; images lie in [-1,1]
+  double quantization_ratio() const;  // mse(e,q) / var(e)
+  double max_lambda() const { return sums_.max_lambda; }
+  double mean_lambda() const { return mean(sums_.lambda); }
+  double mean_angle() const { return mean(sums_.angle); }  // radians, between e and q
+  double replaced_codes() const { return sums_.replaced; }
+  const UsageHistogram& histogram() const { return histogram_; }
+  double last_loss() const { return last_loss_; }
+
+  nlohmann::json save() const;  // exact: numbers as hexadecimal floats
+  void load(const nlohmann::json& saved);
+
+ private:
+  struct Sums {
+    double loss = 0, reconstruction = 0, codebook = 0, commitment = 0, perplexity = 0, ratio = 0,
+           lambda = 0, angle = 0, max_lambda = 0, replaced = 0;
+    std::vector<double*> all();
+  };
+  double mean(double sum) const { return sum / static_cast<double>(batches_); }
+
+  Sums sums_;
+  int64_t batches_ = 0;
+  double last_loss_ = 0;
+  UsageHistogram histogram_;
+};
+
+// The columns of metrics.csv: "epoch,train_loss,..." and a row of them.
+std::string metrics_header();
+std::string metrics_row(int64_t epoch, const PassMetrics& train, const PassMetrics& test);
+
+// metrics.csv as a table: columns by name. Throws Error naming the file if it is malformed.
+struct MetricsTable {
+  std::vector<std::string> columns;
+  std::vector<std::vector<double>> rows;
+  double last(const std::string& column) const;
+  std::vector<double> column(const std::string& name) const;
+};
+MetricsTable read_metrics(const std::string& path);
+
+}  // namespace versor

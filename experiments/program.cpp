@@ -1,0 +1,69 @@
+// Frame of a program: see program.h.
+#include "experiments/program.h"
+
+#include <cstdio>
+#include <exception>
+
+#include "experiments/version.h"
+#include "tensor/device.h"
+#include "tensor/error.h"
+
+namespace versor {
+namespace {
+
+// One line, whatever the message holds.
+void print_error(std::string message) {
+  for (char& c : message)
+    if (c == '\n') c = ' ';
+  std::fprintf(stderr, "error: %s\n", message.c_str());
+}
+
+}  // namespace
+
+const CLI::Validator kDeviceName(
+    [](const std::string& text) {
+      try {
+        parse_device(text);
+        return std::string();
+      } catch (const Error& e) {
+        return std::string(e.what());
+      }
+    },
+    "DEVICE");
+
+CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
+  return app.add_option("--precision", precision, "of activations and products")
+      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
+      ->capture_default_str();
+}
+
+std::string resolve_precision(const std::string& precision, const std::string& device) {
+  check(precision == "fp32" || precision == "auto", "precision", precision, " is not available on ",
+        device, " in this version; use fp32 or auto");
+  return "fp32";
+}
+
+int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
+  app.set_version_flag("--version", version() + " (commit " + commit() + ")");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    print_error(std::string(e.what()) + " (see --help)");
+    return 2;
+  }
+  try {
+    return body();
+  } catch (const CLI::ParseError& e) {  // options that contradict each other
+    print_error(std::string(e.what()) + " (see --help)");
+    return 2;
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory");
+  } catch (const std::exception& e) {
+    print_error(e.what());
+  }
+  return 1;
+}
+
+}  // namespace versor

@@ -1,0 +1,22 @@
+// What every program does around its work: parse options, and end with one line and an exit code.
+//   0 done, 1 an error while working, 2 wrong usage (the line names the option), 130 interrupted.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+
+namespace versor {
+
+// Adds --version, parses, calls body, reports. Returns the exit code for main().
+int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body);
+
+constexpr int kInterrupted = 130;
+
+// Options that several programs have: their checks name the option when the value is wrong.
+extern const CLI::Validator kDeviceName;  // cpu, cuda or cuda:N
+CLI::Option* add_precision_option(CLI::App& app, std::string& precision);
+// The precision that "auto" stands for. Throws Error where this version does not have it.
+std::string resolve_precision(const std::string& precision, const std::string& device);
+
+}  // namespace versor

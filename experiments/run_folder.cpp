@@ -1,0 +1,114 @@
+// Run folder: see run_folder.h.
+#include "experiments/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "experiments/version.h"
+#include "tensor/error.h"
+
+namespace versor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The part of a config.json that makes the run what it is; the rest says how it was made.
+nlohmann::ordered_json options_in(const std::string& path) {
+  try {
+    return nlohmann::ordered_json::parse(read_file(path)).at("options");
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+}
+
+}  // namespace
+
+void write_file(const std::string& path, const std::string& text) {
+  const std::string temporary = path + ".tmp";
+  {
+    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
+    out << text;
+    out.flush();
+    check(out.good(), "file", "cannot write ", temporary, ": ", std::strerror(errno));
+  }
+  check(std::rename(temporary.c_str(), path.c_str()) == 0, "file", "cannot rename ", temporary,
+        " to ", path, ": ", std::strerror(errno));
+}
+
+std::string read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  check(in.is_open(), "file", "cannot open ", path, ": ", std::strerror(errno));
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config)
+    : path_(std::move(path)) {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  check(!error, "run", "cannot make the folder ", path_, ": ", error.message());
+  lock_ = open(file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  check(lock_ >= 0, "run", "cannot write to the folder ", path_, ": ", std::strerror(errno));
+  try {
+    check(flock(lock_, LOCK_EX | LOCK_NB) == 0, "run", "the folder ", path_,
+          " is in use by another process");
+    if (has("config.json")) {
+      check(options_in(file("config.json")) == config, "run", "the folder ", path_,
+            " holds a run with other options; choose another --out");
+    } else {
+      const nlohmann::ordered_json record = {{"options", config},
+                                             {"version", version()},
+                                             {"commit", commit()},
+                                             {"compiler", compiler_flags()}};
+      write_file(file("config.json"), record.dump(2) + "\n");
+    }
+  } catch (...) {
+    close(lock_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  close(lock_);
+}  // the lock ends with it
+
+bool RunFolder::has(const std::string& name) const {
+  return fs::exists(file(name));
+}
+
+std::vector<std::string> RunFolder::csv_rows(const std::string& name, int64_t keep) const {
+  std::vector<std::string> rows;
+  if (!has(name)) return rows;
+  std::istringstream text(read_file(file(name)));
+  std::string line;
+  std::getline(text, line);
+  while (static_cast<int64_t>(rows.size()) < keep && std::getline(text, line)) rows.push_back(line);
+  return rows;
+}
+
+void RunFolder::write_csv(const std::string& name, const std::string& header,
+                          const std::vector<std::string>& rows) const {
+  std::string text = header + "\n";
+  for (const std::string& row : rows) text += row + "\n";
+  write_file(file(name), text);
+}
+
+bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
+  if (!fs::exists(folder + "/config.json") || !fs::exists(folder + "/model.safetensors"))
+    return false;
+  if (options_in(folder + "/config.json") != config) return false;
+  std::ifstream metrics(folder + "/metrics.csv");
+  int64_t lines = 0;
+  for (std::string line; std::getline(metrics, line);) ++lines;
+  return lines == 1 + config["epochs"].get<int64_t>();
+}
+
+}  // namespace versor

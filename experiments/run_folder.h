@@ -1,0 +1,45 @@
+// The folder of one training run: what it is (config.json), what came out (metrics.csv, model,
+// pictures), and what it needs to go on after an interruption (trainer.safetensors).
+//   results/runs/<name>/config.json metrics.csv timing.csv model.safetensors trainer.safetensors
+//                       reconstructions.png
+// Every file is written under another name and renamed, so that it is always whole.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace versor {
+
+// Writes text to a temporary file and renames it. Throws Error naming the file.
+void write_file(const std::string& path, const std::string& text);
+std::string read_file(const std::string& path);
+
+class RunFolder {
+ public:
+  // Opens or makes the folder and locks it until the end of the process's life. Throws Error if it
+  // cannot be written, belongs to a run with another config, or is in use by another process.
+  RunFolder(std::string path, const nlohmann::ordered_json& config);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+  bool has(const std::string& name) const;
+
+  // Rows of a CSV file without its heading; none if it is not there. Rows after the first `keep`
+  // are left out: they belong to epochs that a resumed run will repeat.
+  std::vector<std::string> csv_rows(const std::string& name, int64_t keep) const;
+  void write_csv(const std::string& name, const std::string& header,
+                 const std::vector<std::string>& rows) const;
+
+ private:
+  std::string path_;
+  int lock_ = -1;
+};
+
+// Whether the run of this config in this folder has all its epochs.
+bool is_finished(const std::string& folder, const nlohmann::ordered_json& config);
+
+}  // namespace versor

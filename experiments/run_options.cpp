@@ -1,0 +1,205 @@
+// Options of a run: see run_options.h.
+#include "experiments/run_options.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstdlib>
+
+#include "data/cifar10.h"
+#include "data/synthetic.h"
+#include "experiments/program.h"
+
+namespace versor {
+namespace {
+
+using CLI::ValidationError;
+
+// What each preset switches on. `published`: as the runs behind the paper's tables were made.
+struct Preset {
+  const char *name, *estimator, *owner, *codebook_start, *accumulators;
+  double dead_codes;
+  bool ema_in_eval;
+};
+constexpr Preset kPresets[] = {{"versor", "rotation", "ema", "kmeans", "warm", 0.1, false},
+                               {"published", "published", "both", "uniform", "zero", 0.0, true}};
+
+// FNV-1a, 64 bits: short, stable on every machine.
+uint64_t hash_bytes(const void* data, size_t bytes, uint64_t hash = 0xcbf29ce484222325u) {
+  const auto* p = static_cast<const unsigned char*>(data);
+  for (size_t i = 0; i < bytes; ++i) hash = (hash ^ p[i]) * 0x100000001b3u;
+  return hash;
+}
+
+// Which images, in which order: the labels of both splits tell two orders apart.
+std::string fingerprint(const DatasetPair& images) {
+  uint64_t hash = hash_bytes(images.train.labels.data(), images.train.labels.size());
+  hash = hash_bytes(images.test.labels.data(), images.test.labels.size(), hash);
+  return fmt::format("{:016x}", hash);
+}
+
+std::string data_folder(const RunOptions& options) {
+  if (!options.data_dir.empty()) return options.data_dir;
+  const char* environment = std::getenv("CIFAR10_DIR");
+  return environment != nullptr && *environment != '\0' ? environment : "data/cifar-10-batches-bin";
+}
+
+template <class T>
+T choice(const std::string& name, const std::string& value,
+         std::initializer_list<std::pair<const char*, T>> choices) {
+  for (const auto& [text, result] : choices)
+    if (value == text) return result;
+  throw ValidationError(name, "unknown value " + value);
+}
+
+}  // namespace
+
+void add_run_options(CLI::App& app, RunOptions& o, bool several) {
+  const auto at_least_1 = CLI::Range(int64_t{1}, int64_t{1} << 30);
+  const auto not_negative = CLI::Range(0.0, 1e30);
+  const auto fraction = CLI::Range(0.0, 1.0);
+  app.add_option("--preset", o.preset, "versor: what we hold to be right; published: the paper's")
+      ->check(CLI::IsMember({"versor", "published"}))
+      ->capture_default_str();
+  app.add_option("--estimator", o.estimator, "gradient past the quantizer")
+      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published"}));
+  app.add_option("--owner", o.owner, "what moves the codebook")
+      ->check(CLI::IsMember({"ema", "gradient", "both"}));
+  app.add_option("--codebook-start", o.codebook_start, "first codes")
+      ->check(CLI::IsMember({"uniform", "kmeans"}));
+  app.add_option("--accumulators", o.accumulators, "first EMA statistics")
+      ->check(CLI::IsMember({"warm", "zero"}));
+  app.add_option("--dead-codes", o.dead_codes,
+                 "replace codes used less than this fraction of uniform use; 0: never")
+      ->check(fraction);
+  app.add_option("--ema-in-eval", o.ema_in_eval, "evaluation updates the codebook too (0 or 1)");
+  app.add_option("--codes", o.codes, "K, size of the codebook")
+      ->check(at_least_1)
+      ->capture_default_str();
+  app.add_option("--latent", o.latent, "D, length of a code")
+      ->check(CLI::Range(int64_t{2}, int64_t{1} << 16))
+      ->capture_default_str();
+  app.add_option("--decay", o.decay, "gamma of the EMA")->check(fraction)->capture_default_str();
+  app.add_option("--lr", o.lr, "Adam's learning rate")->check(not_negative)->capture_default_str();
+  app.add_option("--batch-size", o.batch_size)->check(at_least_1)->capture_default_str();
+  app.add_option("--epochs", o.epochs)->check(at_least_1)->capture_default_str();
+  app.add_option("--train-images", o.train_images, "the first so many; default all")
+      ->check(at_least_1);
+  app.add_option("--test-images", o.test_images, "the first so many; default all")
+      ->check(at_least_1);
+  add_precision_option(app, o.precision);
+  app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
+  app.add_option("--threads", o.threads, "default: all cores")->check(CLI::Range(1, 4096));
+  app.add_option("--data", o.data)
+      ->check(CLI::IsMember({"cifar10", "synthetic"}))
+      ->capture_default_str();
+  app.add_option("--data-dir", o.data_dir,
+                 "folder of CIFAR-10's binary files; default $CIFAR10_DIR or "
+                 "data/cifar-10-batches-bin");
+  if (several) return;
+  app.add_option("--beta", o.beta, "weight of the commitment loss")
+      ->check(not_negative)
+      ->capture_default_str();
+  app.add_option("--seed", o.seed)->capture_default_str();
+}
+
+void resolve(RunOptions& o) {
+  for (const Preset& p : kPresets) {
+    if (o.preset != p.name) continue;
+    if (!o.estimator) o.estimator = p.estimator;
+    if (!o.owner) o.owner = p.owner;
+    if (!o.codebook_start) o.codebook_start = p.codebook_start;
+    if (!o.accumulators) o.accumulators = p.accumulators;
+    if (!o.dead_codes) o.dead_codes = p.dead_codes;
+    if (!o.ema_in_eval) o.ema_in_eval = p.ema_in_eval;
+  }
+  // CLI's ranges let NaN through.
+  for (const auto& [name, value] : {std::pair{"--beta", o.beta},
+                                    {"--lr", o.lr},
+                                    {"--decay", o.decay},
+                                    {"--dead-codes", *o.dead_codes}})
+    if (!std::isfinite(value)) throw ValidationError(name, "must be a finite number");
+  if (o.data == "synthetic" && !o.data_dir.empty())
+    throw ValidationError("--data-dir", "does not go with --data synthetic");
+  if (o.train_images > 0 && o.batch_size > o.train_images)
+    throw ValidationError(
+        "--batch-size",
+        fmt::format("{} is larger than the data: --train-images {}", o.batch_size, o.train_images));
+  backend_for(parse_device(o.device));  // throws if it is not there
+  o.precision = resolve_precision(o.precision, o.device);
+  if (o.threads == 0) o.threads = omp_get_max_threads();
+  omp_set_num_threads(o.threads);
+}
+
+DatasetPair load_data(const RunOptions& o) {
+  DatasetPair images = o.data == "synthetic"
+                           ? synthetic_images(o.train_images > 0 ? o.train_images : 50'000,
+                                              o.test_images > 0 ? o.test_images : 10'000)
+                           : load_cifar10(data_folder(o));
+  if (o.train_images > 0) images.train = head(images.train, o.train_images);
+  if (o.test_images > 0) images.test = head(images.test, o.test_images);
+  check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
+        " is larger than the data: ", images.train.size(), " training images");
+  return images;
+}
+
+VqVaeOptions model_options(const RunOptions& o) {
+  VqVaeOptions m;
+  m.estimator = parse_estimator(*o.estimator);
+  m.codebook.codes = o.codes;
+  m.codebook.latent = o.latent;
+  m.codebook.decay = o.decay;
+  m.codebook.owner =
+      choice<Owner>("--owner", *o.owner,
+                    {{"ema", Owner::ema}, {"gradient", Owner::gradient}, {"both", Owner::both}});
+  m.codebook.start = choice<CodebookStart>(
+      "--codebook-start", *o.codebook_start,
+      {{"uniform", CodebookStart::uniform}, {"kmeans", CodebookStart::kmeans}});
+  m.codebook.accumulators =
+      choice<Accumulators>("--accumulators", *o.accumulators,
+                           {{"warm", Accumulators::warm}, {"zero", Accumulators::zero}});
+  m.codebook.dead_code_fraction = *o.dead_codes;
+  m.codebook.ema_in_eval = *o.ema_in_eval;
+  return m;
+}
+
+nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images) {
+  return {{"estimator", *o.estimator},
+          {"owner", *o.owner},
+          {"codebook_start", *o.codebook_start},
+          {"accumulators", *o.accumulators},
+          {"dead_codes", *o.dead_codes},
+          {"ema_in_eval", *o.ema_in_eval},
+          {"codes", o.codes},
+          {"latent", o.latent},
+          {"beta", o.beta},
+          {"decay", o.decay},
+          {"lr", o.lr},
+          {"batch_size", o.batch_size},
+          {"epochs", o.epochs},
+          {"seed", o.seed},
+          {"data", images.train.name},
+          {"data_fingerprint", fingerprint(images)},
+          {"train_images", images.train.size()},
+          {"test_images", images.test.size()},
+          {"device", o.device},
+          {"precision", o.precision},
+          {"threads", o.threads}};
+}
+
+std::string run_name(const nlohmann::ordered_json& c) {
+  const std::string text = c.dump();
+  const uint64_t hash = hash_bytes(text.data(), text.size());
+  return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),
+                     c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
+                     c["latent"].get<int64_t>(), c["beta"].get<double>(), c["seed"].get<uint64_t>(),
+                     hash >> 32);
+}
+
+bool paper_size(const nlohmann::ordered_json& c) {
+  return c["data"] == "CIFAR-10" && c["train_images"] == 50'000 && c["test_images"] == 10'000 &&
+         c["latent"] == 256 && c["codes"] == 1024 && c["batch_size"] == 128;
+}
+
+}  // namespace versor

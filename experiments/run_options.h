@@ -1,0 +1,56 @@
+// Every option of a training run, the same names in every program. One table in run_options.cpp
+// serves the command line, the config.json of the run, and the key in the run folder's name.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "data/dataset.h"
+#include "vq/vqvae.h"
+
+namespace versor {
+
+// As given on the command line. What a preset decides is optional: a flag of its own wins over it.
+struct RunOptions {
+  std::string preset = "versor";
+  std::optional<std::string> estimator, owner, codebook_start, accumulators;
+  std::optional<double> dead_codes;
+  std::optional<bool> ema_in_eval;
+
+  int64_t codes = 1024, latent = 256;
+  double beta = 0.25, decay = 0.99, lr = 2e-4;
+  int64_t batch_size = 128, epochs = 50;
+  int64_t train_images = 0, test_images = 0;  // 0: all
+  uint64_t seed = 1;
+  std::string precision = "auto", device = "cpu";
+  int threads = 0;  // 0: OpenMP's own choice
+  std::string data = "cifar10", data_dir;
+};
+
+// Adds the options of a run to a program. `several`: the program makes many runs and sets beta and
+// seed itself.
+void add_run_options(CLI::App& app, RunOptions& options, bool several = false);
+
+// Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
+// CLI::ValidationError for wrong usage, Error where this build or machine lacks something.
+// Afterwards no optional is empty.
+void resolve(RunOptions& options);
+
+// Loads what --data and --data-dir name and cuts it to --train-images and --test-images.
+DatasetPair load_data(const RunOptions& options);
+
+VqVaeOptions model_options(const RunOptions& options);
+
+// Every option that changes results, in a fixed order; `images` says which data in which order.
+nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& images);
+
+// "published-rotation-k1024-d256-beta0.25-seed1-1a2b3c4d": readable, and 8 hex digits of the hash
+// of the whole config.
+std::string run_name(const nlohmann::ordered_json& config);
+
+// Whether the run has the size of the paper's (D 256, K 1024, batch 128, all real images).
+bool paper_size(const nlohmann::ordered_json& config);
+
+}  // namespace versor

@@ -1,0 +1,49 @@
+// Trains one VQ-VAE. The defaults are the paper's sizes with what we hold to be right;
+// `--preset published` trains as the runs behind the paper's tables did.
+//   bin/train --preset published --beta 0.25 --epochs 1 --seed 1
+#include <fmt/format.h>
+
+#include "experiments/program.h"
+#include "experiments/trainer.h"
+
+using namespace versor;
+
+int main(int argc, char** argv) {
+  CLI::App app("Trains a VQ-VAE into a run folder; resumes what was interrupted.");
+  RunOptions options;
+  TrainerSettings settings;
+  std::string results = "results";
+  add_run_options(app, options);
+  app.add_option("--out", settings.folder, "the run's folder; default RESULTS/runs/<name>");
+  app.add_option("--results", results)->capture_default_str();
+  app.add_option("--save-every", settings.save_every,
+                 "steps between checkpoints inside an epoch; default every two minutes")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  app.add_flag("--quiet", settings.quiet, "no progress");
+  return run_program(app, argc, argv, [&] {
+    resolve(options);
+    const DatasetPair images = load_data(options);
+    const auto config = config_of(options, images);
+    if (settings.folder.empty()) settings.folder = results + "/runs/" + run_name(config);
+    if (!settings.quiet)
+      fmt::print("{}: {} of {}, {}, {} threads\n", settings.folder, images.train.size(),
+                 images.train.name, options.precision, options.threads);
+    std::fflush(stdout);
+    Trainer trainer(options, images, settings);
+    const TrainingEnd end = trainer.run();
+    if (end == TrainingEnd::interrupted) {
+      fmt::print(stderr, "\ninterrupted; saved in {}, the same command goes on from there\n",
+                 settings.folder);
+      return kInterrupted;
+    }
+    const MetricsTable metrics = read_metrics(settings.folder + "/metrics.csv");
+    fmt::print(
+        "{} after {} epochs: train recon {:.4f} codebook {:.4f} perplexity {:.1f}, test recon "
+        "{:.4f} (PSNR {:.2f} dB) perplexity {:.1f}\n",
+        end == TrainingEnd::was_finished ? "finished before," : "finished", metrics.rows.size(),
+        metrics.last("train_recon_loss"), metrics.last("train_codebook_loss"),
+        metrics.last("train_perplexity"), metrics.last("test_recon_loss"),
+        metrics.last("test_psnr"), metrics.last("test_perplexity"));
+    return 0;
+  });
+}

@@ -1,0 +1,260 @@
+// Trainer: see trainer.h.
+#include "experiments/trainer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+
+#include "data/image_grid.h"
+#include "tensor/ops.h"
+#include "vq/ops.h"
+
+namespace versor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Independent streams of random numbers of one run.
+enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
+
+constexpr double kSecondsBetweenSaves = 120;
+constexpr int64_t kPictures = 16;
+constexpr const char* kTimingHeader =
+    "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
+
+volatile std::sig_atomic_t signal_received = 0;
+
+extern "C" void note_signal(int signal) {
+  signal_received = 1;
+  std::signal(signal, SIG_DFL);  // a second one ends the process
+}
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  signal_received = 0;
+  std::signal(SIGINT, note_signal);
+  std::signal(SIGTERM, note_signal);
+}
+InterruptGuard::~InterruptGuard() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+}
+bool InterruptGuard::interrupted() {
+  return signal_received != 0;
+}
+
+Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
+    : options_(options),
+      config_(config_of(options, images)),
+      settings_(std::move(settings)),
+      folder_(settings_.folder, config_),
+      device_(parse_device(options.device)),
+      rng_(options.seed),
+      model_(model_options(options), device_, rng_.split(kModel)),
+      adam_(model_.parameters(), {.lr = static_cast<float>(options.lr)}),
+      train_images_(images.train, options.batch_size, device_),
+      // Evaluation has no smallest batch: a small test set is one batch.
+      test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
+      images_(images),
+      train_(options.codes) {}
+
+TrainingEnd Trainer::run() {
+  if (is_finished(folder_.path(), config_)) return TrainingEnd::was_finished;
+  const InterruptGuard guard;
+  if (!restore()) start_codebook();
+  saved_at_ = shown_at_ = Clock::now();
+  while (epoch_ < options_.epochs) {
+    train_epoch();
+    const double train_seconds = seconds_since(epoch_started_at_);
+    if (InterruptGuard::interrupted()) {
+      save();
+      return TrainingEnd::interrupted;
+    }
+    const auto start = Clock::now();
+    const PassMetrics test = evaluate();
+    finish_epoch(test, train_seconds, seconds_since(start));
+  }
+  return TrainingEnd::finished;
+}
+
+// k-means sees the first max(8K, R) latents of the untrained encoder: whole batches of the first
+// epoch, until there are enough.
+void Trainer::start_codebook() {
+  if (model_.options().codebook.start != CodebookStart::kmeans) return;
+  const NoGradGuard no_grad;
+  const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), 0);
+  std::vector<float> latents;
+  const auto wanted = static_cast<size_t>(8 * options_.codes * options_.latent);
+  for (int64_t b = 0; b < epoch.batches() && latents.size() < wanted; ++b) {
+    const auto batch = model_.encode(epoch.batch(b)).value().to_vector<float>();
+    latents.insert(latents.end(), batch.begin(), batch.end());
+  }
+  const auto rows = static_cast<int64_t>(latents.size()) / options_.latent;
+  model_.codebook().start_from(Tensor::from(latents, {rows, options_.latent}, device_));
+}
+
+void Trainer::train_epoch() {
+  model_.set_training(true);
+  const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), epoch_);
+  epoch_started_at_ = Clock::now();
+  epoch_started_batch_ = batch_;
+  while (batch_ < epoch.batches() && !InterruptGuard::interrupted()) {
+    const StepResult step =
+        training_step(model_, adam_, epoch.batch(batch_), static_cast<float>(options_.beta));
+    const Tensor e = step.output.latents.value().flat_rows();
+    train_.add(step.output, step.loss, vq::geometry(e, step.output.quantized.codes));
+    ++batch_;
+    check(std::isfinite(train_.last_loss()), "train", "the loss is not finite in step ", batch_,
+          " of epoch ", epoch_ + 1, " (run ", folder_.path(), ")");
+    progress(batch_, epoch.batches());
+    if (time_to_save(batch_)) save();
+  }
+}
+
+PassMetrics Trainer::evaluate() {
+  const NoGradGuard no_grad;
+  model_.set_training(false);
+  const Epoch epoch = test_images_.in_order();
+  PassMetrics test(options_.codes);
+  for (int64_t b = 0; b < epoch.batches(); ++b) {
+    const Tensor images = epoch.batch(b);
+    const VqVaeOutput output = model_(images);
+    const Tensor e = output.latents.value().flat_rows();
+    test.add(output, vqvae_loss(output, images, static_cast<float>(options_.beta)),
+             vq::geometry(e, output.quantized.codes));
+  }
+  return test;
+}
+
+void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds) {
+  const int64_t epoch = epoch_ + 1;
+  const int64_t steps = batch_ - epoch_started_batch_;
+  MemoryPool& pool = backend_for(device_).pool();
+  rows_.push_back(metrics_row(epoch, train_, test));
+  timings_.push_back(fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
+                                 static_cast<double>(steps * options_.batch_size) / train_seconds,
+                                 pool.peak_bytes()));
+  if (!settings_.quiet) {
+    std::fprintf(
+        stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+        fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
+                    "test recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
+                    epoch, options_.epochs, train_.reconstruction_loss(), train_.codebook_loss(),
+                    train_.perplexity(), test.reconstruction_loss(), test.perplexity(),
+                    test.histogram().used(), options_.codes, train_seconds + eval_seconds)
+            .c_str());
+  }
+  ++epoch_;
+  batch_ = 0;
+  train_ = PassMetrics(options_.codes);
+  draw_reconstructions();
+  folder_.write_csv("timing.csv", kTimingHeader, timings_);
+  // The checkpoint comes before the row that says the epoch is done: killed in between, the run
+  // resumes after the epoch and writes the row from the checkpoint's copy.
+  save();
+  write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+  folder_.write_csv("metrics.csv", metrics_header(), rows_);
+}
+
+// The first test images above their reconstructions; evaluation changes no state for them.
+void Trainer::draw_reconstructions() {
+  const NoGradGuard no_grad;
+  const Tensor first = test_images_.in_order().batch(0);
+  const Tensor images = first.rows(0, std::min(kPictures, first.dim(0)));
+  const Variable latents = model_.encode(images);
+  const Tensor e = latents.value().flat_rows(), codebook = model_.codebook().weight().value();
+  const Tensor q = ops::gather_rows(codebook, vq::nearest_code(e, codebook));
+  const Variable passed = pass_through(Variable(e), q, model_.options().estimator);
+  write_image_grid(folder_.file("reconstructions.png"),
+                   {images, model_.decode(reshape(passed, latents.shape())).value()}, 3);
+}
+
+bool Trainer::time_to_save(int64_t batch) const {
+  if (settings_.save_every > 0) return batch % settings_.save_every == 0;
+  return seconds_since(saved_at_) > kSecondsBetweenSaves;
+}
+
+// Everything that the rest of the run depends on, in one file.
+void Trainer::save() {
+  SafetensorsFile file;
+  for (auto& [name, tensor] : state_dict(model_)) file.tensors["model." + name] = tensor;
+  const auto parameters = model_.named_parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    file.tensors["adam.m." + parameters[i].first] = adam_.first_moments()[i];
+    file.tensors["adam.v." + parameters[i].first] = adam_.second_moments()[i];
+  }
+  file.tensors["adam.step"] = adam_.step_counter();
+  const nlohmann::json position = {{"epoch", epoch_},
+                                   {"batch", batch_},
+                                   {"codebook_updates", model_.codebook().updates()},
+                                   {"train", train_.save()},
+                                   {"rows", rows_}};
+  file.metadata["position"] = position.dump();
+  write_safetensors(folder_.file("trainer.safetensors"), file);
+  saved_at_ = Clock::now();
+}
+
+bool Trainer::restore() {
+  if (!folder_.has("trainer.safetensors")) return false;
+  const std::string path = folder_.file("trainer.safetensors");
+  SafetensorsFile file = read_safetensors(path), model;
+  for (auto& [name, tensor] : file.tensors)
+    if (name.starts_with("model.")) model.tensors[name.substr(6)] = tensor;
+  load_state_dict(model_, model, path);
+  const auto parameters = model_.named_parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    ops::copy(adam_.first_moments()[i], file.at("adam.m." + parameters[i].first, path).to(device_));
+    ops::copy(adam_.second_moments()[i],
+              file.at("adam.v." + parameters[i].first, path).to(device_));
+  }
+  ops::copy(adam_.step_counter(), file.at("adam.step", path).to(device_));
+  try {
+    const auto position = nlohmann::json::parse(file.metadata["position"]);
+    epoch_ = position.at("epoch").get<int64_t>();
+    batch_ = position.at("batch").get<int64_t>();
+    model_.codebook().set_updates(position.at("codebook_updates").get<int64_t>());
+    train_.load(position.at("train"));
+    rows_ = position.at("rows").get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, ": its position is malformed (", e.what(), ")");
+  }
+  timings_ = folder_.csv_rows("timing.csv", epoch_);
+  if (epoch_ > 0) {
+    write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+    folder_.write_csv("metrics.csv", metrics_header(), rows_);
+  }
+  if (!settings_.quiet)
+    std::fprintf(stderr, "resuming after %lld epochs and %lld batches\n",
+                 static_cast<long long>(epoch_), static_cast<long long>(batch_));
+  return true;
+}
+
+// One line: rewritten on a terminal five times a second, else a plain line every half minute.
+void Trainer::progress(int64_t batch, int64_t batches) {
+  const bool terminal = isatty(STDERR_FILENO);
+  if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
+  shown_at_ = Clock::now();
+  const double per_step =
+      seconds_since(epoch_started_at_) / static_cast<double>(batch - epoch_started_batch_);
+  const auto left = static_cast<double>((options_.epochs - epoch_) * batches - batch) * per_step;
+  std::fprintf(
+      stderr, "%s%s%s", terminal ? "\r" : "",
+      fmt::format("epoch {}/{} [{}/{}]  loss {:.4f} recon {:.4f} codebook {:.4f}  perplexity {:.1f}"
+                  "  codes {}  {:.0f} images/s  {:.0f}:{:02.0f} left",
+                  epoch_ + 1, options_.epochs, batch, batches, train_.loss(),
+                  train_.reconstruction_loss(), train_.codebook_loss(), train_.perplexity(),
+                  train_.histogram().used(), static_cast<double>(options_.batch_size) / per_step,
+                  std::floor(left / 60), std::floor(std::fmod(left, 60)))
+          .c_str(),
+      terminal ? "\033[K" : "\n");
+}
+
+}  // namespace versor

@@ -1,0 +1,309 @@
+"""The PyTorch twin of Versor's VQ-VAE and of its training step.
+
+What: the same architecture and tensor names as nn/ and vq/, NCHW as PyTorch has it, and one_step(),
+which does what bin/one_step does. In float64 (the default) it is the truth that golden files and
+comparisons use; in float32 it tells how close a float32 implementation can come.
+Symbols: N images, H x W pixels, h x w latent positions, R = N h w rows, D latent size, K codes;
+e a row of the encoder's output, q its code, g the gradient arriving at the decoder's input.
+Equations: paper eq. 2 (search), 3-5 (EMA), 7 (loss), 8 (`published`); rotation as in rotate-and-rescale.
+Next: make_golden.py (the committed cases), compare_one_step.py (random cases).
+"""
+import argparse
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+ESTIMATORS = ("ste", "rotation", "reflection", "published")
+OWNERS = ("ema", "gradient", "both")
+DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4, "steps": 1}
+
+EMA_EPSILON = 1e-5  # smoothing of the EMA counts
+NORM_FLOOR = 1e-6  # ||e|| or ||q|| below: the straight-through gradient
+CHORD_FLOOR = 2e-4  # ||e^ + q^||^2 (rotation) or ||e^ - q^||^2 (reflection) below: likewise
+
+
+class ResidualBlock(nn.Module):
+    """relu(conv2(relu(conv1(x))) + x), with a 1x1 projection of x where the channels differ."""
+
+    def __init__(self, channels_in, channels_out):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.proj = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
+        self.relu2 = nn.ReLU()
+
+    def forward(self, x):
+        shortcut = x if self.proj is None else self.proj(x)
+        return self.relu2(self.conv2(self.relu1(self.conv1(x))) + shortcut)
+
+
+class VqVaeTwin(nn.Module):
+    """D = latent, K = codes. Accumulators start `warm`: N = 1, m = c."""
+
+    def __init__(self, latent=256, codes=1024):
+        super().__init__()
+        half = latent // 2
+        self.encoder = nn.Sequential(
+            nn.Conv2d(3, half, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(half, latent, 4, stride=2, padding=1), nn.ReLU(),
+            ResidualBlock(latent, latent), ResidualBlock(latent, latent))
+        self.decoder = nn.Sequential(
+            ResidualBlock(latent, latent), ResidualBlock(latent, latent),
+            nn.ConvTranspose2d(latent, half, 4, stride=2, padding=1), nn.ReLU(),
+            nn.ConvTranspose2d(half, 3, 4, stride=2, padding=1), nn.Tanh())
+        self.codebook = nn.Embedding(codes, latent)
+        nn.init.uniform_(self.codebook.weight, -1.0 / codes, 1.0 / codes)
+        self.register_buffer("ema_cluster_size", torch.ones(codes))
+        self.register_buffer("ema_dw", self.codebook.weight.detach().clone())
+
+
+def to_rows(z):
+    """[N,D,h,w] -> [R,D]; row r is position (n, y, x) in that order."""
+    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+
+
+def from_rows(rows, like):
+    """[R,D] -> the [N,D,h,w] of `like`."""
+    n, d, h, w = like.shape
+    return rows.reshape(n, h, w, d).permute(0, 3, 1, 2).contiguous()
+
+
+def squared_distances(rows, codes):
+    """sum_d (e_d - c_jd)^2 in float64, [R,K] as numpy; differences first, so equal codes tie."""
+    e, c = rows.detach().double().numpy(), codes.detach().double().numpy()
+    out = np.empty((len(e), len(c)))
+    for start in range(0, len(e), 128):
+        difference = e[start:start + 128, None, :] - c[None, :, :]
+        out[start:start + 128] = np.square(difference).sum(axis=-1)
+    return out
+
+
+def normalized(v):
+    """(v / ||v||, ||v||) of rows [R,D]; the zero row stays zero."""
+    norm = torch.linalg.vector_norm(v, dim=1, keepdim=True)
+    return v / torch.where(norm > 0, norm, torch.ones_like(norm)), norm
+
+
+def estimator_value(e, q, estimator):
+    """What the decoder sees, [R,D]: q itself, except `published`, which passes He = ||e|| q^."""
+    if estimator != "published":
+        return q.clone()
+    e_hat, e_norm = normalized(e.double())
+    q_hat, q_norm = normalized(q.double())
+    value = e_norm * q_hat
+    value = torch.where((e_hat == q_hat).all(dim=1, keepdim=True), e.double(), value)
+    value = torch.where(q_norm == 0, -e.double(), value)
+    return value.to(e.dtype)
+
+
+def estimator_gradient(e, q, g, estimator):
+    """The gradient that reaches e, [R,D]; computed in float64."""
+    if estimator in ("ste", "published"):
+        return g
+    g64 = g.double()
+    e_hat, e_norm = normalized(e.double())
+    q_hat, q_norm = normalized(q.double())
+    scale = q_norm / torch.where(e_norm > 0, e_norm, torch.ones_like(e_norm))
+    chord = e_hat + q_hat if estimator == "rotation" else e_hat - q_hat
+    unit, _ = normalized(chord)
+    turned = g64 - 2 * unit * (unit * g64).sum(1, keepdim=True)
+    if estimator == "rotation":
+        turned = turned + 2 * e_hat * (q_hat * g64).sum(1, keepdim=True)
+    straight = (chord.square().sum(1, keepdim=True) < CHORD_FLOOR) | \
+        (e_norm < NORM_FLOOR) | (q_norm < NORM_FLOOR)
+    return torch.where(straight, g64, scale * turned).to(g.dtype)
+
+
+class PassOn(torch.autograd.Function):
+    """Forward: the estimator's value. Backward: the estimator's gradient to e, none to q."""
+
+    @staticmethod
+    def forward(ctx, e, q, estimator):
+        ctx.save_for_backward(e, q)
+        ctx.estimator = estimator
+        return estimator_value(e, q, estimator)
+
+    @staticmethod
+    def backward(ctx, g):
+        e, q = ctx.saved_tensors
+        return estimator_gradient(e, q, g, ctx.estimator), None, None
+
+
+@torch.no_grad()
+def ema_update(model, rows, indices, decay):
+    """Equations 3-5 with smoothed counts; overwrites the codebook."""
+    counts = torch.zeros_like(model.ema_cluster_size)
+    counts.index_add_(0, indices, torch.ones(len(rows), dtype=rows.dtype))
+    sums = torch.zeros_like(model.ema_dw).index_add_(0, indices, rows)
+    model.ema_cluster_size.mul_(decay).add_(counts, alpha=1 - decay)
+    model.ema_dw.mul_(decay).add_(sums, alpha=1 - decay)
+    total = model.ema_cluster_size.sum()
+    codes = len(counts)
+    smoothed = (model.ema_cluster_size + EMA_EPSILON) / (total + codes * EMA_EPSILON) * total
+    model.codebook.weight.data.copy_(model.ema_dw / smoothed[:, None])
+
+
+class Margins:
+    """How clear the step's discrete decisions are: the smallest margin seen of each kind.
+
+    nearest:  the relative error of e, c, c' that could exchange its code c for another c'
+    gap:      (second-best distance - best) / second-best
+    kink:     |x| / rms(x) at the input of a ReLU, x = 0 apart
+    edge:     relative distance from the thresholds of the estimator's edge rules
+    small:    ||e|| over its rms, or half the chord that the edge rule looks at, rows under the rule
+              apart: a short e or chord makes its own direction inexact
+    apart:    rms(e - q) over rms(e): how much of e - q is not rounding
+    """
+
+    def __init__(self):
+        self.nearest = self.gap = self.kink = self.edge = float("inf")
+        self.small = self.apart = float("inf")
+
+    def watch(self, model):
+        for module in model.modules():
+            if isinstance(module, nn.ReLU):
+                module.register_forward_pre_hook(lambda _, inputs: self.see_kinks(inputs[0]))
+
+    def see_kinks(self, x):
+        size = x.detach().abs()
+        size = size[size > 0]
+        if size.numel() > 0:
+            self.kink = min(self.kink, (size.min() / size.square().mean().sqrt()).item())
+
+    def see_search(self, rows, codes, distances, indices):
+        e, c = rows.detach().double().numpy(), codes.detach().double().numpy()
+        if e.any():
+            self.apart = min(self.apart, np.linalg.norm(e - c[indices]) / np.linalg.norm(e))
+        e_norm, c_norm = np.linalg.norm(e, axis=1), np.linalg.norm(c, axis=1)
+        for best in np.unique(indices):
+            mine = indices == best
+            apart = np.linalg.norm(c - c[best], axis=1)
+            others = apart > 0  # equal codes tie for certain
+            if not others.any():
+                continue
+            rise = distances[mine][:, others] - distances[mine, best][:, None]
+            # |d||e-c'||^2 - d||e-c||^2| <= 2 error (||c-c'|| ||e|| + ||e-c|| ||c|| + ||e-c'|| ||c'||)
+            reach = (apart[others][None, :] * e_norm[mine][:, None] +
+                     np.sqrt(distances[mine, best][:, None]) * c_norm[best] +
+                     np.sqrt(distances[mine][:, others]) * c_norm[others][None, :])
+            margin = rise / np.maximum(2 * reach, 1e-300)
+            # Codes below the last bit of every e_d != 0 in float64 tie for certain, too.
+            smallest = np.where(e[mine] > 0, e[mine], np.inf).min(axis=1)
+            lost = np.maximum(c_norm[others], c_norm[best])[None, :] < 1e-17 * smallest[:, None]
+            margin[(rise == 0) & lost & (e_norm[mine] > 0)[:, None]] = np.inf
+            self.nearest = min(self.nearest, margin.min())
+            second = distances[mine][:, others]
+            self.gap = min(self.gap, (rise / second).min())
+
+    def see_edges(self, e, q, estimator):
+        if estimator in ("ste", "published"):
+            return
+        e_hat, e_norm = normalized(e.detach().double())
+        q_hat, q_norm = normalized(q.detach().double())
+        chord = e_hat + q_hat if estimator == "rotation" else e_hat - q_hat
+        chord = chord.square().sum(1)
+        ratios = (chord / CHORD_FLOOR, e_norm / NORM_FLOOR, q_norm / NORM_FLOOR)
+        self.edge = min([self.edge] + [(r - 1).abs().min().item() for r in ratios])
+        alive, long = e_norm[e_norm > 0], chord[chord > CHORD_FLOOR]
+        if alive.numel() > 0:
+            self.small = min(self.small, (alive.min() / alive.square().mean().sqrt()).item())
+        if long.numel() > 0:
+            self.small = min(self.small, long.min().sqrt().item() / 2)
+
+
+def train_step(model, adam, images, options, margins):
+    """One step of training; returns the tensors of its forward and backward."""
+    z_e = model.encoder(images)
+    rows = to_rows(z_e)
+    distances = squared_distances(rows, model.codebook.weight)
+    nearest = distances.argmin(axis=1)  # numpy: the first of equal minima
+    indices = torch.from_numpy(nearest)
+    if margins is not None:
+        margins.see_search(rows, model.codebook.weight, distances, nearest)
+    q = F.embedding(indices, model.codebook.weight)
+    if margins is not None:
+        margins.see_edges(rows, q, options["estimator"])
+    passed = PassOn.apply(rows, q.detach(), options["estimator"])
+    reconstruction = model.decoder(from_rows(passed, z_e))
+
+    reconstruction_loss = F.mse_loss(reconstruction, images)
+    codebook_loss = F.mse_loss(q, rows.detach())
+    commitment_loss = F.mse_loss(rows, q.detach())
+    loss = reconstruction_loss + codebook_loss + options["beta"] * commitment_loss
+
+    if options["owner"] in ("ema", "both"):
+        ema_update(model, rows.detach(), indices, options["decay"])
+    adam.zero_grad(set_to_none=True)
+    loss.backward()
+    adam.step()
+
+    share = np.bincount(nearest) / len(nearest)
+    share = share[share > 0]
+    out = {"reconstruction": reconstruction, "z_e": z_e, "loss": loss,
+           "reconstruction_loss": reconstruction_loss, "codebook_loss": codebook_loss,
+           "commitment_loss": commitment_loss}
+    out = {name: t.detach().double().numpy().copy() for name, t in out.items()}
+    out["indices"] = nearest.reshape(z_e.shape[0], z_e.shape[2], z_e.shape[3]).astype(np.int32)
+    out["perplexity"] = np.array(np.exp(-(share * np.log(share)).sum()))
+    return out
+
+
+def one_step(state, images, options, dtype=torch.float64, margins=None):
+    """`steps` training steps on one batch, the last one's tensors as a dict of numpy arrays.
+
+    state: every parameter and buffer as numpy; images [N,3,H,W]; options: see DEFAULTS.
+    Returns reconstruction [N,3,H,W], z_e [N,D,h,w], indices [N,h,w] int32, the scalars, grad.<name>
+    of every trained parameter, and every parameter and buffer after the last step.
+    """
+    options = {**DEFAULTS, **options}
+    codes, latent = state["codebook.weight"].shape
+    model = VqVaeTwin(latent, codes).to(dtype)
+    model.load_state_dict({name: torch.from_numpy(t).to(dtype) for name, t in state.items()})
+    model.codebook.weight.requires_grad_(options["owner"] != "ema")
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    adam = torch.optim.Adam(trained.values(), lr=options["lr"], betas=(0.9, 0.999), eps=1e-8)
+    if margins is not None:
+        margins.watch(model)
+    batch = torch.from_numpy(images).to(dtype)
+    for _ in range(options["steps"]):
+        out = train_step(model, adam, batch, options, margins)
+    for name, p in trained.items():
+        out["grad." + name] = p.grad.double().numpy()
+    for name, t in model.state_dict().items():
+        out[name] = t.detach().double().numpy()
+    return out
+
+
+def save(path, tensors):
+    """float32 (int32 stays); what float32 cannot hold becomes infinite."""
+    with np.errstate(over="ignore"):
+        save_file({name: t if t.dtype == np.int32 else np.array(t, np.float32, order="C")
+                   for name, t in tensors.items()}, path)
+    os.chmod(path, 0o644)  # the library writes files that only their owner can read
+
+
+def main(arguments=None):
+    """The same command line as bin/one_step, computed by the twin."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    for name in ("weights", "batch", "out"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--estimator", choices=ESTIMATORS, default=DEFAULTS["estimator"])
+    parser.add_argument("--owner", choices=OWNERS, default=DEFAULTS["owner"])
+    for name in ("beta", "decay", "lr"):
+        parser.add_argument("--" + name, type=float, default=DEFAULTS[name])
+    parser.add_argument("--steps", type=int, default=DEFAULTS["steps"])
+    parser.add_argument("--precision", choices=("fp32", "fp64"), default="fp32")
+    a = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    dtype = torch.float32 if a.precision == "fp32" else torch.float64
+    options = {name: getattr(a, name) for name in DEFAULTS}
+    save(a.out, one_step(load_file(a.weights), load_file(a.batch)["images"], options, dtype))
+
+
+if __name__ == "__main__":
+    main()

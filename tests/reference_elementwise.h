@@ -1,0 +1,236 @@
+// Element-wise functions of one and two arrays, vectors added to or multiplied into rows, and sums.
+// A gradient takes dy and what it needs besides: the output y where the derivative is shortest in y
+// (relu, tanh, exp, sqrt), the inputs otherwise. Read next: reference_layout.h.
+#pragma once
+
+#include <utility>
+
+#include "tests/reference_array.h"
+
+namespace versor::reference {
+
+// y[i] = f(x[i])
+template <class F>
+Array map(const Array& x, F f) {
+  Array y = x;
+  for (double& value : y.data) value = f(value);
+  return y;
+}
+
+// y[i] = f(a[i], b[i]) for equal shapes
+template <class F>
+Array map(const Array& a, const Array& b, F f) {
+  require(a.shape == b.shape, "element-wise shapes differ");
+  Array y = a;
+  for (int64_t i = 0; i < a.count(); ++i) y[i] = f(a[i], b[i]);
+  return y;
+}
+
+using Two = std::pair<Array, Array>;  // the gradients to the first and to the second input
+
+// ---- one input ----
+
+// y = max(x, 0);  dx = dy where y > 0, else 0 (so 0 at x = 0).
+inline Array relu(const Array& x) {
+  return map(x, [](double v) { return v > 0.0 ? v : 0.0; });
+}
+inline Array relu_grad(const Array& dy, const Array& y) {
+  return map(dy, y, [](double d, double v) { return v > 0.0 ? d : 0.0; });
+}
+
+// y = tanh x;  dx = dy (1 - y^2).
+inline Array tanh(const Array& x) {
+  return map(x, [](double v) { return std::tanh(v); });
+}
+inline Array tanh_grad(const Array& dy, const Array& y) {
+  return map(dy, y, [](double d, double v) { return d * (1.0 - v * v); });
+}
+
+// y = -x;  dx = -dy.
+inline Array neg(const Array& x) {
+  return map(x, [](double v) { return -v; });
+}
+inline Array neg_grad(const Array& dy) {
+  return neg(dy);
+}
+
+// y = x^2;  dx = 2 x dy.
+inline Array square(const Array& x) {
+  return map(x, [](double v) { return v * v; });
+}
+inline Array square_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) { return 2.0 * v * d; });
+}
+
+// y = e^x;  dx = dy y.
+inline Array exp(const Array& x) {
+  return map(x, [](double v) { return std::exp(v); });
+}
+inline Array exp_grad(const Array& dy, const Array& y) {
+  return map(dy, y, [](double d, double v) { return d * v; });
+}
+
+// y = ln x;  dx = dy / x.
+inline Array log(const Array& x) {
+  return map(x, [](double v) { return std::log(v); });
+}
+inline Array log_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) { return d / v; });
+}
+
+// y = sqrt x;  dx = dy / (2 y).
+inline Array sqrt(const Array& x) {
+  return map(x, [](double v) { return std::sqrt(v); });
+}
+inline Array sqrt_grad(const Array& dy, const Array& y) {
+  return map(dy, y, [](double d, double v) { return d / (2.0 * v); });
+}
+
+// y = |x|;  dx = dy sign(x), 0 at x = 0.
+inline Array abs(const Array& x) {
+  return map(x, [](double v) { return std::abs(v); });
+}
+inline Array abs_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) { return v > 0.0 ? d : (v < 0.0 ? -d : 0.0); });
+}
+
+// y = a x;  dx = a dy.   y = x + a;  dx = dy.
+inline Array scale(const Array& x, double a) {
+  return map(x, [a](double v) { return a * v; });
+}
+inline Array scale_grad(const Array& dy, double a) {
+  return scale(dy, a);
+}
+inline Array shift(const Array& x, double a) {
+  return map(x, [a](double v) { return v + a; });
+}
+inline Array shift_grad(const Array& dy) {
+  return dy;
+}
+
+// ---- two inputs of equal shape ----
+
+// y = a + b;  da = dy,  db = dy.
+inline Array add(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u + v; });
+}
+inline Two add_grad(const Array& dy) {
+  return {dy, dy};
+}
+
+// y = max(a + b, 0), the end of a residual block;  da = db = dy where y > 0, else 0.
+inline Array add_relu(const Array& a, const Array& b) {
+  return relu(add(a, b));
+}
+inline Two add_relu_grad(const Array& dy, const Array& y) {
+  return add_grad(relu_grad(dy, y));
+}
+
+// y = a - b;  da = dy,  db = -dy.
+inline Array sub(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u - v; });
+}
+inline Two sub_grad(const Array& dy) {
+  return {dy, neg(dy)};
+}
+
+// y = a b;  da = dy b,  db = dy a.
+inline Array mul(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u * v; });
+}
+inline Two mul_grad(const Array& dy, const Array& a, const Array& b) {
+  return {mul(dy, b), mul(dy, a)};
+}
+
+// y = a / b;  da = dy / b,  db = -dy a / b^2.
+inline Array div(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u / v; });
+}
+inline Two div_grad(const Array& dy, const Array& a, const Array& b) {
+  return {div(dy, b), neg(div(mul(dy, a), mul(b, b)))};
+}
+
+// ---- sums ----
+
+// y = sum of all elements;  dx = dy everywhere.
+inline double sum(const Array& x) {
+  double total = 0.0;
+  for (double value : x.data) total += value;
+  return total;
+}
+inline Array sum_grad(double dy, const Shape& x_shape) {
+  return filled(x_shape, dy);
+}
+
+// y = sum / count;  dx = dy / count everywhere.
+inline double mean(const Array& x) {
+  return sum(x) / static_cast<double>(x.count());
+}
+inline Array mean_grad(double dy, const Shape& x_shape) {
+  return filled(x_shape, dy / static_cast<double>(count_of(x_shape)));
+}
+
+// y[c] = sum over r of x[r,c];  dx[r,c] = dy[c].   x [R,C], y [C].
+inline Array sum_rows(const Array& x) {
+  Array y = zeros({x.dim(1)});
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t c = 0; c < x.dim(1); ++c) y[c] += x.at(r, c);
+  return y;
+}
+inline Array sum_rows_grad(const Array& dy, int64_t rows) {
+  Array dx = zeros({rows, dy.dim(0)});
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < dy.dim(0); ++c) dx.at(r, c) = dy[c];
+  return dx;
+}
+
+// y[r] = sum over c of x[r,c];  dx[r,c] = dy[r].   x [R,C], y [R].
+inline Array sum_columns(const Array& x) {
+  Array y = zeros({x.dim(0)});
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t c = 0; c < x.dim(1); ++c) y[r] += x.at(r, c);
+  return y;
+}
+inline Array sum_columns_grad(const Array& dy, int64_t columns) {
+  Array dx = zeros({dy.dim(0), columns});
+  for (int64_t r = 0; r < dy.dim(0); ++r)
+    for (int64_t c = 0; c < columns; ++c) dx.at(r, c) = dy[r];
+  return dx;
+}
+
+// y = mean of (a - b)^2 over all elements;  da = 2 dy (a - b) / count,  db = -da.
+inline double mse(const Array& a, const Array& b) {
+  return mean(square(sub(a, b)));
+}
+inline Two mse_grad(double dy, const Array& a, const Array& b) {
+  const Array da = scale(sub(a, b), 2.0 * dy / static_cast<double>(a.count()));
+  return {da, neg(da)};
+}
+
+// ---- a vector [C] and every row of [R,C] ----
+
+// y[r,c] = x[r,c] + v[c];  dx = dy,  dv[c] = sum over r of dy[r,c].
+inline Array add_to_rows(const Array& x, const Array& v) {
+  require(v.count() == x.dim(1), "add_to_rows sizes differ");
+  Array y = x;
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t c = 0; c < x.dim(1); ++c) y.at(r, c) += v[c];
+  return y;
+}
+inline Two add_to_rows_grad(const Array& dy) {
+  return {dy, sum_rows(dy)};
+}
+
+// y[r,c] = x[r,c] v[c];  dx[r,c] = dy[r,c] v[c],  dv[c] = sum over r of dy[r,c] x[r,c].
+inline Array mul_rows(const Array& x, const Array& v) {
+  require(v.count() == x.dim(1), "mul_rows sizes differ");
+  Array y = x;
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t c = 0; c < x.dim(1); ++c) y.at(r, c) *= v[c];
+  return y;
+}
+inline Two mul_rows_grad(const Array& dy, const Array& x, const Array& v) {
+  return {mul_rows(dy, v), sum_rows(mul(dy, x))};
+}
+
+}  // namespace versor::reference

@@ -1,0 +1,361 @@
+// Checks the double reference itself: forward values against numbers worked out by hand, gradients
+// against central differences of the forward functions (relative error <= 1e-6).
+// Read next: test_reference_vq.cpp, the same for the quantizer.
+#include <doctest/doctest.h>
+
+#include <array>
+#include <limits>
+#include <string>
+
+#include "tests/reference.h"
+
+namespace {
+
+namespace ref = versor::reference;
+using ref::Array;
+using ref::gradient_error;
+using ref::Indices;
+using ref::Random;
+using ref::relative_error;
+using Function = std::function<Array(const Array&)>;
+
+constexpr double kTolerance = 1e-6;
+constexpr double kExact = 1e-14;  // equal up to the rounding of a few operations
+
+struct ConvCase {
+  std::string name;
+  int64_t images, height, width, in, out, kernel_h, kernel_w, stride, padding;
+};
+
+const std::vector<ConvCase> kConvCases = {
+    {"3x3 same size", 2, 5, 4, 3, 2, 3, 3, 1, 1},
+    {"4x4 halving, as in the encoder", 2, 8, 6, 3, 4, 4, 4, 2, 1},
+    {"stride 3, padding 2, odd sizes", 1, 7, 9, 2, 3, 5, 3, 3, 2},
+    {"stride 2 leaves a last row unused", 2, 6, 7, 2, 2, 3, 4, 2, 0},
+    {"stride 3 larger than the kernel", 1, 8, 7, 2, 2, 2, 2, 3, 0},
+    {"padding 2 around 3x3", 1, 4, 3, 2, 3, 3, 3, 1, 2},
+    {"1x1", 3, 3, 5, 4, 2, 1, 1, 1, 0},
+    {"1x1, stride 2", 2, 5, 4, 2, 3, 1, 1, 2, 0},
+    {"one channel", 1, 5, 5, 1, 1, 3, 3, 1, 1},
+    {"kernel as large as the image", 2, 4, 3, 2, 3, 4, 3, 1, 0},
+    {"rectangular kernel", 1, 6, 7, 2, 2, 2, 5, 1, 2},
+    {"one pixel", 1, 3, 3, 1, 2, 5, 5, 2, 2},
+};
+
+// An array of the given shape with the values 1, 2, 3, ...
+Array counted(const ref::Shape& shape) {
+  Array x = ref::zeros(shape);
+  for (int64_t i = 0; i < x.count(); ++i) x[i] = static_cast<double>(i + 1);
+  return x;
+}
+
+}  // namespace
+
+TEST_CASE("reference: random numbers are SplitMix64") {
+  Random random(1234567);
+  CHECK(random.next() == 6457827717110365317ULL);
+  CHECK(random.next() == 3203168211198807973ULL);
+  const Array x = random.array({1000}, 2.0, 4.0);
+  CHECK(ref::mean(x) == doctest::Approx(3.0).epsilon(0.03));
+  for (double value : x.data) CHECK((value >= 2.0 && value < 4.0));
+  const Array away = random.away_from_zero({1000});
+  for (double value : away.data) CHECK((std::abs(value) >= 0.1 && std::abs(value) < 1.0));
+  CHECK(std::abs(ref::mean(away)) < 0.1);
+}
+
+TEST_CASE("reference: finite difference and relative error measure what they claim") {
+  const Array x{{2}, {2.0, -3.0}}, dy{{2}, {1.0, 10.0}};
+  const Function cube = [](const Array& v) { return ref::mul(v, ref::square(v)); };
+  CHECK(gradient_error({{2}, {12.0, 270.0}}, cube, x, dy) <= kTolerance);
+  CHECK(gradient_error({{2}, {12.0, 270.01}}, cube, x, dy) > kTolerance);
+  CHECK(relative_error({{2}, {3.0, 4.4}}, {{2}, {3.0, 4.0}}) == doctest::Approx(0.08));
+  CHECK(relative_error({{2}, {0.0, 0.5}}, {{2}, {0.0, 0.0}}) == 0.5);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  CHECK_FALSE(relative_error({{2}, {nan, 0.0}}, {{2}, {1.0, 0.0}}) <= kTolerance);
+  CHECK_FALSE(relative_error({{2}, {1.0, 0.0}}, {{2}, {nan, 0.0}}) <= kTolerance);
+}
+
+TEST_CASE("reference: convolution values by hand") {
+  const Array x = counted({1, 3, 3, 1}), w = counted({1, 2, 2, 1});
+  CHECK(ref::conv2d(x, w, {}, 1, 0).data == std::vector<double>{37, 47, 67, 77});
+  CHECK(ref::conv2d(x, w, {}, 2, 1).data == std::vector<double>{4, 18, 36, 77});
+  CHECK(ref::conv2d(x, w, {{1}, {-50}}, 1, 0, true).data == std::vector<double>{0, 0, 17, 27});
+  // Two channels to two, 1x1: the channel is the last axis of image and weight.
+  const Array pixel{{1, 1, 1, 2}, {1, 2}}, mix{{2, 1, 1, 2}, {3, 4, 5, 6}};
+  CHECK(ref::conv2d(pixel, mix, {{2}, {0, 100}}, 1, 0).data == std::vector<double>{11, 117});
+  // Transposed: two pixels stamp the 2x2 kernel, first side by side with overlap, then apart.
+  const Array pair = counted({1, 1, 2, 1});
+  CHECK(ref::conv_transpose2d(pair, w, {}, 1, 0).data == std::vector<double>{1, 4, 4, 3, 10, 8});
+  CHECK(ref::conv_transpose2d(pair, w, {{1}, {10}}, 2, 0).data ==
+        std::vector<double>{11, 12, 12, 14, 13, 14, 16, 18});
+  CHECK(ref::conv_transpose2d(pair, counted({1, 3, 3, 1}), {}, 2, 1).data ==
+        std::vector<double>{5, 6 + 2 * 4, 10});
+  const Array fan{{2, 1, 1, 2}, {3, 4, 5, 6}};  // [I,kh,kw,O]
+  CHECK(ref::conv_transpose2d(pixel, fan, {{2}, {0, 100}}, 1, 0).data ==
+        std::vector<double>{13, 116});
+}
+
+TEST_CASE("reference: convolution gradients match finite differences") {
+  Random random(1);
+  for (const ConvCase& c : kConvCases) {
+    CAPTURE(c.name);
+    const Array x = random.array({c.images, c.height, c.width, c.in});
+    const Array w = random.array({c.out, c.kernel_h, c.kernel_w, c.in});
+    const Array bias = random.array({c.out});
+    const int64_t s = c.stride, p = c.padding;
+    for (bool with_relu : {false, true}) {
+      const Array y = ref::conv2d(x, w, bias, s, p, with_relu);
+      const Array dy = random.array(y.shape);
+      const Array masked = with_relu ? ref::relu_grad(dy, y) : dy;  // what reaches x * w + bias
+      const Array dx = ref::conv2d_grad_input(masked, w, x.shape, s, p);
+      const Array dw = ref::conv2d_grad_weight(x, masked, w.shape, s, p);
+      const Array db = ref::conv2d_grad_bias(masked);
+      const Function of_x = [&](const Array& v) {
+        return ref::conv2d(v, w, bias, s, p, with_relu);
+      };
+      const Function of_w = [&](const Array& v) {
+        return ref::conv2d(x, v, bias, s, p, with_relu);
+      };
+      const Function of_bias = [&](const Array& v) {
+        return ref::conv2d(x, w, v, s, p, with_relu);
+      };
+      CHECK(gradient_error(dx, of_x, x, dy) <= kTolerance);
+      CHECK(gradient_error(dw, of_w, w, dy) <= kTolerance);
+      CHECK(gradient_error(db, of_bias, bias, dy) <= kTolerance);
+    }
+  }
+}
+
+TEST_CASE("reference: transposed convolution gradients match finite differences") {
+  Random random(2);
+  for (const ConvCase& c : kConvCases) {
+    CAPTURE(c.name);
+    const Array x = random.array({c.images, c.height, c.width, c.in});
+    const Array w = random.array({c.in, c.kernel_h, c.kernel_w, c.out});
+    const Array bias = random.array({c.out});
+    const int64_t s = c.stride, p = c.padding;
+    const Array y = ref::conv_transpose2d(x, w, bias, s, p);
+    const Array dy = random.array(y.shape);
+    const Array dx = ref::conv_transpose2d_grad_input(dy, w, x.shape, s, p);
+    const Array dw = ref::conv_transpose2d_grad_weight(x, dy, w.shape, s, p);
+    const Array db = ref::conv_transpose2d_grad_bias(dy);
+    const Function of_x = [&](const Array& v) { return ref::conv_transpose2d(v, w, bias, s, p); };
+    const Function of_w = [&](const Array& v) { return ref::conv_transpose2d(x, v, bias, s, p); };
+    const Function of_bias = [&](const Array& v) { return ref::conv_transpose2d(x, w, v, s, p); };
+    CHECK(gradient_error(dx, of_x, x, dy) <= kTolerance);
+    CHECK(gradient_error(dw, of_w, w, dy) <= kTolerance);
+    CHECK(gradient_error(db, of_bias, bias, dy) <= kTolerance);
+    // The same weight, seen as that of a convolution from y's shape to x's: its gradients.
+    const Array no_bias = ref::conv_transpose2d(x, w, {}, s, p);
+    CHECK(relative_error(no_bias, ref::conv2d_grad_input(x, w, y.shape, s, p)) <= kExact);
+    CHECK(relative_error(dx, ref::conv2d(dy, w, {}, s, p)) <= kExact);
+    CHECK(relative_error(dw, ref::conv2d_grad_weight(dy, x, w.shape, s, p)) <= kExact);
+  }
+}
+
+TEST_CASE("reference: matmul and linear") {
+  const Array a = counted({2, 3}), b = counted({3, 2});
+  CHECK(ref::matmul(a, b, false, false).data == std::vector<double>{22, 28, 49, 64});
+  CHECK(ref::matmul(a, a, true, false).data ==
+        std::vector<double>{17, 22, 27, 22, 29, 36, 27, 36, 45});
+  CHECK(ref::matmul(a, a, false, true).data == std::vector<double>{14, 32, 32, 77});
+  CHECK(ref::matmul(a, b, true, true).data ==
+        std::vector<double>{9, 19, 29, 12, 26, 40, 15, 33, 51});
+  CHECK(ref::linear(a, counted({1, 3}), {{1}, {100}}).data == std::vector<double>{114, 132});
+  Random random(3);
+  for (auto [rows, inner, columns] : {std::array<int64_t, 3>{3, 4, 5}, {1, 7, 2}, {6, 1, 1}}) {
+    for (bool ta : {false, true})
+      for (bool tb : {false, true}) {
+        CAPTURE(rows);
+        CAPTURE(ta);
+        CAPTURE(tb);
+        const Array u = random.array(ta ? ref::Shape{inner, rows} : ref::Shape{rows, inner});
+        const Array v = random.array(tb ? ref::Shape{columns, inner} : ref::Shape{inner, columns});
+        const Array dy = random.array({rows, columns});
+        const auto [du, dv] = ref::matmul_grad(dy, u, v, ta, tb);
+        const Function of_u = [&](const Array& x) { return ref::matmul(x, v, ta, tb); };
+        const Function of_v = [&](const Array& x) { return ref::matmul(u, x, ta, tb); };
+        CHECK(gradient_error(du, of_u, u, dy) <= kTolerance);
+        CHECK(gradient_error(dv, of_v, v, dy) <= kTolerance);
+      }
+    const Array x = random.array({rows, inner}), w = random.array({columns, inner});
+    const Array bias = random.array({columns}), dy = random.array({rows, columns});
+    const ref::LinearGradients d = ref::linear_grad(dy, x, w);
+    const Function of_x = [&](const Array& v) { return ref::linear(v, w, bias); };
+    const Function of_w = [&](const Array& v) { return ref::linear(x, v, bias); };
+    const Function of_bias = [&](const Array& v) { return ref::linear(x, w, v); };
+    CHECK(gradient_error(d.x, of_x, x, dy) <= kTolerance);
+    CHECK(gradient_error(d.w, of_w, w, dy) <= kTolerance);
+    CHECK(gradient_error(d.b, of_bias, bias, dy) <= kTolerance);
+  }
+}
+
+TEST_CASE("reference: element-wise functions of one input") {
+  struct Case {
+    std::string name;
+    double x, y;  // one pair worked out by hand
+    bool positive_only;
+    Function forward;
+    std::function<Array(const Array&, const Array&, const Array&)> gradient;  // of dy, x, y
+  };
+  const std::vector<Case> cases = {
+      {"relu", -2.0, 0.0, false, ref::relu,
+       [](auto& dy, auto&, auto& y) { return ref::relu_grad(dy, y); }},
+      {"tanh", 0.5, 0.46211715726000976, false, ref::tanh,
+       [](auto& dy, auto&, auto& y) { return ref::tanh_grad(dy, y); }},
+      {"neg", 0.5, -0.5, false, ref::neg, [](auto& dy, auto&, auto&) { return ref::neg_grad(dy); }},
+      {"square", -3.0, 9.0, false, ref::square,
+       [](auto& dy, auto& x, auto&) { return ref::square_grad(dy, x); }},
+      {"exp", 1.0, 2.718281828459045, false, ref::exp,
+       [](auto& dy, auto&, auto& y) { return ref::exp_grad(dy, y); }},
+      {"log", 2.0, 0.6931471805599453, true, ref::log,
+       [](auto& dy, auto& x, auto&) { return ref::log_grad(dy, x); }},
+      {"sqrt", 2.25, 1.5, true, ref::sqrt,
+       [](auto& dy, auto&, auto& y) { return ref::sqrt_grad(dy, y); }},
+      {"abs", -0.5, 0.5, false, ref::abs,
+       [](auto& dy, auto& x, auto&) { return ref::abs_grad(dy, x); }},
+      {"scale", 0.5, -1.5, false, [](const Array& x) { return ref::scale(x, -3.0); },
+       [](auto& dy, auto&, auto&) { return ref::scale_grad(dy, -3.0); }},
+      {"shift", 0.5, 2.5, false, [](const Array& x) { return ref::shift(x, 2.0); },
+       [](auto& dy, auto&, auto&) { return ref::shift_grad(dy); }},
+  };
+  Random random(4);
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    CHECK(c.forward({{1}, {c.x}})[0] == doctest::Approx(c.y).epsilon(1e-15));
+    for (const ref::Shape& shape : {ref::Shape{1}, {7}, {2, 3, 2, 5}}) {
+      Array x = random.away_from_zero(shape);
+      if (c.positive_only) x = random.array(shape, 0.2, 3.0);
+      const Array dy = random.array(shape);
+      CHECK(gradient_error(c.gradient(dy, x, c.forward(x)), c.forward, x, dy) <= kTolerance);
+    }
+  }
+  // The choice at the kink: no gradient.
+  const Array zero = ref::zeros({1}), one = ref::filled({1}, 1.0);
+  CHECK(ref::relu_grad(one, ref::relu(zero))[0] == 0.0);
+  CHECK(ref::abs_grad(one, zero)[0] == 0.0);
+}
+
+TEST_CASE("reference: element-wise functions of two inputs") {
+  struct Case {
+    std::string name;
+    double y;  // of a = 3, b = -4
+    std::function<Array(const Array&, const Array&)> forward;
+    std::function<ref::Two(const Array&, const Array&, const Array&)> gradient;  // of dy, a, b
+  };
+  const std::vector<Case> cases = {
+      {"add", -1.0, ref::add, [](auto& dy, auto&, auto&) { return ref::add_grad(dy); }},
+      {"sub", 7.0, ref::sub, [](auto& dy, auto&, auto&) { return ref::sub_grad(dy); }},
+      {"mul", -12.0, ref::mul, ref::mul_grad},
+      {"div", -0.75, ref::div, ref::div_grad},
+      {"add_relu", 0.0, ref::add_relu,
+       [](auto& dy, auto& a, auto& b) { return ref::add_relu_grad(dy, ref::add_relu(a, b)); }},
+  };
+  Random random(5);
+  for (const Case& c : cases) {
+    CAPTURE(c.name);
+    CHECK(c.forward({{1}, {3.0}}, {{1}, {-4.0}})[0] == c.y);
+    for (const ref::Shape& shape : {ref::Shape{9}, {3, 4}, {2, 3, 2, 2}}) {
+      const Array a = random.away_from_zero(shape), b = random.away_from_zero(shape);
+      const Array dy = random.array(shape);
+      const auto [da, db] = c.gradient(dy, a, b);
+      const Function of_a = [&](const Array& v) { return c.forward(v, b); };
+      const Function of_b = [&](const Array& v) { return c.forward(a, v); };
+      CHECK(gradient_error(da, of_a, a, dy) <= kTolerance);
+      CHECK(gradient_error(db, of_b, b, dy) <= kTolerance);
+    }
+  }
+}
+
+TEST_CASE("reference: sums, means and rows") {
+  const Array m = counted({2, 3}), v{{3}, {10, 20, 30}};
+  CHECK(ref::sum(m) == 21.0);
+  CHECK(ref::mean(m) == 3.5);
+  CHECK(ref::mse(m, ref::scale(m, -1.0)) == doctest::Approx(4.0 * 91.0 / 6.0));
+  CHECK(ref::sum_rows(m).data == std::vector<double>{5, 7, 9});
+  CHECK(ref::sum_columns(m).data == std::vector<double>{6, 15});
+  CHECK(ref::add_to_rows(m, v).data == std::vector<double>{11, 22, 33, 14, 25, 36});
+  CHECK(ref::mul_rows(m, v).data == std::vector<double>{10, 40, 90, 40, 100, 180});
+  Random random(6);
+  for (auto [rows, columns] : {std::array<int64_t, 2>{1, 1}, {4, 3}, {2, 9}, {7, 1}}) {
+    CAPTURE(rows);
+    CAPTURE(columns);
+    const Array x = random.array({rows, columns}), b = random.array({rows, columns});
+    const Array u = random.array({columns}), dy = random.array({rows, columns});
+    const double d = 1.7;
+    const Array d1 = ref::scalar(d), dr = random.array({rows}), dc = random.array({columns});
+    const Function sum = [](const Array& a) { return ref::scalar(ref::sum(a)); };
+    const Function mean = [](const Array& a) { return ref::scalar(ref::mean(a)); };
+    const Function mse_a = [&](const Array& a) { return ref::scalar(ref::mse(a, b)); };
+    const Function mse_b = [&](const Array& a) { return ref::scalar(ref::mse(x, a)); };
+    CHECK(gradient_error(ref::sum_grad(d, x.shape), sum, x, d1) <= kTolerance);
+    CHECK(gradient_error(ref::mean_grad(d, x.shape), mean, x, d1) <= kTolerance);
+    CHECK(gradient_error(ref::mse_grad(d, x, b).first, mse_a, x, d1) <= kTolerance);
+    CHECK(gradient_error(ref::mse_grad(d, x, b).second, mse_b, b, d1) <= kTolerance);
+    CHECK(gradient_error(ref::sum_rows_grad(dc, rows), ref::sum_rows, x, dc) <= kTolerance);
+    CHECK(gradient_error(ref::sum_columns_grad(dr, columns), ref::sum_columns, x, dr) <=
+          kTolerance);
+    const Function add_x = [&](const Array& a) { return ref::add_to_rows(a, u); };
+    const Function add_u = [&](const Array& a) { return ref::add_to_rows(x, a); };
+    const Function mul_x = [&](const Array& a) { return ref::mul_rows(a, u); };
+    const Function mul_u = [&](const Array& a) { return ref::mul_rows(x, a); };
+    CHECK(gradient_error(ref::add_to_rows_grad(dy).first, add_x, x, dy) <= kTolerance);
+    CHECK(gradient_error(ref::add_to_rows_grad(dy).second, add_u, u, dy) <= kTolerance);
+    CHECK(gradient_error(ref::mul_rows_grad(dy, x, u).first, mul_x, x, dy) <= kTolerance);
+    CHECK(gradient_error(ref::mul_rows_grad(dy, x, u).second, mul_u, u, dy) <= kTolerance);
+  }
+}
+
+TEST_CASE("reference: slice, concat and permute") {
+  const Array m = counted({2, 3});
+  CHECK(ref::slice_columns(m, 1, 3).data == std::vector<double>{2, 3, 5, 6});
+  CHECK(ref::concat_columns(m, {{2, 1}, {8, 9}}).data ==
+        std::vector<double>{1, 2, 3, 8, 4, 5, 6, 9});
+  CHECK(ref::permute(m, {1, 0}).data == std::vector<double>{1, 4, 2, 5, 3, 6});
+  Random random(7);
+  const Array a = random.array({3, 5}), b = random.array({3, 2}), dy = random.array({3, 7});
+  const auto [da, db] = ref::concat_columns_grad(dy, 5);
+  const Function of_a = [&](const Array& v) { return ref::concat_columns(v, b); };
+  const Function of_b = [&](const Array& v) { return ref::concat_columns(a, v); };
+  CHECK(gradient_error(da, of_a, a, dy) <= kTolerance);
+  CHECK(gradient_error(db, of_b, b, dy) <= kTolerance);
+  for (auto [begin, end] : {std::array<int64_t, 2>{0, 5}, {0, 2}, {3, 5}, {1, 4}}) {
+    const Array dslice = random.array({3, end - begin});
+    const Function slice = [&](const Array& v) { return ref::slice_columns(v, begin, end); };
+    CHECK(gradient_error(ref::slice_columns_grad(dslice, begin, 5), slice, a, dslice) <=
+          kTolerance);
+  }
+  const Array x = random.array({2, 3, 4, 5});
+  const Array nchw = ref::permute(x, {0, 3, 1, 2});
+  CHECK(nchw.shape == ref::Shape{2, 5, 3, 4});
+  CHECK(nchw.at(1, 4, 2, 0) == x.at(1, 2, 0, 4));
+  using Axes = std::vector<size_t>;
+  for (const Axes& axes : {Axes{0, 3, 1, 2}, {0, 2, 3, 1}, {3, 1, 0, 2}, {0, 1, 2, 3}}) {
+    const Function permute = [&](const Array& v) { return ref::permute(v, axes); };
+    const Array dpermuted = random.array(permute(x).shape);
+    CHECK(gradient_error(ref::permute_grad(dpermuted, axes), permute, x, dpermuted) <= kTolerance);
+  }
+}
+
+TEST_CASE("reference: gather, segment sum and counts") {
+  const Array table = counted({3, 2});
+  const Indices picked = {2, 0, 2, 2};
+  CHECK(ref::gather_rows(table, picked).data == std::vector<double>{5, 6, 1, 2, 5, 6, 5, 6});
+  CHECK(ref::segment_sum(counted({4, 2}), picked, 3).data ==
+        std::vector<double>{3, 4, 0, 0, 13, 16});
+  CHECK(ref::bincount(picked, 4).data == std::vector<double>{1, 0, 3, 0});
+  CHECK_THROWS_AS(ref::gather_rows(table, {3}), std::invalid_argument);
+  const std::vector<uint8_t> images = {0, 51, 255, 102};  // two images of 2x1 pixels
+  const Array x = ref::gather_images(images, {2, 2, 1, 1}, {1, 0, 1}, 2.0 / 255.0, -1.0);
+  CHECK(x.shape == ref::Shape{3, 2, 1, 1});
+  CHECK(relative_error(x, {x.shape, {1.0, -0.2, -1.0, -0.6, 1.0, -0.2}}) <= kExact);
+  Random random(8);
+  for (auto [rows, size, count] : {std::array<int64_t, 3>{1, 1, 1}, {6, 3, 4}, {9, 2, 30}}) {
+    const Indices indices = random.indices(rows, count);
+    const Array codes = random.array({count, size}), e = random.array({rows, size});
+    const Function gather = [&](const Array& v) { return ref::gather_rows(v, indices); };
+    const Function segment = [&](const Array& v) { return ref::segment_sum(v, indices, count); };
+    CHECK(gradient_error(ref::gather_rows_grad(e, indices, count), gather, codes, e) <= kTolerance);
+    CHECK(gradient_error(ref::segment_sum_grad(codes, indices), segment, e, codes) <= kTolerance);
+  }
+}
