@@ -1,12 +1,17 @@
 // Nearest code (eq. 2) on the CPU, exact although a fast f32 matrix product does the bulk.
 //
-// |e - c|^2 differs from s = |c|^2 - 2 e.c only by |e|^2, which all codes share. s is computed in
-// f32, tile by tile; the standard error bound of a dot product of length D (Higham, "Accuracy and
-// Stability of Numerical Algorithms", section 3.1), |fl(e.c) - e.c| <= gamma |e||c| with
-// gamma = D u / (1 - D u), u = 2^-24, tells for each code how far s can be off. Every code that
-// could still be the nearest is kept as a candidate and compared exactly, in f64, at the end.
-// Codes that equal an earlier one bit for bit can never win and are left out. A row with too many
-// candidates, or with values beyond the reach of f32 products, is scanned fully in f64.
+// Everything is measured from the mean of the codes, which changes no distance: e and c stand for
+// e - mean and c - mean below, rounded to f32 once. |e - c|^2 differs from s = |c|^2 - 2 e.c only
+// by |e|^2, which all codes share. s is computed in f32, tile by tile; the standard error bound of
+// a dot product of length D (Higham, "Accuracy and Stability of Numerical Algorithms", section
+// 3.1), |fl(e.c) - e.c| <= gamma |e||c| with gamma = D u / (1 - D u), u = 2^-24, tells how far s
+// can be off. Every code that could still be the nearest is kept as a candidate and compared
+// exactly, in f64 on the vectors as given, at the end. Codes that equal an earlier one bit for bit
+// can never win and are left out. A row with too many candidates, or with values beyond the reach
+// of f32 products, is scanned fully in f64.
+//
+// Centring matters: latents after a ReLU share a large common part, and the bound grows with |e||c|
+// while the distances do not.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -26,28 +31,41 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // What the search needs to know of the codes, computed once.
 struct Codes {
-  const float* c;  // [K,D]
+  const float* c;  // [K,D] as given
   int64_t K, D;
-  std::vector<float> squared;     // |c|^2, infinite for a repeated code
+  std::vector<double> mean;       // [D]
+  Tensor centred;                 // [K,D] c - mean
+  std::vector<float> squared;     // |c - mean|^2, infinite for a repeated code
   std::vector<bool> repeated;     // equal to an earlier code
-  std::vector<double> tile_norm;  // the largest |c| of each tile of codes
+  std::vector<double> tile_norm;  // the largest |c - mean| of each tile of codes
 
   explicit Codes(const Tensor& codebook)
       : c(codebook.data<float>()),
         K(codebook.dim(0)),
         D(codebook.dim(1)),
+        mean(static_cast<size_t>(D), 0.0),
+        centred({K, D}),
         squared(static_cast<size_t>(K)),
         repeated(static_cast<size_t>(K)),
         tile_norm(static_cast<size_t>((K + kCodeTile - 1) / kCodeTile), 0.0) {
+    for (int64_t k = 0; k < K; ++k)
+      for (int64_t d = 0; d < D; ++d) mean[d] += c[k * D + d] / static_cast<double>(K);
     std::unordered_map<std::string_view, int64_t> seen;
     for (int64_t k = 0; k < K; ++k) {
-      const double length = norm(c + k * D, D);
+      float* row = centred.data<float>() + k * D;
+      centre(row, c + k * D);
+      const double length = norm(row, D);
       const std::string_view bytes(reinterpret_cast<const char*>(c + k * D), sizeof(float) * D);
       repeated[k] = !seen.emplace(bytes, k).second;
       squared[k] = repeated[k] ? kInfinity : static_cast<float>(length * length);
       double& largest = tile_norm[k / kCodeTile];
       largest = length > largest || std::isnan(length) ? length : largest;
     }
+  }
+
+  // to [D] = from [D] - mean.
+  void centre(float* to, const float* from) const {
+    for (int64_t d = 0; d < D; ++d) to[d] = static_cast<float>(from[d] - mean[d]);
   }
 };
 
@@ -64,7 +82,7 @@ double exact_distance(const float* e, const float* c, int64_t d, double bound) {
 
 // The search of one row: candidates so far, and the smallest value that s + error has taken.
 struct RowSearch {
-  double e_norm = 0;
+  double e_norm = 0;  // |e - mean|
   float limit = kInfinity;
   int count = 0;
   bool full_scan = false;
@@ -100,9 +118,10 @@ struct RowSearch {
   void visit(float* dots, const Codes& codes, int64_t k0, int64_t n) {
     if (full_scan) return;
     const double c_norm = codes.tile_norm[k0 / kCodeTile], d = static_cast<double>(codes.D);
-    const double u = 0x1p-24, gamma = (d + 8) * u / (1 - (d + 8) * u);
-    // Dot product, rounding of |c|^2 and of the subtraction, underflow, and the f64 of the end.
-    const double error = 2 * gamma * e_norm * c_norm + 4 * u * c_norm * c_norm + (d + 8) * 2.4e-38 +
+    const double u = 0x1p-24, gamma = (d + 16) * u / (1 - (d + 16) * u);
+    // The dot product (the 16 covers the rounding of e, c, |c|^2 and of the subtraction), |c|^2,
+    // underflow, and the f64 of the end.
+    const double error = 2 * gamma * e_norm * c_norm + 8 * u * c_norm * c_norm + (d + 8) * 2.4e-38 +
                          (d + 8) * 0x1p-52 * (e_norm + c_norm) * (e_norm + c_norm);
     if (!(e_norm * c_norm < 1e30 && c_norm * c_norm < 1e30)) {
       full_scan = true;
@@ -158,22 +177,28 @@ struct RowSearch {
 void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   const Codes codes(codebook);
   const int64_t R = e.dim(0), D = codes.D;
-  const Tensor scores({kRowTile * kCodeTile});
+  const Tensor scores({kRowTile * kCodeTile}), centred({kRowTile, D});
   std::vector<RowSearch> searches(kRowTile);
   const int64_t row_block = 16;
   for (int64_t r0 = 0; r0 < R; r0 += kRowTile) {
     const int64_t rows = std::min(kRowTile, R - r0);
     const float* first = e.data<float>() + r0 * D;
+    Tensor here = centred.rows(0, rows);
+    float* centred_rows = here.data<float>();
     cpu::parallel_blocks(
         rows,
         [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) searches[r].start(first + r * D, D);
+          for (int64_t r = begin; r < end; ++r) {
+            float* row = centred_rows + r * D;
+            codes.centre(row, first + r * D);
+            searches[r].start(row, D);
+          }
         },
         row_block);
     for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile) {
       const int64_t n = std::min(kCodeTile, codes.K - k0);
       Tensor tile = scores.rows(0, rows * n).reshape({rows, n});
-      e.backend().matmul(tile, e.rows(r0, r0 + rows), codebook.rows(k0, k0 + n), false, true, {});
+      e.backend().matmul(tile, here, codes.centred.rows(k0, k0 + n), false, true, {});
       float* dots = tile.data<float>();
       cpu::parallel_blocks(
           rows,
