@@ -25,11 +25,12 @@ VALUES, CHANGE = make_golden.TOLERANCE["values"], make_golden.TOLERANCE["change"
 LOSS_MAX = 1e33  # a larger mean of squares may overflow in a float32 sum on its way
 ADAM_MAX = 1e18  # a larger gradient's square leaves float32
 LOSSES = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
-NO_PARAMETER = ("reconstruction", "z_e", "indices", "perplexity", "ema_cluster_size", "ema_dw") + LOSSES
+BUFFERS = ("ema_cluster_size", "ema_dw")
+NO_PARAMETER = ("reconstruction", "z_e", "indices", "perplexity") + BUFFERS + LOSSES
 
 # How the codebook is drawn. `huge` codes would overflow Adam's second moment in later steps.
-CODES = ("plain", "plain", "plain", "duplicates", "equal", "zero", "some zero", "a row", "opposite",
-         "tiny", "large", "huge", "some tiny", "some huge", "uniform")
+CODES = ("plain", "plain", "plain", "duplicates", "equal", "zero", "some zero", "a row",
+         "opposite", "tiny", "large", "huge", "some tiny", "some huge", "uniform")
 ACCUMULATORS = ("warm", "zero", "trained")
 
 
@@ -73,7 +74,8 @@ def draw_case(rng):
     if kind == "a row":
         options["owner"] = "ema"  # Adam would follow the rounding of e - q
     accumulators, silent = str(rng.choice(ACCUMULATORS)), rng.random() < 0.1
-    latent, codes = 2 * int(rng.integers(2, 33)), int(rng.choice([1, 2, 7, rng.integers(1, 201), 200]))
+    latent = 2 * int(rng.integers(2, 33))
+    codes = int(rng.choice([1, 2, 7, rng.integers(1, 201), 200]))
     height, width = 4 * int(rng.integers(2, 11)), 4 * int(rng.integers(2, 11))
     # Few enough activations that a draw without undecided ReLUs exists.
     room = (8e5 if options["steps"] == 1 else 8e4) / (latent * height * width)
@@ -87,9 +89,9 @@ def draw_case(rng):
     make_golden.set_codebook(state, draw_codebook(rng, kind, rows, codes), trained)
     if accumulators == "zero":
         state["ema_cluster_size"][:] = state["ema_dw"][:] = 0
-    label = (f"D {latent} K {codes} images [{batch},3,{height},{width}] {options['estimator']} "
-             f"{options['owner']} beta {options['beta']} decay {options['decay']} lr {options['lr']} "
-             f"steps {options['steps']} codes {kind}, accumulators {accumulators}"
+    chosen = " ".join(f"{name} {value}" for name, value in options.items())
+    label = (f"D {latent} K {codes} images [{batch},3,{height},{width}] {chosen} "
+             f"codes {kind}, accumulators {accumulators}"
              + (", encoder of zeros" if silent else ""))
     return {"label": label, "state": state, "images": images, "options": options}
 
@@ -113,7 +115,7 @@ def decided_case(seed, index):
 
 
 def relative_error(a, b, scale=0.0):
-    """||a - b|| / max(||b||, scale). Rows beyond 1e10 (huge codes) apart: they would hide others."""
+    """||a - b|| / max(||b||, scale). Rows beyond 1e10 (huge codes) apart, not to hide others."""
     a, b = a.astype(np.float64), np.asarray(b, np.float64)
     if b.ndim == 0 and b > LOSS_MAX and not np.isfinite(a):
         return 0.0
@@ -192,6 +194,7 @@ def compare(state, truth, got, steps):
 def run_program(arguments, folder, weights, batch, options):
     """Runs the program on two files; returns what it wrote."""
     out = folder / "out.safetensors"
+    out.unlink(missing_ok=True)
     command = ["--weights", str(weights), "--batch", str(batch), "--out", str(out)]
     for name, value in options.items():
         command += ["--" + name, str(value)]
@@ -200,8 +203,8 @@ def run_program(arguments, folder, weights, batch, options):
         twin.main(command)
     else:
         extra = ["--device", arguments.device] if arguments.device else []
-        result = subprocess.run([arguments.binary] + command + extra, capture_output=True, text=True,
-                                timeout=600, check=False)
+        result = subprocess.run([arguments.binary] + command + extra, capture_output=True,
+                                text=True, timeout=600, check=False)
         if result.returncode != 0:
             raise RuntimeError(f"exit status {result.returncode}: {result.stderr.strip()}")
     return load_file(out)

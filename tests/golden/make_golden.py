@@ -1,4 +1,4 @@
-"""Makes the golden files of this folder: weights, batches and what the float64 twin computes of them.
+"""Makes the golden files: weights, batches and what the float64 twin computes of them.
 
 What: four small worlds (a model and a batch), 13 cases, cases.json. A world's seed is the first one
 for which every discrete decision of its cases is clear (see Margins), so that no correct float32
@@ -94,7 +94,7 @@ def world_oblong(rng):
 
 
 def world_edge(rng):
-    """D 4; duplicates, a zero code, a code equal to a row, codes with ||e^ - q^||^2 = 1e-4 and 4e-4.
+    """D 4; equal codes, a zero code, a row as a code, codes with ||e^ - q^||^2 = 1e-4 and 4e-4.
 
     Each of them is chosen by some row. The limit of the reflection's edge rule is 2e-4.
     """
@@ -108,8 +108,8 @@ def world_edge(rng):
     codebook[9] = codebook[2]
     codebook[11] = codebook[4]
     set_codebook(state, codebook, rng)
-    chosen = set(twin.squared_distances(torch.from_numpy(rows), torch.from_numpy(codebook)).argmin(1))
-    return (state, images) if {2, 4, 7, 13, 14} <= chosen else None
+    distances = twin.squared_distances(torch.from_numpy(rows), torch.from_numpy(codebook))
+    return (state, images) if {2, 4, 7, 13, 14} <= set(distances.argmin(1)) else None
 
 
 def world_opposite(rng):
@@ -181,7 +181,8 @@ def check():
     bad = 0
     for case in json.loads((HERE / "cases.json").read_text())["cases"]:
         state, images = load_file(HERE / case["weights"]), load_file(HERE / case["batch"])["images"]
-        truth, stored = twin.one_step(state, images, case["options"]), load_file(HERE / case["output"])
+        truth = twin.one_step(state, images, case["options"])
+        stored = load_file(HERE / case["output"])
         if set(truth) != set(stored):
             print(f"{case['name']}: other tensors than now: {sorted(set(truth) ^ set(stored))}")
             bad += 1
@@ -196,7 +197,7 @@ def check():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare the committed files, write none")
+    parser.add_argument("--check", action="store_true", help="compare the files, write none")
     torch.set_num_threads(1)
     if parser.parse_args().check:
         sys.exit(1 if check() else 0)

@@ -5,7 +5,7 @@ which does what bin/one_step does. In float64 (the default) it is the truth that
 comparisons use; in float32 it tells how close a float32 implementation can come.
 Symbols: N images, H x W pixels, h x w latent positions, R = N h w rows, D latent size, K codes;
 e a row of the encoder's output, q its code, g the gradient arriving at the decoder's input.
-Equations: paper eq. 2 (search), 3-5 (EMA), 7 (loss), 8 (`published`); rotation as in rotate-and-rescale.
+Equations: paper eq. 2 (search), 3-5 (EMA), 7 (loss), 8 (`published`); the rotation trick.
 Next: make_golden.py (the committed cases), compare_one_step.py (random cases).
 """
 import argparse
@@ -19,7 +19,8 @@ from torch import nn
 
 ESTIMATORS = ("ste", "rotation", "reflection", "published")
 OWNERS = ("ema", "gradient", "both")
-DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4, "steps": 1}
+DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4,
+            "steps": 1}
 
 EMA_EPSILON = 1e-5  # smoothing of the EMA counts
 NORM_FLOOR = 1e-6  # ||e|| or ||q|| below: the straight-through gradient
@@ -187,7 +188,7 @@ class Margins:
             if not others.any():
                 continue
             rise = distances[mine][:, others] - distances[mine, best][:, None]
-            # |d||e-c'||^2 - d||e-c||^2| <= 2 error (||c-c'|| ||e|| + ||e-c|| ||c|| + ||e-c'|| ||c'||)
+            # Change of ||e-c'||^2 - ||e-c||^2, at most, per relative error (the factor 2 below).
             reach = (apart[others][None, :] * e_norm[mine][:, None] +
                      np.sqrt(distances[mine, best][:, None]) * c_norm[best] +
                      np.sqrt(distances[mine][:, others]) * c_norm[others][None, :])
