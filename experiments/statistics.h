@@ -1,0 +1,25 @@
+// Several seeds as one figure, and what they say about a published one.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace versor {
+
+struct Summary {
+  int n = 0;
+  double mean = 0, deviation = 0;  // the sample's standard deviation; 0 for one seed
+};
+Summary summarize(const std::vector<double>& values);
+
+// "0.0095 ± 0.0002", or the mean alone for one seed.
+std::string to_text(const Summary& s, int decimals);
+
+// What n seeds say of a published value, which is one more draw if the paper's run was like ours:
+// it falls within mean +- t(0.975, n-1) * s * sqrt(1 + 1/n) in 95 % of cases (prediction interval).
+//   agrees        it does
+//   inconclusive  that half-width exceeds 25 % of the published value, or there are under 3 seeds
+//   differs       else
+std::string verdict(const Summary& ours, double published);
+
+}  // namespace versor
