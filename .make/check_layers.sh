@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Proves from the #include lines that the layers point one way
+#   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
+# and that third-party headers stay at the edges. Lists each violation as file:line; then exits 1.
+set -euo pipefail
+files=$(.make/sources.sh)
+[ -n "$files" ] || { echo "check-layers: no sources here" >&2; exit 1; }
+awk '
+  BEGIN {
+    may["tensor"] = "tensor"
+    may["autograd"] = "tensor autograd"
+    may["nn"] = "tensor autograd nn"
+    may["vq"] = "tensor autograd nn vq"
+    may["data"] = "tensor data"
+    may["experiments"] = "tensor autograd nn vq data experiments"
+    may["tests"] = "tensor autograd nn vq data experiments tests"
+    edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
+    third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt)[^/]*$|" \
+                  "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
+  }
+  function report(why) { printf "%s:%d: %s\n", FILENAME, FNR, why; violations++ }
+  /^[ \t]*#[ \t]*include/ {
+    includes++
+    header = $0
+    sub(/^[^"<]*["<]/, "", header); sub(/[">].*/, "", header)
+    from = FILENAME; sub(/\/.*/, "", from)
+    to = header; sub(/\/.*/, "", to)
+    if (header ~ third_party) {
+      if (FILENAME !~ edges) report("third-party header " header " does not belong here")
+    } else if (to in may && header ~ /\//) {
+      if (index(" " may[from] " ", " " to " ") == 0) report(from " may not include " header)
+    } else if ($0 ~ /"/) {
+      report("write the include of " header " from the repository root")
+    }
+  }
+  END {
+    printf "check-layers: %d includes in %d files, %d violations\n", includes, ARGC - 1, violations
+    exit violations > 0
+  }' $files

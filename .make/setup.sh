@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Finds the compiler and the libraries that a build needs, installs what is missing, and writes the
+# findings to build/setup-$ONEDNN.mk, which the Makefile includes. make calls it before every build;
+# once finished it costs nothing.
+#   root, or passwordless sudo:  apt-get install
+#   an ordinary user:            apt-get downloads the same packages; they are unpacked under .deps/
+#   no network:                  without oneDNN the reference kernels take over; anything else is an
+#                                error that names the command to run
+# Under .deps/: root/ the unpacked packages; include/ and lib/ the third-party headers and libraries
+# (`make bundle` fills these two as well); bin/ the unpacked compiler, wrapped.
+# Environment: CXX (a compiler to use), ONEDNN (1 must, 0 never, auto), FORCE=1 (look again).
+set -euo pipefail
+export LC_ALL=C DEBIAN_FRONTEND=noninteractive
+ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
+out=build/setup-$ONEDNN.mk log=build/setup.log request="CXX=${CXX:-}"
+say() { echo "set-up: $*" >&2; }
+fail() { say "$*"; exit 1; }
+
+finished() {  # the findings are for this request, and everything found is still there
+  local file
+  [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
+  for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
+  ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
+    ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1  # it has come since
+}
+if finished; then exit 0; fi
+mkdir -p build
+
+# header, package, purpose; oneDNN stands first because a build can do without it
+libraries="dnnl.hpp|libdnnl-dev|oneDNN: fast convolutions
+doctest/doctest.h|doctest-dev|doctest: the tests
+CLI/CLI.hpp|libcli11-dev|CLI11: command lines
+nlohmann/json.hpp|nlohmann-json3-dev|JSON: config.json
+fmt/format.h|libfmt-dev|fmt: text
+stb/stb_image_write.h|libstb-dev|stb: PNG pictures"
+
+compiles() {  # compiles COMPILER...: C++20 with OpenMP, g++ from 12 on
+  "$@" -std=c++20 -fopenmp -x c++ - -o build/probe >build/probe.log 2>&1 <<'CPP'
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
+#error this g++ is older than 12
+#endif
+#include <omp.h>
+#include <concepts>
+#include <numbers>
+#include <span>
+template <std::floating_point T> T twice(std::span<T> x) { return 2 * x[0]; }
+int main() { double x[1] = {std::numbers::pi}; return omp_get_max_threads() < twice<double>(x); }
+CPP
+}
+
+locate() {  # locate HEADER: where the compiler finds it
+  local dir
+  for dir in $include_path; do [ -e "$dir/$1" ] && echo "$dir/$1" && return; done
+  return 1
+}
+
+look() {  # sets compiler, uses (files), onednn (its version), missing (packages), why (these in words)
+  local name header package purpose file
+  rm -f build/probe.log
+  compiler="" uses="" onednn="" missing="" why="" include_path=""
+  for name in ${CXX:+"$CXX"} ${CXX:-g++ g++-14 g++-13 g++-12 clang++ .deps/bin/g++}; do
+    command -v ${name%% *} >/dev/null && compiles $name && compiler=$name && break
+  done
+  if [ -n "$compiler" ]; then
+    uses=$(command -v ${compiler%% *})
+    include_path=$($compiler -x c++ -E -v -isystem .deps/include /dev/null 2>&1 |
+      sed -n '/^#include </,/^End/s/^ //p')
+  elif [ -n "${CXX:-}" ]; then
+    fail "CXX=$CXX does not compile C++20 with OpenMP:" \
+      "$(grep -m1 . build/probe.log 2>/dev/null || echo no such program)"
+  else
+    missing=$(compiler_package) why="$missing (C++20 compiler)"
+    include_path="$deps/include /usr/include"
+  fi
+  while IFS='|' read -r header package purpose; do
+    [ "$header" != dnnl.hpp ] || [ "$ONEDNN" != 0 ] || continue
+    if file=$(locate "$header") && { [ "$header" != dnnl.hpp ] || links_onednn; }; then
+      uses+=" $file"
+    else
+      missing+=" $package" why+="${why:+, }$package ($purpose)"
+    fi
+  done <<<"$libraries"
+  missing=${missing# }
+}
+
+links_onednn() {  # the header is there: the library too? sets onednn to the version
+  local version
+  version=$(locate oneapi/dnnl/dnnl_version.h) || return 1
+  if [ -n "$compiler" ]; then
+    echo '#include <dnnl.h>
+      int main() { return dnnl_version()->major == 0; }' |
+      $compiler -x c++ -isystem .deps/include - -L.deps/lib -Wl,-rpath-link,.deps/lib -ldnnl \
+        -o build/probe 2>build/probe.log || return 1
+  fi
+  version=$(sed -n 's/^#define DNNL_VERSION_\(MAJOR\|MINOR\|PATCH\) *//p' "$version")
+  onednn=${version//$'\n'/.}
+}
+
+compiler_package() {  # g++, or the first one that is new enough where the distribution's own is not
+  local major
+  major=$(apt-cache policy g++ 2>/dev/null |
+    sed -n 's/^ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
+  if [ "${major:-12}" -ge 12 ]; then echo g++; else echo g++-12; fi
+}
+
+install() {  # install PACKAGE...: in the system where that is allowed, else under .deps/
+  if [ "$(id -u)" = 0 ]; then install_in_system "" "$@"
+  elif sudo -n true 2>/dev/null; then install_in_system "sudo -n" "$@"
+  else unpack_under_deps "$@"; fi
+}
+
+not_packaged() {  # not_packaged PACKAGE: apt-get's only complaint, and it was not asked for alone
+  [ "$missing" != "$1" ] && grep -q "^E:.*$1" "$log" && ! grep '^E:' "$log" | grep -qv "$1"
+}
+
+install_in_system() {  # install_in_system SUDO PACKAGE...
+  local command="$1 apt-get install -y --no-install-recommends ${*:2}"
+  say "${command# }"
+  $command $net >"$log" 2>&1 && return
+  $1 apt-get $net update >>"$log" 2>&1 || true
+  $command $net >"$log" 2>&1
+}
+
+unpack_under_deps() {  # unpack_under_deps PACKAGE...: with the dependencies that are not installed
+  local apt="$deps/apt" deb
+  say "no root rights: unpacking $* under .deps/"
+  mkdir -p "$apt"/{lists,archives}/partial "$deps"/{bin,lib,include} "$deps"/root/usr/{bin,lib,lib64}
+  local options="-o Dir::State=$apt -o Dir::Cache=$apt -o Dir::State::status=/var/lib/dpkg/status"
+  options+=" -o Debug::NoLocking=1 -o Acquire::Languages=none $net"
+  apt-get $options update >"$log" 2>&1 || true
+  apt-get $options install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
+  for deb in bin lib lib64; do [ -e "$deps/root/$deb" ] || ln -s "usr/$deb" "$deps/root/$deb"; done
+  for deb in "$apt"/archives/*.deb; do
+    case $deb in */libc6_*) continue ;; esac  # the system's own C library serves
+    dpkg-deb --fsys-tarfile "$deb" |
+      tar -x -C "$deps/root" --keep-directory-symlink --exclude='./usr/share/*' 2>>"$log" || return 1
+  done
+  rm -rf "$apt"
+  link_deps
+}
+
+link_deps() {  # fills .deps/include, lib and bin from .deps/root and from what the system has already
+  local dir file name
+  for dir in /usr/include "$deps/root/usr/include"; do
+    for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb}; do
+      if [ -e "$name" ]; then ln -sfn "${name/#"$deps"/..}" "$deps/include/"; fi
+    done
+  done
+  for dir in "$deps"/root/usr/lib/*-linux-gnu*; do
+    for file in "$dir"/*.so.* "$dir"/lib*-[0-9]*.so "$dir"/libdnnl.so; do
+      if [ -e "$file" ]; then ln -sf "${file/#"$deps"/..}" "$deps/lib/"; fi
+    done
+    # a linker that looks in root/ finds the system's libraries there
+    for file in {/usr,}/lib/"${dir##*/}"/{*.so.*,libdnnl.so}; do
+      if [ -e "$file" ] && [ ! -e "$dir/${file##*/}" ]; then ln -sf "$file" "$dir/"; fi
+    done
+    if [ -e "$dir/libdnnl.so" ]; then ln -sf "..${dir#"$deps"}/libdnnl.so" "$deps/lib/"; fi
+  done
+  for file in {/lib64,/lib}/ld-*.so*; do
+    if [ -e "$file" ]; then ln -sf "$file" "$deps/root${file%/*}/"; fi
+  done
+  for file in g++ ar; do
+    name=$(cd "$deps/root/usr/bin" && ls "$file" "$file"-[0-9]* 2>/dev/null | head -n 1) || true
+    if [ -n "$name" ]; then wrap "$file" "$name"; fi
+  done
+}
+
+wrap() {  # wrap TOOL FILE: .deps/bin/TOOL runs the unpacked FILE with the libraries unpacked with it
+  local sysroot=""
+  [ "$1" = ar ] || sysroot='--sysroot="$deps/root"'
+  cat >"$deps/bin/$1" <<SH
+#!/bin/sh
+deps=\$(cd "\$(dirname "\$0")/.." && pwd)
+export LD_LIBRARY_PATH="\$deps/lib\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" PATH="\$deps/root/usr/bin:\$PATH"
+exec "\$deps/root/usr/bin/$2" $sysroot "\$@"
+SH
+  chmod +x "$deps/bin/$1"
+}
+
+net="-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::Retries=1"
+start=$SECONDS
+look
+if [ -n "$missing" ]; then
+  say "missing: $why"
+  if ! command -v apt-get >/dev/null; then
+    say "no apt-get on this machine to install them with"
+  elif install $missing || { not_packaged libdnnl-dev && install ${missing/libdnnl-dev/}; }; then
+    say "done in $((SECONDS - start)) s"
+  else
+    say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
+  fi
+  look
+fi
+by_hand="sudo apt-get install --no-install-recommends $missing"
+case $missing in
+  "") ;;
+  libdnnl-dev)
+    [ "$ONEDNN" != 1 ] || fail "oneDNN is missing; install it with: $by_hand"
+    say "going on with ONEDNN=0, the slower reference kernels; for oneDNN: $by_hand && make setup" ;;
+  *)
+    fail "cannot build without ${missing// /, }; install with: $by_hand" \
+      "(no network: see make bundle in make help)" ;;
+esac
+ar="ar"; command -v ar >/dev/null || ar=.deps/bin/ar
+cat >"$out" <<MK
+# written by .make/setup.sh
+# for $request
+# uses $uses
+CXX := $compiler
+AR := $ar
+COMPILER := $($compiler --version | sed 's/ ([^)]*)//; s/ [0-9]\{8\} .*//; q')
+ONEDNN_FOUND := $onednn
+MK
+rm -f build/probe build/probe.log
