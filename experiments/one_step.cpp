@@ -14,7 +14,6 @@ int main(int argc, char** argv) {
                                    device = "cpu";
   OneStepOptions options;
   int threads = 0;
-  const auto not_negative = CLI::Range(0.0, 1e30);
   app.add_option("--weights", weights, "parameters and buffers, PyTorch's shapes")->required();
   app.add_option("--batch", batch, "images [N,C,H,W] in [-1,1]")->required();
   app.add_option("--out", out, "file to write")->required();
@@ -24,9 +23,9 @@ int main(int argc, char** argv) {
   app.add_option("--owner", owner)
       ->check(CLI::IsMember({"ema", "gradient", "both"}))
       ->capture_default_str();
-  app.add_option("--beta", options.beta)->check(not_negative)->capture_default_str();
-  app.add_option("--decay", options.decay)->check(CLI::Range(0.0, 1.0))->capture_default_str();
-  app.add_option("--lr", options.lr)->check(not_negative)->capture_default_str();
+  app.add_option("--beta", options.beta)->check(kNotNegative)->capture_default_str();
+  app.add_option("--decay", options.decay)->check(kFraction)->capture_default_str();
+  app.add_option("--lr", options.lr)->check(kNotNegative)->capture_default_str();
   app.add_option("--steps", options.steps)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
       ->capture_default_str();

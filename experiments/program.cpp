@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <limits>
 
 #include "experiments/version.h"
 #include "tensor/device.h"
@@ -18,6 +19,13 @@ void print_error(std::string message) {
   std::fprintf(stderr, "error: %s\n", message.c_str());
 }
 
+// Empty if text is a number in low..high, else what is wrong. CLI::Range would let NaN through.
+std::string outside(const std::string& text, double low, double high) {
+  double value = 0;
+  if (!CLI::detail::lexical_cast(text, value)) return text + " is not a number";
+  return value >= low && value <= high ? "" : text + " is out of range";
+}
+
 }  // namespace
 
 const CLI::Validator kDeviceName(
@@ -30,6 +38,12 @@ const CLI::Validator kDeviceName(
       }
     },
     "DEVICE");
+
+const CLI::Validator kNotNegative(
+    [](const std::string& text) { return outside(text, 0, std::numeric_limits<double>::max()); },
+    "FLOAT >= 0");
+const CLI::Validator kFraction([](const std::string& text) { return outside(text, 0, 1); },
+                               "FLOAT in [0 - 1]");
 
 CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
   return app.add_option("--precision", precision, "of activations and products")

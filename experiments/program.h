@@ -14,7 +14,9 @@ int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>
 constexpr int kInterrupted = 130;
 
 // Options that several programs have: their checks name the option when the value is wrong.
-extern const CLI::Validator kDeviceName;  // cpu, cuda or cuda:N
+extern const CLI::Validator kDeviceName;   // cpu, cuda or cuda:N
+extern const CLI::Validator kNotNegative;  // a finite number >= 0
+extern const CLI::Validator kFraction;     // a number in 0..1
 CLI::Option* add_precision_option(CLI::App& app, std::string& precision);
 // The precision that "auto" stands for. Throws Error where this version does not have it.
 std::string resolve_precision(const std::string& precision, const std::string& device);

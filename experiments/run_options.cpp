@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <cmath>
 #include <cstdlib>
 
 #include "data/cifar10.h"
@@ -57,8 +56,6 @@ T choice(const std::string& name, const std::string& value,
 
 void add_run_options(CLI::App& app, RunOptions& o, bool several) {
   const auto at_least_1 = CLI::Range(int64_t{1}, int64_t{1} << 30);
-  const auto not_negative = CLI::Range(0.0, 1e30);
-  const auto fraction = CLI::Range(0.0, 1.0);
   app.add_option("--preset", o.preset, "versor: what we hold to be right; published: the paper's")
       ->check(CLI::IsMember({"versor", "published"}))
       ->capture_default_str();
@@ -72,7 +69,7 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
       ->check(CLI::IsMember({"warm", "zero"}));
   app.add_option("--dead-codes", o.dead_codes,
                  "replace codes used less than this fraction of uniform use; 0: never")
-      ->check(fraction);
+      ->check(kFraction);
   app.add_option("--ema-in-eval", o.ema_in_eval, "evaluation updates the codebook too (0 or 1)");
   app.add_option("--codes", o.codes, "K, size of the codebook")
       ->check(at_least_1)
@@ -80,8 +77,8 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
   app.add_option("--latent", o.latent, "D, length of a code")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 16))
       ->capture_default_str();
-  app.add_option("--decay", o.decay, "gamma of the EMA")->check(fraction)->capture_default_str();
-  app.add_option("--lr", o.lr, "Adam's learning rate")->check(not_negative)->capture_default_str();
+  app.add_option("--decay", o.decay, "gamma of the EMA")->check(kFraction)->capture_default_str();
+  app.add_option("--lr", o.lr, "Adam's learning rate")->check(kNotNegative)->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(at_least_1)->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(at_least_1)->capture_default_str();
   app.add_option("--train-images", o.train_images, "the first so many; default all")
@@ -99,7 +96,7 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
                  "data/cifar-10-batches-bin");
   if (several) return;
   app.add_option("--beta", o.beta, "weight of the commitment loss")
-      ->check(not_negative)
+      ->check(kNotNegative)
       ->capture_default_str();
   app.add_option("--seed", o.seed)->capture_default_str();
 }
@@ -114,12 +111,6 @@ void resolve(RunOptions& o) {
     if (!o.dead_codes) o.dead_codes = p.dead_codes;
     if (!o.ema_in_eval) o.ema_in_eval = p.ema_in_eval;
   }
-  // CLI's ranges let NaN through.
-  for (const auto& [name, value] : {std::pair{"--beta", o.beta},
-                                    {"--lr", o.lr},
-                                    {"--decay", o.decay},
-                                    {"--dead-codes", *o.dead_codes}})
-    if (!std::isfinite(value)) throw ValidationError(name, "must be a finite number");
   if (o.data == "synthetic" && !o.data_dir.empty())
     throw ValidationError("--data-dir", "does not go with --data synthetic");
   if (o.train_images > 0 && o.batch_size > o.train_images)

@@ -147,8 +147,8 @@ const char* file_type(DType dtype) {
   fail(kName, "element type ", dtype, " has no name in the format");
 }
 
-// The header, with the offsets of the tensors laid one after the other.
-std::string header_of(const SafetensorsFile& file) {
+// The header, with the offsets of the tensors laid one after the other. `path` is for an error.
+std::string header_of(const SafetensorsFile& file, const std::string& path) {
   json header = json::object();
   if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
   uint64_t offset = 0;
@@ -159,9 +159,13 @@ std::string header_of(const SafetensorsFile& file) {
                     {"data_offsets", {offset, end}}};
     offset = end;
   }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // data aligned to 8 bytes
-  return text;
+  try {
+    std::string text = header.dump();
+    text.resize((text.size() + 7) / 8 * 8, ' ');  // data aligned to 8 bytes
+    return text;
+  } catch (const json::exception& e) {
+    fail(kName, "cannot write ", path, ": a name or the metadata is not UTF-8 (", e.what(), ")");
+  }
 }
 
 }  // namespace
@@ -214,9 +218,9 @@ SafetensorsFile read_safetensors(const std::string& path) {
 
 void write_safetensors(const std::string& path, const SafetensorsFile& file) {
   const std::string temporary = path + ".tmp";
-  {
-    const FileHandle out(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    const std::string header = header_of(file);
+  const std::string header = header_of(file, path);
+  const FileHandle out(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  try {
     const uint64_t header_bytes = header.size();
     write_exactly(out.fd, &header_bytes, 8, temporary);
     write_exactly(out.fd, header.data(), header.size(), temporary);
@@ -225,9 +229,12 @@ void write_safetensors(const std::string& path, const SafetensorsFile& file) {
       write_exactly(out.fd, host.address(), host.bytes(), temporary);
     }
     check(fsync(out.fd) == 0, kName, "cannot write ", temporary, ": ", std::strerror(errno));
+    check(std::rename(temporary.c_str(), path.c_str()) == 0, kName, "cannot rename ", temporary,
+          " to ", path, ": ", std::strerror(errno));
+  } catch (...) {
+    unlink(temporary.c_str());  // a full disk should not stay full
+    throw;
   }
-  check(std::rename(temporary.c_str(), path.c_str()) == 0, kName, "cannot rename ", temporary,
-        " to ", path, ": ", std::strerror(errno));
 }
 
 Tensor to_torch_layout(const Tensor& tensor) {
@@ -248,20 +255,23 @@ std::map<std::string, Tensor> state_dict(const Module& module) {
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path) {
   NamedVariables all = module.named_parameters();
   for (auto& buffer : module.named_buffers()) all.push_back(buffer);
-  std::set<std::string> known;
-  for (auto& [name, variable] : all) {
-    known.insert(name);
-    Tensor value = from_torch_layout(file.at(name, path));
+  std::map<std::string, Tensor> values;  // all are checked before the first one is copied
+  for (const auto& [name, variable] : all) {
+    const Tensor value = from_torch_layout(file.at(name, path));
     check(value.shape() == variable.shape(), kName, path, ": ", name, " has the shape ",
           file.at(name, path).shape(), ", the model needs ",
           to_torch_layout(variable.value()).shape());
-    if (value.dtype() != variable.value().dtype())
-      value = ops::cast(value, variable.value().dtype());
-    ops::copy(variable.mutable_value(), value.to(variable.value().device()));
+    values[name] = value;
   }
   for (const auto& [name, tensor] : file.tensors)
-    check(known.contains(name), kName, path, " has a tensor \"", name,
+    check(values.contains(name), kName, path, " has a tensor \"", name,
           "\" that the model does not know");
+  for (auto& [name, variable] : all) {
+    const DType dtype = variable.value().dtype();
+    Tensor value = values[name];
+    if (value.dtype() != dtype) value = ops::cast(value, dtype);
+    ops::copy(variable.mutable_value(), value.to(variable.value().device()));
+  }
 }
 
 }  // namespace versor

@@ -1,0 +1,73 @@
+// The way between tensors and the arrays of the double reference. Free of the test framework, so
+// that the table of cases (cases.h) can serve other programs too. Read next: support.h.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+#include "tests/reference.h"
+
+namespace versor::testing {
+
+namespace ref = versor::reference;
+
+inline ref::Shape ref_shape(const Shape& shape) {
+  return {shape.begin(), shape.end()};
+}
+
+// The values rounded to f32.
+inline Tensor to_tensor(const ref::Array& array, Device device = {}) {
+  const std::vector<float> values(array.data.begin(), array.data.end());
+  return Tensor::from(values, Shape(std::span<const int64_t>(array.shape)), device);
+}
+
+// i32 [R]
+inline Tensor index_tensor(const ref::Indices& indices, Device device = {}) {
+  const std::vector<int32_t> values(indices.begin(), indices.end());
+  return Tensor::from(values, {static_cast<int64_t>(values.size())}, device);
+}
+
+template <class T>
+ref::Array array_of(const Tensor& tensor) {
+  ref::Array array = ref::zeros(ref_shape(tensor.shape()));
+  std::ranges::transform(tensor.to_vector<T>(), array.data.begin(),
+                         [](T value) { return static_cast<double>(static_cast<float>(value)); });
+  return array;
+}
+
+// The values as doubles; i32 beyond 2^24 keep all their digits.
+inline ref::Array to_array(const Tensor& tensor) {
+  if (tensor.dtype() == DType::f32) return array_of<float>(tensor);
+  if (tensor.dtype() == DType::bf16) return array_of<bf16>(tensor);
+  if (tensor.dtype() == DType::u8) return array_of<uint8_t>(tensor);
+  ref::Array array = ref::zeros(ref_shape(tensor.shape()));
+  std::ranges::copy(tensor.to_vector<int32_t>(), array.data.begin());
+  return array;
+}
+
+// A number as the tensors of one element have it: shape [1].
+inline ref::Array one(double value) {
+  return {{1}, {value}};
+}
+
+// Random values that are exact in f32, so that tensor and reference start from the same numbers.
+inline ref::Array random_array(ref::Random& random, const Shape& shape, double low = -1,
+                               double high = 1) {
+  ref::Array array = random.array(ref_shape(shape), low, high);
+  for (double& value : array.data) value = static_cast<float>(value);
+  return array;
+}
+
+inline double error(const Tensor& value, const ref::Array& expected) {
+  return ref::relative_error(to_array(value), expected);
+}
+
+inline std::string bits_of(const Tensor& tensor) {
+  std::string bits(tensor.bytes(), '\0');
+  tensor.copy_to_host(bits.data());
+  return bits;
+}
+
+}  // namespace versor::testing

@@ -1,0 +1,67 @@
+// THE table of operation cases: every differentiable function at sizes that matter, as data. It
+// serves the comparison of values and gradients with the double reference, the test of equal bits,
+// and measurements of speed. cases.cpp has the table, cases_conv.cpp the convolutions.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "autograd/functions.h"
+#include "tests/reference.h"
+
+namespace versor::testing {
+
+using Arrays = std::vector<reference::Array>;
+using Variables = std::vector<Variable>;
+
+// How one input is drawn: uniform on [low, high), with a random sign if asked for.
+struct Input {
+  Shape shape;
+  double low = -1, high = 1;
+  bool either_sign = false;
+};
+
+struct OperationCase {
+  std::string name;  // "function, what is special about the sizes"
+  std::vector<Input> inputs;
+  std::function<Variable(const Variables&)> forward;
+  std::function<reference::Array(const Arrays&)> reference;
+  // d<dy, y> / d input, for every input.
+  std::function<Arrays(const reference::Array& dy, const Arrays&)> reference_grad;
+  double flops = 0;  // multiplications and additions of the forward pass
+
+  std::string function() const { return name.substr(0, name.find(',')); }
+};
+
+const std::vector<OperationCase>& operation_cases();
+
+// The inputs of a case, exact in f32.
+Arrays draw_inputs(const OperationCase& c, uint64_t seed);
+
+// One run of the library: y and the gradients of <dy, y>.
+struct Outcome {
+  Tensor y;
+  std::vector<Tensor> gradients;
+};
+Outcome run_case(const OperationCase& c, const Arrays& inputs, const reference::Array& dy,
+                 Device device = {});
+
+// A convolution, or the convolution whose input gradient a transposed one is: x [N,H,W,I] to
+// [N,H',W',O] with weight [O,kh,kw,I], or transposed with weight [I,kh,kw,O].
+struct ConvCase {
+  std::string name;
+  int64_t N, H, W, I, O, kh, kw, stride, padding;
+  bool bias = false, relu = false;
+
+  Conv2dParams params() const { return {stride, padding}; }
+  Shape input() const { return {N, H, W, I}; }
+  Shape weight() const { return {O, kh, kw, I}; }
+  Shape transposed_weight() const { return {I, kh, kw, O}; }
+  Shape output() const { return {N, params().out_size(H, kh), params().out_size(W, kw), O}; }
+};
+std::vector<ConvCase> conv_cases();
+std::vector<ConvCase> conv_transpose_cases();
+std::vector<OperationCase> conv_operation_cases();
+
+}  // namespace versor::testing

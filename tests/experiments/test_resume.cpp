@@ -1,0 +1,179 @@
+// A run that is killed or interrupted, and started again, ends with the bytes of one that never
+// was: metrics.csv and model.safetensors. Wherever the kill falls: inside an epoch, or between the
+// files that are written at its end.
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "nn/safetensors.h"
+#include "tests/experiments/programs.h"
+
+namespace versor::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Steps that the checkpoint of a tiny run holds; none if there is no checkpoint.
+std::optional<int64_t> steps_saved(const std::string& folder) {
+  const std::string path = folder + "/trainer.safetensors";
+  if (!fs::exists(path)) return {};
+  const auto position = nlohmann::json::parse(read_safetensors(path).metadata.at("position"));
+  return kTinySteps * position.at("epoch").get<int64_t>() + position.at("batch").get<int64_t>();
+}
+
+// Starts a run and sends it a signal once `ready`. Where the machine was so slow that the run
+// ended before, the run is begun anew, a few times.
+template <class Ready>
+Ended run_and_signal(const std::string& command, const std::string& folder, int signal,
+                     const Ready& ready) {
+  for (int attempt = 0; attempt < 5; ++attempt) {
+    Process process(command);
+    while (process.running() && !ready())
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    process.send(signal);
+    const Ended ended = process.wait();
+    if (ended.code != 0) return ended;
+    fs::remove_all(folder);
+  }
+  FAIL("the run was always over before the signal came");
+  return {};
+}
+
+void check_same_results(const std::string& folder, const std::string& expected) {
+  for (const char* name : {"metrics.csv", "model.safetensors", "reconstructions.png"}) {
+    CAPTURE(name);
+    CHECK((read_file(folder + "/" + name) == read_file(expected + "/" + name)));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("resume: a run killed several times ends as one that was not" *
+          doctest::skip(without_programs())) {
+  for (const std::string preset : {"versor", "published"}) {
+    CAPTURE(preset);
+    const TemporaryFolder temporary;
+    const std::string undisturbed = temporary / "undisturbed", folder = temporary / "killed";
+    const std::string options = "--epochs 3 --preset " + preset;
+    REQUIRE(run(tiny(undisturbed, options)).code == 0);
+    const std::string command = tiny(folder, options + " --save-every 1");
+    int inside_an_epoch = 0;
+    for (int64_t steps : {2, 11, 20}) {
+      const Ended ended = run_and_signal(command, folder, SIGKILL,
+                                         [&] { return steps_saved(folder).value_or(0) >= steps; });
+      REQUIRE(ended.signal == SIGKILL);
+      const int64_t reached = steps_saved(folder).value();
+      CHECK(reached >= steps);
+      CHECK(reached < 3 * kTinySteps);
+      if (reached % kTinySteps != 0) ++inside_an_epoch;
+    }
+    CHECK(inside_an_epoch > 0);
+    const Ended ended = run(command);
+    REQUIRE(ended.code == 0);
+    CHECK(contains(ended.err, "resuming after "));
+    check_same_results(folder, undisturbed);
+  }
+}
+
+TEST_CASE("resume: a kill between the files of an epoch's end leaves nothing behind" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string undisturbed = temporary / "undisturbed", folder = temporary / "run";
+  REQUIRE(run(tiny(undisturbed, "--epochs 2")).code == 0);
+  REQUIRE(run(tiny(folder, "--epochs 2")).code == 0);
+  const std::vector<std::string> rows = lines(read_file(undisturbed + "/metrics.csv"));
+  REQUIRE(rows.size() == 3);
+  SUBCASE("the checkpoint is there, its row is not") {
+    write_file(folder + "/metrics.csv", rows[0] + "\n" + rows[1] + "\n");
+  }
+  SUBCASE("the checkpoint is there, the model is not") {
+    fs::remove(folder + "/model.safetensors");
+    fs::remove(folder + "/metrics.csv");
+  }
+  SUBCASE("rows of epochs that no checkpoint holds") {
+    write_file(folder + "/metrics.csv", rows[0] + "\n" + rows[1] + "\n");
+    fs::remove(folder + "/trainer.safetensors");
+  }
+  SUBCASE("half of a file that was being written") {
+    fs::remove(folder + "/trainer.safetensors");
+    fs::remove(folder + "/metrics.csv");
+    for (const char* name : {"trainer.safetensors", "model.safetensors", "metrics.csv"})
+      write_file(folder + "/" + name + ".tmp", "half");
+  }
+  CHECK(run(tiny(folder, "--epochs 2")).code == 0);
+  check_same_results(folder, undisturbed);
+  CHECK(lines(read_file(folder + "/timing.csv")).size() == 3);
+}
+
+TEST_CASE("resume: an interrupted run saves in the middle of an epoch and goes on" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string undisturbed = temporary / "undisturbed";
+  REQUIRE(run(tiny(undisturbed, "--epochs 4")).code == 0);
+  for (int signal : {SIGINT, SIGTERM}) {
+    CAPTURE(signal);
+    const std::string folder = temporary / std::to_string(signal);
+    const std::string command = tiny(folder, "--epochs 4");
+    // Nothing but the signal makes this run save inside an epoch. One that came between two epochs
+    // is tried again.
+    bool inside_an_epoch = false;
+    for (int attempt = 0; attempt < 10 && !inside_an_epoch; ++attempt) {
+      fs::remove_all(folder);
+      const Ended ended = run_and_signal(command, folder, signal, [&] {
+        if (!fs::exists(folder + "/metrics.csv")) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        return true;
+      });
+      CAPTURE(ended.err);
+      REQUIRE(ended.code == 130);
+      CHECK(contains(ended.err, "interrupted; saved in " + folder));
+      const int64_t reached = steps_saved(folder).value();
+      CHECK(reached < 4 * kTinySteps);
+      inside_an_epoch = reached % kTinySteps != 0;
+    }
+    CHECK(inside_an_epoch);
+    CHECK(run(command).code == 0);
+    check_same_results(folder, undisturbed);
+  }
+}
+
+TEST_CASE("resume: a damaged checkpoint is named, not used and not overwritten" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run", path = folder + "/trainer.safetensors";
+  REQUIRE(run(tiny(folder, "--epochs 1")).code == 0);
+  fs::remove(folder + "/metrics.csv");  // not finished any more
+  SafetensorsFile file = read_safetensors(path);
+  const auto size = fs::file_size(path);
+  SUBCASE("cut in half") {
+    fs::resize_file(path, size / 2);
+  }
+  SUBCASE("the last byte missing") {
+    fs::resize_file(path, size - 1);
+  }
+  SUBCASE("empty") {
+    fs::resize_file(path, 0);
+  }
+  SUBCASE("no position") {
+    file.metadata.clear();
+    write_safetensors(path, file);
+  }
+  SUBCASE("a position without its rows") {
+    file.metadata["position"] = R"({"epoch": 1, "batch": 0})";
+    write_safetensors(path, file);
+  }
+  SUBCASE("a moment of Adam missing") {
+    file.tensors.erase("adam.v.encoder.0.weight");
+    write_safetensors(path, file);
+  }
+  SUBCASE("a parameter missing") {
+    file.tensors.erase("model.decoder.4.bias");
+    write_safetensors(path, file);
+  }
+  const auto before = tree(folder);
+  const Ended ended = run(tiny(folder, "--epochs 1 --quiet"));
+  CHECK(ended.code == 1);
+  CHECK(contains(error_line(ended), path));
+  CHECK((tree(folder) == before));
+}
+
+}  // namespace versor::testing

@@ -1,0 +1,193 @@
+// What a run is: the same options give the same bytes, whatever the number of threads; a finished
+// run is left alone; a folder belongs to one config and one process; evaluation moves nothing.
+#include <nlohmann/json.hpp>
+
+#include "experiments/run_folder.h"
+#include "tests/experiments/programs.h"
+
+namespace versor::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Trains and returns metrics.csv.
+std::string metrics_after(const std::string& folder, const std::string& more = "",
+                          const std::string& threads = "1",
+                          const std::vector<std::string>& environment = {}) {
+  const Ended ended = run(tiny(folder, "--epochs 2 " + more, threads), environment);
+  CAPTURE(ended.err);
+  REQUIRE(ended.code == 0);
+  return read_file(folder + "/metrics.csv");
+}
+
+}  // namespace
+
+TEST_CASE("runs: a seed gives the same bytes again, another seed others" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string first = metrics_after(temporary / "a", "--seed 3");
+  CHECK(lines(first).size() == 3);
+  CHECK((metrics_after(temporary / "b", "--seed 3") == first));
+  CHECK((metrics_after(temporary / "c", "--seed 4") != first));
+  CHECK((read_file(temporary / "a/model.safetensors") ==
+         read_file(temporary / "b/model.safetensors")));
+}
+
+// The reference kernels promise the same bits for every number of threads. oneDNN does not: at this
+// size its results are equal too, at larger ones it may split its sums by thread. So the number of
+// threads is part of what a run is, and only the reference is held to it here.
+TEST_CASE("runs: reference kernels give the same bytes with 1, 2 and 3 threads" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::vector<std::string> reference = {"VERSOR_ONEDNN=0"};
+  const std::string one = metrics_after(temporary / "1", "", "1", reference);
+  CHECK((metrics_after(temporary / "2", "", "2", reference) == one));
+  CHECK((metrics_after(temporary / "3", "", "3", reference) == one));
+  CHECK((read_file(temporary / "1/model.safetensors") ==
+         read_file(temporary / "2/model.safetensors")));
+  CHECK((read_file(temporary / "1/config.json") != read_file(temporary / "2/config.json")));
+}
+
+TEST_CASE("runs: the preset versor's evaluation moves nothing, the published one's does" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const auto model = [&](const std::string& preset, const std::string& test_images) {
+    const std::string folder = temporary / (preset + test_images);
+    const std::string command =
+        "train --data synthetic --latent 8 --codes 8 --train-images 64 "
+        "--batch-size 16 --epochs 2 --threads 1 --quiet";
+    const Ended ended =
+        run(command + " --preset " + preset + " --test-images " + test_images + " --out " + folder);
+    CAPTURE(ended.err);
+    REQUIRE(ended.code == 0);
+    return read_file(folder + "/model.safetensors");
+  };
+  CHECK((model("versor", "16") == model("versor", "48")));
+  CHECK((model("published", "16") != model("published", "48")));
+}
+
+TEST_CASE("runs: a finished run is not run again" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run";
+  metrics_after(folder);
+  const auto before = tree(folder);
+  const Ended again = run(tiny(folder, "--epochs 2"));
+  CHECK(again.code == 0);
+  CHECK(contains(again.out, "finished before, after 2 epochs"));
+  CHECK(again.err.empty());
+  CHECK((tree(folder) == before));
+}
+
+TEST_CASE("runs: the name of a folder tells runs apart where --out is not given" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string command =
+      "train --data synthetic --latent 8 --codes 8 --train-images 32 "
+      "--test-images 16 --batch-size 16 --epochs 1 --threads 1 --results ";
+  CHECK(run(command + (temporary / "r")).code == 0);
+  CHECK(run(command + (temporary / "r") + " --beta 0.5").code == 0);
+  const auto before = tree(temporary / "r");
+  CHECK(run(command + (temporary / "r")).code == 0);
+  CHECK((tree(temporary / "r") == before));
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(temporary / "r/runs"))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  REQUIRE(names.size() == 2);
+  CHECK(names[0].starts_with("rotation-kmeans-k8-d8-beta0.25-seed1-"));
+  CHECK(names[1].starts_with("rotation-kmeans-k8-d8-beta0.5-seed1-"));
+  for (const char* file : {"config.json", "metrics.csv", "timing.csv", "model.safetensors",
+                           "trainer.safetensors", "reconstructions.png"})
+    CHECK(fs::exists(temporary / ("r/runs/" + names[0] + "/" + file)));
+}
+
+TEST_CASE("runs: a folder with another config is refused" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run";
+  metrics_after(folder);
+  const auto before = tree(folder);
+  for (const char* other : {"--epochs 3", "--epochs 2 --seed 2", "--epochs 2 --beta 1"}) {
+    CAPTURE(other);
+    const Ended ended = run(tiny(folder, std::string(other) + " --quiet"));
+    CHECK(ended.code == 1);
+    const std::string line = error_line(ended);
+    CHECK(contains(line, folder));
+    CHECK(contains(line, "other options"));
+    CHECK(contains(line, "--out"));
+  }
+  CHECK((tree(folder) == before));
+}
+
+TEST_CASE("runs: a malformed config.json is named" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run", path = folder + "/config.json";
+  fs::create_directories(folder);
+  for (const char* text : {"", "{", "{}", "[1]", "\xff"}) {
+    CAPTURE(text);
+    write_file(path, text);
+    const Ended ended = run(tiny(folder, "--epochs 2 --quiet"));
+    CHECK(ended.code == 1);
+    CHECK(contains(error_line(ended), path));
+    CHECK(read_file(path) == text);
+  }
+}
+
+TEST_CASE("runs: a folder is one process's at a time" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run";
+  const std::string endless = tiny(folder, "--epochs 1000000 --quiet");
+  {
+    Process first(endless);
+    while (first.running() && !fs::exists(folder + "/metrics.csv"))
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const Ended second = run(endless);
+    CHECK(second.code == 1);
+    const std::string line = error_line(second);
+    CHECK(contains(line, folder));
+    CHECK(contains(line, "in use by another process"));
+    CHECK(first.running());
+    first.send(SIGKILL);
+    CHECK(first.wait().signal == SIGKILL);
+  }
+  // The lock went with its process: now only the options are in the way.
+  CHECK(contains(error_line(run(tiny(folder, "--epochs 1 --quiet"))), "other options"));
+}
+
+TEST_CASE("run folder: text files are replaced as a whole") {
+  const TemporaryFolder temporary;
+  const std::string path = temporary / "file";
+  write_file(path, "first");
+  write_file(path, "second\n");
+  CHECK(read_file(path) == "second\n");
+  CHECK_FALSE(fs::exists(path + ".tmp"));
+  CHECK(contains(error_of([&] { write_file(temporary / "no/file", "x"); }), temporary / "no/file"));
+  CHECK(contains(error_of([&] { read_file(temporary / "no"); }), temporary / "no"));
+}
+
+TEST_CASE("run folder: rows of a CSV file, up to the epoch that is resumed") {
+  const TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run", {{"epochs", 2}});
+  CHECK(folder.csv_rows("x.csv", 5).empty());
+  folder.write_csv("x.csv", "a,b", {"1,2", "3,4", "5,6"});
+  CHECK(read_file(folder.file("x.csv")) == "a,b\n1,2\n3,4\n5,6\n");
+  CHECK(folder.csv_rows("x.csv", 0).empty());
+  CHECK(folder.csv_rows("x.csv", 2) == std::vector<std::string>{"1,2", "3,4"});
+  CHECK(folder.csv_rows("x.csv", 9) == std::vector<std::string>{"1,2", "3,4", "5,6"});
+}
+
+TEST_CASE("run folder: finished means the config's epochs in metrics.csv, and a model") {
+  const TemporaryFolder temporary;
+  const nlohmann::ordered_json config = {{"epochs", 2}, {"seed", 1}};
+  const std::string path = temporary / "run";
+  CHECK_FALSE(is_finished(path, config));
+  const RunFolder folder(path, config);
+  folder.write_csv("metrics.csv", "epoch", {"1", "2"});
+  CHECK_FALSE(is_finished(path, config));
+  write_file(folder.file("model.safetensors"), "");
+  CHECK(is_finished(path, config));
+  CHECK_FALSE(is_finished(path, {{"epochs", 2}, {"seed", 2}}));
+  folder.write_csv("metrics.csv", "epoch", {"1"});
+  CHECK_FALSE(is_finished(path, config));
+}
+
+}  // namespace versor::testing

@@ -1,0 +1,233 @@
+// Options of a run: what the presets stand for, that a flag of its own wins, and that every option
+// which changes results changes the run's name.
+#include <functional>
+#include <set>
+
+#include "data/synthetic.h"
+#include "experiments/run_options.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+// Parses as a program does; several = false: with --beta and --seed.
+RunOptions parsed(const std::string& arguments) {
+  CLI::App app;
+  RunOptions options;
+  add_run_options(app, options);
+  app.parse(arguments);
+  options.threads = omp_get_max_threads();  // resolve() would set them
+  resolve(options);
+  return options;
+}
+
+nlohmann::ordered_json config(const RunOptions& options, int64_t train = 20, int64_t test = 10) {
+  return config_of(options, synthetic_images(train, test));
+}
+
+std::string usage_error_of(const std::string& arguments) {
+  try {
+    parsed(arguments);
+  } catch (const CLI::ParseError& e) {
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("options: the presets are what they are said to be") {
+  for (const char* arguments : {"", "--preset versor"}) {
+    const RunOptions o = parsed(arguments);
+    CHECK(*o.estimator == "rotation");
+    CHECK(*o.owner == "ema");
+    CHECK(*o.codebook_start == "kmeans");
+    CHECK(*o.accumulators == "warm");
+    CHECK(*o.dead_codes == 0.1);
+    CHECK(*o.ema_in_eval == false);
+  }
+  const RunOptions o = parsed("--preset published");
+  CHECK(*o.estimator == "published");
+  CHECK(*o.owner == "both");
+  CHECK(*o.codebook_start == "uniform");
+  CHECK(*o.accumulators == "zero");
+  CHECK(*o.dead_codes == 0);
+  CHECK(*o.ema_in_eval == true);
+}
+
+TEST_CASE("options: the defaults are the published runs' sizes") {
+  const RunOptions o = parsed("");
+  CHECK(o.codes == 1024);
+  CHECK(o.latent == 256);
+  CHECK(o.beta == 0.25);
+  CHECK(o.decay == 0.99);
+  CHECK(o.lr == 2e-4);
+  CHECK(o.batch_size == 128);
+  CHECK(o.epochs == 50);
+  CHECK(o.precision == "fp32");
+  CHECK(o.device == "cpu");
+  CHECK(o.data == "cifar10");
+}
+
+TEST_CASE("options: a flag of its own wins over the preset, before it or after it") {
+  const std::pair<const char*, std::function<bool(const RunOptions&)>> flags[] = {
+      {"--estimator ste", [](const RunOptions& o) { return *o.estimator == "ste"; }},
+      {"--owner gradient", [](const RunOptions& o) { return *o.owner == "gradient"; }},
+      {"--codebook-start kmeans",
+       [](const RunOptions& o) { return *o.codebook_start == "kmeans"; }},
+      {"--accumulators warm", [](const RunOptions& o) { return *o.accumulators == "warm"; }},
+      {"--dead-codes 0.5", [](const RunOptions& o) { return *o.dead_codes == 0.5; }},
+      {"--ema-in-eval 0", [](const RunOptions& o) { return !*o.ema_in_eval; }}};
+  const auto published = config(parsed("--preset published"));
+  for (const auto& [flag, holds] : flags) {
+    CAPTURE(flag);
+    const RunOptions before = parsed(std::string(flag) + " --preset published");
+    const RunOptions after = parsed(std::string("--preset published ") + flag);
+    CHECK(holds(before));
+    CHECK(holds(after));
+    // And nothing else differs from the preset.
+    int differences = 0;
+    const auto changed = config(after);
+    for (const auto& [key, value] : published.items()) differences += changed[key] != value;
+    CHECK(differences == 1);
+    CHECK(config(before) == changed);
+  }
+}
+
+TEST_CASE("options: a preset is only a name for its flags") {
+  CHECK(run_name(config(parsed("--preset published"))) ==
+        run_name(config(parsed("--estimator published --owner both --codebook-start uniform "
+                               "--accumulators zero --dead-codes 0 --ema-in-eval 1"))));
+}
+
+TEST_CASE("options: the model gets what the options say") {
+  const VqVaeOptions m =
+      model_options(parsed("--preset published --codes 7 --latent 6 --decay 0.5 --owner gradient"));
+  CHECK(m.estimator == Estimator::published);
+  CHECK(m.codebook.codes == 7);
+  CHECK(m.codebook.latent == 6);
+  CHECK(m.codebook.decay == 0.5);
+  CHECK(m.codebook.owner == Owner::gradient);
+  CHECK(m.codebook.start == CodebookStart::uniform);
+  CHECK(m.codebook.accumulators == Accumulators::zero);
+  CHECK(m.codebook.dead_code_fraction == 0);
+  CHECK(m.codebook.ema_in_eval);
+  const VqVaeOptions own = model_options(parsed("--dead-codes 0.25"));
+  CHECK(own.estimator == Estimator::rotation);
+  CHECK(own.codebook.owner == Owner::ema);
+  CHECK(own.codebook.start == CodebookStart::kmeans);
+  CHECK(own.codebook.accumulators == Accumulators::warm);
+  CHECK(own.codebook.dead_code_fraction == 0.25);
+  CHECK_FALSE(own.codebook.ema_in_eval);
+  CHECK(model_options(parsed("--owner both")).codebook.owner == Owner::both);
+}
+
+TEST_CASE("run name: readable, then 8 digits; equal for equal options") {
+  const std::string name = run_name(config(parsed("--codes 16 --latent 8 --beta 0.5 --seed 7")));
+  const std::string slug = "rotation-kmeans-k16-d8-beta0.5-seed7-";
+  REQUIRE(name.starts_with(slug));
+  CHECK(name.size() == slug.size() + 8);
+  CHECK(name.find_first_not_of("0123456789abcdef", slug.size()) == std::string::npos);
+  CHECK(run_name(config(parsed("--codes 16 --latent 8 --beta 0.5 --seed 7"))) == name);
+  CHECK(run_name(config(parsed("--seed 7 --beta 0.50 --latent 8 --codes 16"))) == name);
+}
+
+TEST_CASE("run name: every option that changes results changes its digits") {
+  std::set<std::string> digits;
+  int names = 0;
+  const auto add = [&](const nlohmann::ordered_json& c) {
+    const std::string name = run_name(c);
+    digits.insert(name.substr(name.size() - 8));
+    ++names;
+  };
+  add(config(parsed("")));
+  for (const char* flag :
+       {"--estimator ste", "--estimator reflection", "--estimator published", "--owner gradient",
+        "--owner both", "--codebook-start uniform", "--accumulators zero", "--dead-codes 0.2",
+        "--ema-in-eval 1", "--codes 512", "--latent 128", "--beta 0.1", "--beta 0.25001",
+        "--decay 0.9", "--lr 1e-3", "--batch-size 64", "--epochs 51", "--seed 2"})
+    add(config(parsed(flag)));
+  add(config(parsed(""), 21, 10));  // other sets of images
+  add(config(parsed(""), 20, 11));
+  RunOptions other = parsed("");
+  other.threads += 1;
+  add(config(other));
+  other = parsed("");
+  other.precision = "bf16";
+  add(config(other));
+  other = parsed("");
+  other.device = "cuda:0";
+  add(config(other));
+  DatasetPair shuffled = synthetic_images(20, 10);
+  std::swap(shuffled.train.labels[0], shuffled.train.labels[1]);
+  add(config_of(parsed(""), shuffled));
+  DatasetPair renamed = synthetic_images(20, 10);
+  renamed.train.name = "CIFAR-10";
+  add(config_of(parsed(""), renamed));
+  CHECK(static_cast<int>(digits.size()) == names);
+}
+
+TEST_CASE("run name: where results go or how data is found is no part of it") {
+  CHECK(config(parsed("--data synthetic")) == config(parsed("--data-dir somewhere")));
+  CHECK(config(parsed("--train-images 20 --batch-size 16 --data synthetic")) ==
+        config(parsed("--batch-size 16")));
+}
+
+TEST_CASE("options: the paper's size is all of its sizes") {
+  const nlohmann::ordered_json paper = {{"data", "CIFAR-10"},    {"train_images", 50'000},
+                                        {"test_images", 10'000}, {"latent", 256},
+                                        {"codes", 1024},         {"batch_size", 128}};
+  CHECK(paper_size(paper));
+  const std::pair<const char*, nlohmann::ordered_json> changes[] = {
+      {"data", "synthetic images (not CIFAR-10)"},
+      {"train_images", 49'999},
+      {"test_images", 9'999},
+      {"latent", 255},
+      {"codes", 1023},
+      {"batch_size", 127}};
+  for (const auto& [key, value] : changes) {
+    CAPTURE(key);
+    auto other = paper;
+    other[key] = value;
+    CHECK_FALSE(paper_size(other));
+  }
+}
+
+TEST_CASE("options: what contradicts itself is wrong usage") {
+  CHECK(contains(usage_error_of("--batch-size 64 --train-images 63"), "--batch-size"));
+  CHECK(usage_error_of("--batch-size 64 --train-images 64") == "");
+  CHECK(contains(usage_error_of("--data synthetic --data-dir x"), "--data-dir"));
+  RunOptions options;
+  options.data = "synthetic";
+  options.train_images = 20;
+  options.test_images = 10;
+  options.batch_size = 21;
+  const std::string error = error_of([&] { load_data(options); });
+  CHECK(contains(error, "--batch-size 21"));
+  CHECK(contains(error, "20 training images"));
+}
+
+TEST_CASE("options: data are cut to the first images") {
+  RunOptions options;
+  options.data = "synthetic";
+  options.train_images = 20;
+  options.test_images = 10;
+  options.batch_size = 20;
+  const DatasetPair images = load_data(options);
+  CHECK(images.train.size() == 20);
+  CHECK(images.test.size() == 10);
+  CHECK((bits_of(images.train.images) == bits_of(synthetic_images(20, 10).train.images)));
+}
+
+TEST_CASE("options: threads are set, and recorded as what they are") {
+  const ThreadCount restored(omp_get_max_threads());
+  RunOptions options;
+  options.threads = 3;
+  resolve(options);
+  CHECK(omp_get_max_threads() == 3);
+  RunOptions open;
+  resolve(open);
+  CHECK(open.threads == 3);
+}
+
+}  // namespace versor::testing

@@ -1,0 +1,153 @@
+// bin/table3 in miniature: makes the runs that are missing and no others, writes the table in three
+// forms, says that the images are synthetic, and keeps the paper's figures out of it.
+#include <set>
+
+#include "tests/experiments/programs.h"
+
+namespace versor::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string miniature(const std::string& results, const std::string& seeds = "1") {
+  return "table3 --quick --data synthetic --latent 8 --codes 8 --train-images 64 "
+         "--test-images 16 --batch-size 16 --epochs 2 --threads 1 --seeds " +
+         seeds + " --results " + results + " ";
+}
+
+int runs_in(const std::string& results) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(results + "/runs")) count += entry.is_directory();
+  return count;
+}
+
+// All figures of the paper's table 3 that a miniature could hardly meet by accident.
+constexpr const char* kPaperFigures[] = {"628.84", "617.90", "281.29", "282.58", "126.93",
+                                         "127.05", "132.34", "132.32", "117.23", "117.17",
+                                         "0.0785", "0.0776", "0.0516", "0.0529"};
+
+}  // namespace
+
+TEST_CASE("table3: a miniature in Markdown, CSV and HTML, without the paper's figures" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const Ended ended = run(miniature(results));
+  CAPTURE(ended.err);
+  REQUIRE(ended.code == 0);
+  CHECK(runs_in(results) == 5);
+  const std::string markdown = read_file(results + "/table3.md");
+  const std::string csv = read_file(results + "/table3.csv");
+  const std::string page = read_file(results + "/report.html");
+  for (const std::string& text : {markdown, page, ended.out}) {
+    CHECK(contains(text, "A miniature of table 3 (not comparable with the paper"));
+    CHECK(contains(text,
+                   "synthetic images (not CIFAR-10): 64 training and 16 test images; "
+                   "D 8, K 8, batch 16, 2 epochs; 1 seed(s)"));
+  }
+  for (const std::string& text : {markdown, csv, page, ended.out})
+    for (const char* figure : kPaperFigures) {
+      CAPTURE(figure);
+      CHECK_FALSE(contains(text, figure));
+    }
+  const std::vector<std::string> rows = lines(csv);
+  REQUIRE(rows.size() == 6);
+  CHECK(rows[0] ==
+        "beta,Total Loss,Recon Loss,Codebook Loss,Perplexity,Test Loss,Test Recon,Test Codebook,"
+        "Test Perplexity");
+  const char* betas[] = {"0.1,", "0.25,", "0.5,", "1,", "2,"};
+  for (size_t i = 0; i < 5; ++i) CHECK(rows[i + 1].starts_with(betas[i]));
+  // The page's pictures are where it says, and it has a line for each beta in both plots.
+  int pictures = 0, curves = 0;
+  for (size_t at = 0; (at = page.find("src=\"", at)) != std::string::npos; ++pictures) {
+    at += 5;
+    CHECK(fs::exists(results + "/" + page.substr(at, page.find('"', at) - at)));
+  }
+  for (size_t at = 0; (at = page.find("<polyline", at)) != std::string::npos; ++at) ++curves;
+  CHECK(pictures == 5);
+  CHECK(curves == 10);
+
+  const auto before = tree(results + "/runs");
+  const Ended again = run(miniature(results));
+  CHECK(again.code == 0);
+  CHECK_FALSE(contains(again.err, "epoch"));
+  CHECK((tree(results + "/runs") == before));
+  CHECK(read_file(results + "/table3.md") == markdown);
+  CHECK(run(miniature(results) + "--list").out.empty());
+}
+
+TEST_CASE("table3: the figures are those of the runs' last epochs" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  REQUIRE(run(miniature(results) + "--quiet").code == 0);
+  std::string first;
+  for (const auto& entry : fs::directory_iterator(results + "/runs"))
+    if (contains(entry.path().string(), "-beta0.1-")) first = entry.path().string();
+  // A column's value is its place in the row of the last epoch: epoch 2 reads 2.0001, 2.0002, ...
+  const std::vector<std::string> rows = lines(read_file(first + "/metrics.csv"));
+  std::string marked = rows[0] + "\n" + rows[1] + "\n2";
+  const auto columns = static_cast<size_t>(std::count(rows[0].begin(), rows[0].end(), ','));
+  for (size_t i = 1; i <= columns; ++i) marked += "," + std::to_string(2 + 1e-4 * i);
+  write_file(first + "/metrics.csv", marked + "\n");
+  REQUIRE(run(miniature(results) + "--quiet").code == 0);
+  CHECK(lines(read_file(results + "/table3.csv"))[1] ==
+        "0.1,2.0001,2.0002,2.0003,2.00,2.0006,2.0007,2.0008,2.00");
+}
+
+TEST_CASE("table3: --list prints the missing runs' commands, which make them" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  fs::create_directory_symlink(program_folder(), temporary.path() / "bin");  // "bin/train ..."
+  const Ended list = run(miniature(results) + "--list");
+  CHECK(list.code == 0);
+  CHECK(list.err.empty());
+  CHECK(lines(list.out).size() == 5);
+  for (const std::string& line : lines(list.out)) CHECK(line.starts_with("bin/train "));
+  CHECK_FALSE(fs::exists(results));
+  write_file(temporary / "list.sh", "set -e\n" + list.out);
+  const Ended made = run("sh list.sh", {}, temporary.path().string());
+  CAPTURE(made.err);
+  CHECK(made.code == 0);
+  CHECK(runs_in(results) == 5);
+  CHECK(run(miniature(results) + "--list").out.empty());
+  const auto before = tree(results + "/runs");
+  const Ended table = run(miniature(results));
+  CHECK(table.code == 0);
+  CHECK_FALSE(contains(table.err, "epoch"));
+  CHECK((tree(results + "/runs") == before));
+
+  // Another seed: five more runs, and a spread in the table.
+  CHECK(lines(run(miniature(results, "1,2") + "--list").out).size() == 5);
+  const Ended both = run(miniature(results, "1,2"));
+  CHECK(both.code == 0);
+  CHECK(runs_in(results) == 10);
+  auto after = tree(results + "/runs");
+  std::erase_if(after, [&](const auto& entry) { return !before.contains(entry.first); });
+  CHECK((after == before));
+  CHECK(contains(both.out, "2 seed(s)"));
+  for (const std::string& line : lines(read_file(results + "/table3.csv")))
+    CHECK((line.starts_with("beta") || contains(line, " ± ")));
+}
+
+TEST_CASE("table3: runs of different commits bring a warning" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  REQUIRE(run(miniature(results) + "--epochs 2").code == 2);  // twice the same option
+  REQUIRE(run(miniature(results)).code == 0);
+  CHECK_FALSE(contains(read_file(results + "/table3.md"), "different commits"));
+  for (const auto& entry : fs::directory_iterator(results + "/runs")) {
+    const std::string path = entry.path() / "config.json";
+    std::string text = read_file(path);
+    const size_t at = text.find("\"commit\": \"");
+    REQUIRE(at != std::string::npos);
+    write_file(path, text.insert(at + 11, "other"));
+    break;
+  }
+  CHECK(run(miniature(results)).code == 0);
+  CHECK(contains(read_file(results + "/table3.md"), "warning"));
+  CHECK(contains(read_file(results + "/table3.md"), "different commits"));
+}
+
+}  // namespace versor::testing

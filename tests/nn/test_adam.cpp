@@ -1,0 +1,124 @@
+// Adam against the double reference over several steps, and what it leaves alone.
+#include "nn/adam.h"
+#include "tests/vq/support.h"
+
+namespace versor::testing {
+namespace {
+
+using ref::Array;
+using ref::Random;
+
+void set_gradient(const Variable& p, const Array& g) {
+  backward_with(p, to_tensor(g));
+}
+
+}  // namespace
+
+TEST_CASE("adam: parameters and moments over several steps") {
+  struct Setting {
+    AdamParams ours;
+    ref::AdamOptions reference;
+    double gradient_size;
+  };
+  const Setting settings[] = {{{}, {}, 1.0},  // the defaults are the paper's
+                              {{.lr = 0.01f}, {.lr = 0.01}, 1.0},
+                              {{.lr = 0.05f}, {.lr = 0.05}, 1e-8},  // epsilon counts here
+                              {{.lr = 0.1f, .eps = 0.25f}, {.lr = 0.1, .epsilon = 0.25}, 1.0},
+                              {{.lr = 0.01f, .beta1 = 0.5f, .beta2 = 0.75f},
+                               {.lr = 0.01, .beta1 = 0.5, .beta2 = 0.75},
+                               10.0}};
+  for (const auto& [ours, reference, size] : settings) {
+    CAPTURE(size);
+    CAPTURE(reference.lr);
+    Random random(30);
+    const Variable a(to_tensor(rounded(random.array({7, 3}, -0.1, 0.1))), true);
+    const Variable b(to_tensor(rounded(random.array({5}, -0.1, 0.1))), true);
+    Adam adam({a, b}, ours);
+    ref::AdamState wanted[] = {{to_array(a.value()), ref::zeros({7, 3}), ref::zeros({7, 3})},
+                               {to_array(b.value()), ref::zeros({5}), ref::zeros({5})}};
+    const Array start = wanted[0].parameter;
+    for (int step = 1; step <= 6; ++step) {
+      const Array ga = rounded(random.array({7, 3}, -size, size));
+      const Array gb = rounded(random.array({5}, -size, size));
+      adam.zero_grad();
+      set_gradient(a, ga);
+      set_gradient(b, gb);
+      adam.step();
+      wanted[0] = ref::adam_step(wanted[0], ga, step, reference);
+      wanted[1] = ref::adam_step(wanted[1], gb, step, reference);
+      CHECK(error(b.value(), wanted[1].parameter) <= 1e-6);
+      const Array moved = ref::sub(to_array(a.value()), start);
+      CHECK(ref::relative_error(moved, ref::sub(wanted[0].parameter, start)) <= 3e-4);
+      for (size_t i = 0; i < 2; ++i) {
+        CHECK(error(adam.first_moments()[i], wanted[i].m) <= kTolerance);
+        CHECK(error(adam.second_moments()[i], wanted[i].v) <= 3e-5);  // 1 - 0.999 in f32
+      }
+      CHECK(indices_of(adam.step_counter()) == ref::Indices{step});
+    }
+  }
+}
+
+TEST_CASE("adam: the first step moves every element by the learning rate") {
+  const Variable p(to_tensor(ref::zeros({4})), true);
+  Adam adam({p}, {.lr = 0.125f});
+  set_gradient(p, {{4}, {3, -5, 1e-3, -1e4}});
+  adam.step();
+  CHECK(error(p.value(), {{4}, {-0.125, 0.125, -0.125, 0.125}}) <= 2e-5);
+}
+
+TEST_CASE("adam: a parameter without gradient is untouched") {
+  Random random(31);
+  const Variable moved(to_tensor(random.array({3})), true),
+      idle(to_tensor(random.array({2})), true);
+  Adam adam({idle, moved}, {});
+  const std::string idle_before = bits_of(idle.value()), moved_before = bits_of(moved.value());
+  for (int step = 0; step < 3; ++step) {
+    adam.zero_grad();
+    set_gradient(moved, ref::filled({3}, 1));
+    adam.step();
+  }
+  CHECK((bits_of(idle.value()) == idle_before));
+  CHECK((bits_of(moved.value()) != moved_before));
+  CHECK(to_array(adam.first_moments()[0]).data == std::vector<double>(2, 0.0));
+  CHECK(to_array(adam.second_moments()[0]).data == std::vector<double>(2, 0.0));
+}
+
+TEST_CASE("adam: gradients stay until zero_grad, and add up without it") {
+  const Variable p(to_tensor(ref::filled({2}, 1)), true);
+  Adam adam({p}, {});
+  const Array g{{2}, {1, 2}};
+  set_gradient(p, g);
+  adam.step();
+  CHECK(to_array(p.grad()).data == g.data);
+  set_gradient(p, g);
+  CHECK(to_array(p.grad()).data == std::vector<double>{2, 4});
+  adam.zero_grad();
+  CHECK_FALSE(p.grad().defined());
+}
+
+TEST_CASE("adam: continues bit for bit from its saved state") {
+  Random random(32);
+  const Tensor start = to_tensor(random.array({6}));
+  const Array g[] = {random.array({6}), random.array({6}), random.array({6})};
+  const auto steps = [&](const Variable& p, Adam& adam, int from, int to) {
+    for (int i = from; i < to; ++i) {
+      adam.zero_grad();
+      set_gradient(p, g[i]);
+      adam.step();
+    }
+  };
+  const Variable whole(ops::clone(start), true), part(ops::clone(start), true);
+  Adam a({whole}, {}), b({part}, {});
+  steps(whole, a, 0, 3);
+  steps(part, b, 0, 2);
+  const Variable resumed(ops::clone(part.value()), true);
+  Adam c({resumed}, {});
+  ops::copy(c.first_moments()[0], b.first_moments()[0]);
+  ops::copy(c.second_moments()[0], b.second_moments()[0]);
+  ops::copy(c.step_counter(), b.step_counter());
+  steps(resumed, c, 2, 3);
+  CHECK((bits_of(resumed.value()) == bits_of(whole.value())));
+  CHECK_THROWS_AS(Adam({}, {}), Error);
+}
+
+}  // namespace versor::testing

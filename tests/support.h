@@ -1,0 +1,91 @@
+// What the tests of tensors share: the bound on errors, outputs between fences, and a number of
+// threads for a while. Tests stand in namespace versor::testing, where `ref` is the double
+// reference (reference.h). Read next: cases.h.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <omp.h>
+
+#include "tests/arrays.h"
+#include "tests/data/temporary_folder.h"  // error_of, contains
+
+namespace versor::testing {
+
+// The bound on ||value - reference|| / ||reference|| in f32.
+constexpr double kTolerance = 1e-5;
+
+// A view into a larger buffer. The view starts as NaN (all bits set), so that an element that is
+// not written shows; the rows before and after hold canaries, so that one written outside shows.
+class Fenced {
+ public:
+  explicit Fenced(const Shape& shape, DType dtype = DType::f32) {
+    int64_t extents[Shape::kMaxRank];
+    std::copy(shape.begin(), shape.end(), extents);
+    const int64_t rows = shape[0];
+    extents[0] = 1;
+    const Shape row_shape{std::span<const int64_t>(extents, shape.rank())};
+    const int64_t guard = 64 / row_shape.numel() + 1;  // rows of a fence: at least 64 elements
+    extents[0] = rows + 2 * guard;
+    whole_ = Tensor(Shape(std::span<const int64_t>(extents, shape.rank())), dtype);
+    view = whole_.rows(guard, guard + rows);
+    fence_ = static_cast<size_t>(guard * row_shape.numel()) * size_of(dtype);
+    std::string bytes(whole_.bytes(), kCanary);
+    std::fill(bytes.begin() + fence_, bytes.end() - fence_, '\xff');
+    whole_.copy_from_host(bytes.data());
+  }
+  // With a copy of the content in it, for inputs and for work in place.
+  explicit Fenced(const Tensor& content) : Fenced(content.shape(), content.dtype()) {
+    view.copy_from_host(bits_of(content).data());
+  }
+  explicit Fenced(const ref::Array& content) : Fenced(to_tensor(content)) {}
+
+  bool intact() const {
+    const std::string bytes = bits_of(whole_);
+    const auto is_canary = [](char c) { return c == kCanary; };
+    return std::all_of(bytes.begin(), bytes.begin() + fence_, is_canary) &&
+           std::all_of(bytes.end() - fence_, bytes.end(), is_canary);
+  }
+
+  Tensor view;
+
+ private:
+  static constexpr char kCanary = 0x5a;
+  Tensor whole_;
+  size_t fence_ = 0;  // bytes on either side
+};
+
+// What every test of a primitive asks of its output.
+inline void check_output(const Fenced& y, const ref::Array& expected,
+                         double tolerance = kTolerance) {
+  CHECK(y.intact());
+  CHECK(error(y.view, expected) <= tolerance);
+}
+
+// Sets the number of OpenMP threads while it lives.
+class ThreadCount {
+ public:
+  explicit ThreadCount(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
+  ~ThreadCount() { omp_set_num_threads(before_); }
+  ThreadCount(const ThreadCount&) = delete;
+  ThreadCount& operator=(const ThreadCount&) = delete;
+
+ private:
+  int before_;
+};
+
+// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3.
+template <class Make>
+bool same_bits_for_all_threads(const Make& make) {
+  std::string expected;
+  for (int threads : {1, 2, 3, 3}) {
+    const ThreadCount scope(threads);
+    const std::string bits = make();
+    if (expected.empty()) expected = bits;
+    if (bits != expected) return false;
+  }
+  return !expected.empty();
+}
+
+}  // namespace versor::testing

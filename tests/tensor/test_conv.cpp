@@ -1,0 +1,153 @@
+// Convolution and matrix product, called on the backend itself with inputs and outputs between
+// fences; and the plain reference of tensor/cpu/matmul.h, which the backend uses without oneDNN.
+#include "tensor/cpu/matmul.h"
+#include "tests/cases.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+// One convolution in all three directions, on random values.
+struct Convolution {
+  const ConvCase& c;
+  ref::Array x, weight, bias, dy;
+
+  Convolution(const ConvCase& c_, uint64_t seed) : c(c_) {
+    ref::Random random(seed);
+    x = random_array(random, c.input());
+    weight = random_array(random, c.weight());
+    bias = random_array(random, {c.O});
+    dy = random_array(random, c.output());
+  }
+  ref::Array y(bool with_bias, bool relu) const {
+    return ref::conv2d(x, weight, with_bias ? bias : ref::Array{}, c.stride, c.padding, relu);
+  }
+  ref::Array dx() const { return ref::conv2d_grad_input(dy, weight, x.shape, c.stride, c.padding); }
+  ref::Array dweight() const {
+    return ref::conv2d_grad_weight(x, dy, weight.shape, c.stride, c.padding);
+  }
+};
+
+TEST_CASE("conv: the three directions, outputs between fences") {
+  Backend& backend = backend_for({});
+  uint64_t seed = 100;
+  for (const ConvCase& c : conv_cases()) {
+    CAPTURE(c.name);
+    const Convolution conv(c, seed++);
+    const Fenced x(conv.x), weight(conv.weight), bias(conv.bias), dy(conv.dy);
+    for (bool with_bias : {false, true})
+      for (bool relu : {false, true}) {
+        Fenced y(c.output());
+        backend.conv2d(y.view, x.view, weight.view, {with_bias ? bias.view : Tensor(), relu},
+                       c.params());
+        check_output(y, conv.y(with_bias, relu));
+      }
+    Fenced dx(c.input()), dweight(c.weight());
+    backend.conv2d_grad_input(dx.view, dy.view, weight.view, {}, c.params());
+    check_output(dx, conv.dx());
+    backend.conv2d_grad_weight(dweight.view, x.view, dy.view, c.params());
+    check_output(dweight, conv.dweight());
+  }
+}
+
+TEST_CASE("conv: grad_input with bias and ReLU, as a transposed convolution uses it") {
+  Backend& backend = backend_for({});
+  uint64_t seed = 200;
+  for (const ConvCase& c : conv_transpose_cases()) {
+    CAPTURE(c.name);
+    ref::Random random(seed++);
+    const ref::Array x = random_array(random, c.input());
+    const ref::Array weight = random_array(random, c.transposed_weight());
+    const ref::Array bias = random_array(random, {c.O});
+    const Fenced in(x), in_weight(weight), in_bias(bias);
+    for (bool with_bias : {false, true})
+      for (bool relu : {false, true}) {
+        const ref::Array linear =
+            ref::conv_transpose2d(x, weight, with_bias ? bias : ref::Array{}, c.stride, c.padding);
+        Fenced y(Shape(std::span<const int64_t>(linear.shape)));
+        backend.conv2d_grad_input(y.view, in.view, in_weight.view,
+                                  {with_bias ? in_bias.view : Tensor(), relu}, c.params());
+        check_output(y, relu ? ref::relu(linear) : linear);
+      }
+  }
+}
+
+struct Product {
+  int64_t M, L, N;
+};
+const Product kProducts[] = {{1, 1, 1},   {5, 3, 2},    {7, 13, 17},     {6, 16, 16},
+                             {97, 5, 33}, {3, 300, 20}, {100, 257, 260}, {64, 256, 128}};
+
+// Calls body(a, b, transpose_a, transpose_b) with op(a) [M,L], op(b) [L,N] for all sizes.
+template <class Body>
+void for_each_product(const Body& body) {
+  ref::Random random(51);
+  for (auto [M, L, N] : kProducts)
+    for (bool ta : {false, true})
+      for (bool tb : {false, true}) {
+        CAPTURE(M);
+        CAPTURE(L);
+        CAPTURE(N);
+        CAPTURE(ta);
+        CAPTURE(tb);
+        body(random_array(random, ta ? Shape{L, M} : Shape{M, L}),
+             random_array(random, tb ? Shape{N, L} : Shape{L, N}), ta, tb);
+      }
+}
+
+ref::Array product_with_bias(const ref::Array& a, const ref::Array& b, bool ta, bool tb,
+                             const ref::Array& bias) {
+  return ref::add_to_rows(ref::matmul(a, b, ta, tb), bias);
+}
+
+TEST_CASE("matmul: every transposition, with and without bias, outputs between fences") {
+  Backend& backend = backend_for({});
+  ref::Random random(52);
+  for_each_product([&](const ref::Array& a, const ref::Array& b, bool ta, bool tb) {
+    const int64_t M = a.dim(ta ? 1 : 0), N = b.dim(tb ? 0 : 1);
+    const ref::Array bias = random_array(random, {N});
+    const Fenced in_a(a), in_b(b), in_bias(bias);
+    Fenced y({M, N}), y_with_bias({M, N});
+    backend.matmul(y.view, in_a.view, in_b.view, ta, tb, {});
+    check_output(y, ref::matmul(a, b, ta, tb));
+    backend.matmul(y_with_bias.view, in_a.view, in_b.view, ta, tb, in_bias.view);
+    check_output(y_with_bias, product_with_bias(a, b, ta, tb, bias));
+  });
+}
+
+TEST_CASE("matmul: an empty inner size gives zero, or the bias") {
+  Backend& backend = backend_for({});
+  Fenced y({3, 2}), y_with_bias({3, 2});
+  backend.matmul(y.view, Tensor({3, 0}), Tensor({0, 2}), false, false, {});
+  check_output(y, ref::zeros({3, 2}));
+  backend.matmul(y_with_bias.view, Tensor({3, 0}), Tensor({0, 2}), false, false,
+                 to_tensor({{2}, {1, -2}}));
+  check_output(y_with_bias, {{3, 2}, {1, -2, 1, -2, 1, -2}});
+}
+
+TEST_CASE("conv: the plain reference agrees with the double reference") {
+  uint64_t seed = 300;
+  for (const ConvCase& c : conv_cases()) {
+    CAPTURE(c.name);
+    const Convolution conv(c, seed++);
+    const Fenced x(conv.x), weight(conv.weight), bias(conv.bias), dy(conv.dy);
+    Fenced y(c.output()), dx(c.input()), dweight(c.weight());
+    cpu::reference::conv2d(y.view, x.view, weight.view, {bias.view, true}, c.params());
+    check_output(y, conv.y(true, true));
+    cpu::reference::conv2d_grad_input(dx.view, dy.view, weight.view, c.params());
+    check_output(dx, conv.dx());
+    cpu::reference::conv2d_grad_weight(dweight.view, x.view, dy.view, c.params());
+    check_output(dweight, conv.dweight());
+  }
+}
+
+TEST_CASE("matmul: the plain reference agrees with the double reference") {
+  for_each_product([&](const ref::Array& a, const ref::Array& b, bool ta, bool tb) {
+    Fenced y({a.dim(ta ? 1 : 0), b.dim(tb ? 0 : 1)});
+    cpu::reference::matmul(y.view, to_tensor(a), to_tensor(b), ta, tb, {});
+    check_output(y, ref::matmul(a, b, ta, tb));
+  });
+}
+
+}  // namespace
+}  // namespace versor::testing

@@ -1,0 +1,104 @@
+// Equal bits: in two runs of anything, and for every number of threads in the library's own loops
+// and in the plain reference products. (oneDNN may share out sums by the number of threads.)
+#include <array>
+#include <set>
+
+#include "tensor/cpu/matmul.h"
+#include "tensor/ops.h"
+#include "tests/cases.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+// The bits of y and of all gradients.
+std::string bits_of_case(const OperationCase& c, const Arrays& inputs, const ref::Array& dy) {
+  const Outcome outcome = run_case(c, inputs, dy);
+  std::string bits = bits_of(outcome.y);
+  for (const Tensor& gradient : outcome.gradients) bits += bits_of(gradient);
+  return bits;
+}
+
+// Whether the arithmetic is oneDNN's rather than ours.
+bool is_library_arithmetic(const OperationCase& c) {
+  const std::set<std::string> products{"conv2d", "conv_transpose2d", "matmul", "linear"};
+  return cpu::use_onednn() && products.contains(c.function());
+}
+
+TEST_CASE("determinism: two runs of every case give equal bits, so do 1, 2 and 3 threads") {
+  uint64_t seed = 500;
+  for (const OperationCase& c : operation_cases()) {
+    CAPTURE(c.name);
+    const Arrays inputs = draw_inputs(c, seed++);
+    ref::Random random(seed);
+    const Shape shape(std::span<const int64_t>(c.reference(inputs).shape));
+    const ref::Array dy = random_array(random, shape);
+    const std::string bits = bits_of_case(c, inputs, dy);
+    CHECK(bits.size() >= 8);
+    CHECK(bits_of_case(c, inputs, dy) == bits);
+    if (is_library_arithmetic(c)) continue;
+    CHECK(same_bits_for_all_threads([&] { return bits_of_case(c, inputs, dy); }));
+  }
+}
+
+TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
+  ref::Random random(71);
+  const Tensor x = to_tensor(random_array(random, {20001, 5}));
+  const Tensor wide = to_tensor(random_array(random, {7, 20001}));
+  const Tensor index = index_tensor(random.indices(20001, 100));
+  std::vector<uint8_t> bytes(50 * 1000);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
+  const Tensor images = Tensor::from(bytes, {50, 10, 50, 2});
+  const Tensor image_index = index_tensor(random.indices(40, 50));
+  const std::pair<const char*, std::function<Tensor()>> calls[] = {
+      {"uniform", [] { return ops::uniform({100003}, Rng(3), -1, 1); }},
+      {"cast", [&] { return ops::cast(x, DType::u8, 100, 50); }},
+      {"sum", [&] { return ops::sum(x); }},
+      {"mse", [&] { return ops::mse(x, ops::scaled(x, 0.5f)); }},
+      {"sum_rows", [&] { return ops::sum_rows(x); }},
+      {"sum_rows, wide", [&] { return ops::sum_rows(wide); }},
+      {"sum_columns", [&] { return ops::sum_columns(x); }},
+      {"segment_sum", [&] { return ops::segment_sum(x, index, 100); }},
+      {"bincount", [&] { return ops::bincount(index, 100); }},
+      {"gather_images", [&] { return ops::gather_images(images, image_index, 0.1f, 1); }},
+      {"weighted_sum", [&] { return ops::weighted_sum(0.3f, x, 0.7f, x); }},
+      {"adam",
+       [&] {
+         Tensor weight = ops::clone(x), m = ops::zeros(x.shape()), v = ops::zeros(x.shape());
+         ops::adam(weight, m, v, x, index_tensor({1}), {});
+         return weight;
+       }},
+  };
+  for (const auto& [name, call] : calls) {
+    CAPTURE(name);
+    CHECK(same_bits_for_all_threads([&call = call] { return bits_of(call()); }));
+  }
+}
+
+TEST_CASE("determinism: the plain reference products, 1, 2 and 3 threads") {
+  ref::Random random(72);
+  for (const ConvCase& c : conv_cases()) {
+    CAPTURE(c.name);
+    const Tensor x = to_tensor(random_array(random, c.input()));
+    const Tensor weight = to_tensor(random_array(random, c.weight()));
+    const Tensor bias = to_tensor(random_array(random, {c.O}));
+    const Tensor dy = to_tensor(random_array(random, c.output()));
+    CHECK(same_bits_for_all_threads([&] {
+      Tensor y(c.output()), dx(c.input()), dweight(c.weight());
+      cpu::reference::conv2d(y, x, weight, {bias, true}, c.params());
+      cpu::reference::conv2d_grad_input(dx, dy, weight, c.params());
+      cpu::reference::conv2d_grad_weight(dweight, x, dy, c.params());
+      return bits_of(y) + bits_of(dx) + bits_of(dweight);
+    }));
+  }
+  const Tensor a = to_tensor(random_array(random, {301, 300}));
+  const Tensor b = to_tensor(random_array(random, {300, 515}));
+  CHECK(same_bits_for_all_threads([&] {
+    Tensor y({301, 515});
+    cpu::reference::matmul(y, a, b, false, false, {});
+    return bits_of(y);
+  }));
+}
+
+}  // namespace
+}  // namespace versor::testing

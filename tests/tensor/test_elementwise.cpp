@@ -1,0 +1,189 @@
+// The element-wise primitives and Adam, called on the backend itself: outputs between fences, in
+// place where that is allowed, sizes of one element up to several parallel blocks.
+#include <cmath>
+
+#include "tensor/backend.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+const std::vector<int64_t> kSizes = {1, 3, 31, 16384, 40001};
+
+struct Unary {
+  UnaryOp op;
+  ref::Array (*value)(const ref::Array&);
+  ref::Array (*gradient)(const ref::Array& dy, const ref::Array& saved);
+  double low, high;
+};
+const Unary kUnary[] = {
+    {UnaryOp::relu, ref::relu, ref::relu_grad, -1, 1},
+    {UnaryOp::tanh, ref::tanh, ref::tanh_grad, -4, 4},
+    {UnaryOp::exp, ref::exp, ref::exp_grad, -5, 5},
+    {UnaryOp::log, ref::log, ref::log_grad, 0.01, 5},
+    {UnaryOp::sqrt, ref::sqrt, ref::sqrt_grad, 0.01, 5},
+    {UnaryOp::square, ref::square, ref::square_grad, -5, 5},
+};
+
+ref::Array binary_reference(BinaryOp op, const ref::Array& a, const ref::Array& b) {
+  switch (op) {
+    case BinaryOp::add:
+      return ref::add(a, b);
+    case BinaryOp::sub:
+      return ref::sub(a, b);
+    case BinaryOp::mul:
+      return ref::mul(a, b);
+    case BinaryOp::div:
+      return ref::div(a, b);
+    case BinaryOp::add_relu:
+      return ref::add_relu(a, b);
+  }
+  throw std::logic_error("unknown operation");
+}
+const BinaryOp kBinary[] = {BinaryOp::add, BinaryOp::sub, BinaryOp::mul, BinaryOp::div,
+                            BinaryOp::add_relu};
+
+TEST_CASE("elementwise: unary and unary_grad, also in place") {
+  Backend& backend = backend_for({});
+  ref::Random random(11);
+  for (const Unary& u : kUnary)
+    for (int64_t n : kSizes) {
+      CAPTURE(static_cast<int>(u.op));
+      CAPTURE(n);
+      const ref::Array x = random_array(random, {n}, u.low, u.high);
+      const ref::Array y = u.value(x), dy = random_array(random, {n});
+      const Fenced in(x), gradient_in(dy);
+      Fenced out({n}), in_place(x);
+      backend.unary(out.view, in.view, u.op);
+      check_output(out, y);
+      backend.unary(in_place.view, in_place.view, u.op);
+      check_output(in_place, y);
+
+      // What the derivative is formed from: the output of relu, tanh, exp and sqrt.
+      const bool log_or_square = u.op == UnaryOp::log || u.op == UnaryOp::square;
+      CHECK(saves_output(u.op) == !log_or_square);
+      const ref::Array saved = log_or_square ? x : to_array(out.view);
+      const ref::Array dx = u.gradient(dy, saved);
+      const Fenced saved_in(saved);
+      Fenced gradient({n}), gradient_in_place(dy);
+      backend.unary_grad(gradient.view, gradient_in.view, saved_in.view, u.op);
+      check_output(gradient, dx);
+      backend.unary_grad(gradient_in_place.view, gradient_in_place.view, saved_in.view, u.op);
+      check_output(gradient_in_place, dx);
+    }
+}
+
+TEST_CASE("elementwise: binary, also in place of either input") {
+  Backend& backend = backend_for({});
+  ref::Random random(12);
+  for (BinaryOp op : kBinary)
+    for (int64_t n : kSizes) {
+      CAPTURE(static_cast<int>(op));
+      CAPTURE(n);
+      const ref::Array a = random_array(random, {n}), b = random_array(random, {n}, 0.1, 2);
+      const ref::Array y = binary_reference(op, a, b);
+      const Fenced in_a(a), in_b(b);
+      Fenced out({n}), place_a(a), place_b(b);
+      backend.binary(out.view, in_a.view, in_b.view, op);
+      check_output(out, y);
+      backend.binary(place_a.view, place_a.view, in_b.view, op);
+      check_output(place_a, y);
+      backend.binary(place_b.view, in_a.view, place_b.view, op);
+      check_output(place_b, y);
+    }
+}
+
+TEST_CASE("elementwise: binary_rows, also in place") {
+  Backend& backend = backend_for({});
+  ref::Random random(13);
+  for (BinaryOp op : kBinary)
+    for (const Shape& shape : {Shape{1, 1}, Shape{5, 7}, Shape{4001, 9}, Shape{3, 20000}}) {
+      CAPTURE(static_cast<int>(op));
+      CAPTURE(shape);
+      const ref::Array x = random_array(random, shape);
+      const ref::Array v = random_array(random, {shape[1]}, 0.1, 2);
+      ref::Array repeated = ref::zeros(x.shape);
+      for (int64_t i = 0; i < x.count(); ++i) repeated[i] = v[i % v.count()];
+      const ref::Array y = binary_reference(op, x, repeated);
+      const Fenced in(x), vector(v);
+      Fenced out(shape), in_place(x);
+      backend.binary_rows(out.view, in.view, vector.view, op);
+      check_output(out, y);
+      backend.binary_rows(in_place.view, in_place.view, vector.view, op);
+      check_output(in_place, y);
+    }
+}
+
+TEST_CASE("elementwise: weighted_sum, scale and broadcast, also in place") {
+  Backend& backend = backend_for({});
+  ref::Random random(14);
+  const Fenced s(one(-2.5));
+  for (int64_t n : kSizes) {
+    CAPTURE(n);
+    const ref::Array a = random_array(random, {n}), b = random_array(random, {n});
+    const ref::Array sum = ref::add(ref::scale(a, 0.75), ref::scale(b, -3));
+    const Fenced in_a(a), in_b(b);
+    Fenced out({n}), place_a(a), place_b(b);
+    backend.weighted_sum(out.view, 0.75f, in_a.view, -3.f, in_b.view);
+    check_output(out, sum);
+    backend.weighted_sum(place_a.view, 0.75f, place_a.view, -3.f, in_b.view);
+    check_output(place_a, sum);
+    backend.weighted_sum(place_b.view, 0.75f, in_a.view, -3.f, place_b.view);
+    check_output(place_b, sum);
+
+    Fenced scaled({n}), scaled_in_place(a), filled({n});
+    backend.scale(scaled.view, in_a.view, s.view, 0.5f);
+    check_output(scaled, ref::scale(a, -1.25));
+    backend.scale(scaled_in_place.view, scaled_in_place.view, s.view, 0.5f);
+    check_output(scaled_in_place, ref::scale(a, -1.25));
+    backend.broadcast(filled.view, s.view, 3.f);
+    check_output(filled, ref::filled({n}, -7.5), 0);
+  }
+}
+
+TEST_CASE("elementwise: mse_grad, also in place") {
+  Backend& backend = backend_for({});
+  ref::Random random(15);
+  const Fenced dy(one(1.5));
+  for (int64_t n : kSizes) {
+    CAPTURE(n);
+    const ref::Array a = random_array(random, {n}), b = random_array(random, {n});
+    const ref::Array da = ref::mse_grad(1.5, a, b).first;
+    const Fenced in_a(a), in_b(b);
+    Fenced out({n}), in_place(a);
+    backend.mse_grad(out.view, dy.view, in_a.view, in_b.view);
+    check_output(out, da);
+    backend.mse_grad(in_place.view, dy.view, in_place.view, in_b.view);
+    check_output(in_place, da);
+  }
+}
+
+// Gradients near 1e-8 make epsilon count; the weights are small, so that a wrong step shows.
+TEST_CASE("elementwise: adam over several steps") {
+  Backend& backend = backend_for({});
+  ref::Random random(16);
+  const AdamParams many[] = {{}, {.lr = 0.01f, .beta1 = 0.5f, .beta2 = 0.75f, .eps = 1e-3f}};
+  for (const AdamParams& params : many)
+    for (int64_t n : {int64_t{1}, int64_t{17}, int64_t{40001}})
+      for (double size : {1.0, 1e-8}) {
+        CAPTURE(params.lr);
+        CAPTURE(n);
+        CAPTURE(size);
+        const ref::AdamOptions options{params.lr, params.beta1, params.beta2, params.eps};
+        ref::AdamState state{random_array(random, {n}, -0.01, 0.01), ref::zeros({n}),
+                             ref::zeros({n})};
+        Fenced weight(state.parameter), m(state.m), v(state.v);
+        for (int32_t t = 1; t <= 5; ++t) {
+          const ref::Array g = random_array(random, {n}, -size, size);
+          const Fenced gradient(g), step(index_tensor({t}));
+          backend.adam(weight.view, m.view, v.view, gradient.view, step.view, params);
+          state = ref::adam_step(state, g, t, options);
+          check_output(weight, state.parameter);
+          check_output(m, state.m);
+          check_output(v, state.v);
+        }
+      }
+}
+
+}  // namespace
+}  // namespace versor::testing

@@ -1,0 +1,282 @@
+// Wrong calls of the front end: each is refused before the backend sees it, with the operation in
+// brackets and the shapes that do not fit. The messages are part of the interface.
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+Tensor f32(Shape shape) {
+  return ops::zeros(shape);
+}
+Tensor typed(Shape shape, DType dtype) {
+  return ops::zeros(shape, {}, dtype);
+}
+
+struct Wrong {
+  std::function<void()> call;
+  std::string message;
+};
+
+void check_all(const std::vector<Wrong>& calls) {
+  for (const Wrong& wrong : calls) CHECK(error_of(wrong.call) == wrong.message);
+}
+
+TEST_CASE("errors: convolution") {
+  const auto conv = [](Shape x, Shape w, Conv2dParams p = {}, Tensor bias = {}) {
+    return [=] { ops::conv2d(f32(x), f32(w), {bias, false}, p); };
+  };
+  check_all({
+      {conv({128, 32, 32, 3}, {128, 4, 4, 4}),
+       "[conv2d] input channels 3 do not match weight channels 4 (input [128,32,32,3], weight "
+       "[128,4,4,4])"},
+      {conv({2, 3, 5, 1}, {1, 4, 3, 1}),
+       "[conv2d] kernel does not fit into the padded input (input [2,3,5,1], weight [1,4,3,1], "
+       "padding 0)"},
+      {conv({2, 5, 3, 1}, {1, 3, 6, 1}, {2, 1}),
+       "[conv2d] kernel does not fit into the padded input (input [2,5,3,1], weight [1,3,6,1], "
+       "padding 1)"},
+      {conv({5, 3, 1}, {1, 3, 3, 1}),
+       "[conv2d] needs images [N,H,W,C] and weight [O,kh,kw,I], got input [5,3,1], weight "
+       "[1,3,3,1]"},
+      {conv({2, 5, 3, 1}, {3, 3}),
+       "[conv2d] needs images [N,H,W,C] and weight [O,kh,kw,I], got input [2,5,3,1], weight "
+       "[3,3]"},
+      {conv({1, 5, 5, 1}, {1, 3, 3, 1}, {0, 1}),
+       "[conv2d] stride 0 and padding 1 must be at least 1 and 0"},
+      {conv({1, 5, 5, 1}, {1, 3, 3, 1}, {1, -1}),
+       "[conv2d] stride 1 and padding -1 must be at least 1 and 0"},
+      {conv({1, 5, 5, 1}, {1, 0, 3, 1}), "[conv2d] kernel is empty (weight [1,0,3,1])"},
+      {conv({1, 5, 5, 1}, {2, 3, 3, 1}, {}, f32({3})),
+       "[conv2d] bias [3] does not match 2 output channels"},
+      {conv({1, 5, 5, 1}, {2, 3, 3, 1}, {}, f32({1, 2})),
+       "[conv2d] bias [1,2] does not match 2 output channels"},
+      {conv({1, 5, 5, 1}, {2, 3, 3, 1}, {}, typed({2}, DType::i32)),
+       "[conv2d] needs f32, got i32 [2]"},
+      {[] {
+         ops::conv2d(typed({1, 5, 5, 1}, DType::u8), f32({2, 3, 3, 1}), {}, {});
+       },
+       "[conv2d] needs f32, got u8 [1,5,5,1]"},
+      {[] {
+         ops::conv2d(f32({1, 5, 5, 1}), {}, {}, {});
+       },
+       "[conv2d] an input is undefined"},
+      {[] {
+         ops::conv2d_grad_input(f32({1, 3, 3, 2}), f32({2, 3, 3, 1}), {1, 6, 5, 1}, {});
+       },
+       "[conv2d_grad_input] output gradient [1,3,3,2] is not [1,4,3,2] (input [1,6,5,1], weight "
+       "[2,3,3,1])"},
+      {[] {
+         ops::conv2d_grad_input(f32({1, 3, 3, 2}), f32({2, 3, 3, 1}), {1, 5, 5, 3}, {});
+       },
+       "[conv2d_grad_input] input channels 3 do not match weight channels 1 (input [1,5,5,3], "
+       "weight [2,3,3,1])"},
+      {[] {
+         ops::conv2d_grad_weight(f32({2, 5, 5, 1}), f32({1, 3, 3, 2}), {2, 3, 3, 1}, {});
+       },
+       "[conv2d_grad_weight] output gradient [1,3,3,2] is not [2,3,3,2] (input [2,5,5,1], weight "
+       "[2,3,3,1])"},
+  });
+}
+
+TEST_CASE("errors: transposed convolution") {
+  const auto conv = [](Shape x, Shape w, Conv2dParams p = {}, Tensor bias = {}) {
+    return [=] { ops::conv_transpose2d(f32(x), f32(w), {bias, false}, p); };
+  };
+  check_all({
+      {conv({2, 8, 8, 3}, {4, 4, 4, 5}),
+       "[conv_transpose2d] input channels 3 do not match weight channels 4 (input [2,8,8,3], "
+       "weight [4,4,4,5])"},
+      {conv({2, 8, 8}, {4, 4, 4, 5}),
+       "[conv_transpose2d] needs images [N,H,W,I] and weight [I,kh,kw,O], got input [2,8,8], "
+       "weight [4,4,4,5]"},
+      {conv({2, 1, 4, 3}, {3, 2, 2, 5}, {1, 1}),
+       "[conv_transpose2d] stride 1 and padding 1 leave no output (input [2,1,4,3], weight "
+       "[3,2,2,5])"},
+      {conv({2, 4, 4, 3}, {3, 2, 2, 5}, {-1, 0}),
+       "[conv_transpose2d] stride -1 and padding 0 leave no output (input [2,4,4,3], weight "
+       "[3,2,2,5])"},
+      {conv({2, 4, 4, 3}, {3, 2, 2, 5}, {1, 0}, f32({3})),
+       "[conv_transpose2d] bias [3] does not match 5 output channels"},
+  });
+}
+
+TEST_CASE("errors: matrix product") {
+  Tensor y({4, 5});
+  check_all({
+      {[] {
+         ops::matmul(f32({2, 3}), f32({4, 5}));
+       },
+       "[matmul] inner sizes 3 and 4 differ (a [2,3], b [4,5])"},
+      {[] {
+         ops::matmul(f32({2, 3}), f32({3, 5}), true, false);
+       },
+       "[matmul] inner sizes 2 and 3 differ (a [2,3] transposed, b [3,5])"},
+      {[] {
+         ops::matmul(f32({2, 3}), f32({3, 5}), false, true);
+       },
+       "[matmul] inner sizes 3 and 5 differ (a [2,3], b [3,5] transposed)"},
+      {[] {
+         ops::matmul(f32({2, 3, 1}), f32({3, 5}));
+       },
+       "[matmul] needs rows [R,C], got [2,3,1]"},
+      {[] {
+         ops::matmul(f32({2, 3}), f32({3, 5}), false, false, f32({2}));
+       },
+       "[matmul] bias [2] does not match 5 columns"},
+      {[] {
+         ops::matmul(f32({2, 3}), typed({3, 5}, DType::bf16));
+       },
+       "[matmul] needs f32, got bf16 [3,5]"},
+      {[&] {
+         ops::matmul_into(y, f32({4, 2}), f32({2, 6}), false, false);
+       },
+       "[matmul] output [4,5] is not [4,6]"},
+  });
+  CHECK(contains(error_of([] {
+                   ops::matmul(f32({2, 3}), f32({4, 5}), false, false, f32({5}));
+                 }),
+                 "[matmul] inner sizes"));
+  CHECK(contains(error_of([] { ops::matmul({}, f32({4, 5})); }), "[matmul]"));
+}
+
+TEST_CASE("errors: element-wise") {
+  Tensor a = f32({2, 3}), b = f32({3, 2}), integers = typed({2, 3}, DType::i32);
+  const Tensor none;
+  check_all({
+      {[&] { ops::add(a, b); }, "[binary] shapes differ: [2,3] and [3,2]"},
+      {[&] { ops::add(a, integers); }, "[binary] needs f32, got i32 [2,3]"},
+      {[&] { ops::mul(a, none); }, "[binary] an input is undefined"},
+      {[&] { ops::mul(none, a); }, "[binary] an input is undefined"},
+      {[&] { ops::relu(none); }, "[unary] an input is undefined"},
+      {[&] { ops::relu(integers); }, "[unary] needs f32, got i32 [2,3]"},
+      {[&] { ops::relu_grad(a, b); }, "[unary_grad] shapes differ: [2,3] and [3,2]"},
+      {[&] { ops::weighted_sum(1, a, 1, b); }, "[weighted_sum] shapes differ: [2,3] and [3,2]"},
+      {[&] { ops::binary_rows(a, f32({2}), BinaryOp::add); },
+       "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[&] {
+         ops::binary_rows(a, f32({1, 3}), BinaryOp::add);
+       },
+       "[binary_rows] vector [1,3] does not match the rows of [2,3]"},
+      {[&] { ops::scale(a, f32({2})); }, "[scale] needs a tensor of one element, got [2]"},
+      {[&] { ops::broadcast(a, {4}); }, "[broadcast] needs a tensor of one element, got [2,3]"},
+      {[&] { ops::cast(none, DType::f32); }, "[cast] an input is undefined"},
+      {[&] { ops::copy(a, b); }, "[copy] shapes differ: [2,3] and [3,2]"},
+      {[&] { ops::copy(a, integers); }, "[copy] needs f32, got i32 [2,3]"},
+      {[] { ops::uniform({2}, Rng(1), 1, -1); }, "[uniform] range 1..-1 is empty"},
+      {[&] { ops::increment(a); }, "[increment] needs i32, got f32 [2,3]"},
+      {[&] { ops::increment(integers); }, "[increment] needs a tensor of one element, got [2,3]"},
+  });
+  CHECK(contains(error_of([] {
+                   Tensor undefined;
+                   ops::fill(undefined, 0);
+                 }),
+                 "undefined"));
+}
+
+TEST_CASE("errors: layout, reductions and rows") {
+  const Tensor x = f32({2, 3}), cube = f32({2, 3, 4}), bytes = typed({2, 3, 4}, DType::u8);
+  const Tensor index = index_tensor({0, 1});
+  check_all({
+      {[&] { ops::permute(x, {0}); }, "[permute] 1 axes given for [2,3]"},
+      {[&] {
+         ops::permute(x, {0, 0});
+       },
+       "[permute] axes are not a permutation of 0..1 (input [2,3])"},
+      {[&] {
+         ops::permute(x, {0, 2});
+       },
+       "[permute] axes are not a permutation of 0..1 (input [2,3])"},
+      {[&] {
+         ops::permute(cube, {0, -1, 1});
+       },
+       "[permute] axes are not a permutation of 0..2 (input [2,3,4])"},
+      {[&] { ops::slice(x, 1, 4); }, "[slice] columns 1..4 are outside [2,3]"},
+      {[&] { ops::slice(x, 2, 2); }, "[slice] columns 2..2 are outside [2,3]"},
+      {[&] { ops::slice(x, -1, 2); }, "[slice] columns -1..2 are outside [2,3]"},
+      {[&] { ops::slice(cube, 0, 1); }, "[slice] needs rows [R,C], got [2,3,4]"},
+      {[] { ops::concat({}); }, "[concat] nothing to join"},
+      {[&] {
+         ops::concat({x, f32({3, 3})});
+       },
+       "[concat] rows differ: [2,3] and [3,3]"},
+      {[&] {
+         ops::concat({x, cube});
+       },
+       "[concat] needs rows [R,C], got [2,3,4]"},
+      {[&] {
+         ops::concat({x, {}});
+       },
+       "[concat] an input is undefined"},
+      {[&] { ops::sum({}); }, "[sum] an input is undefined"},
+      {[&] { ops::sum(index); }, "[sum] needs f32, got i32 [2]"},
+      {[&] { ops::sum_rows(cube); }, "[sum_rows] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::sum_columns(cube); }, "[sum_columns] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::mse(x, cube); }, "[mse] shapes differ: [2,3] and [2,3,4]"},
+      {[] { ops::mse(f32({0}), f32({0})); }, "[mse] the mean over no elements is undefined"},
+      {[&] { ops::mse_grad(x, x, x); }, "[mse_grad] needs a tensor of one element, got [2,3]"},
+      {[&] { ops::gather_rows(x, f32({2})); }, "[gather_rows] needs i32, got f32 [2]"},
+      {[&] { ops::gather_rows(cube, index); }, "[gather_rows] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::gather_images(bytes, index, 1, 0); },
+       "[gather_images] needs images [M,H,W,C], got [2,3,4]"},
+      {[&] { ops::gather_images(x, index, 1, 0); }, "[gather_images] needs u8, got f32 [2,3]"},
+      {[&] {
+         ops::segment_sum(x, index_tensor({0, 1, 2}), 3);
+       },
+       "[segment_sum] index [3] does not match the rows of [2,3], or there are no segments"},
+      {[&] { ops::segment_sum(x, index, 0); },
+       "[segment_sum] index [2] does not match the rows of [2,3], or there are no segments"},
+      {[&] { ops::bincount(index, 0); }, "[bincount] there are no segments to count"},
+      {[&] { ops::bincount(x, 4); }, "[bincount] needs i32, got f32 [2,3]"},
+  });
+}
+
+TEST_CASE("errors: adam") {
+  Tensor w = f32({3}), m = f32({3}), v = f32({3}), other = f32({4}), none;
+  const Tensor step = index_tensor({1});
+  check_all({
+      {[&] { ops::adam(w, m, v, other, step, {}); }, "[adam] shapes differ: [3] and [4]"},
+      {[&] { ops::adam(w, other, v, w, step, {}); }, "[adam] shapes differ: [3] and [4]"},
+      {[&] { ops::adam(w, m, other, w, step, {}); }, "[adam] shapes differ: [3] and [4]"},
+      {[&] { ops::adam(w, m, v, none, step, {}); }, "[adam] an input is undefined"},
+      {[&] { ops::adam(w, m, v, w, f32({1}), {}); }, "[adam] needs i32, got f32 [1]"},
+      {[&] {
+         ops::adam(w, m, v, w, index_tensor({1, 2}), {});
+       },
+       "[adam] needs a tensor of one element, got [2]"},
+  });
+}
+
+TEST_CASE("errors: differentiable functions") {
+  const Variable x(f32({2, 3})), none;
+  check_all({
+      {[&] { relu(none); }, "[variable] is undefined"},
+      {[&] { none.value(); }, "[variable] is undefined"},
+      {[] { Variable{Tensor()}; }, "[variable] needs a defined tensor"},
+      {[&] {
+         add(x, Variable(f32({3, 2})));
+       },
+       "[binary] shapes differ: [2,3] and [3,2]"},
+      {[&] { add_bias(x, Variable(f32({2}))); },
+       "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[&] { reshape(x, {7}); }, "[reshape] [2,3] has 6 elements, [7] has 7"},
+      {[&] {
+         permute(x, {1, 1});
+       },
+       "[permute] axes are not a permutation of 0..1 (input [2,3])"},
+      {[] {
+         mean(Variable(f32({0, 3})));
+       },
+       "[mean] the mean over no elements is undefined"},
+      {[&] {
+         linear(x, Variable(f32({4, 5})), {});
+       },
+       "[matmul] inner sizes 3 and 5 differ (a [2,3], b [4,5] transposed)"},
+      {[&] { concat({}); }, "[concat] nothing to join"},
+      {[&] { slice(x, 0, 5); }, "[slice] columns 0..5 are outside [2,3]"},
+  });
+}
+
+}  // namespace
+}  // namespace versor::testing

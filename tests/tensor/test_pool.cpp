@@ -1,0 +1,127 @@
+// The memory pool: counters, reuse, and what it says when memory is out.
+#include <cstdlib>
+
+#include "autograd/functions.h"
+#include "tensor/backend.h"
+#include "tensor/pool.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+// A pool over malloc that counts and that has no block above `limit` bytes.
+struct Counted {
+  int allocated = 0, freed = 0;
+  size_t limit = 1 << 20;
+  MemoryPool pool{[this](size_t bytes) -> void* {
+                    if (bytes > limit) return nullptr;
+                    ++allocated;
+                    return std::malloc(bytes);
+                  },
+                  [this](void* block) {
+                    ++freed;
+                    std::free(block);
+                  }};
+};
+
+TEST_CASE("pool: counts bytes in use, at most, and taken from the device") {
+  Counted c;
+  void* a = c.pool.allocate(1000);
+  const size_t size_a = c.pool.current_bytes();
+  CHECK(size_a >= 1000);
+  CHECK(size_a <= 1125 + 64);
+  void* b = c.pool.allocate(4096);
+  CHECK(c.pool.current_bytes() == size_a + 4096);
+  CHECK(c.pool.peak_bytes() == size_a + 4096);
+  c.pool.free(b, 4096);
+  CHECK(c.pool.current_bytes() == size_a);
+  CHECK(c.pool.peak_bytes() == size_a + 4096);
+  CHECK(c.pool.reserved_bytes() == size_a + 4096);
+  void* small = c.pool.allocate(64);
+  CHECK(c.pool.peak_bytes() == size_a + 4096);  // what was once
+  c.pool.free(small, 64);
+  c.pool.reset_peak();
+  CHECK(c.pool.peak_bytes() == size_a);
+  CHECK(c.pool.allocate(4096) == b);  // reused
+  CHECK(c.pool.raw_allocations() == 3);
+  CHECK(c.pool.peak_bytes() == size_a + 4096);
+  c.pool.free(a, 1000);
+  c.pool.free(b, 4096);
+  CHECK(c.pool.current_bytes() == 0);
+  CHECK(c.freed == 0);
+  c.pool.release_cached();
+  CHECK(c.freed == 3);
+  CHECK(c.pool.reserved_bytes() == 0);
+}
+
+TEST_CASE("pool: blocks are large enough and waste at most an eighth beyond 512 bytes") {
+  for (size_t bytes :
+       {0ul, 1ul, 63ul, 64ul, 65ul, 513ul, 1023ul, 1024ul, 1025ul, 65537ul, 100000ul, 1000001ul}) {
+    CAPTURE(bytes);
+    Counted c;
+    void* block = c.pool.allocate(bytes);
+    CHECK(c.pool.current_bytes() >= std::max(bytes, size_t{64}));
+    CHECK(c.pool.current_bytes() % 64 == 0);
+    CHECK(c.pool.current_bytes() <= bytes + std::max(bytes / 8, size_t{64}));
+    c.pool.free(block, bytes);
+    CHECK(c.pool.current_bytes() == 0);
+  }
+}
+
+TEST_CASE("pool: everything goes back to the device in the end") {
+  int allocated = 0, freed = 0;
+  {
+    MemoryPool pool(
+        [&](size_t bytes) {
+          ++allocated;
+          return std::malloc(bytes);
+        },
+        [&](void* block) {
+          ++freed;
+          std::free(block);
+        });
+    for (size_t bytes : {100, 200, 100}) pool.free(pool.allocate(bytes), bytes);
+  }
+  CHECK(allocated == 2);
+  CHECK(freed == 2);
+}
+
+TEST_CASE("pool: out of memory names what was asked for and what is in use") {
+  Counted c;
+  void* a = c.pool.allocate(1024);
+  CHECK(error_of([&] { c.pool.allocate(3'000'000); }) ==
+        "[memory] cannot allocate 3000000 bytes (in use: 1024 bytes, reserved: 1024 bytes)");
+  CHECK(c.pool.current_bytes() == 1024);
+  c.pool.free(a, 1024);
+}
+
+TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
+  MemoryPool& pool = backend_for({}).pool();
+  const size_t before = pool.current_bytes();
+  {
+    const Tensor a({3}), b({100, 7}), c({5}, DType::u8);
+    for (const Tensor* t : {&a, &b, &c}) CHECK(reinterpret_cast<uintptr_t>(t->address()) % 64 == 0);
+    CHECK(pool.current_bytes() >= before + a.bytes() + b.bytes() + c.bytes());
+  }
+  CHECK(pool.current_bytes() == before);
+}
+
+// A training step in small: what it asks for the first time is what it uses ever after.
+TEST_CASE("pool: a repeated step asks the device for nothing") {
+  MemoryPool& pool = backend_for({}).pool();
+  const Variable x(to_tensor(ref::filled({2, 8, 8, 3}, 0.5)));
+  Variable weight(to_tensor(ref::filled({4, 3, 3, 3}, 0.1)), true);
+  const auto step = [&] {
+    weight.zero_grad();
+    backward(mean(square(relu(conv2d(x, weight, {}, {1, 1})))));
+  };
+  step();
+  step();  // the second one had the first one's gradient beside it
+  const size_t raw = pool.raw_allocations(), current = pool.current_bytes();
+  for (int i = 0; i < 5; ++i) step();
+  CHECK(pool.raw_allocations() == raw);
+  CHECK(pool.current_bytes() == current);
+}
+
+}  // namespace
+}  // namespace versor::testing

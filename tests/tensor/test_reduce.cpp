@@ -1,0 +1,75 @@
+// The reductions, called on the backend itself with outputs between fences; and that they add in
+// f64: the sums below lose everything in f32.
+#include "tensor/backend.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+TEST_CASE("reduce: sum and mse") {
+  Backend& backend = backend_for({});
+  ref::Random random(31);
+  for (int64_t n : {1, 2, 5, 31, 16384, 16387, 100003}) {
+    CAPTURE(n);
+    const ref::Array a = random_array(random, {n}), b = random_array(random, {n}, -0.5, 1);
+    const Fenced in_a(a), in_b(b);
+    Fenced total({1}), error({1});
+    backend.sum(total.view, in_b.view, -0.25f);
+    check_output(total, one(-0.25 * ref::sum(b)));
+    backend.mse(error.view, in_a.view, in_b.view);
+    check_output(error, one(ref::mse(a, b)));
+  }
+}
+
+TEST_CASE("reduce: sum_rows and sum_columns") {
+  Backend& backend = backend_for({});
+  ref::Random random(32);
+  for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{5, 7}, Shape{8193, 8},
+                             Shape{5000, 60}, Shape{20001, 3}, Shape{3, 20001}, Shape{70000, 1}}) {
+    CAPTURE(shape);
+    const ref::Array x = random_array(random, shape, -0.5, 1);
+    const Fenced in(x);
+    Fenced columns({shape[1]}), rows({shape[0]});
+    backend.sum_rows(columns.view, in.view);
+    check_output(columns, ref::sum_rows(x));
+    backend.sum_columns(rows.view, in.view);
+    check_output(rows, ref::sum_columns(x));
+  }
+}
+
+TEST_CASE("reduce: sums of nothing are zero") {
+  Backend& backend = backend_for({});
+  Fenced total({1}), columns({4});
+  backend.sum(total.view, Tensor({0}), 1.f);
+  check_output(total, one(0));
+  backend.sum_rows(columns.view, Tensor({0, 4}));
+  check_output(columns, ref::zeros({4}));
+}
+
+// 2^27 + 1000 ones - 2^27: an f32 sum would stay at 2^27 and give 0.
+TEST_CASE("reduce: additions are made in f64") {
+  Backend& backend = backend_for({});
+  ref::Array x = ref::filled({1002}, 1);
+  x[0] = 0x1p27;
+  x[1001] = -0x1p27;
+  const Tensor flat = to_tensor(x);
+  Fenced total({1}), columns({1}), rows({1}), segments({1, 1});
+  backend.sum(total.view, flat, 1.f);
+  check_output(total, one(1000), 0);
+  backend.sum_rows(columns.view, flat.reshape({1002, 1}));
+  check_output(columns, one(1000), 0);
+  backend.sum_columns(rows.view, flat.reshape({1, 1002}));
+  check_output(rows, one(1000), 0);
+  backend.segment_sum(segments.view, flat.reshape({1002, 1}), index_tensor(ref::Indices(1002, 0)));
+  check_output(segments, {{1, 1}, {1000}}, 0);
+
+  // Differences of 2^-12 beside one of 2^13: the squares are 50 binary digits apart.
+  ref::Array a = ref::filled({4097}, 0x1p-12);
+  a[0] = 0x1p13;
+  Fenced error({1});
+  backend.mse(error.view, to_tensor(a), to_tensor(ref::zeros({4097})));
+  check_output(error, one(ref::mean(ref::square(a))), 1e-7);
+}
+
+}  // namespace
+}  // namespace versor::testing

@@ -1,0 +1,132 @@
+// Philox against its published vectors; streams, uniform numbers and permutations made from it.
+#include <algorithm>
+#include <set>
+
+#include "tensor/rng.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+using Block = std::array<uint32_t, 4>;
+
+// Known-answer vectors of philox4x32-10 from the authors' library Random123 (kat_vectors).
+TEST_CASE("rng: Philox gives the published blocks") {
+  CHECK(Philox::block({0, 0, 0, 0}, 0, 0) == Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
+  const uint32_t all = 0xffffffff;
+  CHECK(Philox::block({all, all, all, all}, all, all) ==
+        Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd});
+  CHECK(Philox::block({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, 0xa4093822, 0x299f31d0) ==
+        Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
+}
+
+TEST_CASE("rng: seed is the key, index and stream are the counter") {
+  const Rng rng(0x299f31d0a4093822u, 0x0370734413198a2eu);
+  CHECK(rng.bits(0x85a308d3243f6a88u) == 0xd16cfe09);
+  CHECK(rng.uniform(0x85a308d3243f6a88u) == 0xd16cfe * 0x1p-24f);
+}
+
+TEST_CASE("rng: sub-streams differ from each other and in order, and are the same each time") {
+  const Rng rng(7);
+  CHECK(rng.split(1).stream == Rng(7).split(1).stream);
+  CHECK(rng.split(1).seed == 7);
+  CHECK(rng.split(1).split(2).stream != rng.split(2).split(1).stream);
+  CHECK(Rng(8).split(1).stream != rng.split(1).stream);
+  std::set<uint64_t> streams{rng.stream};
+  std::set<uint32_t> first;
+  for (uint64_t purpose = 0; purpose < 1000; ++purpose) {
+    streams.insert(rng.split(purpose).stream);
+    streams.insert(rng.split(purpose << 32 | 1u << 31).stream);
+    first.insert(rng.split(purpose).bits(0));
+  }
+  CHECK(streams.size() == 2001);
+  CHECK(first.size() >= 999);
+}
+
+TEST_CASE("rng: uniform numbers have mean 1/2, variance 1/12 and no memory") {
+  const Rng rng(1234);
+  constexpr int kCount = 100000;
+  double sum = 0, squares = 0, products = 0, lowest = 1, highest = 0;
+  for (uint64_t i = 0; i < kCount; ++i) {
+    const double x = rng.uniform(i) - 0.5, next = rng.uniform(i + 1) - 0.5;
+    sum += x;
+    squares += x * x;
+    products += x * next;
+    lowest = std::min(lowest, x + 0.5);
+    highest = std::max(highest, x + 0.5);
+  }
+  // Five standard deviations of each estimate: 1/sqrt(12 n), 1/sqrt(180 n), 1/(12 sqrt(n)).
+  CHECK(std::abs(sum / kCount) < 5 / std::sqrt(12.0 * kCount));
+  CHECK(std::abs(squares / kCount - 1.0 / 12) < 5 / std::sqrt(180.0 * kCount));
+  CHECK(std::abs(products / kCount) < 5 / (12 * std::sqrt(1.0 * kCount)));
+  CHECK(lowest >= 0);
+  CHECK(lowest < 1e-3);
+  CHECK(highest < 1);
+  CHECK(highest > 0.999);
+}
+
+bool is_permutation(const Rng& rng, uint32_t n) {
+  std::vector<bool> seen(n, false);
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint32_t position = rng.permute(i, n);
+    if (position >= n || seen[position]) return false;
+    seen[position] = true;
+  }
+  return true;
+}
+
+TEST_CASE("rng: permute is a bijection of 0..n-1") {
+  for (uint32_t n = 1; n <= 300; ++n) {
+    CAPTURE(n);
+    CHECK(is_permutation(Rng(n).split(1), n));
+  }
+  CHECK(is_permutation(Rng(2), 50000));
+  CHECK(is_permutation(Rng(3), 65536));
+}
+
+// chi^2 of the counts against equal ones, in standard deviations of its distribution.
+double chi_square_deviation(const std::vector<int>& counts) {
+  double total = 0, chi = 0;
+  for (int n : counts) total += n;
+  const double expected = total / static_cast<double>(counts.size());
+  for (int n : counts) chi += (n - expected) * (n - expected) / expected;
+  const double freedom = static_cast<double>(counts.size() - 1);
+  return (chi - freedom) / std::sqrt(2 * freedom);
+}
+
+TEST_CASE("rng: permute puts the first two anywhere, equally often") {
+  for (uint32_t n : {4u, 5u, 10u, 16u, 37u}) {
+    CAPTURE(n);
+    std::vector<int> first(n, 0), pairs(n * (n - 1), 0);
+    const int trials = static_cast<int>(100 * pairs.size());
+    for (int t = 0; t < trials; ++t) {
+      const Rng rng = Rng(17).split(static_cast<uint64_t>(t));
+      const uint32_t a = rng.permute(0, n), b = rng.permute(1, n);
+      ++first[a];
+      ++pairs[a * (n - 1) + (b < a ? b : b - 1)];
+    }
+    CHECK(std::abs(chi_square_deviation(first)) < 5);
+    CHECK(std::abs(chi_square_deviation(pairs)) < 5);
+  }
+}
+
+// A random permutation moves neighbours n/3 apart on average and keeps about one element in place.
+TEST_CASE("rng: permute of a large set leaves no order") {
+  constexpr uint32_t n = 50000;
+  const Rng rng(18);
+  int fixed = 0;
+  double distance = 0;
+  for (uint32_t i = 0; i + 1 < n; ++i) {
+    const double here = rng.permute(i, n), next = rng.permute(i + 1, n);
+    fixed += here == i ? 1 : 0;
+    distance += std::abs(here - next) / n;
+  }
+  CHECK(fixed < 10);
+  CHECK(distance / (n - 1) == doctest::Approx(1.0 / 3).epsilon(0.02));
+  int equal = 0;
+  for (uint32_t i = 0; i < n; ++i) equal += rng.permute(i, n) == Rng(19).permute(i, n) ? 1 : 0;
+  CHECK(equal < 10);
+}
+
+}  // namespace
+}  // namespace versor::testing

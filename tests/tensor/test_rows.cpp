@@ -1,0 +1,64 @@
+// Gathering and summing rows by index, called on the backend itself with outputs between fences.
+#include "tensor/backend.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+struct Sizes {
+  int64_t R, K, D;
+};
+const Sizes kSizes[] = {{1, 1, 1}, {7, 3, 5}, {3, 50, 2}, {2001, 40, 33}, {20000, 9, 1}};
+
+TEST_CASE("rows: gather_rows, segment_sum and bincount") {
+  Backend& backend = backend_for({});
+  ref::Random random(41);
+  for (auto [R, K, D] : kSizes) {
+    CAPTURE(R);
+    const ref::Indices index = random.indices(R, K);
+    const ref::Array table = random_array(random, {K, D}), x = random_array(random, {R, D});
+    const Fenced in_table(table), in_x(x), in_index(index_tensor(index));
+    Fenced gathered({R, D}), sums({K, D}), counts({K}, DType::i32);
+    backend.gather_rows(gathered.view, in_table.view, in_index.view);
+    check_output(gathered, ref::gather_rows(table, index), 0);
+    backend.segment_sum(sums.view, in_x.view, in_index.view);
+    check_output(sums, ref::segment_sum(x, index, K));
+    backend.bincount(counts.view, in_index.view);
+    check_output(counts, ref::bincount(index, K), 0);
+  }
+}
+
+TEST_CASE("rows: segments without rows are zero, one segment may have them all") {
+  Backend& backend = backend_for({});
+  ref::Random random(42);
+  const ref::Indices index(5000, 3);
+  const ref::Array x = random_array(random, {5000, 4});
+  Fenced sums({6, 4}), counts({6}, DType::i32);
+  backend.segment_sum(sums.view, to_tensor(x), index_tensor(index));
+  check_output(sums, ref::segment_sum(x, index, 6));
+  backend.bincount(counts.view, index_tensor(index));
+  check_output(counts, {{6}, {0, 0, 0, 5000, 0, 0}}, 0);
+}
+
+TEST_CASE("rows: gather_images turns bytes into numbers") {
+  Backend& backend = backend_for({});
+  ref::Random random(43);
+  for (const ref::Shape& shape : {ref::Shape{1, 1, 1, 1}, {5, 3, 4, 2}, {9, 32, 32, 3}}) {
+    CAPTURE(shape[0]);
+    std::vector<uint8_t> bytes(static_cast<size_t>(ref::count_of(shape)));
+    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
+    const ref::Indices index = random.indices(13, shape[0]);
+    const Fenced images(Tensor::from(bytes, Shape(std::span<const int64_t>(shape))));
+    const Fenced in_index(index_tensor(index));
+    const float scale = 2.f / 255, shift = -1.f;
+    Fenced y({13, shape[1], shape[2], shape[3]});
+    backend.gather_images(y.view, images.view, in_index.view, scale, shift);
+    check_output(y, ref::gather_images(bytes, shape, index, scale, shift));
+    const std::vector<float> values = y.view.to_vector<float>();
+    CHECK(*std::ranges::min_element(values) >= -1.f);
+    CHECK(*std::ranges::max_element(values) <= 1.f);
+  }
+}
+
+}  // namespace
+}  // namespace versor::testing

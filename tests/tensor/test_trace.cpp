@@ -1,0 +1,40 @@
+// Profile: calls, multiplications and additions, and bytes of each primitive, by name.
+#include "tensor/ops.h"
+#include "tensor/trace.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+TEST_CASE("trace: a profile counts calls, arithmetic and bytes while it lives") {
+  const Tensor a = ops::full({10, 20}, 1.f), b = ops::full({20, 30}, 1.f);
+  const Tensor x = ops::zeros({2, 8, 8, 3}), weight = ops::zeros({5, 3, 3, 3});
+  {
+    Profile profile;
+    CHECK(profile.entries().empty());
+    ops::matmul(a, b);
+    ops::matmul(a, b);
+    ops::conv2d(x, weight, {}, {2, 1});
+    ops::relu(a);
+    const auto& entries = profile.entries();
+    CHECK(entries.size() == 3);
+    const ProfileEntry& product = entries.at("matmul");
+    CHECK(product.calls == 2);
+    CHECK(product.flops == 2 * (2 * 10 * 20 * 30));
+    CHECK(product.bytes == 2 * 4 * (200 + 600 + 300));
+    CHECK(product.seconds > 0);
+    CHECK(entries.at("conv2d").flops == 2 * (2 * 4 * 4 * 5) * (3 * 3 * 3));
+    CHECK(entries.at("conv2d").bytes == 4 * (160 + 384 + 135));
+    CHECK(entries.at("unary").calls == 1);
+    CHECK(error_of([] { Profile second; }) == "[profile] is on already");
+    profile.clear();
+    ops::relu(a);
+    CHECK(entries.size() == 1);
+  }
+  ops::relu(a);  // nobody looks
+  Profile fresh;
+  CHECK(fresh.entries().empty());
+}
+
+}  // namespace
+}  // namespace versor::testing

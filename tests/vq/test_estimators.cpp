@@ -1,0 +1,199 @@
+// Gradient estimators (DESIGN of the quantizer: vq/README.md): what the decoder gets, bit for bit,
+// and what the encoder gets back, against the dense-matrix-checked double reference; the invariants
+// of a rotation and a reflection; the statistics of geometry(). Edges: test_estimator_edges.cpp.
+#include "tests/vq/support.h"
+#include "vq/backend.h"
+#include "vq/estimators.h"
+#include "vq/ops.h"
+#include "vq/quantizer.h"
+
+namespace versor::testing {
+namespace {
+
+using ref::Array;
+using ref::Random;
+
+struct Pair {
+  Estimator ours;
+  ref::Estimator reference;
+};
+constexpr Pair kEstimators[] = {{Estimator::ste, ref::Estimator::ste},
+                                {Estimator::rotation, ref::Estimator::rotation},
+                                {Estimator::reflection, ref::Estimator::reflection},
+                                {Estimator::published, ref::Estimator::published}};
+constexpr double kCodeScales[] = {1.0, 1e-3, 50.0};  // as long as the vector, shorter, longer
+
+struct Passed {
+  Tensor value, gradient;
+};
+
+Passed pass(Estimator estimator, const Array& e, const Array& q, const Array& g) {
+  const Variable leaf(to_tensor(e), true);
+  const Variable y = pass_through(leaf, to_tensor(q), estimator);
+  backward_with(y, to_tensor(g));
+  return {y.value(), leaf.grad()};
+}
+
+TEST_CASE("estimators: value and gradient against the reference") {
+  Random random(600);
+  for (int64_t D : {1, 2, 3, 8, 33, 256})
+    for (double scale : kCodeScales) {
+      CAPTURE(D);
+      CAPTURE(scale);
+      const Array e = rounded(random.away_from_zero({70, D})), g = rounded(random.array({70, D}));
+      const Array q = rounded(ref::scale(random.away_from_zero({70, D}), scale));
+      for (const auto& [ours, reference] : kEstimators) {
+        const Passed result = pass(ours, e, q, g);
+        const Array expected = ref::estimator_gradient(reference, e, q, g);
+        CHECK(error(result.gradient, expected) <= kTolerance);
+        for (int64_t r = 0; r < 70; ++r)  // row by row: no row hides behind a larger one
+          CHECK(ref::relative_error(ref::row_of(to_array(result.gradient), r),
+                                    ref::row_of(expected, r)) <= kTolerance);
+        if (ours == Estimator::published) {
+          CHECK(error(result.value, ref::estimator_value(reference, e, q)) <= 1e-6);
+          CHECK(ref::relative_error(to_array(result.value), q) > 1e-2);  // it is not q
+        } else {
+          CHECK((bits_of(result.value) == bits_of(to_tensor(q))));
+        }
+        if (ours == Estimator::ste || ours == Estimator::published)
+          CHECK((bits_of(result.gradient) == bits_of(to_tensor(g))));
+      }
+    }
+}
+
+TEST_CASE("estimators: rotation and reflection keep length and angle") {
+  Random random(601);
+  for (int64_t D : {2, 3, 8, 256})
+    for (double scale : kCodeScales) {
+      const Array e = rounded(random.array({40, D})), g = rounded(random.array({40, D}));
+      const Array q = rounded(random.array({40, D}, -scale, scale));
+      for (Estimator estimator : {Estimator::rotation, Estimator::reflection}) {
+        const Array gradient = to_array(pass(estimator, e, q, g).gradient);
+        for (int64_t r = 0; r < 40; ++r) {
+          CAPTURE(D);
+          CAPTURE(r);
+          const Array de = ref::row_of(gradient, r), dy = ref::row_of(g, r);
+          const ref::Directions s = ref::directions(ref::row_of(e, r), ref::row_of(q, r));
+          const double size = s.lambda * ref::norm(dy);
+          CHECK(std::abs(ref::norm(de) - size) <= 1e-6 * size);  // |de| = lambda |g|
+          // e_hat.de = lambda q_hat.g
+          CHECK(std::abs(ref::dot(s.e_hat, de) - s.lambda * ref::dot(s.q_hat, dy)) <= 1e-6 * size);
+        }
+      }
+    }
+}
+
+TEST_CASE("estimators: gradients by hand") {
+  // A quarter turn from (1,0) to (0,2): R = [0 -1; 1 0], lambda = 2, so 2 R^T g = 2 (g1, -g0).
+  const Array e{{1, 2}, {1, 0}}, q{{1, 2}, {0, 2}}, g{{1, 2}, {3, 5}};
+  CHECK(error(pass(Estimator::rotation, e, q, g).gradient, {{1, 2}, {10, -6}}) <= 1e-7);
+  CHECK(error(pass(Estimator::reflection, e, q, g).gradient, {{1, 2}, {10, 6}}) <= 1e-7);
+  // |e| = 5, q along the second axis.
+  const Array value{{1, 2}, {0, 5}};
+  CHECK(error(pass(Estimator::published, {{1, 2}, {3, 4}}, {{1, 2}, {0, 0.125}}, g).value, value) <=
+        1e-7);
+}
+
+TEST_CASE("estimators: gradients of several uses add up, and a second one is refused") {
+  const Variable e(to_tensor({{1, 2}, {1, 0}}), true);
+  const Tensor q = to_tensor({{1, 2}, {0, 2}}), g = to_tensor({{1, 2}, {3, 5}});
+  const Variable y = pass_through(e, q, Estimator::rotation);
+  backward_with(y + e, g);
+  CHECK(error(e.grad(), {{1, 2}, {13, -1}}) <= 1e-7);
+  CHECK_THROWS_AS(backward_with(y, g), Error);
+}
+
+TEST_CASE("estimators: no gradient reaches the codebook through the value passed on") {
+  Random random(602);
+  for (const auto& [estimator, unused] : kEstimators)
+    for (Owner owner : {Owner::gradient, Owner::both}) {
+      VectorQuantizer quantizer({.codes = 5, .latent = 3, .owner = owner}, estimator, Rng(7), {});
+      const Variable e(to_tensor(random.array({20, 3})), true);
+      const Quantized out = quantizer(e, true);
+      backward_with(out.value, to_tensor(random.array({20, 3})));
+      CHECK(e.grad().defined());
+      CHECK_FALSE(quantizer.codebook().weight().grad().defined());
+    }
+}
+
+TEST_CASE("estimators: outputs are written whole, and nothing beside them") {
+  Random random(603);
+  VqBackend& backend = vq_backend_for({});
+  for (int64_t R : {1, 37}) {
+    const Array e = rounded(random.array({R, 9})), q = rounded(random.array({R, 9}));
+    const Array g = rounded(random.array({R, 9}));
+    for (const auto& [ours, reference] : kEstimators) {
+      Fenced de({R, 9});
+      backend.estimator_grad(de.view, to_tensor(g), to_tensor(e), to_tensor(q), ours);
+      CHECK(error(de.view, ref::estimator_gradient(reference, e, q, g)) <= 1e-6);
+      CHECK(de.intact());
+    }
+    Fenced y({R, 9}), stats({4});
+    backend.published_value(y.view, to_tensor(e), to_tensor(q));
+    CHECK(error(y.view, ref::estimator_value(ref::Estimator::published, e, q)) <= 1e-6);
+    CHECK(y.intact());
+    backend.geometry(stats.view, to_tensor(e), to_tensor(q));
+    CHECK(all_finite(stats.view));
+    CHECK(stats.intact());
+  }
+}
+
+TEST_CASE("estimators: one and two threads, the same bits") {
+  Random random(604);
+  const Array e = random.array({900, 40}), q = random.array({900, 40}), g = random.array({900, 40});
+  for (const auto& [estimator, unused] : kEstimators) {
+    const auto run = [&, estimator = estimator] {
+      const Passed result = pass(estimator, e, q, g);
+      return bits_of(result.value) + bits_of(result.gradient) +
+             bits_of(vq::geometry(to_tensor(e), to_tensor(q)));
+    };
+    CHECK(same_bits_for_all_threads(run));
+  }
+}
+
+TEST_CASE("geometry: largest and mean lambda, mean and largest angle") {
+  const double pi = std::acos(-1.0);
+  // lambda 2, 90 degrees; lambda 3, 0; lambda 1/2, 180; a zero row counts as lambda 1, angle 0.
+  const Array e{{4, 2}, {1, 0, 0, 1, 2, 2, 0, 0}}, q{{4, 2}, {0, 2, 0, 3, -1, -1, 5, 5}};
+  const auto stats = vq::geometry(to_tensor(e), to_tensor(q)).to_vector<float>();
+  CHECK(stats[0] == 3.f);
+  CHECK(stats[1] == doctest::Approx(6.5 / 4).epsilon(1e-6));
+  CHECK(stats[2] == doctest::Approx(1.5 * pi / 4).epsilon(1e-6));
+  CHECK(stats[3] == doctest::Approx(pi).epsilon(1e-6));
+  // Small angles are not lost to rounding: 1e-4 between (1,0) and (cos, sin).
+  const Array near{{1, 2}, {std::cos(1e-4), std::sin(1e-4)}};
+  const auto small = vq::geometry(to_tensor({{1, 2}, {1, 0}}), to_tensor(near));
+  CHECK(small.to_vector<float>()[2] == doctest::Approx(1e-4).epsilon(1e-5));
+
+  Random random(605);
+  const Array many = rounded(random.array({300, 8})), codes = rounded(random.array({300, 8}));
+  double largest = 0, mean = 0, angle = 0;
+  for (int64_t r = 0; r < 300; ++r) {
+    const ref::Directions s = ref::directions(ref::row_of(many, r), ref::row_of(codes, r));
+    largest = std::max(largest, s.lambda);
+    mean += s.lambda / 300;
+    angle += std::acos(ref::dot(s.e_hat, s.q_hat)) / 300;
+  }
+  const auto all = vq::geometry(to_tensor(many), to_tensor(codes)).to_vector<float>();
+  CHECK(all[0] == doctest::Approx(largest).epsilon(1e-6));
+  CHECK(all[1] == doctest::Approx(mean).epsilon(1e-6));
+  CHECK(all[2] == doctest::Approx(angle).epsilon(1e-6));
+}
+
+TEST_CASE("estimators: names, and errors that name the shapes") {
+  for (const auto& [estimator, unused] : kEstimators)
+    CHECK(parse_estimator(estimator_name(estimator)) == estimator);
+  CHECK(parse_estimator("rotation") == Estimator::rotation);
+  CHECK(parse_estimator("published") == Estimator::published);
+  CHECK(contains(error_of([] { parse_estimator("STE"); }), "\"STE\""));
+  const Tensor e = to_tensor(ref::zeros({4, 3})), q = to_tensor(ref::zeros({4, 2}));
+  const std::string message = error_of([&] { vq::estimator_grad(e, e, q, Estimator::ste); });
+  CHECK(contains(message, "[estimator_grad]"));
+  CHECK(contains(message, "[4,3]"));
+  CHECK(contains(message, "[4,2]"));
+  CHECK(contains(error_of([&] { vq::published_value(e, q); }), "[published_value]"));
+  CHECK(contains(error_of([&] { vq::geometry(e, q); }), "[geometry]"));
+}
+
+}  // namespace
+}  // namespace versor::testing

@@ -1,0 +1,161 @@
+// The quantizer as a whole: search, gather, losses (eq. 7) and who owns the codebook: the moving
+// averages, the gradient of the codebook loss, or both.
+#include "nn/adam.h"
+#include "tests/vq/support.h"
+#include "vq/quantizer.h"
+
+namespace versor::testing {
+namespace {
+
+using ref::Array;
+using ref::Indices;
+using ref::Random;
+
+constexpr int64_t kR = 40, kK = 7, kD = 3;
+
+// Quantizer and batch with codes spread as wide as the rows, so that several codes are used.
+struct World {
+  VectorQuantizer quantizer;
+  Array e, codes;
+  Variable leaf;
+
+  explicit World(Owner owner, Estimator estimator = Estimator::rotation, double dead = 0)
+      : quantizer({.codes = kK, .latent = kD, .owner = owner, .dead_code_fraction = dead},
+                  estimator, Rng(11), {}) {
+    Random random(900);
+    e = rounded(random.array({kR, kD}));
+    codes = rounded(random.array({kK, kD}));
+    Variable weight = quantizer.codebook().weight();
+    ops::copy(weight.mutable_value(), to_tensor(codes));
+    ops::copy(state_of(quantizer, "ema_dw").mutable_value(), to_tensor(codes));
+    leaf = Variable(to_tensor(e), true);
+  }
+  const Variable& weight() { return quantizer.codebook().weight(); }
+};
+
+// 2/(RD) * sum over the rows on code k of (q - e).   [K,D]
+Array codebook_gradient(const Array& e, const Array& codes, const Indices& index) {
+  Array gradient = ref::zeros(codes.shape);
+  for (int64_t r = 0; r < kR; ++r)
+    for (int64_t d = 0; d < kD; ++d) {
+      const int64_t k = index[static_cast<size_t>(r)];
+      gradient.at(k, d) += 2.0 / (kR * kD) * (codes.at(k, d) - e.at(r, d));
+    }
+  return gradient;
+}
+
+TEST_CASE("quantizer: index, codes, counts and losses") {
+  for (Estimator estimator : {Estimator::rotation, Estimator::ste, Estimator::published}) {
+    World w(Owner::ema, estimator);
+    const Quantized out = w.quantizer(w.leaf, true);
+    const Indices expected = ref::nearest_code(w.e, w.codes);
+    const Array q = ref::gather_rows(w.codes, expected);
+    CHECK(indices_of(out.index) == expected);
+    CHECK(to_array(out.codes).data == q.data);  // the codes before the update, bit for bit
+    CHECK(to_array(w.weight().value()).data != w.codes.data);
+    const Array counts = ref::bincount(expected, kK);
+    CHECK(indices_of(out.counts) == Indices(counts.data.begin(), counts.data.end()));
+    CHECK((ref::relative_error(to_array(out.value.value()), q) == 0.0) ==
+          (estimator != Estimator::published));
+    const double mse = ref::mse(w.e, q);
+    CHECK(out.codebook_loss.item() == doctest::Approx(mse).epsilon(1e-6));
+    CHECK(out.commitment_loss.item() == doctest::Approx(mse).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("quantizer: the commitment loss moves e alone") {
+  for (Owner owner : {Owner::ema, Owner::gradient, Owner::both}) {
+    World w(owner);
+    backward(w.quantizer(w.leaf, true).commitment_loss);
+    const Array q = ref::gather_rows(w.codes, ref::nearest_code(w.e, w.codes));
+    CHECK(error(w.leaf.grad(), ref::scale(ref::sub(w.e, q), 2.0 / (kR * kD))) <= 1e-6);
+    CHECK_FALSE(w.weight().grad().defined());
+  }
+}
+
+TEST_CASE("quantizer: owner ema keeps the codebook a buffer without gradient") {
+  World w(Owner::ema);
+  CHECK(names_of(w.quantizer.named_parameters()).empty());
+  CHECK(names_of(w.quantizer.named_buffers()) ==
+        std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
+  const Quantized out = w.quantizer(w.leaf, true);
+  CHECK_FALSE(out.codebook_loss.requires_grad());
+  backward(sum(out.value) + out.codebook_loss + out.commitment_loss);
+  CHECK_FALSE(w.weight().grad().defined());
+  CHECK_FALSE(w.weight().requires_grad());
+  const Indices index = ref::nearest_code(w.e, w.codes);
+  const ref::Codebook expected =
+      ref::ema_update(ref::warm_codebook(w.codes), w.e, index, 0.99, 1e-5);
+  CHECK(error(w.weight().value(), expected.codes) <= kTolerance);
+}
+
+TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off") {
+  World w(Owner::gradient, Estimator::rotation, 0.5);
+  CHECK(names_of(w.quantizer.named_parameters()) == std::vector<std::string>{"codebook.weight"});
+  CHECK(names_of(w.quantizer.named_buffers()) ==
+        std::vector<std::string>{"ema_cluster_size", "ema_dw"});
+  const auto before = state_bits(w.quantizer);
+  const Quantized out = w.quantizer(w.leaf, true);
+  CHECK_FALSE(out.replaced.defined());
+  backward(sum(out.value) + out.codebook_loss + 0.25f * out.commitment_loss);
+  CHECK(state_bits(w.quantizer) == before);  // neither codes nor buffers
+  CHECK(w.quantizer.codebook().updates() == 0);
+  const Indices index = ref::nearest_code(w.e, w.codes);
+  const Array expected = codebook_gradient(w.e, w.codes, index);
+  CHECK(ref::norm(expected) > 1e-2);
+  CHECK(error(w.weight().grad(), expected) <= 1e-6);
+}
+
+TEST_CASE("quantizer: the codebook loss does not move e") {
+  World w(Owner::gradient);
+  backward(w.quantizer(w.leaf, true).codebook_loss);
+  CHECK_FALSE(w.leaf.grad().defined());
+}
+
+TEST_CASE("quantizer: owner both: EMA overwrites the codes, Adam moves them from there") {
+  World w(Owner::both, Estimator::published);
+  CHECK(names_of(w.quantizer.named_parameters()) == std::vector<std::string>{"codebook.weight"});
+  Adam adam(w.quantizer.parameters());
+  ref::Codebook expected = ref::warm_codebook(w.codes);
+  ref::AdamState moments{w.codes, ref::zeros(w.codes.shape), ref::zeros(w.codes.shape)};
+  for (int step = 1; step <= 2; ++step) {
+    const Indices index = ref::nearest_code(w.e, expected.codes);
+    const Array gradient = codebook_gradient(w.e, expected.codes, index);  // of the codes searched
+    expected = ref::ema_update(expected, w.e, index, 0.99, 1e-5);
+
+    const Quantized out = w.quantizer(w.leaf, true);
+    CHECK(indices_of(out.index) == index);
+    CHECK(error(w.weight().value(), expected.codes) <= kTolerance);
+    adam.zero_grad();
+    backward(out.codebook_loss);
+    CAPTURE(step);
+    CHECK(error(w.weight().grad(), gradient) <= kTolerance);
+    adam.step();
+
+    moments.parameter = expected.codes;
+    moments = ref::adam_step(moments, gradient, step, {});
+    CHECK(ref::relative_error(moments.parameter, expected.codes) > 5e-5);  // Adam has moved them
+    expected.codes = moments.parameter;
+    CHECK(error(w.weight().value(), expected.codes) <= kTolerance);
+  }
+}
+
+TEST_CASE("quantizer: dead codes are replaced through it, and counted") {
+  World w(Owner::ema, Estimator::rotation, 0.9);
+  for (int64_t d = 0; d < kD; ++d) w.codes.at(2, d) = w.codes.at(5, d) = 100;  // never nearest
+  Variable weight = w.quantizer.codebook().weight();
+  ops::copy(weight.mutable_value(), to_tensor(w.codes));
+  ops::fill(state_of(w.quantizer, "ema_cluster_size").mutable_value(), 0.1f);
+  const Quantized out = w.quantizer(w.leaf, true);
+  CHECK(indices_of(out.replaced)[0] >= 2);
+  const Array after = to_array(w.weight().value());
+  for (int64_t k : {2, 5}) CHECK(ref::norm(ref::row_of(after, k)) < 2.0);  // rows lie in [-1,1]^3
+}
+
+TEST_CASE("quantizer: rows of another width are an error") {
+  World w(Owner::ema);
+  CHECK_THROWS_AS(w.quantizer(Variable(to_tensor(ref::zeros({4, kD + 1}))), true), Error);
+}
+
+}  // namespace
+}  // namespace versor::testing
