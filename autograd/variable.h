@@ -35,7 +35,8 @@ class Variable {
   const Tensor& value() const { return state()->value; }
   Tensor& mutable_value() { return state()->value; }  // for optimisers and codebook updates
   const Shape& shape() const { return value().shape(); }
-  // Accumulated by backward(), for leaves only. Undefined before and after zero_grad().
+  // Accumulated by backward(), for leaves only. Undefined before and after zero_grad(). Two leaves
+  // may share one gradient's storage (a + b hands dy to both): clone it before changing it.
   const Tensor& grad() const { return state()->grad; }
   void zero_grad() { state()->grad = {}; }
   bool requires_grad() const { return state()->requires_grad; }

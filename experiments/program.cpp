@@ -1,6 +1,7 @@
 // Frame of a program: see program.h.
 #include "experiments/program.h"
 
+#include <charconv>
 #include <cstdio>
 #include <exception>
 #include <limits>
@@ -44,6 +45,16 @@ const CLI::Validator kNotNegative(
     "FLOAT >= 0");
 const CLI::Validator kFraction([](const std::string& text) { return outside(text, 0, 1); },
                                "FLOAT in [0 - 1]");
+
+const CLI::Validator kSeedNumber(
+    [](const std::string& text) {
+      uint64_t seed = 0;
+      const char* end = text.data() + text.size();
+      const auto [stop, error] = std::from_chars(text.data(), end, seed);
+      return stop == end && error == std::errc() ? std::string()
+                                                 : text + " is not a number from 0 to 2^64 - 1";
+    },
+    "SEED");
 
 CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
   return app.add_option("--precision", precision, "of activations and products")

@@ -15,6 +15,7 @@ constexpr int kInterrupted = 130;
 
 // Options that several programs have: their checks name the option when the value is wrong.
 extern const CLI::Validator kDeviceName;   // cpu, cuda or cuda:N
+extern const CLI::Validator kSeedNumber;   // 0..2^64-1; CLI11 2.1 itself takes -1 for the largest
 extern const CLI::Validator kNotNegative;  // a finite number >= 0
 extern const CLI::Validator kFraction;     // a number in 0..1
 CLI::Option* add_precision_option(CLI::App& app, std::string& precision);

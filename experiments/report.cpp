@@ -26,6 +26,17 @@ std::string joined(const std::vector<std::string>& cells, const char* separator)
   return line;
 }
 
+// Cells with a comma, quote or line break stand in quotes, their own quotes doubled (RFC 4180).
+std::string csv_line(std::vector<std::string> cells) {
+  for (std::string& cell : cells) {
+    if (cell.find_first_of(",\"\n") == std::string::npos) continue;
+    std::string quoted = "\"";
+    for (char c : cell) quoted += c == '"' ? "\"\"" : std::string(1, c);
+    cell = quoted + "\"";
+  }
+  return joined(cells, ",") + "\n";
+}
+
 }  // namespace
 
 std::string Table::markdown() const {
@@ -39,8 +50,8 @@ std::string Table::markdown() const {
 }
 
 std::string Table::csv() const {
-  std::string text = joined(columns, ",") + "\n";
-  for (const auto& row : rows) text += joined(row, ",") + "\n";
+  std::string text = csv_line(columns);
+  for (const auto& row : rows) text += csv_line(row);
   return text;
 }
 

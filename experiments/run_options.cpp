@@ -98,7 +98,7 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
   app.add_option("--beta", o.beta, "weight of the commitment loss")
       ->check(kNotNegative)
       ->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  app.add_option("--seed", o.seed)->check(kSeedNumber)->capture_default_str();
 }
 
 void resolve(RunOptions& o) {

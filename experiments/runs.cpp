@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/trainer.h"
 
@@ -10,7 +11,9 @@ namespace versor {
 
 void add_many_runs_options(CLI::App& app, ManyRunsOptions& o) {
   add_run_options(app, o.run, /*several=*/true);
-  app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")->delimiter(',');
+  app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")
+      ->delimiter(',')
+      ->check(kSeedNumber);
   app.add_option("--results", o.results, "folder for runs and tables")->capture_default_str();
   app.add_flag("--list", o.list, "print a command for every run that is missing, and stop");
   app.add_flag("--quiet", o.quiet, "no progress");

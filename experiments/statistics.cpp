@@ -25,12 +25,13 @@ std::string to_text(const Summary& s, int decimals) {
 }
 
 std::string verdict(const Summary& ours, double published) {
-  // t(0.975, n-1) for n = 2, 3, ...; beyond, the normal distribution's 1.96 is near enough.
+  // t(0.975, n-1) for n = 2, 3, ...; beyond, its expansion in 1/(n-1) (Abramowitz, Stegun 26.7.5).
   constexpr double kT[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
                            2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093};
   if (ours.n < 3) return "inconclusive";
   const auto at = static_cast<size_t>(ours.n - 2);
-  const double t = at < std::size(kT) ? kT[at] : 1.96;
+  const double df = ours.n - 1;
+  const double t = at < std::size(kT) ? kT[at] : 1.95996 + 2.3723 / df + 2.8225 / (df * df);
   const double half_width = t * ours.deviation * std::sqrt(1.0 + 1.0 / ours.n);
   if (std::fabs(published - ours.mean) <= half_width) return "agrees";
   return half_width > 0.25 * std::fabs(published) ? "inconclusive" : "differs";

@@ -7,13 +7,17 @@
 namespace versor::ops {
 namespace {
 
+void check_weight(const char* op, const Shape& weight) {
+  check(weight.numel() > 0, op, "kernel is empty (weight ", weight, ")");
+}
+
 // Shapes of x, weight and y of a convolution; `op` is named in the errors.
 void check_conv(const char* op, const Shape& x, const Shape& weight, const Conv2dParams& p) {
   check(x.rank() == 4 && weight.rank() == 4, op, "needs images [N,H,W,C] and weight [O,kh,kw,I], ",
         "got input ", x, ", weight ", weight);
   check(p.stride >= 1 && p.padding >= 0, op, "stride ", p.stride, " and padding ", p.padding,
         " must be at least 1 and 0");
-  check(weight[1] >= 1 && weight[2] >= 1, op, "kernel is empty (weight ", weight, ")");
+  check_weight(op, weight);
   check(x[3] == weight[3], op, "input channels ", x[3], " do not match weight channels ", weight[3],
         " (input ", x, ", weight ", weight, ")");
   check(x[1] + 2 * p.padding >= weight[1] && x[2] + 2 * p.padding >= weight[2], op,
@@ -91,6 +95,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& e
   check(x.dim(3) == weight.dim(0), "conv_transpose2d", "input channels ", x.dim(3),
         " do not match weight channels ", weight.dim(0), " (input ", x.shape(), ", weight ",
         weight.shape(), ")");
+  check_weight("conv_transpose2d", weight.shape());
   const int64_t height = params.transposed_size(x.dim(1), weight.dim(1));
   const int64_t width = params.transposed_size(x.dim(2), weight.dim(2));
   check(params.stride >= 1 && params.padding >= 0 && height > 0 && width > 0, "conv_transpose2d",

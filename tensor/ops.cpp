@@ -255,8 +255,8 @@ Tensor gather_images(const Tensor& images, const Tensor& index, float scale, flo
   Backend& backend = same_device("gather_images", {&images, &index});
   check_dtype("gather_images", images, DType::u8);
   check_dtype("gather_images", index, DType::i32);
-  check(images.shape().rank() == 4, "gather_images", "needs images [M,H,W,C], got ",
-        images.shape());
+  check(images.shape().rank() == 4 && images.dim(0) > 0, "gather_images",
+        "needs images [M,H,W,C], got ", images.shape());
   Tensor y({index.numel(), images.dim(1), images.dim(2), images.dim(3)}, DType::f32,
            images.device());
   TraceScope trace("gather_images", backend, 2 * count(y), {&y, &index});

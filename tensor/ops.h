@@ -81,7 +81,7 @@ Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params);
 
-// rows
+// rows; the values of an index lie on the device and are not checked
 Tensor gather_rows(const Tensor& x, const Tensor& index);
 Tensor gather_images(const Tensor& images, const Tensor& index, float scale, float shift);
 Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments);

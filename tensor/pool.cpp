@@ -30,6 +30,10 @@ void* MemoryPool::allocate(size_t bytes) {
     it->second.pop_back();
   } else {
     block = raw_allocate_(size);
+    if (block == nullptr) {  // blocks kept for other sizes may be in the way
+      give_back_kept();
+      block = raw_allocate_(size);
+    }
     check(block != nullptr, "memory", "cannot allocate ", bytes, " bytes (in use: ", current_,
           " bytes, reserved: ", reserved_, " bytes)");
     reserved_ += size;
@@ -70,6 +74,10 @@ void MemoryPool::reset_peak() {
 
 void MemoryPool::release_cached() {
   std::lock_guard lock(mutex_);
+  give_back_kept();
+}
+
+void MemoryPool::give_back_kept() {
   for (auto& [size, blocks] : kept_) {
     for (void* block : blocks) raw_free_(block);
     reserved_ -= size * blocks.size();

@@ -34,6 +34,7 @@ class MemoryPool {
 
  private:
   static size_t rounded(size_t bytes);
+  void give_back_kept();  // with the mutex held
 
   RawAllocate raw_allocate_;
   RawFree raw_free_;

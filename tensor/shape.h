@@ -24,6 +24,10 @@ class Shape {
     for (int i = 0; i < rank_; ++i) {
       check(extents[i] >= 0, "shape", "extent ", extents[i], " of axis ", i, " is negative");
       extents_[i] = extents[i];
+      // So that neither numel() nor a size in bytes can overflow.
+      check(extents[i] == 0 || numel_ <= kMostElements / extents[i], "shape",
+            "a tensor of so many elements cannot be");
+      numel_ *= extents[i];
     }
   }
 
@@ -34,18 +38,17 @@ class Shape {
     check(i >= 0 && i < rank_, "shape", "axis ", axis, " is out of range for rank ", rank_);
     return extents_[i];
   }
-  int64_t numel() const {
-    int64_t n = 1;
-    for (int i = 0; i < rank_; ++i) n *= extents_[i];
-    return n;
-  }
+  int64_t numel() const { return numel_; }
   const int64_t* begin() const { return extents_.data(); }
   const int64_t* end() const { return extents_.data() + rank_; }
   bool operator==(const Shape& other) const = default;
 
  private:
+  static constexpr int64_t kMostElements = int64_t{1} << 48;
+
   std::array<int64_t, kMaxRank> extents_{};
   int rank_ = 0;
+  int64_t numel_ = 1;
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) {

@@ -8,7 +8,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -78,18 +78,12 @@ class Process {
     std::vector<std::string> variables = environment_with(environment);
     const std::string where = folder.empty() ? files_ / "here" : folder;
     std::filesystem::create_directories(where);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    posix_spawn_file_actions_addopen(&actions, 1, (files_ / "out").c_str(), flags, 0644);
-    posix_spawn_file_actions_addopen(&actions, 2, (files_ / "err").c_str(), flags, 0644);
-    posix_spawn_file_actions_addchdir_np(&actions, where.c_str());
-    const int error = posix_spawnp(&id_, arguments[0].c_str(), &actions, nullptr,
-                                   pointers(arguments).data(), pointers(variables).data());
-    posix_spawn_file_actions_destroy(&actions);
+    const std::string out = files_ / "out", err = files_ / "err";
+    const std::vector<char*> argv = pointers(arguments), envp = pointers(variables);
+    id_ = fork();
+    if (id_ == 0) become(argv, envp, where.c_str(), out.c_str(), err.c_str());
     INFO("starting " << arguments[0]);
-    REQUIRE(error == 0);
+    REQUIRE(id_ > 0);
     running_ = true;
   }
   ~Process() {
@@ -115,17 +109,29 @@ class Process {
     if (running()) kill(id_, signal);
   }
 
-  // Waits for the end; a program that takes minutes hangs and is killed.
-  Ended wait() {
+  // Waits for the end. A program that takes longer than `limit` hangs and is killed.
+  Ended wait(std::chrono::seconds limit = std::chrono::seconds(120)) {
     const auto start = std::chrono::steady_clock::now();
     while (running()) {
-      if (std::chrono::steady_clock::now() - start > std::chrono::minutes(3)) send(SIGKILL);
+      if (std::chrono::steady_clock::now() - start > limit) send(SIGKILL);
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
     return ended_;
   }
 
  private:
+  // In the new process: only calls that are safe after a fork, then the program.
+  [[noreturn]] static void become(const std::vector<char*>& argv, const std::vector<char*>& envp,
+                                  const char* where, const char* out, const char* err) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // no program outlives tests that are killed
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
+    const bool ready = dup2(open("/dev/null", O_RDONLY), 0) == 0 &&
+                       dup2(open(out, flags, 0644), 1) == 1 &&
+                       dup2(open(err, flags, 0644), 2) == 2 && chdir(where) == 0;
+    if (ready) execvpe(argv[0], argv.data(), envp.data());
+    _exit(127);
+  }
+
   static std::vector<char*> pointers(std::vector<std::string>& texts) {
     std::vector<char*> all;
     for (std::string& text : texts) all.push_back(text.data());
@@ -153,8 +159,9 @@ class Process {
 };
 
 inline Ended run(const std::string& command, const std::vector<std::string>& environment = {},
-                 const std::string& folder = "") {
-  return Process(command, environment, folder).wait();
+                 const std::string& folder = "",
+                 std::chrono::seconds limit = std::chrono::seconds(120)) {
+  return Process(command, environment, folder).wait(limit);
 }
 
 // Every file below a folder with its time of change and (up to a megabyte) its content: two are

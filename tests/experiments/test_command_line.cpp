@@ -24,7 +24,7 @@ void check_all(int code, const std::vector<Wrong>& all) {
   const auto before = tree(temporary.path().string());
   for (const Wrong& wrong : all) {
     CAPTURE(wrong.command);
-    const Ended ended = run(wrong.command, {}, temporary.path().string());
+    const Ended ended = run(wrong.command, {}, temporary.path().string(), std::chrono::seconds(30));
     CHECK(ended.code == code);
     const std::string line = error_line(ended);
     CHECK(contains(line, wrong.part));
@@ -260,7 +260,7 @@ TEST_CASE("errors: files that bin/one_step cannot take" * doctest::skip(without_
 TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without_programs())) {
   const OneStepFiles files;
   const std::string folder = files.folder.path().string();
-  for (const std::string out :
+  for (const std::string& out :
        {folder, folder + "/no/out", files.weights + "/out", std::string("/proc/versor")}) {
     CAPTURE(out);
     files.check_refused(files.weights, files.batch, out, {out});

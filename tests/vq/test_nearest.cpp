@@ -160,26 +160,33 @@ TEST_CASE("nearest_code: codes too near for f32 products, many seeds") {
   CHECK(naive_errors > rows / 2);  // f64 decided more than half of the rows
 }
 
-TEST_CASE("nearest_code: the true nearest among near ones, hidden behind other tiles") {
-  // 80 groups of 16 near codes each in random order: candidates come and go from tile to tile.
-  for (uint64_t seed = 0; seed < 6; ++seed) {
-    Random random(300 + seed);
-    const int64_t D = 8, groups = 80, K = groups * 16;
-    const Array centres = random.array({groups, D});
-    Array codes = ref::zeros({K, D});
-    for (int64_t k = 0; k < K; ++k) {
-      const int64_t group = random.index(groups);
-      for (int64_t d = 0; d < D; ++d)
-        codes.at(k, d) = moved(centres.at(group, d), static_cast<int>(random.index(7)) - 3);
+TEST_CASE("nearest_code: near codes in groups, seen from close by and from far away") {
+  // 80 groups of 16 near codes each in random order: candidates come and go from tile to tile. From
+  // far away the error of e.c is larger than anything that |c| alone tells.
+  for (uint64_t seed = 0; seed < 6; ++seed)
+    for (double distance : {1.0, 30.0, 1000.0}) {
+      CAPTURE(seed);
+      CAPTURE(distance);
+      Random random(300 + seed);
+      const int64_t D = seed % 2 ? 8 : 64, groups = 80, K = groups * 16;
+      const Array centres = random.array({groups, D});
+      Array codes = ref::zeros({K, D});
+      for (int64_t k = 0; k < K; ++k) {
+        const int64_t group = random.index(groups);
+        for (int64_t d = 0; d < D; ++d)
+          codes.at(k, d) = moved(centres.at(group, d), static_cast<int>(random.index(7)) - 3);
+      }
+      Array e = ref::zeros({60, D});
+      for (int64_t r = 0; r < 60; ++r) {
+        const int64_t k = random.index(K);
+        for (int64_t d = 0; d < D; ++d)
+          e.at(r, d) = distance * codes.at(k, d) + random.uniform(-1e-7, 1e-7);
+      }
+      e = rounded(e);
+      const Indices expected = ref::nearest_code(e, codes);
+      CHECK(search(e, codes) == expected);
+      CHECK(disagreements(naive_search(e, codes), expected) > 10);
     }
-    Array e = ref::zeros({100, D});
-    for (int64_t r = 0; r < 100; ++r) {
-      const int64_t k = random.index(K);
-      for (int64_t d = 0; d < D; ++d) e.at(r, d) = codes.at(k, d) + random.uniform(-1e-7, 1e-7);
-    }
-    e = rounded(e);
-    CHECK(search(e, codes) == ref::nearest_code(e, codes));
-  }
 }
 
 TEST_CASE("nearest_code: a large common offset") {
