@@ -1,5 +1,7 @@
 // Convolution by oneDNN on plain NHWC tensors. Primitives are built once per shape and kept; the
 // weights [O,kh,kw,I] are reordered to and from the library's own blocked format at each use.
+#include <omp.h>
+
 #include <map>
 #include <unordered_map>
 
@@ -71,9 +73,18 @@ using PreparedForward = Prepared<Forward, dnnl::convolution_forward>;
 using PreparedGradInput = Prepared<GradInput, dnnl::convolution_backward_data>;
 using PreparedGradWeight = Prepared<GradWeight, dnnl::convolution_backward_weights>;
 
+// What a primitive is made for. It shares its work out when it is made, so the number of threads
+// belongs to it.
+struct Key {
+  ConvSizes sizes;
+  bool bias = false, relu = false;
+  int threads = omp_get_max_threads();
+  auto operator<=>(const Key&) const = default;
+};
+
 // The value for a key, made by `make` the first time. oneDNN keeps no reference to our tensors, so
 // entries stay valid for the life of the program. One thread issues primitives.
-template <class Key, class Value, class Make>
+template <class Value, class Make>
 const Value& cached(std::map<Key, Value>& cache, const Key& key, const Make& make) {
   if (auto it = cache.find(key); it != cache.end()) return it->second;
   return cache.emplace(key, make()).first->second;
@@ -84,11 +95,6 @@ const Value& cached(std::map<Key, Value>& cache, const Key& key, const Make& mak
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
             const Conv2dParams& params) {
   if (y.numel() == 0) return;
-  struct Key {
-    ConvSizes sizes;
-    bool bias, relu;
-    auto operator<=>(const Key&) const = default;
-  };
   static std::map<Key, PreparedForward> cache;
   const Key key{sizes_of(x, weight, params), epilogue.bias.defined(), epilogue.relu};
   const PreparedForward& p = cached(cache, key, [&] {
@@ -108,9 +114,9 @@ void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& ep
 void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params) {
   if (dx.numel() == 0) return;
-  static std::map<ConvSizes, PreparedGradInput> cache;
+  static std::map<Key, PreparedGradInput> cache;
   const ConvSizes sizes = sizes_of(dx, weight, params);
-  const PreparedGradInput& p = cached(cache, sizes, [&] {
+  const PreparedGradInput& p = cached(cache, Key{sizes}, [&] {
     GradInput desc = describe_grad_input(sizes, Format::plain);
     const memory::desc library = desc.weights_desc();
     return PreparedGradInput(std::move(desc), library, plain_weight(sizes), false);
@@ -124,9 +130,9 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
 void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params) {
   if (dy.numel() == 0) return dweight.backend().fill(dweight, 0.f);
-  static std::map<ConvSizes, PreparedGradWeight> cache;
+  static std::map<Key, PreparedGradWeight> cache;
   const ConvSizes sizes = sizes_of(x, dweight, params);
-  const PreparedGradWeight& p = cached(cache, sizes, [&] {
+  const PreparedGradWeight& p = cached(cache, Key{sizes}, [&] {
     GradWeight desc = describe_grad_weight(sizes, Format::plain);
     const memory::desc library = desc.diff_weights_desc();
     return PreparedGradWeight(std::move(desc), library, plain_weight(sizes), true);

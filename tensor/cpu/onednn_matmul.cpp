@@ -1,4 +1,6 @@
 // Matrix product by oneDNN, primitives kept by shape. A transpose is only another format tag.
+#include <omp.h>
+
 #include <map>
 #include <unordered_map>
 
@@ -13,6 +15,7 @@ using dnnl::memory;
 struct Key {
   int64_t m, n, l;
   bool transpose_a, transpose_b, bias;
+  int threads = omp_get_max_threads();  // a primitive shares its work out when it is made
   auto operator<=>(const Key&) const = default;
 };
 
