@@ -81,8 +81,11 @@ void print_memory(VqVae& model, Adam& adam, const Tensor& images, float beta, Me
       mib(parameters), mib(2 * parameters), mib(buffers), mib(parameters), mib(images.bytes()));
   fmt::print("  kept from forward for backward {:.1f} (largest during forward {:.1f})\n",
              mib(after_forward - before), mib(peak_forward - before));
-  fmt::print("  peak of a step {:.1f}, of which before it {:.1f}\n", mib(pool.peak_bytes()),
-             mib(before));
+  fmt::print(
+      "  peak of a step {:.1f} = before it {:.1f} (the first line, without gradients) + kept "
+      "{:.1f} + gradients and passing tensors of backward {:.1f}\n",
+      mib(pool.peak_bytes()), mib(before), mib(after_forward - before),
+      mib(pool.peak_bytes() - after_forward));
 }
 
 }  // namespace
