@@ -115,11 +115,11 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params) {
   if (dx.numel() == 0) return;
   static std::map<Key, PreparedGradInput> cache;
-  const ConvSizes sizes = sizes_of(dx, weight, params);
-  const PreparedGradInput& p = cached(cache, Key{sizes}, [&] {
-    GradInput desc = describe_grad_input(sizes, Format::plain);
+  const Key key{sizes_of(dx, weight, params)};
+  const PreparedGradInput& p = cached(cache, key, [&] {
+    GradInput desc = describe_grad_input(key.sizes, Format::plain);
     const memory::desc library = desc.weights_desc();
-    return PreparedGradInput(std::move(desc), library, plain_weight(sizes), false);
+    return PreparedGradInput(std::move(desc), library, plain_weight(key.sizes), false);
   });
   Tensor storage;
   p.execute({{DNNL_ARG_DIFF_DST, wrap(p.desc.diff_dst_desc(), dy)},
@@ -131,11 +131,11 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params) {
   if (dy.numel() == 0) return dweight.backend().fill(dweight, 0.f);
   static std::map<Key, PreparedGradWeight> cache;
-  const ConvSizes sizes = sizes_of(x, dweight, params);
-  const PreparedGradWeight& p = cached(cache, Key{sizes}, [&] {
-    GradWeight desc = describe_grad_weight(sizes, Format::plain);
+  const Key key{sizes_of(x, dweight, params)};
+  const PreparedGradWeight& p = cached(cache, key, [&] {
+    GradWeight desc = describe_grad_weight(key.sizes, Format::plain);
     const memory::desc library = desc.diff_weights_desc();
-    return PreparedGradWeight(std::move(desc), library, plain_weight(sizes), true);
+    return PreparedGradWeight(std::move(desc), library, plain_weight(key.sizes), true);
   });
   const Tensor storage = p.needs_reorder ? bytes_from_pool(p.library_weight.get_size()) : dweight;
   memory library_memory = wrap(p.library_weight, storage);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "experiments/metrics.h"
 #include "nn/safetensors.h"
 #include "tests/experiments/programs.h"
 
@@ -49,12 +50,17 @@ void check_same_results(const std::string& folder, const std::string& expected) 
 
 TEST_CASE("resume: a run killed several times ends as one that was not" *
           doctest::skip(without_programs())) {
-  for (const std::string preset : {"versor", "published"}) {
-    CAPTURE(preset);
+  // With codes that count as dead early, so that random replacements must resume too.
+  for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published"}) {
+    CAPTURE(choices);
     const TemporaryFolder temporary;
     const std::string undisturbed = temporary / "undisturbed", folder = temporary / "killed";
-    const std::string options = "--epochs 3 --preset " + preset;
+    const std::string options = "--epochs 3 " + choices;
     REQUIRE(run(tiny(undisturbed, options)).code == 0);
+    if (contains(choices, "dead"))
+      for (double replaced :
+           read_metrics(undisturbed + "/metrics.csv").column("train_replaced_codes"))
+        REQUIRE(replaced > 0);
     const std::string command = tiny(folder, options + " --save-every 1");
     int inside_an_epoch = 0;
     for (int64_t steps : {2, 11, 20}) {
