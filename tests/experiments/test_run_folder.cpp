@@ -33,9 +33,9 @@ TEST_CASE("runs: a seed gives the same bytes again, another seed others" *
          read_file(temporary / "b/model.safetensors")));
 }
 
-// The reference kernels promise the same bits for every number of threads. oneDNN does not: at this
-// size its results were equal too when this was written, at larger ones it may split its sums by
-// thread. So the number of threads is part of what a run is, and only the reference is held to it.
+// The reference kernels promise the same bits for every number of threads. oneDNN does not: it
+// splits its sums by thread, and even this small run differs in the last digits. So the number of
+// threads is part of what a run is, and only the reference is held to the promise.
 TEST_CASE("runs: reference kernels give the same bytes with 1 and 2 threads" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;

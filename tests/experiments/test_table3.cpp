@@ -101,8 +101,8 @@ TEST_CASE("table3: --list prints the missing runs' commands, which make them" *
   const std::string results = temporary / "results";
   // Every option off its default: one that a command left out would make another run.
   const std::string other =
-      "--preset published --estimator ste --owner gradient --codebook-start kmeans "
-      "--accumulators warm --dead-codes 0.3 --ema-in-eval 0 --decay 0.9 --lr 0.002 ";
+      "--estimator ste --owner both --codebook-start uniform --accumulators zero "
+      "--dead-codes 0.3 --ema-in-eval 1 --decay 0.9 --lr 0.002 ";
   fs::create_directory_symlink(program_folder(), temporary.path() / "bin");  // "bin/train ..."
   const Ended list = run(miniature(results) + other + "--list");
   CHECK(list.code == 0);
