@@ -59,7 +59,7 @@ struct Codes {
       repeated[k] = !seen.emplace(bytes, k).second;
       squared[k] = repeated[k] ? kInfinity : static_cast<float>(length * length);
       double& largest = tile_norm[k / kCodeTile];
-      largest = length > largest || std::isnan(length) ? length : largest;
+      largest = length > largest ? length : largest;
     }
   }
 
