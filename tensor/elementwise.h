@@ -12,10 +12,13 @@ namespace versor {
 enum class UnaryOp { relu, tanh, exp, log, sqrt, square };
 enum class BinaryOp { add, sub, mul, div, add_relu };
 
+// max(x, 0); a NaN stays one, so that a network that has diverged cannot hide behind its ReLUs.
+VERSOR_HD inline float rectified(float x) { return x > 0.f ? x : (x == x ? 0.f : x); }
+
 VERSOR_HD inline float apply(UnaryOp op, float x) {
   switch (op) {
     case UnaryOp::relu:
-      return x > 0.f ? x : 0.f;
+      return rectified(x);
     case UnaryOp::tanh:
       return std::tanh(x);
     case UnaryOp::exp:
@@ -66,7 +69,7 @@ VERSOR_HD inline float apply(BinaryOp op, float a, float b) {
     case BinaryOp::div:
       return a / b;
     case BinaryOp::add_relu:
-      return a + b > 0.f ? a + b : 0.f;
+      return rectified(a + b);
   }
   return a;
 }

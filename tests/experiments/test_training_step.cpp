@@ -1,6 +1,8 @@
 // The training step as the trainer repeats it, and what one_step() says about files that do not
 // fit.
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include "experiments/training_step.h"
 #include "tensor/ops.h"
@@ -172,6 +174,25 @@ TEST_CASE("one_step: at least one step") {
   OneStepOptions options;
   options.steps = 0;
   CHECK(contains(Files().error(options), "at least 1"));
+}
+
+TEST_CASE("training step: a NaN in the encoder's residual blocks reaches the loss") {
+  VqVaeOptions options;
+  options.codebook.latent = 8;
+  options.codebook.codes = 4;
+  const Tensor images = ops::uniform({2, 8, 8, 3}, Rng(1), -1.f, 1.f);
+  const auto names = VqVae(options, {}, Rng(2)).named_parameters();
+  for (const auto& [name, unused] : names) {
+    if (!name.starts_with("encoder.4") && !name.starts_with("encoder.5")) continue;
+    if (!contains(name, "conv2")) continue;  // conv1's ReLU is the library's, which may hide it
+    CAPTURE(name);
+    VqVae model(options, {}, Rng(2));
+    for (auto& [other, parameter] : model.named_parameters())
+      if (other == name)
+        ops::fill(parameter.mutable_value(), std::numeric_limits<float>::quiet_NaN());
+    const VqVaeOutput output = model(images);
+    CHECK(std::isnan(vqvae_loss(output, images, 0.25f).total.item()));
+  }
 }
 
 }  // namespace versor::testing

@@ -1,8 +1,10 @@
 // The element-wise primitives and Adam, called on the backend itself: outputs between fences, in
 // place where that is allowed, sizes of one element up to several parallel blocks.
 #include <cmath>
+#include <limits>
 
 #include "tensor/backend.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -183,6 +185,20 @@ TEST_CASE("elementwise: adam over several steps") {
           check_output(v, state.v);
         }
       }
+}
+
+// A network that has diverged must show it in its losses.
+TEST_CASE("relu keeps a NaN, alone and after a sum") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Tensor x = Tensor::from(std::vector<float>{nan, -1.f, 0.f, 2.f}, {4});
+  const Tensor zero = Tensor::from(std::vector<float>(4, 0.f), {4});
+  for (const Tensor& y : {ops::relu(x), ops::binary(x, zero, BinaryOp::add_relu)}) {
+    const auto values = y.to_vector<float>();
+    CHECK(std::isnan(values[0]));
+    CHECK(values[1] == 0.f);
+    CHECK(values[2] == 0.f);
+    CHECK(values[3] == 2.f);
+  }
 }
 
 }  // namespace
