@@ -13,7 +13,9 @@ enum class UnaryOp { relu, tanh, exp, log, sqrt, square };
 enum class BinaryOp { add, sub, mul, div, add_relu };
 
 // max(x, 0); a NaN stays one, so that a network that has diverged cannot hide behind its ReLUs.
-VERSOR_HD inline float rectified(float x) { return x > 0.f ? x : (x == x ? 0.f : x); }
+VERSOR_HD inline float rectified(float x) {
+  return x > 0.f ? x : (x == x ? 0.f : x);
+}
 
 VERSOR_HD inline float apply(UnaryOp op, float x) {
   switch (op) {
