@@ -63,7 +63,6 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       train_images_(images.train, options.batch_size, device_),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
-      images_(images),
       train_(options.codes) {}
 
 TrainingEnd Trainer::run() {

@@ -49,7 +49,6 @@ class Trainer {
   VqVae model_;
   Adam adam_;
   Batcher train_images_, test_images_;
-  DatasetPair images_;
 
   // Position: `epoch_` epochs are done, and `batch_` batches of the next one with sums `train_`.
   int64_t epoch_ = 0, batch_ = 0;

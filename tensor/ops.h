@@ -70,7 +70,6 @@ Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
 // matrix products and convolution
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
               const Tensor& bias = {});
-void matmul_into(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
               const Conv2dParams& params);
 Tensor conv2d_grad_input(const Tensor& dy, const Tensor& weight, Shape input,

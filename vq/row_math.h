@@ -1,12 +1,14 @@
 // The heart of the paper, one row at a time: how the gradient g at the decoder's input becomes the
-// gradient of the encoder's vector e with nearest code q (DESIGN of the estimators: README.md
-// here). Written once for all devices. Everything is f64 inside, so that norms from 1e-20 to 1e20
-// work.
+// gradient of the encoder's vector e with nearest code q. Written once for all devices. Everything
+// is f64 inside, so that norms from 1e-20 to 1e20 work.
 //
 //   ehat = e/|e|,  qhat = q/|q|,  lambda = |q|/|e|
-//   rotation    lambda R^T g = lambda [g - 2 r (r.g) + 2 ehat (qhat.g)],  r =
-//   (ehat+qhat)/|ehat+qhat| reflection  lambda H g   = lambda [g - 2 v (v.g)],                    v
-//   = (ehat-qhat)/|ehat-qhat| ste, published           g
+//   r = (ehat+qhat)/|ehat+qhat|,  v = (ehat-qhat)/|ehat-qhat|
+//
+//   rotation        lambda R^T g = lambda [g - 2 r (r.g) + 2 ehat (qhat.g)]
+//   reflection      lambda H g   = lambda [g - 2 v (v.g)]
+//   ste, published  g
+//
 // R, the rotation from ehat to qhat: Fifty et al., "Restructuring Vector Quantization with the
 // Rotation Trick" (2024). H, the Householder reflection: section 2.4 of the reproduced paper.
 #pragma once

@@ -1,4 +1,4 @@
-// Gradient estimators (DESIGN of the quantizer: vq/README.md): what the decoder gets, bit for bit,
+// Gradient estimators (formulas: vq/README.md): what the decoder gets, bit for bit,
 // and what the encoder gets back, against the dense-matrix-checked double reference; the invariants
 // of a rotation and a reflection; the statistics of geometry(). Edges: test_estimator_edges.cpp.
 #include "tests/vq/support.h"
