@@ -6,7 +6,7 @@ VERSION := 0.1.0
 PROGRAMS := train one_step bench table3
 
 ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
-CUDA ?= 0## 1: not in this version yet
+CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this very machine
 PREFIX ?= /usr/local## where `make install` goes
@@ -26,9 +26,6 @@ MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
 BUILDS := $(filter-out help clean data format lint size check-layers,$(GOALS))
 
-ifeq ($(CUDA),1)
-$(error CUDA=1: this version has no CUDA backend yet; leave CUDA out)
-endif
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
 # here and not in a recipe, so that `make clean test` keeps this order
 $(shell rm -rf build bin)
@@ -44,17 +41,26 @@ $(error the set-up is not complete, see above)
 endif
 endif
 -include build/setup-$(ONEDNN).mk
+ifeq ($(DRY),)
+$(shell CXX='$(CXX)' CUDA='$(CUDA)' FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
+ifneq ($(.SHELLSTATUS),0)
+$(error the set-up is not complete, see above)
+endif
+endif
+-include build/setup-cuda-$(CUDA).mk
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
 WITH_ONEDNN := $(if $(filter auto,$(ONEDNN)),$(ONEDNN_FOUND),$(filter 1,$(ONEDNN)))
-CONFIG := cpu-$(if $(WITH_ONEDNN),onednn,reference)
+CONFIG := $(if $(CUDA_FOUND),cuda,cpu)-$(if $(WITH_ONEDNN),onednn,reference)
 B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(if $(filter native,$(MARCH)),-native)
 OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g -D_GLIBCXX_ASSERTIONS,-O3)
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
 FLAGS := -std=c++20 $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
   -DFMT_HEADER_ONLY $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
-LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(LDLIBS)
+LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
+NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
+  -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off $(NVCCFLAGS)
 ifneq ($(wildcard .deps/lib),)
 # unpacked libraries are found from the checkout's programs (through bin/ too), from installed programs
 # and, with the old kind of rpath, by one another
@@ -69,23 +75,30 @@ BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
-$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARIES))
+$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARIES) $(if $(CUDA_FOUND),$(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
 KERNELS := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
-$(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(KERNELS), CUDA none -> $(B)))
+$(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(KERNELS) -> $(B)))
+$(if $(DRY),,$(info $(if $(CUDA_FOUND),with $(CUDA_FOUND),without CUDA: $(CUDA_WHY))))
 endif
 $(B)/flags $(B)/commit: ;
 
 # ---- sources and objects -------------------------------------------------------------------------
-LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data)) tensor/cuda/stub.cpp
+LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data))
 LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBRARY)))
+STUBS := tensor/cuda/stub.cpp vq/cuda/stub.cpp
+KERNEL_FILES := $(wildcard tensor/cuda/*.cu vq/cuda/*.cu)
+GPU := $(filter-out $(STUBS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
 SHARED := $(filter-out $(PROGRAMS:%=experiments/%.cpp),$(wildcard experiments/*.cpp))
-TESTS := $(shell find tests -name '*.cpp')
-objects = $(1:%.cpp=$(B)/%.o)
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
+# our CUDA kernels as plain C++, for the tests of a machine without a GPU
+SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
+objects = $(patsubst %,$(B)/%.o,$(basename $1))
+shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test table3 bench data setup train one_step install bundle check-layers size \
+.PHONY: all quick test table3 bench verify-gpu data setup train one_step install bundle check-layers size \
   format lint help clean $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -94,13 +107,33 @@ $(B)/%.o: %.cpp $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $(DEFINES) -MMD -MP -c $< -o $@
 
+$(B)/%.o: %.cu $(B)/flags
+	$(info $<)
+	@mkdir -p $(@D)
+	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+$(B)/tensor/cuda/%.o $(B)/vq/cuda/%.o: DEFINES = $(CUDA_INCLUDES)
+$(B)/tests/tensor/test_cudnn_plans.o: DEFINES = $(if $(CUDA_FOUND),-DVERSOR_CUDA=1 $(CUDA_INCLUDES))
+
+# a misaligned access of a kernel ends the program here, as it would on a GPU
+SHIM_FLAGS := $(subst -O3,-O2,$(OPTIMIZE)) $(FLAGS) -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h \
+  -fsanitize=alignment -fsanitize-undefined-trap-on-error
+$(B)/shim/%.o: %.cu $(B)/flags
+	$(info $< (on the CPU))
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(SHIM_FLAGS) -MMD -MP -x c++ -c $< -o $@
+$(B)/shim/%.o: %.cpp $(B)/flags
+	$(info $<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(SHIM_FLAGS) -MMD -MP -c $< -o $@
+
 # no hot loops there, but large headers
 $(B)/tests/%.o $(B)/experiments/%.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
 $(B)/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/version.o: $(B)/commit
 
-$(B)/libversor.a: $(call objects,$(LIBRARY))
+$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS)))
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
@@ -110,10 +143,17 @@ $(BINARIES) $(B)/bin/run_tests: $(call objects,$(SHARED)) $(B)/libversor.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
 
+# the same tests with our CUDA kernels, which run on the CPU here
+$(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_plans.cpp,$(TESTS)) \
+  $(SHARED) $(LIBRARY)) $(call shim_objects,$(SHIM))
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
+
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 	@mkdir -p bin && ln -sfn ../$< $@
 
--include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(wildcard experiments/*.cpp)))
+-include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(GPU) $(STUBS) \
+  $(wildcard experiments/*.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
 # CIFAR-10: the folder CIFAR10_DIR, or what `make data` brought. DATA=synthetic does without.
@@ -132,8 +172,9 @@ SIDE_BY_SIDE = $(filter $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell seq
 quick: all ## a miniature of the paper in minutes; its files are in results/quick
 	images=$$(DATA=$(DATA) .make/data.sh images) && bin/table3 --quick $$images --results results/quick
 
-test: all $(B)/bin/run_tests ## build and run all tests; ARGS=... goes to the test program
-	@VERSOR_BIN=$(CURDIR)/$(B)/bin $(B)/bin/run_tests $(ARGS)
+# VERSOR_CUDA says which part of the tests is for a GPU
+test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
+	@VERSOR_BIN=$(CURDIR)/$(B)/bin VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 train one_step: %: bin/% ## build one program; bin/train --help says how it is used
 
@@ -145,15 +186,18 @@ table3: all $(if $(DATA),,data) ## the paper's table 3, resumable; with -jN, N t
 bench: all ## speed of one training step against the floor of the bare library calls
 	bin/bench $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) $(ARGS)
 
+verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; PARTS=... for some of it
+	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
+
 data: ## CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR it checks that folder
 	@.make/data.sh
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
 setup: ## look again for compiler and libraries, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none)"
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
 bundle: ## oneDNN and the headers to .deps, for a machine without network and root
-	@.make/bundle.sh "$(CXX)"
+	@.make/bundle.sh "$(CXX)" $(ONEDNN)
 
 install: all ## copy programs, library and headers to PREFIX (/usr/local)
 	@.make/install.sh "$(DESTDIR)$(PREFIX)" "$(B)" "$(PROGRAMS)"

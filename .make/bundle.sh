@@ -1,35 +1,41 @@
 #!/usr/bin/env bash
 # Copies what a build takes from outside, oneDNN and the header-only libraries, to .deps/include and
 # .deps/lib, so that the folder can be carried to a machine without network and without root rights.
-# Usage: bundle.sh COMPILER (the one that finds these headers now)
+# Usage: bundle.sh COMPILER ONEDNN (the compiler that finds these headers now; 0: without oneDNN)
 set -euo pipefail
 export LC_ALL=C
 new=$(mktemp -d .bundle-XXXXXX)
 trap 'rm -rf "$new"' EXIT
 mkdir -p "$new/include" "$new/lib" .deps
+with_onednn=$([ "${2:-auto}" = 0 ] || echo yes)
 for dir in $($1 -x c++ -E -v -isystem .deps/include /dev/null 2>&1 |
   sed -n '/^#include </,/^End/s/^ //p'); do
   for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb}; do
+    case $name in */dnnl* | */oneapi) [ -n "$with_onednn" ] || continue ;; esac
     [ ! -e "$name" ] || [ -e "$new/include/${name##*/}" ] || cp -rL "$name" "$new/include/"
   done
 done
-library=.deps/lib/libdnnl.so
-[ -e "$library" ] || library=$($1 -print-file-name=libdnnl.so)
-[ -e "$library" ] || { echo "error: there is no libdnnl.so to bundle; try make setup" >&2; exit 1; }
-real=$(readlink -f "$library")
-cp "$real" "$new/lib/"
-for name in "$(dirname "$library")"/libdnnl.so*; do  # its other names
-  if [ "$(readlink -f "$name")" = "$real" ] && [ "${name##*/}" != "${real##*/}" ]; then
-    ln -s "${real##*/}" "$new/lib/${name##*/}"
-  fi
-done
-# and what it needs itself; the C++ compiler's own libraries are wherever a build can be made
-LD_LIBRARY_PATH=.deps/lib ldd "$real" | awk '$2 == "=>" && $3 ~ /\//  { print $1, $3 }' |
-  grep -vE '^lib(c|m|dl|rt|pthread|gomp|stdc\+\+|gcc_s)\.' |
-  while read -r name file; do cp -L "$file" "$new/lib/$name"; done || true
+if [ -n "$with_onednn" ]; then
+  library=.deps/lib/libdnnl.so
+  [ -e "$library" ] || library=$($1 -print-file-name=libdnnl.so)
+  [ -e "$library" ] || { echo "error: there is no libdnnl.so to bundle; try make setup" >&2; exit 1; }
+  real=$(readlink -f "$library")
+  cp "$real" "$new/lib/"
+  for name in "$(dirname "$library")"/libdnnl.so*; do  # its other names
+    if [ "$(readlink -f "$name")" = "$real" ] && [ "${name##*/}" != "${real##*/}" ]; then
+      ln -s "${real##*/}" "$new/lib/${name##*/}"
+    fi
+  done
+  # and what it needs itself; the C++ compiler's own libraries are wherever a build can be made
+  LD_LIBRARY_PATH=.deps/lib ldd "$real" | awk '$2 == "=>" && $3 ~ /\//  { print $1, $3 }' |
+    grep -vE '^lib(c|m|dl|rt|pthread|gomp|stdc\+\+|gcc_s)\.' |
+    while read -r name file; do cp -L "$file" "$new/lib/$name"; done || true
+fi
 rm -rf .deps/include
 mkdir -p .deps/lib
 mv "$new/include" .deps/
-cp -a --remove-destination "$new"/lib/* .deps/lib/
+for file in "$new"/lib/*; do
+  [ ! -e "$file" ] || cp -a --remove-destination "$file" .deps/lib/
+done
 echo "bundle: .deps/ has $(du -sm .deps | cut -f1) MB; copied along with the sources," \
   "make needs nothing else than a compiler"

@@ -1,6 +1,8 @@
 // Convolution and transposed convolution with their gradients. Bias and ReLU run in the same pass
 // as the convolution; on the way back the ReLU's mask is applied to dy first, and what follows is
 // the gradient of the linear part.
+// Mixed precision: with activations in bf16 the f32 weights are rounded to bf16 for the products;
+// the gradients of weight and bias are f32.
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 
@@ -9,6 +11,10 @@ namespace {
 
 Epilogue epilogue_of(const Variable& bias, Activation activation) {
   return {bias.defined() ? bias.value() : Tensor(), activation == Activation::relu};
+}
+
+Tensor in_type_of(const Tensor& x, const Tensor& weight) {
+  return weight.dtype() == x.dtype() ? weight : ops::cast(weight, x.dtype());
 }
 
 // The inputs that are there: x, weight and maybe bias.
@@ -23,7 +29,7 @@ std::vector<Variable> inputs_of(const Variable& x, const Variable& weight, const
 // dx = conv2d_grad_input(dz, w);  dw = conv2d_grad_weight(x, dz);  db[o] = sum of dz[...,o].
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dParams& params, Activation activation) {
-  const Tensor vx = x.value(), w = weight.value();
+  const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv2d(vx, w, epilogue_of(bias, activation), params);
   const bool relu = activation == Activation::relu, has_bias = bias.defined();
   const bool need_dx = x.requires_grad();
@@ -43,7 +49,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 // dx = conv2d(dz, w);  dw = conv2d_grad_weight(dz, x);  db[o] = sum of dz[...,o].
 Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
                           const Conv2dParams& params, Activation activation) {
-  const Tensor vx = x.value(), w = weight.value();
+  const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv_transpose2d(vx, w, epilogue_of(bias, activation), params);
   const bool relu = activation == Activation::relu, has_bias = bias.defined();
   const bool need_dx = x.requires_grad();

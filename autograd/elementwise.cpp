@@ -85,6 +85,14 @@ Variable scale(const Variable& x, float factor) {
                 [=](const Tensor& dy) { return ops::scaled(dy, factor); });
 }
 
+// y = x in another type;  dx = dy in x's type.
+Variable cast(const Variable& x, DType dtype) {
+  const DType before = x.value().dtype();
+  if (dtype == before) return x;
+  return record("cast", ops::cast(x.value(), dtype), {x},
+                [=](const Tensor& dy) { return ops::cast(dy, before); });
+}
+
 // y[...,c] = x[...,c] + bias[c];  dx = dy, dbias[c] = sum of dy[...,c].
 Variable add_bias(const Variable& x, const Variable& bias) {
   return record("add_bias", ops::binary_rows(x.value(), bias.value(), BinaryOp::add), {x, bias},

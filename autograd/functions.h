@@ -26,6 +26,7 @@ Variable mul(const Variable& a, const Variable& b);
 Variable div(const Variable& a, const Variable& b);
 Variable add_relu(const Variable& a, const Variable& b);  // max(a + b, 0), one pass
 Variable scale(const Variable& x, float factor);
+Variable cast(const Variable& x, DType dtype);               // f32 to bf16 and back
 Variable add_bias(const Variable& x, const Variable& bias);  // x [...,C], bias [C]
 
 inline Variable operator+(const Variable& a, const Variable& b) {

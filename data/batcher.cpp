@@ -14,14 +14,24 @@ int64_t Epoch::batches() const {
   return (order_.dim(0) + batch_size_ - 1) / batch_size_;
 }
 
-Tensor Epoch::indices(int64_t b) const {
+int64_t Epoch::batch_count(int64_t b) const {
   check(0 <= b && b < batches(), "batcher", "there is no batch ", b, " among ", batches(),
         " (counted from 0)");
-  return order_.rows(b * batch_size_, std::min((b + 1) * batch_size_, order_.dim(0)));
+  return std::min(batch_size_, order_.dim(0) - b * batch_size_);
+}
+
+Tensor Epoch::indices(int64_t b) const {
+  const int64_t count = batch_count(b);
+  return order_.rows(b * batch_size_, b * batch_size_ + count);
 }
 
 Tensor Epoch::batch(int64_t b) const {
-  return ops::gather_images(images_, indices(b), 2.f / 255.f, -1.f);
+  const Tensor index = indices(b);
+  return ops::gather_images(images_, index, {}, index.numel(), index.numel(), 2.f / 255.f, -1.f);
+}
+
+Tensor Epoch::batch_at(const Tensor& number, int64_t count) const {
+  return ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
 }
 
 Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device) : batch_size_(batch_size) {

@@ -19,6 +19,12 @@ class Epoch {
   Tensor indices(int64_t b) const;
   // The images of batch b, f32 [n,H,W,C], byte p as p * 2/255 - 1 in [-1,1].
   Tensor batch(int64_t b) const;
+  // The same for b = number[0] (i32 [1]), read on the device, where a batch has `count` images: for
+  // a step that is recorded once and replayed with other numbers.
+  Tensor batch_at(const Tensor& number, int64_t count) const;
+  // How many images batch b has.
+  int64_t batch_count(int64_t b) const;
+  const Tensor& order() const { return order_; }  // i32 [M]
 
  private:
   friend class Batcher;

@@ -1,164 +1,138 @@
-// The floor of a training step: see floor.h.
+// The convolutions of a step, and their floor on a GPU: see floor.h.
 #include "experiments/floor.h"
-
-#include "tensor/error.h"
-
-#ifdef VERSOR_ONEDNN
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
-#include <unordered_map>
 
-#include "tensor/cpu/onednn.h"
 #include "tensor/ops.h"
+#include "tensor/replay.h"
 
 namespace versor {
 namespace {
-
-using namespace cpu::onednn;
-using dnnl::memory;
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
   return values[values.size() / 2];
 }
 
-// A primitive with memory of its own, filled with small numbers.
-struct Bare {
-  dnnl::primitive primitive;
-  std::vector<Tensor> storage;
-  std::unordered_map<int, memory> arguments;
+constexpr int kLaunches = 20;  // per measurement: the host's part of a launch disappears in them
+
+// A recorded piece of work and how long it took.
+struct Timed {
+  Replay replay;
+  std::function<void()> work;
   std::vector<double> seconds;
 
-  void bind(int argument, const memory::desc& desc) {
-    const auto bytes = static_cast<int64_t>(desc.get_size());
-    storage.push_back(ops::full({std::max<int64_t>(bytes / 4, 1)}, 0.01f));
-    arguments.emplace(argument, memory(desc, engine(), storage.back().address()));
-  }
-  double run() {
+  void measure(Backend& backend) {
+    if (seconds.empty()) {  // algorithms, memory, recording
+      replay.run(work);
+      replay.run(work);
+    }
+    backend.synchronize();
     const auto start = std::chrono::steady_clock::now();
-    primitive.execute(stream(), arguments);
-    stream().wait();
-    seconds.push_back(
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    return seconds.back();
+    for (int i = 0; i < kLaunches; ++i) replay.run(work);
+    backend.synchronize();
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+    seconds.push_back(elapsed.count() / kLaunches);
   }
 };
 
-enum class Pass { forward, grad_input, grad_weight };
-
-Bare bare(const ConvSizes& s, Pass pass, Format format) {
-  Bare b;
-  if (pass == Pass::forward) {
-    const Forward d = describe_forward(s, format, false, false);
-    b.primitive = dnnl::convolution_forward(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc());
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
-    b.bind(DNNL_ARG_DST, d.dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
-  } else if (pass == Pass::grad_input) {
-    const GradInput d = describe_grad_input(s, format);
-    b.primitive = dnnl::convolution_backward_data(d);
-    b.bind(DNNL_ARG_DIFF_SRC, d.diff_src_desc());
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
-  } else {
-    const GradWeight d = describe_grad_weight(s, format);
-    b.primitive = dnnl::convolution_backward_weights(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc());
-    b.bind(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc());
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
+class DeviceFloor final : public Floor {
+ public:
+  DeviceFloor(const std::vector<StepConvolution>& list, int64_t rows, int64_t codes, int64_t latent,
+              DType activations, Device device)
+      : backend_(backend_for(device)),
+        arena_(std::make_shared<MemoryPool::Arena>(backend_.pool())),
+        list_(list) {
+    std::vector<std::function<void()>> all;
+    for (const StepConvolution& c : list) {
+      const std::function<void()> work = convolution(c, activations, device);
+      for (int64_t i = 0; i < c.count; ++i) all.push_back(work);
+      items_.push_back({Replay(backend_, arena_, true), work, {}});
+    }
+    const Tensor e = ops::full({rows, latent}, 0.01f, device);
+    const Tensor codebook = ops::full({codes, latent}, 0.01f, device);
+    Tensor scores({rows, codes}, DType::f32, device);
+    all.push_back([=, this]() mutable { backend_.matmul(scores, e, codebook, false, true, {}); });
+    step_ = std::make_unique<Timed>(Timed{Replay(backend_, arena_, true),
+                                          [all] {
+                                            for (const auto& work : all) work();
+                                          },
+                                          {}});
   }
-  return b;
-}
 
-struct Entry {
-  std::string name;
-  int64_t count;
-  double flops;
-  Bare plain, any;
+  void measure_once() override {
+    for (Timed& item : items_) item.measure(backend_);
+    step_->measure(backend_);
+  }
+
+  std::vector<FloorItem> items() const override {
+    std::vector<FloorItem> items;
+    for (size_t i = 0; i < list_.size(); ++i)
+      items.push_back({list_[i], median(items_[i].seconds), median(items_[i].seconds)});
+    return items;
+  }
+
+  double seconds() const override { return median(step_->seconds); }
+
+ private:
+  // One convolution pass on tensors of its own.
+  std::function<void()> convolution(const StepConvolution& c, DType type, Device device) {
+    const Tensor x = ops::full({c.N, c.H, c.W, c.I}, 0.01f, device, type);
+    const Tensor y = ops::full({c.N, c.out_h(), c.out_w(), c.O}, 0.01f, device, type);
+    const DType weight_type = c.pass == Pass::grad_weight ? DType::f32 : type;
+    const Tensor w = ops::full({c.O, c.k, c.k, c.I}, 0.01f, device, weight_type);
+    const Conv2dParams params{c.stride, c.padding};
+    switch (c.pass) {
+      case Pass::forward:
+        return [=, this, out = y]() mutable { backend_.conv2d(out, x, w, {}, params); };
+      case Pass::grad_input:
+        return [=, this, out = x]() mutable { backend_.conv2d_grad_input(out, y, w, {}, params); };
+      case Pass::grad_weight:
+        return [=, this, out = w]() mutable { backend_.conv2d_grad_weight(out, x, y, params); };
+    }
+    fail("floor", "unknown pass");
+  }
+
+  Backend& backend_;
+  std::shared_ptr<MemoryPool::Arena> arena_;
+  std::vector<StepConvolution> list_;
+  std::vector<Timed> items_;
+  std::unique_ptr<Timed> step_;
 };
 
 }  // namespace
 
-struct Floor::State {
-  std::vector<Entry> entries;
+double StepConvolution::flops() const {
+  return 2.0 * static_cast<double>(N * out_h() * out_w() * O) * static_cast<double>(k * k * I);
+}
 
-  void add(const char* layer, const ConvSizes& s, Pass pass, int64_t count) {
-    const char* names[] = {"forward", "input gradient", "weight gradient"};
-    const double flops = 2.0 * static_cast<double>(s.N * s.out_h() * s.out_w() * s.O) *
-                         static_cast<double>(s.kh * s.kw * s.C);
-    entries.push_back({fmt::format("{} {}x{} {}->{} {}", layer, s.kh, s.kw, s.C, s.O,
-                                   names[static_cast<int>(pass)]),
-                       count, flops, bare(s, pass, Format::plain), bare(s, pass, Format::any)});
-  }
-};
+std::string StepConvolution::name() const {
+  const char* names[] = {"forward", "input gradient", "weight gradient"};
+  return fmt::format("{} {}x{} {}->{} {}", layer, k, k, I, O, names[static_cast<int>(pass)]);
+}
 
-// A transposed convolution's passes are those of the convolution that it is the gradient of, in
-// other roles: its forward is an input gradient, its input gradient a forward.
-Floor::Floor(int64_t batch, int64_t image, int64_t D) : state_(new State) {
+std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image, int64_t D) {
   const int64_t half = D / 2, mid = image / 2, low = image / 4;
-  const ConvSizes outer{batch, image, image, 3, half, 4, 4, 2, 1};
-  const ConvSizes inner{batch, mid, mid, half, D, 4, 4, 2, 1};
-  const ConvSizes block{batch, low, low, D, D, 3, 3, 1, 1};
-  state_->add("image", outer, Pass::forward, 2);     // encoder.0, gradient of decoder.4
-  state_->add("image", outer, Pass::grad_input, 1);  // decoder.4; the images need no gradient
-  state_->add("image", outer, Pass::grad_weight, 2);
+  const auto outer = [&](Pass pass, int64_t count) {
+    return StepConvolution{"image", batch, image, image, 3, half, 4, 2, 1, pass, count};
+  };
+  // encoder.0 and the gradient of decoder.4; decoder.4 (the images need no gradient)
+  std::vector<StepConvolution> list{outer(Pass::forward, 2), outer(Pass::grad_input, 1),
+                                    outer(Pass::grad_weight, 2)};
   for (Pass pass : {Pass::forward, Pass::grad_input, Pass::grad_weight}) {
-    state_->add("middle", inner, pass, 2);  // encoder.2, decoder.2
-    state_->add("block", block, pass, 8);   // four residual blocks
+    list.push_back({"middle", batch, mid, mid, half, D, 4, 2, 1, pass, 2});  // encoder.2, decoder.2
+    list.push_back({"block", batch, low, low, D, D, 3, 1, 1, pass, 8});      // residual blocks
   }
+  return list;
 }
 
-Floor::~Floor() {
-  delete state_;
-}
-
-double Floor::measure_once() {
-  for (Entry& e : state_->entries) {
-    e.plain.run();
-    e.any.run();
-  }
-  return seconds();
-}
-
-std::vector<FloorItem> Floor::items() const {
-  std::vector<FloorItem> items;
-  for (const Entry& e : state_->entries)
-    items.push_back({e.name, e.count, e.flops, median(e.plain.seconds), median(e.any.seconds)});
-  return items;
-}
-
-double Floor::seconds() const {
-  double sum = 0;
-  for (const FloorItem& i : items())
-    sum += static_cast<double>(i.count) * std::min(i.plain_seconds, i.any_seconds);
-  return sum;
+std::unique_ptr<Floor> device_floor(const std::vector<StepConvolution>& list, int64_t rows,
+                                    int64_t codes, int64_t latent, DType activations,
+                                    Device device) {
+  return std::make_unique<DeviceFloor>(list, rows, codes, latent, activations, device);
 }
 
 }  // namespace versor
-
-#else
-
-namespace versor {
-struct Floor::State {};
-Floor::Floor(int64_t, int64_t, int64_t) : state_(nullptr) {
-  fail("bench", "this build has no oneDNN, so there is no floor to measure");
-}
-Floor::~Floor() = default;
-double Floor::measure_once() {
-  return 0;
-}
-std::vector<FloorItem> Floor::items() const {
-  return {};
-}
-double Floor::seconds() const {
-  return 0;
-}
-}  // namespace versor
-
-#endif

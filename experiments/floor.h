@@ -1,38 +1,57 @@
-// The floor of a training step: the convolutions that it cannot do without, as bare oneDNN
-// primitives. No reorders, no bias, nothing around them; each in the faster of plain NHWC and the
-// format that the library chooses for itself.
+// The floor of a training step: the matrix work that it cannot do without, and nothing around it.
+//   on the CPU  each convolution as a bare oneDNN primitive, without reorders and bias, in the
+//               faster of plain NHWC and the format that the library chooses for itself
+//   on a GPU    the step's cuDNN convolutions and the cuBLAS product of the nearest-code search,
+//               recorded as one CUDA graph
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "tensor/tensor.h"
+
 namespace versor {
 
-// One convolution pass of the step, and how it ran.
+enum class Pass { forward, grad_input, grad_weight };
+
+// One convolution pass of the step: x [N,H,W,I], weight [O,k,k,I].
+struct StepConvolution {
+  const char* layer;
+  int64_t N, H, W, I, O, k, stride, padding;
+  Pass pass;
+  int64_t count;  // times per step
+
+  int64_t out_h() const { return (H + 2 * padding - k) / stride + 1; }
+  int64_t out_w() const { return (W + 2 * padding - k) / stride + 1; }
+  double flops() const;      // multiplications and additions of one
+  std::string name() const;  // "block 3x3 256->256 forward"
+};
+
+// What the VQ-VAE computes in one step. A transposed convolution's passes are those of the
+// convolution that it is the gradient of, in other roles: its forward is an input gradient.
+std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image_size, int64_t latent);
+
 struct FloorItem {
-  std::string name;      // "3x3 256->256 on 8x8, forward"
-  int64_t count;         // times per step
-  double flops;          // multiplications and additions of one
+  StepConvolution conv;
   double plain_seconds;  // median, x and y plain NHWC
-  double any_seconds;    // median, formats of the library's choice
+  double any_seconds;    // median, formats of the library's choice (on a GPU the same)
 };
 
 class Floor {
  public:
-  // The convolutions of the VQ-VAE with these sizes. Throws Error in a build without oneDNN.
-  Floor(int64_t batch, int64_t image_size, int64_t latent);
-  ~Floor();
-  Floor(const Floor&) = delete;
-  Floor& operator=(const Floor&) = delete;
-
-  double measure_once();  // runs all of them once, seconds of the faster formats by medians so far
-  std::vector<FloorItem> items() const;
-  double seconds() const;  // sum over the items: count * faster median
-
- private:
-  struct State;
-  State* state_;
+  virtual ~Floor() = default;
+  virtual void measure_once() = 0;
+  virtual std::vector<FloorItem> items() const = 0;
+  virtual double seconds() const = 0;  // of one step, from the medians so far
 };
+
+// Throws Error in a build without oneDNN.
+std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list);
+// `activations`: f32 or bf16; the product is [rows,latent] by [latent,codes].
+std::unique_ptr<Floor> device_floor(const std::vector<StepConvolution>& list, int64_t rows,
+                                    int64_t codes, int64_t latent, DType activations,
+                                    Device device);
 
 }  // namespace versor

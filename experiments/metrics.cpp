@@ -13,15 +13,21 @@
 namespace versor {
 namespace {
 
-// Total variance of the rows e [R,D] per element: mean of e^2 - mean over d of (mean of e[:,d])^2.
-double variance(const Tensor& e) {
-  const double mean_square =
-      ops::sum(ops::unary(e, UnaryOp::square)).item() / static_cast<double>(e.numel());
-  double mean_squared = 0;
-  for (float s : ops::sum_rows(e).to_vector<float>())
-    mean_squared += std::pow(s / static_cast<double>(e.dim(0)), 2);
-  return mean_square - mean_squared / static_cast<double>(e.dim(1));
-}
+// The columns of a MetricsLog.
+enum Logged {
+  kLoss,
+  kReconstruction,
+  kCodebook,
+  kCommitment,
+  kPerplexity,
+  kMeanSquare,   // mean of e^2
+  kSquaredMean,  // mean over d of (mean of e[:,d])^2; the difference is the variance of e
+  kMaxLambda,
+  kMeanLambda,
+  kMeanAngle,
+  kReplaced,
+  kLoggedColumns
+};
 
 std::string hex(double value) {
   return fmt::format("{:a}", value);
@@ -57,24 +63,54 @@ std::vector<double*> PassMetrics::Sums::all() {
           &ratio, &lambda,         &angle,    &max_lambda, &replaced};
 }
 
-void PassMetrics::add(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& geometry) {
-  const auto stats = geometry.to_vector<float>();
-  const Tensor e = output.latents.value().flat_rows();
-  const double commitment = output.commitment_loss.item(), var = variance(e);
-  last_loss_ = loss.total.item();
-  sums_.loss += last_loss_;
-  sums_.reconstruction += loss.reconstruction.item();
-  sums_.codebook += output.codebook_loss.item();
-  sums_.commitment += commitment;
-  sums_.perplexity += vq::perplexity(output.quantized.counts).item();
-  sums_.ratio += var > 0 ? commitment / var : 0.0;
-  sums_.max_lambda = std::max(sums_.max_lambda, static_cast<double>(stats[0]));
-  sums_.lambda += stats[1];
-  sums_.angle += stats[2];
-  if (output.quantized.replaced.defined())
-    sums_.replaced += output.quantized.replaced.to_vector<int32_t>()[0];
-  histogram_.add(output.quantized.counts);
-  ++batches_;
+MetricsLog::MetricsLog(int64_t batches, int64_t codes, Device device)
+    : table_(ops::zeros({batches, kLoggedColumns}, device)),
+      counts_(ops::zeros({codes}, device, DType::i32)),
+      none_(ops::zeros({1}, device, DType::i32)) {}
+
+void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch) {
+  const Quantized& quantized = output.quantized;
+  const Tensor e = output.latents.value().flat_rows();  // [R,D]
+  const Tensor geometry = vq::geometry(e, quantized.codes), sums = ops::sum_rows(e);
+  const auto mean_of_squares = [](const Tensor& x, double elements) {
+    return ops::sum(ops::unary(x, UnaryOp::square), static_cast<float>(1 / elements));
+  };
+  const auto elements = static_cast<double>(e.numel()), rows = static_cast<double>(e.dim(0));
+  std::vector<Tensor> values(kLoggedColumns);
+  values[kLoss] = loss.total.value();
+  values[kReconstruction] = loss.reconstruction.value();
+  values[kCodebook] = output.codebook_loss.value();
+  values[kCommitment] = output.commitment_loss.value();
+  values[kPerplexity] = vq::perplexity(quantized.counts);
+  values[kMeanSquare] = mean_of_squares(e, elements);
+  values[kSquaredMean] = mean_of_squares(sums, elements * rows);
+  values[kMaxLambda] = geometry.rows(0, 1);
+  values[kMeanLambda] = geometry.rows(1, 2);
+  values[kMeanAngle] = geometry.rows(2, 3);
+  values[kReplaced] = quantized.replaced.defined() ? quantized.replaced : none_;
+  ops::write_row(table_, batch, values);
+  ops::add_counts(counts_, quantized.counts);
+}
+
+void PassMetrics::add(MetricsLog& log, int64_t begin, int64_t end) {
+  const auto rows = log.table_.rows(begin, end).to_vector<float>();
+  for (size_t at = 0; at < rows.size(); at += kLoggedColumns) {
+    const float* row = rows.data() + at;
+    const double variance = static_cast<double>(row[kMeanSquare]) - row[kSquaredMean];
+    sums_.loss += row[kLoss];
+    sums_.reconstruction += row[kReconstruction];
+    sums_.codebook += row[kCodebook];
+    sums_.commitment += row[kCommitment];
+    sums_.perplexity += row[kPerplexity];
+    sums_.ratio += variance > 0 ? row[kCommitment] / variance : 0.0;
+    sums_.max_lambda = std::max(sums_.max_lambda, static_cast<double>(row[kMaxLambda]));
+    sums_.lambda += row[kMeanLambda];
+    sums_.angle += row[kMeanAngle];
+    sums_.replaced += row[kReplaced];
+  }
+  histogram_.add(log.counts_);
+  ops::fill(log.counts_, 0.f);
+  batches_ += end - begin;
 }
 
 double PassMetrics::psnr() const {

@@ -1,5 +1,7 @@
 // What is measured in an epoch: plain means over its batches, as in the published CSVs, and usage
 // of the codebook over the whole set. One list of columns in metrics.cpp gives names and order.
+// A step writes its numbers into a log on the device (MetricsLog) and nobody waits; the host adds
+// them up (PassMetrics) when it wants to show or save them.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -11,13 +13,29 @@
 
 namespace versor {
 
+// The numbers of every batch of a pass, and the histogram of codes, on the device.
+class MetricsLog {
+ public:
+  MetricsLog(int64_t batches, int64_t codes, Device device);
+
+  // Enqueues: row batch[0] gets the numbers of this batch.   batch i32 [1] on the device.
+  void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch);
+
+ private:
+  friend class PassMetrics;
+  Tensor table_;   // [batches, columns of metrics.cpp]
+  Tensor counts_;  // i32 [K], since they were last taken
+  Tensor none_;    // i32 [1], zero: replaced codes where none can be
+};
+
 // Sums over the batches of one pass, training or evaluation.
 class PassMetrics {
  public:
   explicit PassMetrics(int64_t codes) : histogram_(codes) {}
 
-  // Reads the losses of one batch from the device. `geometry`: vq::geometry of its rows.
-  void add(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& geometry);
+  // Reads the batches begin..end-1 of the log, and all codes counted since the last time; waits
+  // for the device.
+  void add(MetricsLog& log, int64_t begin, int64_t end);
 
   int64_t batches() const { return batches_; }
   double loss() const { return mean(sums_.loss); }
@@ -32,7 +50,6 @@ class PassMetrics {
   double mean_angle() const { return mean(sums_.angle); }  // radians, between e and q
   double replaced_codes() const { return sums_.replaced; }
   const UsageHistogram& histogram() const { return histogram_; }
-  double last_loss() const { return last_loss_; }
 
   nlohmann::json save() const;  // exact: numbers as hexadecimal floats
   void load(const nlohmann::json& saved);
@@ -47,7 +64,6 @@ class PassMetrics {
 
   Sums sums_;
   int64_t batches_ = 0;
-  double last_loss_ = 0;
   UsageHistogram histogram_;
 };
 

@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
   app.add_option("--device", device)->check(kDeviceName)->capture_default_str();
   app.add_option("--threads", threads)->check(CLI::Range(1, 4096));
   return run_program(app, argc, argv, [&] {
-    resolve_precision(precision, device);
+    options.activations = activations_of(resolve_precision(precision, parse_device(device)));
     if (threads > 0) omp_set_num_threads(threads);
     options.estimator = parse_estimator(estimator);
     options.owner = owner == "ema" ? Owner::ema : owner == "both" ? Owner::both : Owner::gradient;

@@ -7,8 +7,7 @@
 #include <limits>
 
 #include "experiments/version.h"
-#include "tensor/device.h"
-#include "tensor/error.h"
+#include "tensor/backend.h"
 
 namespace versor {
 namespace {
@@ -62,10 +61,22 @@ CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
       ->capture_default_str();
 }
 
-std::string resolve_precision(const std::string& precision, const std::string& device) {
-  check(precision == "fp32" || precision == "auto", "precision", precision, " is not available on ",
-        device, " in this version; use fp32 or auto");
-  return "fp32";
+std::string resolve_precision(const std::string& precision, Device device, bool deterministic) {
+  Backend& backend = backend_for(device);
+  const DeviceInfo info = backend.info();
+  const std::string chosen = precision != "auto" ? precision : info.fast_bf16 ? "bf16" : "fp32";
+  check(chosen != "tf32" || info.has_tf32, "precision", "there is no TF32 on ", device, " (",
+        info.name, "); use fp32 or bf16");
+  if (chosen == "bf16" && !info.fast_bf16)
+    std::fprintf(stderr, "note: %s computes in f32 and rounds to bf16; fp32 is faster there\n",
+                 info.name.c_str());
+  // Beside bf16 activations f32 products are those of the nearest-code search, exact either way.
+  backend.configure({.tf32 = chosen != "fp32" && info.has_tf32, .deterministic = deterministic});
+  return chosen;
+}
+
+DType activations_of(const std::string& precision) {
+  return precision == "bf16" ? DType::bf16 : DType::f32;
 }
 
 int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {

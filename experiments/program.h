@@ -6,6 +6,9 @@
 #include <functional>
 #include <string>
 
+#include "tensor/device.h"
+#include "tensor/dtype.h"
+
 namespace versor {
 
 // Adds --version, parses, calls body, reports. Returns the exit code for main().
@@ -19,7 +22,12 @@ extern const CLI::Validator kSeedNumber;   // 0..2^64-1; CLI11 2.1 itself takes 
 extern const CLI::Validator kNotNegative;  // a finite number >= 0
 extern const CLI::Validator kFraction;     // a number in 0..1
 CLI::Option* add_precision_option(CLI::App& app, std::string& precision);
-// The precision that "auto" stands for. Throws Error where this version does not have it.
-std::string resolve_precision(const std::string& precision, const std::string& device);
+// Settles what computes how: finds the device (throws Error if it is not there), decides what
+// "auto" stands for on it (bf16 where that is fast, else fp32), refuses tf32 where there is none,
+// and tells the device's libraries. Returns fp32, tf32 or bf16.
+std::string resolve_precision(const std::string& precision, Device device,
+                              bool deterministic = true);
+// The type of activations in a precision.
+DType activations_of(const std::string& precision);
 
 }  // namespace versor

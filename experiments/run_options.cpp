@@ -88,6 +88,8 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
   add_precision_option(app, o.precision);
   app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
   app.add_option("--threads", o.threads, "default: all cores")->check(CLI::Range(1, 4096));
+  app.add_flag("--nondeterministic", o.nondeterministic,
+               "allow faster GPU algorithms whose bits may differ from run to run");
   app.add_option("--data", o.data)
       ->check(CLI::IsMember({"cifar10", "synthetic"}))
       ->capture_default_str();
@@ -117,8 +119,7 @@ void resolve(RunOptions& o) {
     throw ValidationError(
         "--batch-size",
         fmt::format("{} is larger than the data: --train-images {}", o.batch_size, o.train_images));
-  backend_for(parse_device(o.device));  // throws if it is not there
-  o.precision = resolve_precision(o.precision, o.device);
+  o.precision = resolve_precision(o.precision, parse_device(o.device), !o.nondeterministic);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);
 }
@@ -152,31 +153,34 @@ VqVaeOptions model_options(const RunOptions& o) {
                            {{"warm", Accumulators::warm}, {"zero", Accumulators::zero}});
   m.codebook.dead_code_fraction = *o.dead_codes;
   m.codebook.ema_in_eval = *o.ema_in_eval;
+  m.activations = activations_of(o.precision);
   return m;
 }
 
 nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images) {
-  return {{"estimator", *o.estimator},
-          {"owner", *o.owner},
-          {"codebook_start", *o.codebook_start},
-          {"accumulators", *o.accumulators},
-          {"dead_codes", *o.dead_codes},
-          {"ema_in_eval", *o.ema_in_eval},
-          {"codes", o.codes},
-          {"latent", o.latent},
-          {"beta", o.beta},
-          {"decay", o.decay},
-          {"lr", o.lr},
-          {"batch_size", o.batch_size},
-          {"epochs", o.epochs},
-          {"seed", o.seed},
-          {"data", images.train.name},
-          {"data_fingerprint", fingerprint(images)},
-          {"train_images", images.train.size()},
-          {"test_images", images.test.size()},
-          {"device", o.device},
-          {"precision", o.precision},
-          {"threads", o.threads}};
+  nlohmann::ordered_json config = {{"estimator", *o.estimator},
+                                   {"owner", *o.owner},
+                                   {"codebook_start", *o.codebook_start},
+                                   {"accumulators", *o.accumulators},
+                                   {"dead_codes", *o.dead_codes},
+                                   {"ema_in_eval", *o.ema_in_eval},
+                                   {"codes", o.codes},
+                                   {"latent", o.latent},
+                                   {"beta", o.beta},
+                                   {"decay", o.decay},
+                                   {"lr", o.lr},
+                                   {"batch_size", o.batch_size},
+                                   {"epochs", o.epochs},
+                                   {"seed", o.seed},
+                                   {"data", images.train.name},
+                                   {"data_fingerprint", fingerprint(images)},
+                                   {"train_images", images.train.size()},
+                                   {"test_images", images.test.size()},
+                                   {"device", o.device},
+                                   {"precision", o.precision},
+                                   {"threads", o.threads}};
+  if (o.nondeterministic) config["nondeterministic"] = true;
+  return config;
 }
 
 std::string run_name(const nlohmann::ordered_json& c) {

@@ -25,7 +25,8 @@ struct RunOptions {
   int64_t train_images = 0, test_images = 0;  // 0: all
   uint64_t seed = 1;
   std::string precision = "auto", device = "cpu";
-  int threads = 0;  // 0: OpenMP's own choice
+  int threads = 0;                // 0: OpenMP's own choice
+  bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   std::string data = "cifar10", data_dir;
 };
 

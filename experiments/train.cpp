@@ -20,14 +20,17 @@ int main(int argc, char** argv) {
                  "steps between checkpoints inside an epoch; default every two minutes")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
   app.add_flag("--quiet", settings.quiet, "no progress");
+  app.add_flag("!--no-graph", settings.graph,
+               "on a GPU, call every step's kernels one by one; the results are the same");
   return run_program(app, argc, argv, [&] {
     resolve(options);
     const DatasetPair images = load_data(options);
     const auto config = config_of(options, images);
     if (settings.folder.empty()) settings.folder = results + "/runs/" + run_name(config);
     if (!settings.quiet)
-      fmt::print("{}: {} of {}, {}, {} threads\n", settings.folder, images.train.size(),
-                 images.train.name, options.precision, options.threads);
+      fmt::print("{}: {} of {}, {} on {}, {} threads\n", settings.folder, images.train.size(),
+                 images.train.name, options.precision,
+                 backend_for(parse_device(options.device)).info().name, options.threads);
     std::fflush(stdout);
     Trainer trainer(options, images, settings);
     const TrainingEnd end = trainer.run();

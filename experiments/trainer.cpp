@@ -63,7 +63,16 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       train_images_(images.train, options.batch_size, device_),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
+      arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
+      train_pass_(train_images_, options.codes, device_),
+      test_pass_(test_images_, options.codes, device_),
+      guard_(train_pass_.batch),
       train_(options.codes) {}
+
+Trainer::Pass::Pass(const Batcher& images, int64_t codes, Device device)
+    : order(images.in_order()),
+      batch(ops::zeros({1}, device, DType::i32)),
+      log(images.batches(), codes, device) {}
 
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), config_)) return TrainingEnd::was_finished;
@@ -100,36 +109,65 @@ void Trainer::start_codebook() {
   model_.codebook().start_from(Tensor::from(latents, {rows, options_.latent}, device_));
 }
 
+// Enqueues one batch of a pass. The numbers that differ from step to step (which batch, Adam's t,
+// the updates of the codebook) are counted on the device by the step itself.
+void Trainer::step(Pass& pass, int64_t batch, bool training) {
+  const int64_t count = pass.order.batch_count(batch);
+  const auto beta = static_cast<float>(options_.beta);
+  Backend& backend = backend_for(device_);
+  Replay& replay = pass.replays.try_emplace(count, backend, arena_, settings_.graph).first->second;
+  replay.run([&] {
+    const Tensor images = pass.order.batch_at(pass.batch, count);
+    if (training) {
+      const StepResult result = training_step(model_, adam_, images, beta, &guard_);
+      pass.log.record(result.output, result.loss, pass.batch);
+    } else {
+      const VqVaeOutput output = model_(images);
+      pass.log.record(output, vqvae_loss(output, images, beta), pass.batch);
+    }
+    ops::increment(pass.batch);
+  });
+}
+
 void Trainer::train_epoch() {
   model_.set_training(true);
-  const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), epoch_);
+  Tensor order = train_pass_.order.order();
+  ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), epoch_).order());
+  ops::fill(train_pass_.batch, static_cast<float>(batch_));
+  const int64_t batches = train_images_.batches();
+  // Without a recording every step is looked at as it ends.
+  const bool at_once = !settings_.graph || device_.type == DeviceType::cpu;
   epoch_started_at_ = Clock::now();
-  epoch_started_batch_ = batch_;
-  while (batch_ < epoch.batches() && !InterruptGuard::interrupted()) {
-    const StepResult step =
-        training_step(model_, adam_, epoch.batch(batch_), static_cast<float>(options_.beta));
-    const Tensor e = step.output.latents.value().flat_rows();
-    train_.add(step.output, step.loss, vq::geometry(e, step.output.quantized.codes));
-    ++batch_;
-    check(std::isfinite(train_.last_loss()), "train", "the loss is not finite in step ", batch_,
-          " of epoch ", epoch_ + 1, " (run ", folder_.path(), ")");
-    progress(batch_, epoch.batches());
+  epoch_started_batch_ = taken_ = batch_;
+  while (batch_ < batches && !InterruptGuard::interrupted()) {
+    step(train_pass_, batch_++, true);
+    if (at_once || batch_ == batches) take_metrics();
+    progress(batch_, batches);
     if (time_to_save(batch_)) save();
   }
+  take_metrics();
+}
+
+// Reads what the steps since the last time have logged, and whether all of it was finite.
+void Trainer::take_metrics() {
+  if (taken_ == batch_) return;
+  if (const auto found = guard_.found()) {
+    write_safetensors(folder_.file("not-finite.safetensors"), {state_dict(model_), {}});
+    fail("train", found->tensor, " is not finite in step ", found->step + 1, " of epoch ",
+         epoch_ + 1, "; the parameters before it are in ", folder_.file("not-finite.safetensors"));
+  }
+  train_.add(train_pass_.log, taken_, batch_);
+  taken_ = batch_;
 }
 
 PassMetrics Trainer::evaluate() {
   const NoGradGuard no_grad;
   model_.set_training(false);
-  const Epoch epoch = test_images_.in_order();
+  ops::fill(test_pass_.batch, 0.f);
+  const int64_t batches = test_images_.batches();
+  for (int64_t b = 0; b < batches; ++b) step(test_pass_, b, false);
   PassMetrics test(options_.codes);
-  for (int64_t b = 0; b < epoch.batches(); ++b) {
-    const Tensor images = epoch.batch(b);
-    const VqVaeOutput output = model_(images);
-    const Tensor e = output.latents.value().flat_rows();
-    test.add(output, vqvae_loss(output, images, static_cast<float>(options_.beta)),
-             vq::geometry(e, output.quantized.codes));
-  }
+  test.add(test_pass_.log, 0, batches);
   return test;
 }
 
@@ -152,7 +190,7 @@ void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double
             .c_str());
   }
   ++epoch_;
-  batch_ = 0;
+  batch_ = taken_ = 0;
   train_ = PassMetrics(options_.codes);
   draw_reconstructions();
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
@@ -183,6 +221,7 @@ bool Trainer::time_to_save(int64_t batch) const {
 
 // Everything that the rest of the run depends on, in one file.
 void Trainer::save() {
+  take_metrics();
   SafetensorsFile file;
   for (auto& [name, tensor] : state_dict(model_)) file.tensors["model." + name] = tensor;
   const auto parameters = model_.named_parameters();
@@ -191,11 +230,9 @@ void Trainer::save() {
     file.tensors["adam.v." + parameters[i].first] = adam_.second_moments()[i];
   }
   file.tensors["adam.step"] = adam_.step_counter();
-  const nlohmann::json position = {{"epoch", epoch_},
-                                   {"batch", batch_},
-                                   {"codebook_updates", model_.codebook().updates()},
-                                   {"train", train_.save()},
-                                   {"rows", rows_}};
+  file.tensors["codebook.updates"] = model_.codebook().update_counter();
+  const nlohmann::json position = {
+      {"epoch", epoch_}, {"batch", batch_}, {"train", train_.save()}, {"rows", rows_}};
   file.metadata["position"] = position.dump();
   write_safetensors(folder_.file("trainer.safetensors"), file);
   saved_at_ = Clock::now();
@@ -215,11 +252,11 @@ bool Trainer::restore() {
               file.at("adam.v." + parameters[i].first, path).to(device_));
   }
   ops::copy(adam_.step_counter(), file.at("adam.step", path).to(device_));
+  ops::copy(model_.codebook().update_counter(), file.at("codebook.updates", path).to(device_));
   try {
     const auto position = nlohmann::json::parse(file.metadata["position"]);
     epoch_ = position.at("epoch").get<int64_t>();
     batch_ = position.at("batch").get<int64_t>();
-    model_.codebook().set_updates(position.at("codebook_updates").get<int64_t>());
     train_.load(position.at("train"));
     rows_ = position.at("rows").get<std::vector<std::string>>();
   } catch (const nlohmann::json::exception& e) {
@@ -241,6 +278,7 @@ void Trainer::progress(int64_t batch, int64_t batches) {
   const bool terminal = isatty(STDERR_FILENO);
   if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
   shown_at_ = Clock::now();
+  take_metrics();
   const double per_step =
       seconds_since(epoch_started_at_) / static_cast<double>(batch - epoch_started_batch_);
   const auto left = static_cast<double>((options_.epochs - epoch_) * batches - batch) * per_step;

@@ -4,13 +4,15 @@
 #pragma once
 
 #include <chrono>
-#include <optional>
+#include <map>
+#include <memory>
 
 #include "data/batcher.h"
 #include "experiments/metrics.h"
 #include "experiments/run_folder.h"
 #include "experiments/run_options.h"
 #include "experiments/training_step.h"
+#include "tensor/replay.h"
 
 namespace versor {
 
@@ -18,6 +20,7 @@ struct TrainerSettings {
   std::string folder;      // of the run
   bool quiet = false;      // no progress
   int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
+  bool graph = true;       // record a step once and replay it, where the device can
 };
 
 enum class TrainingEnd { finished, was_finished, interrupted };
@@ -30,9 +33,22 @@ class Trainer {
   TrainingEnd run();
 
  private:
+  // A pass over one set, training or evaluation: what its steps read and write on the device. The
+  // addresses stay the same in every epoch, so that a recorded step can be replayed.
+  struct Pass {
+    Pass(const Batcher& images, int64_t codes, Device device);
+
+    Epoch order;
+    Tensor batch;  // i32 [1], number of the batch in the pass
+    MetricsLog log;
+    std::map<int64_t, Replay> replays;  // by the number of images in a batch
+  };
+
   void start_codebook();
   void train_epoch();
   PassMetrics evaluate();
+  void step(Pass& pass, int64_t batch, bool training);
+  void take_metrics();
   void finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds);
   void draw_reconstructions();
   void save();
@@ -49,9 +65,13 @@ class Trainer {
   VqVae model_;
   Adam adam_;
   Batcher train_images_, test_images_;
+  std::shared_ptr<MemoryPool::Arena> arena_;  // of the recorded steps
+  Pass train_pass_, test_pass_;
+  FiniteGuard guard_;
 
-  // Position: `epoch_` epochs are done, and `batch_` batches of the next one with sums `train_`.
-  int64_t epoch_ = 0, batch_ = 0;
+  // Position: `epoch_` epochs are done, and `batch_` batches of the next one; `train_` has the sums
+  // of the first `taken_` of these.
+  int64_t epoch_ = 0, batch_ = 0, taken_ = 0;
   PassMetrics train_;
   std::vector<std::string> rows_, timings_;
 

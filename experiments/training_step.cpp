@@ -16,15 +16,25 @@ int64_t extent(const SafetensorsFile& file, const std::string& path, const std::
   return shape[axis];
 }
 
+std::vector<std::pair<std::string, Tensor>> gradients(const VqVae& model) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const auto& [name, p] : model.named_parameters())
+    if (p.grad().defined()) all.emplace_back("the gradient of " + name, p.grad());
+  return all;
+}
+
 }  // namespace
 
-StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta) {
+StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta,
+                         FiniteGuard* guard) {
   adam.zero_grad();
   StepResult result;
-  result.output = model(images);
+  result.output = model(images, guard);
   result.loss = vqvae_loss(result.output, images, beta);
+  if (guard) guard->watch({{"loss", result.loss.total.value()}});
   backward(result.loss.total);
-  adam.step();
+  if (guard) guard->watch(gradients(model));
+  adam.step(guard ? guard->state() : Tensor());
   return result;
 }
 
@@ -43,6 +53,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   m.codebook.decay = options.decay;
   m.codebook.start = CodebookStart::uniform;  // what the file holds replaces it
   m.codebook.dead_code_fraction = 0;
+  m.activations = options.activations;
   VqVae model(m, device, Rng(0));
   load_state_dict(model, weights, weights_path);
 

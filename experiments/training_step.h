@@ -12,14 +12,17 @@ struct StepResult {
   VqVaeLoss loss;
 };
 
-// Forward (updating the codebook), backward, Adam. Gradients stay until the next step.
-StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta);
+// Forward (updating the codebook), backward, Adam. Gradients stay until the next step. The guard
+// (may be null) watches the encoder's output, the loss and every gradient.
+StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta,
+                         FiniteGuard* guard = nullptr);
 
 struct OneStepOptions {
   Estimator estimator = Estimator::rotation;
   Owner owner = Owner::ema;
   double beta = 0.25, decay = 0.99, lr = 2e-4;
   int64_t steps = 1;
+  DType activations = DType::f32;
 };
 
 // `steps` training steps on one batch from given weights and buffers, Adam starting with zero

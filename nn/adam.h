@@ -1,5 +1,6 @@
 // Adam (Kingma and Ba 2015), PyTorch's form; the arithmetic is adam_update in
-// tensor/elementwise.h. The step counter lives on the device beside the moments.
+// tensor/elementwise.h. All parameters lie in one flat buffer, the moments in two more, so that a
+// step is one pass over them; the step counter lives on the device beside them.
 #pragma once
 
 #include <span>
@@ -12,10 +13,13 @@ namespace versor {
 
 class Adam {
  public:
+  // Moves the values of the parameters into its flat buffer: they stay what they are, at another
+  // address. All on one device.
   explicit Adam(std::vector<Variable> parameters, AdamParams params = {});
 
-  // Moves every parameter that has a gradient.
-  void step();
+  // Moves every parameter that has a gradient. Nothing moves once the guard (FiniteGuard::state)
+  // has found something.
+  void step(const Tensor& guard = {});
   void zero_grad();  // forgets the gradients: they would add up over steps
 
   // State for a checkpoint: moments in the order of the parameters, and the number of steps.
@@ -26,7 +30,9 @@ class Adam {
  private:
   std::vector<Variable> parameters_;
   AdamParams params_;
-  std::vector<Tensor> m_, v_;
+  Tensor weights_, moments1_, moments2_;  // [P], each parameter from its offset on
+  std::vector<int64_t> offsets_;
+  std::vector<Tensor> m_, v_;  // views of the moments with the parameters' shapes
   Tensor step_;
 };
 

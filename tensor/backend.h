@@ -16,7 +16,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 
 #include "tensor/elementwise.h"
 #include "tensor/pool.h"
@@ -37,6 +40,35 @@ struct Conv2dParams {
   }
 };
 
+// What a device is, for messages and for choosing a precision.
+struct DeviceInfo {
+  std::string name;        // "NVIDIA H100 (compute capability 9.0)"
+  bool fast_bf16 = false;  // bf16 products are faster than f32 ones here
+  bool has_tf32 = false;   // f32 products can be rounded to TF32's 10 bits of mantissa
+};
+
+// What the libraries behind convolution and matmul may do.
+struct BackendOptions {
+  bool tf32 = false;          // f32 products in TF32, where the device has it
+  bool deterministic = true;  // only algorithms that give equal bits in every run
+};
+
+// Work that was recorded once and runs again on the same addresses (a CUDA graph).
+class CapturedWork {
+ public:
+  virtual ~CapturedWork() = default;
+  virtual void launch() = 0;  // does not wait for the device
+};
+
+// What a guard holds while every tensor was finite: (tag, step) = (kNothingFound, kNothingFound).
+constexpr int32_t kNothingFound = 0x7fffffff;
+
+// The gradient of one parameter inside the flat buffers of adam().
+struct AdamPart {
+  Tensor grad;         // any shape
+  int64_t offset = 0;  // of its first element in weight, m and v
+};
+
 // What follows a convolution in the same pass: y = relu?(y + bias). Bias may be undefined.
 struct Epilogue {
   Tensor bias;  // [O] or undefined
@@ -47,15 +79,24 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  // --- memory -----------------------------------------------------------------------------------
+  // --- device -----------------------------------------------------------------------------------
+  virtual DeviceInfo info() = 0;
+  // How the libraries may compute from now on. The default is the strictest.
+  virtual void configure(const BackendOptions& options) = 0;
   virtual MemoryPool& pool() = 0;
   virtual void copy_from_host(void* target, const void* source, size_t bytes) = 0;
   virtual void copy_to_host(void* target, const void* source, size_t bytes) = 0;
   virtual void synchronize() = 0;  // returns when all work so far is done
+  // Records the primitives that `work` calls, without running them, and returns a handle that runs
+  // them again and again on the same addresses; replay.h knows how to use it. Null, without calling
+  // `work`, on a device that cannot do this.
+  virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) = 0;
+  // Names what follows in a profiler's time line, until end_range().
+  virtual void begin_range(const char*) {}
+  virtual void end_range() {}
 
-  // --- filling and converting
-  // ---------------------------------------------------------------------- y[i] = value.   Any
-  // element type.
+  // --- filling and converting -----------------------------------------------------------------
+  // y[i] = value.   Any element type.
   virtual void fill(Tensor& y, float value) = 0;
   // y[i] = x[i].   Equal shapes and types, any type.
   virtual void copy(Tensor& y, const Tensor& x) = 0;
@@ -65,14 +106,24 @@ class Backend {
   virtual void uniform(Tensor& y, Rng rng, float low, float high) = 0;
   // counter[0] += 1.   counter i32 [1].
   virtual void increment(Tensor& counter) = 0;
+  // total[i] += counts[i].   i32, equal shapes.
+  virtual void add_counts(Tensor& total, const Tensor& counts) = 0;
+  // table[row[0], j] = values[j][0].   table [T,C],  row i32 [1] in 0..T-1,  values f32 or i32 [1].
+  virtual void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) = 0;
+  // If any element of tensors[j] is NaN or infinite: guard = min(guard, (step[0], first_tag + j)),
+  // compared as pairs. So the guard keeps the first step, and of that the first tensor.
+  // guard i32 [2] = (tag, step) at an address that is a multiple of 8, see kNothingFound;  tensors
+  // f32 or bf16;  step i32 [1].
+  virtual void find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
+                              const Tensor& step) = 0;
 
-  // --- element-wise
-  // --------------------------------------------------------------------------------- y[i] =
-  // op(x[i]).   The formulas are in elementwise.h.
+  // --- element-wise (f32, or bf16 with the arithmetic in f32 and one rounding at the end) ------
+  // y[i] = op(x[i]).   The formulas are in elementwise.h.   y, x equal types, f32 or bf16.
   virtual void unary(Tensor& y, const Tensor& x, UnaryOp op) = 0;
   // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saves_output(op)).
+  // dx, dy, saved equal types, f32 or bf16.
   virtual void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) = 0;
-  // y[i] = op(a[i], b[i]).
+  // y[i] = op(a[i], b[i]).   y, a, b equal types, f32 or bf16.
   virtual void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) = 0;
   // y[r,c] = op(x[r,c], v[c]).   y, x [R,C],  v [C].
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
@@ -84,8 +135,7 @@ class Backend {
   // y[i] = s[0] * factor.
   virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
 
-  // --- layout
-  // ---------------------------------------------------------------------------------------
+  // --- layout -----------------------------------------------------------------------------------
   // y[i_axes] = x[i]: axis a of y is axis axes[a] of x.   Rank 1 to 4.
   virtual void permute(Tensor& y, const Tensor& x, std::span<const int> axes) = 0;
   // y[r,c] = x[r, begin + c].   y [R,C'],  x [R,C].
@@ -93,11 +143,10 @@ class Backend {
   // y[r,:] = parts[0][r,:], parts[1][r,:], ...   y [R, sum of C_i],  parts[i] [R,C_i].
   virtual void concat(Tensor& y, std::span<const Tensor> parts) = 0;
 
-  // --- reductions (accumulated in f64)
-  // ------------------------------------------------------------ y[0] = factor * sum over i of
-  // x[i].   y [1].
+  // --- reductions (accumulated in f64) ----------------------------------------------------------
+  // y[0] = factor * sum over i of x[i].   y [1].
   virtual void sum(Tensor& y, const Tensor& x, float factor) = 0;
-  // y[c] = sum over r of x[r,c].   y [C],  x [R,C].
+  // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
   virtual void sum_rows(Tensor& y, const Tensor& x) = 0;
   // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
   virtual void sum_columns(Tensor& y, const Tensor& x) = 0;
@@ -112,10 +161,12 @@ class Backend {
   virtual void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                       bool transpose_b, const Tensor& bias) = 0;
 
-  // --- convolution, NHWC with weights [O,kh,kw,I]
-  // --------------------------------------------------- y[n,h,w,o] = epilogue( sum over i,j,c of
-  // x[n, h*s+i-p, w*s+j-p, c] * weight[o,i,j,c] ), where x outside its bounds is 0.   y
-  // [N,H',W',O],  x [N,H,W,I],  weight [O,kh,kw,I].
+  // --- convolution, NHWC with weights [O,kh,kw,I] -----------------------------------------------
+  // Images and weights are all f32 or all bf16; with bf16 the sums are still f32 and rounded once.
+  // A bias and the gradient of the weights are f32 in both.
+  //
+  // y[n,h,w,o] = epilogue( sum over i,j,c of x[n, h*s+i-p, w*s+j-p, c] * weight[o,i,j,c] ), where
+  // x outside its bounds is 0.   y [N,H',W',O],  x [N,H,W,I],  weight [O,kh,kw,I].
   virtual void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                       const Conv2dParams& params) = 0;
   // dx[n,h*s+i-p,w*s+j-p,c] = epilogue( sum over i,j,o of dy[n,h,w,o] * weight[o,i,j,c] ); without
@@ -124,27 +175,31 @@ class Backend {
   virtual void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                  const Epilogue& epilogue, const Conv2dParams& params) = 0;
   // dweight[o,i,j,c] = sum over n,h,w of dy[n,h,w,o] * x[n, h*s+i-p, w*s+j-p, c];  with
-  // f = <dy, conv2d(x, weight)> this is df/dweight.   dweight [O,kh,kw,I],  x [N,H,W,I].
+  // f = <dy, conv2d(x, weight)> this is df/dweight.   dweight f32 [O,kh,kw,I],  x [N,H,W,I].
   virtual void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                   const Conv2dParams& params) = 0;
 
   // --- rows -------------------------------------------------------------------------------------
   // y[r,:] = x[index[r],:].   y [R,D],  x [K,D],  index i32 [R] in 0..K-1.
   virtual void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) = 0;
-  // y[n,h,w,c] = images[index[n],h,w,c] * scale + shift.   y [N,H,W,C],  images u8 [M,H,W,C],
-  // index i32 [N].
-  virtual void gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
-                             float shift) = 0;
+  // y[n,h,w,c] = images[order[b*batch_size + n],h,w,c] * scale + shift with b = batch[0], read on
+  // the device.   y [N,H,W,C],  images u8 [M,H,W,C],  order i32 [M'],  batch i32 [1], or
+  // undefined for 0.
+  virtual void gather_images(Tensor& y, const Tensor& images, const Tensor& order,
+                             const Tensor& batch, int64_t batch_size, float scale, float shift) = 0;
   // y[k,:] = sum over r with index[r] = k of x[r,:].   y [K,D],  x [R,D].   f64 inside.
   virtual void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) = 0;
   // counts[k] = how many r have index[r] = k.   counts i32 [K].
   virtual void bincount(Tensor& counts, const Tensor& index) = 0;
 
   // --- optimiser --------------------------------------------------------------------------------
-  // One Adam step in place (Kingma and Ba 2015, algorithm 1, with t = step[0]): see adam_update in
-  // elementwise.h.   weight, m, v, grad equal shapes;  step i32 [1], counted from 1.
-  virtual void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
-                    const AdamParams& params) = 0;
+  // One Adam step in place (Kingma and Ba 2015, algorithm 1, with t = step[0]) of all parameters at
+  // once: see adam_update in elementwise.h. Element i of parts[j].grad belongs to element
+  // parts[j].offset + i of weight, m and v; elements without a gradient stay. Does nothing once the
+  // guard has found something.   weight, m, v f32 [P];  step i32 [1], counted from 1;
+  // guard i32 [2] or undefined.
+  virtual void adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
+                    const Tensor& step, const Tensor& guard, const AdamParams& params) = 0;
 };
 
 // The backend of a device, made on first use. Throws Error if this build or machine has none.

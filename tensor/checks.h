@@ -27,6 +27,24 @@ inline void check_f32(const char* op, std::initializer_list<const Tensor*> tenso
   for (const Tensor* t : tensors) check_dtype(op, *t, DType::f32);
 }
 
+// All f32 or all bf16, as the first one.
+inline void check_float(const char* op, std::initializer_list<const Tensor*> tensors) {
+  const Tensor& first = **tensors.begin();
+  check(first.dtype() == DType::f32 || first.dtype() == DType::bf16, op, "needs f32 or bf16, got ",
+        first.dtype(), " ", first.shape());
+  for (const Tensor* t : tensors)
+    check(t->dtype() == first.dtype(), op, "element types differ: ", first.dtype(), " ",
+          first.shape(), " and ", t->dtype(), " ", t->shape());
+}
+
+// A guard of find_nonfinite; undefined stands for none.
+inline void check_guard(const char* op, const Tensor& guard, const Tensor& beside) {
+  if (!guard.defined()) return;
+  same_device(op, {&beside, &guard});
+  check_dtype(op, guard, DType::i32);
+  check(guard.shape() == Shape{2}, op, "a guard has the shape [2], not ", guard.shape());
+}
+
 inline void check_same_shape(const char* op, const Tensor& a, const Tensor& b) {
   check(a.shape() == b.shape(), op, "shapes differ: ", a.shape(), " and ", b.shape());
 }

@@ -25,8 +25,9 @@ void check_conv(const char* op, const Shape& x, const Shape& weight, const Conv2
         p.padding, ")");
 }
 
-void check_epilogue(const char* op, const Epilogue& e, int64_t channels) {
+void check_epilogue(const char* op, const Epilogue& e, int64_t channels, const Tensor& x) {
   if (!e.bias.defined()) return;
+  same_device(op, {&x, &e.bias});
   check(e.bias.shape() == Shape{channels}, op, "bias ", e.bias.shape(), " does not match ",
         channels, " output channels");
   check_dtype(op, e.bias, DType::f32);
@@ -46,10 +47,10 @@ double conv_flops(const Shape& y, const Shape& weight) {
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
               const Conv2dParams& params) {
   Backend& backend = same_device("conv2d", {&x, &weight});
-  check_f32("conv2d", {&x, &weight});
+  check_float("conv2d", {&x, &weight});
   check_conv("conv2d", x.shape(), weight.shape(), params);
-  check_epilogue("conv2d", epilogue, weight.dim(0));
-  Tensor y(conv_output(x.shape(), weight.shape(), params), DType::f32, x.device());
+  check_epilogue("conv2d", epilogue, weight.dim(0), x);
+  Tensor y(conv_output(x.shape(), weight.shape(), params), x.dtype(), x.device());
   TraceScope trace("conv2d", backend, conv_flops(y.shape(), weight.shape()), {&y, &x, &weight});
   backend.conv2d(y, x, weight, epilogue, params);
   return y;
@@ -58,12 +59,12 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
 Tensor conv2d_grad_input(const Tensor& dy, const Tensor& weight, Shape input,
                          const Conv2dParams& params) {
   Backend& backend = same_device("conv2d_grad_input", {&dy, &weight});
-  check_f32("conv2d_grad_input", {&dy, &weight});
+  check_float("conv2d_grad_input", {&dy, &weight});
   check_conv("conv2d_grad_input", input, weight.shape(), params);
   check(dy.shape() == conv_output(input, weight.shape(), params), "conv2d_grad_input",
         "output gradient ", dy.shape(), " is not ", conv_output(input, weight.shape(), params),
         " (input ", input, ", weight ", weight.shape(), ")");
-  Tensor dx(input, DType::f32, dy.device());
+  Tensor dx(input, dy.dtype(), dy.device());
   TraceScope trace("conv2d_grad_input", backend, conv_flops(dy.shape(), weight.shape()),
                    {&dx, &dy, &weight});
   backend.conv2d_grad_input(dx, dy, weight, {}, params);
@@ -73,7 +74,7 @@ Tensor conv2d_grad_input(const Tensor& dy, const Tensor& weight, Shape input,
 Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
                           const Conv2dParams& params) {
   Backend& backend = same_device("conv2d_grad_weight", {&x, &dy});
-  check_f32("conv2d_grad_weight", {&x, &dy});
+  check_float("conv2d_grad_weight", {&x, &dy});
   check_conv("conv2d_grad_weight", x.shape(), weight, params);
   check(dy.shape() == conv_output(x.shape(), weight, params), "conv2d_grad_weight",
         "output gradient ", dy.shape(), " is not ", conv_output(x.shape(), weight, params),
@@ -88,7 +89,7 @@ Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params) {
   Backend& backend = same_device("conv_transpose2d", {&x, &weight});
-  check_f32("conv_transpose2d", {&x, &weight});
+  check_float("conv_transpose2d", {&x, &weight});
   check(x.shape().rank() == 4 && weight.shape().rank() == 4, "conv_transpose2d",
         "needs images [N,H,W,I] and weight [I,kh,kw,O], got input ", x.shape(), ", weight ",
         weight.shape());
@@ -101,8 +102,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& e
   check(params.stride >= 1 && params.padding >= 0 && height > 0 && width > 0, "conv_transpose2d",
         "stride ", params.stride, " and padding ", params.padding, " leave no output (input ",
         x.shape(), ", weight ", weight.shape(), ")");
-  check_epilogue("conv_transpose2d", epilogue, weight.dim(3));
-  Tensor y({x.dim(0), height, width, weight.dim(3)}, DType::f32, x.device());
+  check_epilogue("conv_transpose2d", epilogue, weight.dim(3), x);
+  Tensor y({x.dim(0), height, width, weight.dim(3)}, x.dtype(), x.device());
   TraceScope trace("conv_transpose2d", backend, conv_flops(x.shape(), weight.shape()),
                    {&y, &x, &weight});
   backend.conv2d_grad_input(y, x, weight, epilogue, params);

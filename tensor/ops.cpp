@@ -61,12 +61,57 @@ void increment(Tensor& counter) {
   counter.backend().increment(counter);
 }
 
+void add_counts(Tensor& total, const Tensor& counts) {
+  Backend& backend = same_device("add_counts", {&total, &counts});
+  check_dtype("add_counts", total, DType::i32);
+  check_dtype("add_counts", counts, DType::i32);
+  check_same_shape("add_counts", total, counts);
+  TraceScope trace("add_counts", backend, 0, {&total, &counts});
+  backend.add_counts(total, counts);
+}
+
+void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& values) {
+  Backend& backend = same_device("write_row", {&table, &row});
+  check_f32("write_row", {&table});
+  check_matrix("write_row", table);
+  check_dtype("write_row", row, DType::i32);
+  check_scalar("write_row", row);
+  check(static_cast<int64_t>(values.size()) == table.dim(1), "write_row", values.size(),
+        " values do not fill a row of ", table.shape());
+  for (const Tensor& value : values) {
+    same_device("write_row", {&table, &value});
+    check_scalar("write_row", value);
+    check(value.dtype() == DType::f32 || value.dtype() == DType::i32, "write_row",
+          "needs f32 or i32, got ", value.dtype());
+  }
+  TraceScope trace("write_row", backend, 0, {&row});
+  backend.write_row(table, row, values);
+}
+
+Tensor new_guard(Device device) {
+  return Tensor::from(std::vector<int32_t>{kNothingFound, kNothingFound}, {2}, device);
+}
+
+void find_nonfinite(Tensor& guard, const std::vector<Tensor>& tensors, int first_tag,
+                    const Tensor& step) {
+  Backend& backend = same_device("find_nonfinite", {&guard, &step});
+  check_guard("find_nonfinite", guard, step);
+  check_dtype("find_nonfinite", step, DType::i32);
+  check_scalar("find_nonfinite", step);
+  for (const Tensor& t : tensors) {
+    same_device("find_nonfinite", {&guard, &t});
+    check_float("find_nonfinite", {&t});
+  }
+  TraceScope trace("find_nonfinite", backend, 0, {});
+  backend.find_nonfinite(guard, tensors, first_tag, step);
+}
+
 // --- element-wise ---
 
 Tensor unary(const Tensor& x, UnaryOp op) {
   Backend& backend = same_device("unary", {&x});
-  check_f32("unary", {&x});
-  Tensor y(x.shape(), DType::f32, x.device());
+  check_float("unary", {&x});
+  Tensor y(x.shape(), x.dtype(), x.device());
   TraceScope trace("unary", backend, count(x), {&y, &x});
   backend.unary(y, x, op);
   return y;
@@ -74,9 +119,9 @@ Tensor unary(const Tensor& x, UnaryOp op) {
 
 Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op) {
   Backend& backend = same_device("unary_grad", {&dy, &saved});
-  check_f32("unary_grad", {&dy, &saved});
+  check_float("unary_grad", {&dy, &saved});
   check_same_shape("unary_grad", dy, saved);
-  Tensor dx(dy.shape(), DType::f32, dy.device());
+  Tensor dx(dy.shape(), dy.dtype(), dy.device());
   TraceScope trace("unary_grad", backend, count(dy), {&dx, &dy, &saved});
   backend.unary_grad(dx, dy, saved, op);
   return dx;
@@ -84,9 +129,9 @@ Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op) {
 
 Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
   Backend& backend = same_device("binary", {&a, &b});
-  check_f32("binary", {&a, &b});
+  check_float("binary", {&a, &b});
   check_same_shape("binary", a, b);
-  Tensor y(a.shape(), DType::f32, a.device());
+  Tensor y(a.shape(), a.dtype(), a.device());
   TraceScope trace("binary", backend, count(a), {&y, &a, &b});
   backend.binary(y, a, b, op);
   return y;
@@ -198,7 +243,7 @@ Tensor sum(const Tensor& x, float factor) {
 
 Tensor sum_rows(const Tensor& x) {
   Backend& backend = same_device("sum_rows", {&x});
-  check_f32("sum_rows", {&x});
+  check_float("sum_rows", {&x});
   check_matrix("sum_rows", x);
   Tensor y({x.dim(1)}, DType::f32, x.device());
   TraceScope trace("sum_rows", backend, count(x), {&x});
@@ -251,16 +296,23 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
   return y;
 }
 
-Tensor gather_images(const Tensor& images, const Tensor& index, float scale, float shift) {
-  Backend& backend = same_device("gather_images", {&images, &index});
+Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& batch,
+                     int64_t batch_size, int64_t number, float scale, float shift) {
+  Backend& backend = same_device("gather_images", {&images, &order});
   check_dtype("gather_images", images, DType::u8);
-  check_dtype("gather_images", index, DType::i32);
+  check_dtype("gather_images", order, DType::i32);
   check(images.shape().rank() == 4 && images.dim(0) > 0, "gather_images",
         "needs images [M,H,W,C], got ", images.shape());
-  Tensor y({index.numel(), images.dim(1), images.dim(2), images.dim(3)}, DType::f32,
-           images.device());
-  TraceScope trace("gather_images", backend, 2 * count(y), {&y, &index});
-  backend.gather_images(y, images, index, scale, shift);
+  check(0 <= number && number <= batch_size && number <= order.numel(), "gather_images", number,
+        " images asked for, in batches of ", batch_size, " of ", order.numel());
+  if (batch.defined()) {
+    same_device("gather_images", {&images, &batch});
+    check_dtype("gather_images", batch, DType::i32);
+    check_scalar("gather_images", batch);
+  }
+  Tensor y({number, images.dim(1), images.dim(2), images.dim(3)}, DType::f32, images.device());
+  TraceScope trace("gather_images", backend, 2 * count(y), {&y});
+  backend.gather_images(y, images, order, batch, batch_size, scale, shift);
   return y;
 }
 
@@ -289,17 +341,25 @@ Tensor bincount(const Tensor& index, int64_t segments) {
 
 // --- optimiser ---
 
-void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
-          const AdamParams& params) {
-  Backend& backend = same_device("adam", {&weight, &m, &v, &grad, &step});
-  check_f32("adam", {&weight, &m, &v, &grad});
+void adam(Tensor& weight, Tensor& m, Tensor& v, const std::vector<AdamPart>& parts,
+          const Tensor& step, const Tensor& guard, const AdamParams& params) {
+  Backend& backend = same_device("adam", {&weight, &m, &v, &step});
+  check_f32("adam", {&weight, &m, &v});
   check_dtype("adam", step, DType::i32);
-  check_same_shape("adam", weight, grad);
+  check(weight.shape().rank() == 1, "adam", "needs flat buffers [P], got ", weight.shape());
   check_same_shape("adam", weight, m);
   check_same_shape("adam", weight, v);
   check_scalar("adam", step);
-  TraceScope trace("adam", backend, 12 * count(weight), {&weight, &m, &v, &grad});
-  backend.adam(weight, m, v, grad, step, params);
+  check_guard("adam", guard, weight);
+  for (const AdamPart& part : parts) {
+    same_device("adam", {&weight, &part.grad});
+    check_f32("adam", {&part.grad});
+    check(0 <= part.offset && part.offset + part.grad.numel() <= weight.numel(), "adam",
+          "a gradient ", part.grad.shape(), " at ", part.offset, " is outside the parameters ",
+          weight.shape());
+  }
+  TraceScope trace("adam", backend, 12 * count(weight), {&weight, &m, &v});
+  backend.adam(weight, m, v, parts, step, guard, params);
 }
 
 }  // namespace versor::ops

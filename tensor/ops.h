@@ -18,12 +18,18 @@ Tensor full(Shape shape, float value, Device device = {}, DType dtype = DType::f
 Tensor zeros(Shape shape, Device device = {}, DType dtype = DType::f32);
 Tensor clone(const Tensor& x);
 Tensor cast(const Tensor& x, DType dtype, float scale = 1.f, float shift = 0.f);
-// x * factor, in f32.
+// x * factor, of x's type.
 inline Tensor scaled(const Tensor& x, float factor) {
-  return cast(x, DType::f32, factor);
+  return cast(x, x.dtype(), factor);
 }
 Tensor uniform(Shape shape, Rng rng, float low, float high, Device device = {});
 void increment(Tensor& counter);
+void add_counts(Tensor& total, const Tensor& counts);
+void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& values);
+// A guard that has found nothing yet (i32 [2]), and the search that feeds it.
+Tensor new_guard(Device device = {});
+void find_nonfinite(Tensor& guard, const std::vector<Tensor>& tensors, int first_tag,
+                    const Tensor& step);
 
 // element-wise
 Tensor unary(const Tensor& x, UnaryOp op);
@@ -82,12 +88,14 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& e
 
 // rows; the values of an index lie on the device and are not checked
 Tensor gather_rows(const Tensor& x, const Tensor& index);
-Tensor gather_images(const Tensor& images, const Tensor& index, float scale, float shift);
+// Batch number batch[0] (0 if undefined) of `count` images, in the given order.
+Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& batch,
+                     int64_t batch_size, int64_t count, float scale, float shift);
 Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments);
 Tensor bincount(const Tensor& index, int64_t segments);
 
 // optimiser
-void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
-          const AdamParams& params);
+void adam(Tensor& weight, Tensor& m, Tensor& v, const std::vector<AdamPart>& parts,
+          const Tensor& step, const Tensor& guard, const AdamParams& params);
 
 }  // namespace versor::ops

@@ -25,7 +25,8 @@ void* MemoryPool::allocate(size_t bytes) {
   const size_t size = rounded(bytes);
   std::lock_guard lock(mutex_);
   void* block = nullptr;
-  if (auto it = kept_.find(size); it != kept_.end() && !it->second.empty()) {
+  auto& kept = open_ ? open_->kept_ : kept_;
+  if (auto it = kept.find(size); it != kept.end() && !it->second.empty()) {
     block = it->second.back();
     it->second.pop_back();
   } else {
@@ -38,6 +39,7 @@ void* MemoryPool::allocate(size_t bytes) {
           " bytes, reserved: ", reserved_, " bytes)");
     reserved_ += size;
     ++raw_allocations_;
+    if (open_) owners_[block] = open_;
   }
   current_ += size;
   peak_ = std::max(peak_, current_);
@@ -47,8 +49,29 @@ void* MemoryPool::allocate(size_t bytes) {
 void MemoryPool::free(void* block, size_t bytes) {
   const size_t size = rounded(bytes);
   std::lock_guard lock(mutex_);
-  kept_[size].push_back(block);
+  const auto owner = owners_.find(block);
+  (owner == owners_.end() ? kept_ : owner->second->kept_)[size].push_back(block);
   current_ -= size;
+}
+
+MemoryPool::Arena::~Arena() {
+  std::lock_guard lock(pool_.mutex_);
+  for (auto& [size, blocks] : kept_) {
+    auto& all = pool_.kept_[size];
+    all.insert(all.end(), blocks.begin(), blocks.end());
+  }
+  std::erase_if(pool_.owners_, [this](const auto& entry) { return entry.second == this; });
+}
+
+MemoryPool::ArenaScope::ArenaScope(Arena& arena) : pool_(arena.pool_) {
+  std::lock_guard lock(pool_.mutex_);
+  check(pool_.open_ == nullptr, "memory", "an arena is open already");
+  pool_.open_ = &arena;
+}
+
+MemoryPool::ArenaScope::~ArenaScope() {
+  std::lock_guard lock(pool_.mutex_);
+  pool_.open_ = nullptr;
 }
 
 size_t MemoryPool::current_bytes() const {

@@ -1,12 +1,16 @@
 // The memory of one device. Freed blocks are kept by size and handed out again, so that a steady
 // training step allocates nothing; current and peak bytes are counted for everyone to read.
 // Reuse follows program order, which is stream order on a device with one stream.
+// An arena pins addresses: what is allocated while it is open is only ever reused by it, so that
+// work recorded there (a CUDA graph) can run again without treading on anybody else's memory.
 #pragma once
 
 #include <cstddef>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <unordered_map>
 #include <vector>
 
 namespace versor {
@@ -30,7 +34,33 @@ class MemoryPool {
   size_t reserved_bytes() const;   // taken from the device: handed out or kept for reuse
   size_t raw_allocations() const;  // how often the device itself was asked
   void reset_peak();
-  void release_cached();  // gives kept blocks back to the device
+  void release_cached();  // gives kept blocks back to the device, but for those of arenas
+
+  // A set of blocks of its own. What it has handed out returns to it, also after it was closed.
+  // When it ends, its blocks become the pool's. It must not outlive the pool.
+  class Arena {
+   public:
+    explicit Arena(MemoryPool& pool) : pool_(pool) {}
+    ~Arena();
+    Arena(const Arena&) = delete;
+    Arena& operator=(const Arena&) = delete;
+
+   private:
+    friend class MemoryPool;
+    MemoryPool& pool_;
+    std::map<size_t, std::vector<void*>> kept_;
+  };
+  // Every allocation of the pool comes from the arena while this lives. One thread; not nestable.
+  class ArenaScope {
+   public:
+    explicit ArenaScope(Arena& arena);
+    ~ArenaScope();
+    ArenaScope(const ArenaScope&) = delete;
+    ArenaScope& operator=(const ArenaScope&) = delete;
+
+   private:
+    MemoryPool& pool_;
+  };
 
  private:
   static size_t rounded(size_t bytes);
@@ -40,6 +70,8 @@ class MemoryPool {
   RawFree raw_free_;
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> kept_;
+  Arena* open_ = nullptr;
+  std::unordered_map<void*, Arena*> owners_;  // of the blocks that belong to an arena
   size_t current_ = 0, peak_ = 0, reserved_ = 0, raw_allocations_ = 0;
 };
 

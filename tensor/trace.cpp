@@ -13,11 +13,18 @@ namespace {
 bool collecting = false;
 std::map<std::string, ProfileEntry> collected;
 
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value != nullptr && std::strcmp(value, "0") != 0 && *value != '\0';
+}
+
 bool printing() {
-  static const bool on = [] {
-    const char* value = std::getenv("VERSOR_TRACE");
-    return value != nullptr && std::strcmp(value, "0") != 0 && *value != '\0';
-  }();
+  static const bool on = is_set("VERSOR_TRACE");
+  return on;
+}
+
+bool naming() {
+  static const bool on = is_set("VERSOR_NVTX");
   return on;
 }
 
@@ -40,7 +47,11 @@ void Profile::clear() {
 
 TraceScope::TraceScope(const char* name, Backend& backend, double flops,
                        std::initializer_list<const Tensor*> tensors) {
-  if (!collecting && !printing()) return;
+  if (naming()) {
+    backend.begin_range(name);
+    named_ = &backend;
+  }
+  if (!active()) return;
   name_ = name;
   backend_ = &backend;
   flops_ = flops;
@@ -53,7 +64,12 @@ TraceScope::TraceScope(const char* name, Backend& backend, double flops,
   start_ = std::chrono::steady_clock::now();
 }
 
+bool TraceScope::active() {
+  return collecting || printing();
+}
+
 TraceScope::~TraceScope() {
+  if (named_ != nullptr) named_->end_range();
   if (backend_ == nullptr) return;
   backend_->synchronize();
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;

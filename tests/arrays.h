@@ -1,8 +1,11 @@
-// The way between tensors and the arrays of the double reference. Free of the test framework, so
-// that the table of cases (cases.h) can serve other programs too. Read next: support.h.
+// The device under test, and the way between its tensors and the arrays of the double reference.
+// Values are read through to_array(), bits_of() and to_vector() only: a GPU's memory has no address
+// on the host. Free of the test framework, so that the table of cases (cases.h) can serve other
+// programs too. Read next: support.h.
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -13,18 +16,52 @@ namespace versor::testing {
 
 namespace ref = versor::reference;
 
+// Where the tests of tensor/, autograd/, nn/ and vq/ compute: VERSOR_TEST_DEVICE, or the CPU.
+inline Device test_device() {
+  static const Device device = [] {
+    const char* name = std::getenv("VERSOR_TEST_DEVICE");
+    return parse_device(name != nullptr && *name != '\0' ? name : "cpu");
+  }();
+  return device;
+}
+
+inline bool on_other_device() {
+  return test_device().type != DeviceType::cpu;
+}
+
 inline ref::Shape ref_shape(const Shape& shape) {
   return {shape.begin(), shape.end()};
 }
+inline Shape to_shape(const ref::Shape& shape) {
+  return Shape(std::span<const int64_t>(shape));
+}
+
+// A tensor with these values, on the device under test.
+template <class T>
+Tensor on_device(const std::vector<T>& values, Shape shape) {
+  return Tensor::from(values, shape, test_device());
+}
+
+// Memory on the device under test, not initialised.
+inline Tensor empty(Shape shape, DType dtype = DType::f32) {
+  return Tensor(shape, dtype, test_device());
+}
 
 // The values rounded to f32.
-inline Tensor to_tensor(const ref::Array& array, Device device = {}) {
+inline Tensor to_tensor(const ref::Array& array, Device device = test_device()) {
   const std::vector<float> values(array.data.begin(), array.data.end());
-  return Tensor::from(values, Shape(std::span<const int64_t>(array.shape)), device);
+  return Tensor::from(values, to_shape(array.shape), device);
+}
+
+// The values rounded to bf16.
+inline Tensor to_bf16(const ref::Array& array) {
+  std::vector<bf16> values;
+  for (double value : array.data) values.emplace_back(static_cast<float>(value));
+  return on_device(values, to_shape(array.shape));
 }
 
 // i32 [R]
-inline Tensor index_tensor(const ref::Indices& indices, Device device = {}) {
+inline Tensor index_tensor(const ref::Indices& indices, Device device = test_device()) {
   const std::vector<int32_t> values(indices.begin(), indices.end());
   return Tensor::from(values, {static_cast<int64_t>(values.size())}, device);
 }
@@ -57,6 +94,13 @@ inline ref::Array random_array(ref::Random& random, const Shape& shape, double l
                                double high = 1) {
   ref::Array array = random.array(ref_shape(shape), low, high);
   for (double& value : array.data) value = static_cast<float>(value);
+  return array;
+}
+
+// The nearest bf16 numbers.
+inline ref::Array rounded_to_bf16(ref::Array array) {
+  for (double& value : array.data)
+    value = static_cast<double>(static_cast<float>(bf16(static_cast<float>(value))));
   return array;
 }
 

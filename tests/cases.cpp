@@ -3,8 +3,6 @@
 // parallel loops (16384 elements).
 #include "tests/cases.h"
 
-#include "tests/arrays.h"
-
 namespace versor::testing {
 
 using ref::Array;
@@ -63,6 +61,13 @@ void add_unary(std::vector<OperationCase>& cases) {
          [](const Arrays& x) { return ref::scale(x[0], -1.75); },
          [](const Array& dy, const Arrays&) { return Arrays{ref::scale_grad(dy, -1.75)}; },
          count(shape)});
+  for (const Shape& shape : kShapes)
+    cases.push_back({named("cast", shape) + " to bf16 and back",
+                     {{shape}},
+                     [](const Variables& x) { return cast(cast(x[0], DType::bf16), DType::f32); },
+                     [](const Arrays& x) { return rounded_to_bf16(x[0]); },
+                     [](const Array& dy, const Arrays&) { return Arrays{rounded_to_bf16(dy)}; },
+                     0});
 }
 
 // The divisor and the sum under a ReLU keep away from zero.
@@ -276,7 +281,9 @@ void add_columns(std::vector<OperationCase>& cases) {
     const ref::Indices index = ref::Random(99).indices(R, K);
     cases.push_back({str("gather_rows, ", R, " of ", Shape{K, D}),
                      {{{K, D}}},
-                     [=](const Variables& x) { return gather_rows(x[0], index_tensor(index)); },
+                     [=](const Variables& x) {
+                       return gather_rows(x[0], index_tensor(index, x[0].value().device()));
+                     },
                      [=](const Arrays& x) { return ref::gather_rows(x[0], index); },
                      [=](const Array& dy, const Arrays&) {
                        return Arrays{ref::gather_rows_grad(dy, index, K)};

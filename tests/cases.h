@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "autograd/functions.h"
-#include "tests/reference.h"
+#include "tests/arrays.h"
 
 namespace versor::testing {
 
@@ -45,7 +45,7 @@ struct Outcome {
   std::vector<Tensor> gradients;
 };
 Outcome run_case(const OperationCase& c, const Arrays& inputs, const reference::Array& dy,
-                 Device device = {});
+                 Device device = test_device());
 
 // A convolution, or the convolution whose input gradient a transposed one is: x [N,H,W,I] to
 // [N,H',W',O] with weight [O,kh,kw,I], or transposed with weight [I,kh,kw,O].
@@ -62,6 +62,7 @@ struct ConvCase {
 };
 std::vector<ConvCase> conv_cases();
 std::vector<ConvCase> conv_transpose_cases();
-std::vector<OperationCase> conv_operation_cases();
+// With `activations` bf16 the images are rounded on the way in and widened on the way out.
+std::vector<OperationCase> conv_operation_cases(DType activations = DType::f32);
 
 }  // namespace versor::testing

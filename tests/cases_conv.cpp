@@ -4,7 +4,6 @@
 
 namespace versor::testing {
 
-namespace ref = versor::reference;
 using ref::Array;
 
 namespace {
@@ -34,23 +33,26 @@ Array before_activation(const ConvCase& c, const Array& dy, const Array& y) {
   return c.relu ? ref::relu_grad(dy, y) : dy;
 }
 
-OperationCase common(const char* function, const ConvCase& c, const Shape& weight) {
+OperationCase common(const char* function, const ConvCase& c, const Shape& weight,
+                     DType activations) {
   OperationCase result;
   result.name =
       std::string(function) + ", " + c.name + (c.bias ? " +bias" : "") + (c.relu ? " +relu" : "");
+  if (activations != DType::f32) result.name += str(" ", activations);
   result.inputs = {{c.input()}, {weight}};
   if (c.bias) result.inputs.push_back({{c.O}});
   return result;
 }
 
-OperationCase convolution(const ConvCase& c) {
-  OperationCase result = common("conv2d", c, c.weight());
+OperationCase convolution(const ConvCase& c, DType activations) {
+  OperationCase result = common("conv2d", c, c.weight(), activations);
   const auto reference = [c](const Arrays& x) {
     return ref::conv2d(x[0], x[1], bias_of(c, x), c.stride, c.padding, c.relu);
   };
-  result.forward = [c](const Variables& x) {
-    return conv2d(x[0], x[1], c.bias ? x[2] : Variable(), c.params(),
-                  c.relu ? Activation::relu : Activation::none);
+  result.forward = [c, activations](const Variables& x) {
+    const Variable y = conv2d(cast(x[0], activations), x[1], c.bias ? x[2] : Variable(), c.params(),
+                              c.relu ? Activation::relu : Activation::none);
+    return cast(y, DType::f32);
   };
   result.reference = reference;
   result.reference_grad = [c, reference](const Array& dy, const Arrays& x) {
@@ -64,15 +66,16 @@ OperationCase convolution(const ConvCase& c) {
   return result;
 }
 
-OperationCase transposed(const ConvCase& c) {
-  OperationCase result = common("conv_transpose2d", c, c.transposed_weight());
+OperationCase transposed(const ConvCase& c, DType activations) {
+  OperationCase result = common("conv_transpose2d", c, c.transposed_weight(), activations);
   const auto reference = [c](const Arrays& x) {
     return with_activation(c,
                            ref::conv_transpose2d(x[0], x[1], bias_of(c, x), c.stride, c.padding));
   };
-  result.forward = [c](const Variables& x) {
-    return conv_transpose2d(x[0], x[1], c.bias ? x[2] : Variable(), c.params(),
-                            c.relu ? Activation::relu : Activation::none);
+  result.forward = [c, activations](const Variables& x) {
+    const Variable y = conv_transpose2d(cast(x[0], activations), x[1], c.bias ? x[2] : Variable(),
+                                        c.params(), c.relu ? Activation::relu : Activation::none);
+    return cast(y, DType::f32);
   };
   result.reference = reference;
   result.reference_grad = [c, reference](const Array& dy, const Arrays& x) {
@@ -134,10 +137,10 @@ std::vector<ConvCase> conv_transpose_cases() {
   return cases;
 }
 
-std::vector<OperationCase> conv_operation_cases() {
+std::vector<OperationCase> conv_operation_cases(DType activations) {
   std::vector<OperationCase> cases;
-  for (const ConvCase& c : conv_cases()) cases.push_back(convolution(c));
-  for (const ConvCase& c : conv_transpose_cases()) cases.push_back(transposed(c));
+  for (const ConvCase& c : conv_cases()) cases.push_back(convolution(c, activations));
+  for (const ConvCase& c : conv_transpose_cases()) cases.push_back(transposed(c, activations));
   return cases;
 }
 

@@ -1,23 +1,47 @@
 // Runs every test. Quiet about what passes; failures are printed as they come, and the last line is
 // always "N passed, N failed" (", N skipped" follows where a filter on the command line or a test's
 // own decorator left some out). `bin/run_tests --help` lists doctest's options.
+// VERSOR_TEST_DEVICE=cuda runs the tests of tensor/, autograd/, nn/ and vq/ on a GPU. Where there
+// is none, all of them are skipped, which is no failure.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <iostream>
 
+#include "tensor/backend.h"
+#include "tests/support.h"
+
+namespace versor::testing {
 namespace {
 
-doctest::TestRunStats totals{};
+// The files whose tests know nothing of the device under test, by a part of their paths.
+constexpr const char* kOtherFiles[] = {"tests/data/", "tests/experiments/", "tests/test_reference"};
+
+// Whether a test is not for the device under test; such a one is not even counted as skipped.
+bool is_for_cpu_only(const doctest::TestCaseData& test) {
+  if (!on_other_device()) return false;
+  for (const char* part : kOtherFiles)
+    if (contains(test.m_file.c_str(), part)) return true;
+  return std::string(test.m_test_suite) == kCpuSuite;
+}
+
+struct {
+  unsigned run = 0, failed = 0, skipped = 0;  // test cases
+} totals;
 
 // Keeps the totals of the run; the console reporter that prints failures runs beside it.
 struct Totals final : doctest::IReporter {
   explicit Totals(const doctest::ContextOptions&) {}
-  void test_run_end(const doctest::TestRunStats& stats) override { totals = stats; }
+  void test_case_start(const doctest::TestCaseData&) override { ++totals.run; }
+  void test_case_skipped(const doctest::TestCaseData& test) override {
+    if (!is_for_cpu_only(test)) ++totals.skipped;
+  }
+  void test_run_end(const doctest::TestRunStats& stats) override {
+    totals.failed = stats.numTestCasesFailed;
+  }
 
   void report_query(const doctest::QueryData&) override {}
   void test_run_start() override {}
-  void test_case_start(const doctest::TestCaseData&) override {}
   void test_case_reenter(const doctest::TestCaseData&) override {}
   void test_case_end(const doctest::CurrentTestCaseStats&) override {}
   void test_case_exception(const doctest::TestCaseException&) override {}
@@ -25,23 +49,43 @@ struct Totals final : doctest::IReporter {
   void subcase_end() override {}
   void log_assert(const doctest::AssertData&) override {}
   void log_message(const doctest::MessageData&) override {}
-  void test_case_skipped(const doctest::TestCaseData&) override {}
 };
 
 DOCTEST_REGISTER_LISTENER("totals", 1, Totals);
 
-}  // namespace
+// Leaves out what is not for the device under test, or everything where that is not there.
+void choose_tests(doctest::Context& context) {
+  if (!on_other_device()) return;
+  for (const char* part : kOtherFiles)
+    context.addFilter("source-file-exclude", str("*", part, "*").c_str());
+  context.addFilter("test-suite-exclude", kCpuSuite);
+  const std::string missing = error_of([] { backend_for(test_device()); });
+  if (missing.empty()) return;
+  std::cout << "skipped: " << missing << std::endl;
+  context.addFilter("test-case-exclude", "*");
+}
 
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   doctest::Context context;
   context.setOption("minimal", true);
   context.applyCommandLine(argc, argv);
+  choose_tests(context);
   const int status = context.run();
   if (context.shouldExit()) return status;  // --help, --list-test-cases and the like
-  const unsigned run = totals.numTestCasesPassingFilters, failed = totals.numTestCasesFailed;
-  const unsigned skipped = totals.numTestCases - run;
-  std::cout << run - failed << " passed, " << failed << " failed";
-  if (skipped > 0) std::cout << ", " << skipped << " skipped";
+  std::cout << totals.run - totals.failed << " passed, " << totals.failed << " failed";
+  if (totals.skipped > 0) std::cout << ", " << totals.skipped << " skipped";
   std::cout << std::endl;
   return status;
+}
+
+}  // namespace
+}  // namespace versor::testing
+
+int main(int argc, char** argv) {
+  try {
+    return versor::testing::run(argc, argv);
+  } catch (const versor::Error& error) {  // VERSOR_TEST_DEVICE is no device
+    std::cerr << "error: " << error.what() << std::endl;
+    return 1;
+  }
 }

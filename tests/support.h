@@ -1,6 +1,7 @@
-// What the tests of tensors share: the bound on errors, outputs between fences, and a number of
-// threads for a while. Tests stand in namespace versor::testing, where `ref` is the double
-// reference (reference.h). Read next: cases.h.
+// What the tests of tensors share: the bounds on errors, outputs between fences, and a number of
+// threads for a while. Everything is on the device under test (test_device() in arrays.h); what is
+// about the CPU alone is marked cpu_only(). Tests stand in namespace versor::testing, where `ref`
+// is the double reference (reference.h). Read next: cases.h.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -11,8 +12,19 @@
 
 namespace versor::testing {
 
-// The bound on ||value - reference|| / ||reference|| in f32.
+// The bounds on ||value - reference|| / ||reference||: in f32; in bf16, whose rounding alone can be
+// 2^-8; and of one operation in bf16 whose inputs are bf16 numbers already, so that it rounds once.
 constexpr double kTolerance = 1e-5;
+constexpr double kBf16Tolerance = 1e-2;
+constexpr double kOneBf16Rounding = 5e-3;
+
+// Decorates a test that would do the same work once more on the CPU, or is about the CPU only:
+//   TEST_CASE("..." * cpu_only())
+// main.cpp leaves this suite out where another device is under test.
+constexpr const char* kCpuSuite = "cpu";
+inline doctest::test_suite cpu_only() {
+  return {kCpuSuite};
+}
 
 // A view into a larger buffer. The view starts as NaN (all bits set), so that an element that is
 // not written shows; the rows before and after hold canaries, so that one written outside shows.
@@ -26,7 +38,7 @@ class Fenced {
     const Shape row_shape{std::span<const int64_t>(extents, shape.rank())};
     const int64_t guard = 64 / row_shape.numel() + 1;  // rows of a fence: at least 64 elements
     extents[0] = rows + 2 * guard;
-    whole_ = Tensor(Shape(std::span<const int64_t>(extents, shape.rank())), dtype);
+    whole_ = empty(Shape(std::span<const int64_t>(extents, shape.rank())), dtype);
     view = whole_.rows(guard, guard + rows);
     fence_ = static_cast<size_t>(guard * row_shape.numel()) * size_of(dtype);
     std::string bytes(whole_.bytes(), kCanary);
@@ -75,11 +87,12 @@ class ThreadCount {
   int before_;
 };
 
-// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3.
+// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3. Another device than
+// the CPU does not ask for the number of threads: there two runs are compared.
 template <class Make>
-bool same_bits_for_all_threads(const Make& make) {
+bool same_bits_always(const Make& make) {
   std::string expected;
-  for (int threads : {1, 2, 3, 3}) {
+  for (int threads : on_other_device() ? std::vector{1, 1} : std::vector{1, 2, 3, 3}) {
     const ThreadCount scope(threads);
     const std::string bits = make();
     if (expected.empty()) expected = bits;

@@ -27,14 +27,18 @@ class VqBackend {
   // One EMA step, eq. (3)-(5) with Laplace smoothing: with n, s the counts and sums of the batch,
   //   N = decay N + (1-decay) n,   m = decay m + (1-decay) s,
   //   codebook[k] = m[k] / Nhat[k],   Nhat[k] = (N[k]+eps) / (sum N + K eps) * sum N.
-  // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 [K].
+  // Does nothing once the guard has found something (find_nonfinite in tensor/backend.h).
+  // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 [K],  guard i32 [2] or undefined.
   virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                          const Tensor& sums, double decay, double eps) = 0;
-  // A code with N[k] < fraction * (sum N)/K becomes a random row of e, another row for every code;
-  // then N[k] = (sum N)/K and m[k] = N[k] codebook[k], with the sum from before. At most R codes
-  // are replaced; replaced i32 [1] says how many were.
+                          const Tensor& sums, const Tensor& guard, double decay, double eps) = 0;
+  // A code with N[k] < fraction * (sum N)/K becomes a random row of e: the i-th such code row
+  // rng.split(update[0]).permute(i, R), so another row for every code; then N[k] = (sum N)/K and
+  // m[k] = N[k] codebook[k], with the sum from before. At most R codes are replaced; replaced
+  // i32 [1] says how many were. Does nothing (replaced = 0) once the guard has found something.
+  // update i32 [1] stays on the device,  guard i32 [2] or undefined.
   virtual void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                                  Tensor& replaced, const Tensor& e, double fraction, Rng rng) = 0;
+                                  Tensor& replaced, const Tensor& e, const Tensor& update,
+                                  const Tensor& guard, double fraction, Rng rng) = 0;
   // y[0] = exp(- sum over k of p[k] log p[k]),  p = counts / sum of counts;  1 if there are none.
   // y [1],  counts i32 [K].
   virtual void perplexity(Tensor& y, const Tensor& counts) = 0;

@@ -35,6 +35,7 @@ Codebook::Codebook(const CodebookOptions& options, Rng rng, Device device)
                                         : register_parameter("codebook.weight", start);
   cluster_size_ = register_buffer("ema_cluster_size", ops::zeros({options.codes}, device));
   m_ = register_buffer("ema_dw", ops::zeros(shape, device));
+  updates_ = ops::zeros({1}, device, DType::i32);
   reset_accumulators();
 }
 
@@ -53,16 +54,19 @@ void Codebook::start_from(const Tensor& latents) {
   reset_accumulators();
 }
 
-Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts) {
+Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts,
+                        const Tensor& guard) {
   if (options_.owner == Owner::gradient) return {};
   const Tensor sums = ops::segment_sum(e, index, options_.codes);
   vq::ema_update(weight_.mutable_value(), cluster_size_.mutable_value(), m_.mutable_value(), counts,
-                 sums, options_.decay, options_.eps);
-  const int64_t update = updates_++;
-  if (options_.dead_code_fraction == 0) return {};
-  return vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
-                                m_.mutable_value(), e, options_.dead_code_fraction,
-                                rng_.split(kDeadCodes).split(static_cast<uint64_t>(update)));
+                 sums, guard, options_.decay, options_.eps);
+  Tensor replaced;
+  if (options_.dead_code_fraction > 0)
+    replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
+                                      m_.mutable_value(), e, updates_, guard,
+                                      options_.dead_code_fraction, rng_.split(kDeadCodes));
+  ops::increment(updates_);
+  return replaced;
 }
 
 Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng) {

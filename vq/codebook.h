@@ -36,20 +36,22 @@ class Codebook : public Module {
   void start_from(const Tensor& latents);
 
   // After search and gather of one batch: EMA from its rows e [R,D] and their codes, then dead
-  // codes replaced. Does nothing where the gradient alone owns the codebook.
+  // codes replaced. Does nothing where the gradient alone owns the codebook, or once the guard
+  // (FiniteGuard::state; none if undefined) has found something.
   // Returns how many codes were replaced (i32 [1]), undefined if none could be.
-  Tensor update(const Tensor& e, const Tensor& index, const Tensor& counts);
+  Tensor update(const Tensor& e, const Tensor& index, const Tensor& counts,
+                const Tensor& guard = {});
 
-  // How many updates there have been: the random numbers of the next one follow from it.
-  int64_t updates() const { return updates_; }
-  void set_updates(int64_t updates) { updates_ = updates; }
+  // How many updates there have been (i32 [1] on the device): the random numbers of the next one
+  // follow from it.
+  Tensor& update_counter() { return updates_; }
 
  private:
   void reset_accumulators();
 
   CodebookOptions options_;
   Rng rng_;
-  int64_t updates_ = 0;
+  Tensor updates_;         // i32 [1]
   Variable weight_;        // [K,D] "codebook.weight"
   Variable cluster_size_;  // [K]   "ema_cluster_size", N
   Variable m_;             // [K,D] "ema_dw", m

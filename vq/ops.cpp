@@ -73,28 +73,33 @@ Tensor geometry(const Tensor& e, const Tensor& q) {
 }
 
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                const Tensor& sums, double decay, double eps) {
+                const Tensor& sums, const Tensor& guard, double decay, double eps) {
   check_codebook("ema_update", codebook, cluster_size, m);
   same_device("ema_update", {&codebook, &counts, &sums});
   check_dtype("ema_update", counts, DType::i32);
   check_same_shape("ema_update", cluster_size, counts);
   check_same_shape("ema_update", m, sums);
+  ops::check_guard("ema_update", guard, codebook);
   check(decay >= 0 && decay <= 1, "ema_update", "decay ", decay, " is outside 0..1");
   TraceScope trace("ema_update", codebook.backend(), 0, {&codebook, &m, &sums});
-  vq_backend_for(codebook.device()).ema_update(codebook, cluster_size, m, counts, sums, decay, eps);
+  vq_backend_for(codebook.device())
+      .ema_update(codebook, cluster_size, m, counts, sums, guard, decay, eps);
 }
 
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
-                          double fraction, Rng rng) {
+                          const Tensor& update, const Tensor& guard, double fraction, Rng rng) {
   check_codebook("replace_dead_codes", codebook, cluster_size, m);
-  same_device("replace_dead_codes", {&codebook, &e});
+  same_device("replace_dead_codes", {&codebook, &e, &update});
+  check_dtype("replace_dead_codes", update, DType::i32);
+  ops::check_scalar("replace_dead_codes", update);
+  ops::check_guard("replace_dead_codes", guard, codebook);
   check_matrix("replace_dead_codes", e);
   check(e.dim(1) == codebook.dim(1) && e.dim(0) > 0, "replace_dead_codes", "vectors ", e.shape(),
         " do not match the codebook ", codebook.shape());
   Tensor replaced({1}, DType::i32, e.device());
   TraceScope trace("replace_dead_codes", e.backend(), 0, {&cluster_size});
   vq_backend_for(e.device())
-      .replace_dead_codes(codebook, cluster_size, m, replaced, e, fraction, rng);
+      .replace_dead_codes(codebook, cluster_size, m, replaced, e, update, guard, fraction, rng);
   return replaced;
 }
 

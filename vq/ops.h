@@ -11,9 +11,10 @@ Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estima
 Tensor published_value(const Tensor& e, const Tensor& q);
 Tensor geometry(const Tensor& e, const Tensor& q);  // [4]
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                const Tensor& sums, double decay, double eps);
+                const Tensor& sums, const Tensor& guard, double decay, double eps);
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
-                          double fraction, Rng rng);  // i32 [1]
-Tensor perplexity(const Tensor& counts);              // [1]
+                          const Tensor& update, const Tensor& guard, double fraction,
+                          Rng rng);       // i32 [1]
+Tensor perplexity(const Tensor& counts);  // [1]
 
 }  // namespace versor::vq

@@ -13,7 +13,8 @@ VectorQuantizer::VectorQuantizer(const CodebookOptions& options, Estimator estim
   register_module("", codebook_);
 }
 
-Quantized VectorQuantizer::operator()(const Variable& e, bool training) {
+Quantized VectorQuantizer::operator()(const Variable& e, bool training, FiniteGuard* guard) {
+  if (guard) guard->watch({{"encoder output", e.value()}});
   Quantized out;
   out.index = vq::nearest_code(e.value(), codebook_.weight().value());
   out.counts = ops::bincount(out.index, codebook_.options().codes);
@@ -24,7 +25,8 @@ Quantized VectorQuantizer::operator()(const Variable& e, bool training) {
   out.codebook_loss = mse(stop_gradient(e), q);
   out.commitment_loss = mse(e, stop_gradient(q));
   if (training || codebook_.options().ema_in_eval)
-    out.replaced = codebook_.update(e.value(), out.index, out.counts);
+    out.replaced =
+        codebook_.update(e.value(), out.index, out.counts, guard ? guard->state() : Tensor());
   return out;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "autograd/variable.h"
+#include "nn/finite_guard.h"
 #include "vq/codebook.h"
 #include "vq/estimators.h"
 
@@ -23,8 +24,9 @@ class VectorQuantizer : public Module {
  public:
   VectorQuantizer(const CodebookOptions& options, Estimator estimator, Rng rng, Device device);
 
-  // e [R,D]. In training the codebook is updated, after search and gather.
-  Quantized operator()(const Variable& e, bool training);
+  // e [R,D]. In training the codebook is updated, after search and gather, unless the guard (may be
+  // null), which looks at e first, has found something.
+  Quantized operator()(const Variable& e, bool training, FiniteGuard* guard = nullptr);
 
   Codebook& codebook() { return codebook_; }
 

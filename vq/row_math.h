@@ -1,6 +1,7 @@
 // The heart of the paper, one row at a time: how the gradient g at the decoder's input becomes the
-// gradient of the encoder's vector e with nearest code q. Written once for all devices. Everything
-// is f64 inside, so that norms from 1e-20 to 1e20 work.
+// gradient of the encoder's vector e with nearest code q; and below it the row arithmetic of search
+// and codebook. Written once for all devices. Everything is f64 inside, so that norms from 1e-20 to
+// 1e20 work.
 //
 //   ehat = e/|e|,  qhat = q/|q|,  lambda = |q|/|e|
 //   r = (ehat+qhat)/|ehat+qhat|,  v = (ehat-qhat)/|ehat-qhat|
@@ -13,6 +14,7 @@
 // Rotation Trick" (2024). H, the Householder reflection: section 2.4 of the reproduced paper.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -27,38 +29,64 @@ enum class Estimator { ste, rotation, reflection, published };
 constexpr double kSmallestNorm = 1e-6;
 constexpr double kSmallestSquaredSum = 2e-4;
 
-// What a row's gradient needs to know of e and q.
-struct RowGeometry {
-  double e_norm, q_norm;
-  double lambda;        // |q| / |e|; 1 where a norm is too small
-  double sum_squared;   // |ehat + qhat|^2, formed from the vectors: 0 if opposite, 4 if parallel
-  double diff_squared;  // |ehat - qhat|^2
-  bool directions;      // whether both norms are large enough for ehat and qhat to mean something
+// A row may be shared: then x[0..d-1] are the elements that the caller holds (zeros beyond the
+// row's end add nothing to any sum), and `combine` turns its part of a sum into the sum over all
+// who share the row. On the CPU one thread holds a whole row:
+struct WholeRow {
+  VERSOR_HD double operator()(double sum) const { return sum; }
 };
 
-VERSOR_HD inline double norm(const float* x, int64_t d) {
-  double sum = 0;
-  for (int64_t i = 0; i < d; ++i) sum += static_cast<double>(x[i]) * x[i];
-  return std::sqrt(sum);
+// body(i) for i < d.
+template <class Body>
+VERSOR_HD inline void for_elements(int64_t d, const Body& body) {
+#ifdef __CUDA_ARCH__
+#pragma unroll  // where d is a constant, so that a row can lie in registers
+#endif
+  for (int64_t i = 0; i < d; ++i) body(i);
 }
 
+template <class Combine = WholeRow>
+VERSOR_HD inline double norm(const float* x, int64_t d, const Combine& combine = {}) {
+  double sum = 0;
+  for_elements(d, [&](int64_t i) { sum += static_cast<double>(x[i]) * x[i]; });
+  return std::sqrt(combine(sum));
+}
+
+// What a row's gradient needs to know of e and q.
+struct RowGeometry {
+  bool directions;  // whether both norms are large enough for ehat and qhat to mean something
+  double e_scale, q_scale;  // 1/|e| and 1/|q|; 0 where a norm is too small
+  double lambda;            // |q| / |e|; 1 where a norm is too small
+  double sum_squared;   // |ehat + qhat|^2, formed from the vectors: 0 if opposite, 4 if parallel
+  double diff_squared;  // |ehat - qhat|^2
+};
+
 // e, q [D].
-VERSOR_HD inline RowGeometry row_geometry(const float* e, const float* q, int64_t d) {
-  RowGeometry g{norm(e, d), norm(q, d), 1.0, 0.0, 0.0, false};
-  g.directions = g.e_norm >= kSmallestNorm && g.q_norm >= kSmallestNorm;
-  if (!g.directions) return g;
-  g.lambda = g.q_norm / g.e_norm;
-  for (int64_t i = 0; i < d; ++i) {
-    const double eh = e[i] / g.e_norm, qh = q[i] / g.q_norm;
-    g.sum_squared += (eh + qh) * (eh + qh);
-    g.diff_squared += (eh - qh) * (eh - qh);
-  }
-  return g;
+template <class Combine = WholeRow>
+VERSOR_HD inline RowGeometry row_geometry(const float* e, const float* q, int64_t d,
+                                          const Combine& combine = {}) {
+  const double e_norm = norm(e, d, combine), q_norm = norm(q, d, combine);
+  // Also false for a NaN.
+  if (!(e_norm >= kSmallestNorm && q_norm >= kSmallestNorm)) return {false, 0, 0, 1, 0, 0};
+  // Multiplying is many times faster than dividing, on a GPU above all.
+  const double e_scale = 1 / e_norm, q_scale = 1 / q_norm;
+  double sum = 0, difference = 0;
+  for_elements(d, [&](int64_t i) {
+    const double eh = e[i] * e_scale, qh = q[i] * q_scale;
+    sum += (eh + qh) * (eh + qh);
+    difference += (eh - qh) * (eh - qh);
+  });
+  return {true, e_scale, q_scale, q_norm / e_norm, combine(sum), combine(difference)};
 }
 
 // Angle between e and q in radians, exact near 0 and near pi; 0 where a norm is too small.
 VERSOR_HD inline double row_angle(const RowGeometry& g) {
   return g.directions ? 2 * std::atan2(std::sqrt(g.diff_squared), std::sqrt(g.sum_squared)) : 0.0;
+}
+
+// The larger of two, for the largest lambda and angle; a NaN counts as the largest of all.
+VERSOR_HD inline double larger(double a, double b) {
+  return a < b || b != b ? b : a;
 }
 
 // Whether the row's gradient is g itself.
@@ -70,35 +98,70 @@ VERSOR_HD inline bool is_straight_through(Estimator estimator, const RowGeometry
 }
 
 // de [D] from dy, e, q [D]. de may be dy.
+template <class Combine = WholeRow>
 VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* dy, const float* e,
-                                   const float* q, int64_t d) {
-  const RowGeometry g = row_geometry(e, q, d);
+                                   const float* q, int64_t d, const Combine& combine = {}) {
+  const RowGeometry g = row_geometry(e, q, d, combine);
   if (is_straight_through(estimator, g)) {
-    for (int64_t i = 0; i < d; ++i) de[i] = dy[i];
+    for_elements(d, [&](int64_t i) { de[i] = dy[i]; });
     return;
   }
   const bool rotate = estimator == Estimator::rotation;
   const double sign = rotate ? 1.0 : -1.0;  // r is along ehat + qhat, v along ehat - qhat
   double along = 0, q_dot = 0;              // (ehat +- qhat).dy  and  qhat.dy
-  for (int64_t i = 0; i < d; ++i) {
-    const double eh = e[i] / g.e_norm, qh = q[i] / g.q_norm;
+  for_elements(d, [&](int64_t i) {
+    const double eh = e[i] * g.e_scale, qh = q[i] * g.q_scale;
     along += (eh + sign * qh) * dy[i];
     q_dot += qh * dy[i];
-  }
-  const double reflect = 2 * along / (rotate ? g.sum_squared : g.diff_squared);
-  const double turn = rotate ? 2 * q_dot : 0.0;
-  for (int64_t i = 0; i < d; ++i) {
-    const double eh = e[i] / g.e_norm, qh = q[i] / g.q_norm;
+  });
+  const double reflect = 2 * combine(along) / (rotate ? g.sum_squared : g.diff_squared);
+  const double turn = rotate ? 2 * combine(q_dot) : 0.0;
+  for_elements(d, [&](int64_t i) {
+    const double eh = e[i] * g.e_scale, qh = q[i] * g.q_scale;
     de[i] = static_cast<float>(g.lambda * (dy[i] - reflect * (eh + sign * qh) + turn * eh));
-  }
+  });
 }
 
 // What the published runs passed to the decoder: H e = |e| qhat, the code's direction with e's
 // length; -e where q = 0 (there v = ehat), 0 where e = 0.
-VERSOR_HD inline void row_published_value(float* y, const float* e, const float* q, int64_t d) {
-  const double q_norm = norm(q, d), e_norm = norm(e, d);
-  for (int64_t i = 0; i < d; ++i)
-    y[i] = q_norm > 0 ? static_cast<float>(q[i] / q_norm * e_norm) : -e[i];
+template <class Combine = WholeRow>
+VERSOR_HD inline void row_published_value(float* y, const float* e, const float* q, int64_t d,
+                                          const Combine& combine = {}) {
+  const double q_norm = norm(q, d, combine), e_norm = norm(e, d, combine);
+  const double scale = e_norm / q_norm;
+  for_elements(d, [&](int64_t i) { y[i] = q_norm > 0 ? static_cast<float>(q[i] * scale) : -e[i]; });
+}
+
+// --- search -------------------------------------------------------------------------------------
+
+// |e - c|^2 in f64 by one thread, column after column; stops once it exceeds `bound`, since it only
+// grows. All devices form this very sum in this order, so that they choose the same codes.
+// e, c [D].
+VERSOR_HD inline double squared_distance(const float* e, const float* c, int64_t d, double bound) {
+  double sum = 0;
+  for (int64_t i = 0; i < d && !(sum > bound); i += 32)
+    for (int64_t j = i; j < std::min(d, i + 32); ++j) {
+      const double difference = static_cast<double>(e[j]) - c[j];
+      sum += difference * difference;
+    }
+  return sum;
+}
+
+// --- codebook -----------------------------------------------------------------------------------
+
+// eq. (3), (4): decay * old + (1-decay) * batch.
+VERSOR_HD inline float moving_average(float old, float batch, double decay) {
+  return static_cast<float>(decay) * old + static_cast<float>(1.0 - decay) * batch;
+}
+
+// N hat, what eq. (5) divides by.   N of the code, the sum of N over all K codes.
+VERSOR_HD inline double smoothed_count(double count, double total, int64_t codes, double eps) {
+  return (count + eps) / (total + static_cast<double>(codes) * eps) * total;
+}
+
+// eq. (5). Where nothing has ever been counted the code stays as it is.
+VERSOR_HD inline float code_element(float code, float m, double smoothed) {
+  return smoothed > 0 ? static_cast<float>(m / smoothed) : code;
 }
 
 }  // namespace versor

@@ -1,7 +1,7 @@
 // The VQ-VAE: see vqvae.h.
 #include "vq/vqvae.h"
 
-#include "tensor/ops.h"
+#include "autograd/functions.h"
 
 namespace versor {
 namespace {
@@ -32,7 +32,6 @@ VqVae::VqVae(const VqVaeOptions& options, Device device, Rng rng)
   decoder_.add<ResidualBlock>("1", D, D, d.split(1), device);
   decoder_.add<ConvTranspose2d>("2", halving(D, hidden, relu), d.split(2), device);
   decoder_.add<ConvTranspose2d>("4", halving(hidden, C, Activation::none), d.split(4), device);
-  decoder_.add<Tanh>("5");
   register_module("encoder", encoder_);
   register_module("decoder", decoder_);
   register_module("", quantizer_);
@@ -42,17 +41,18 @@ Variable VqVae::encode(const Tensor& images) const {
   check(images.shape().rank() == 4 && images.dim(1) % 4 == 0 && images.dim(2) % 4 == 0 &&
             images.dim(1) > 0 && images.dim(2) > 0,
         "vqvae", "needs images [N,H,W,C] with H and W multiples of 4, got ", images.shape());
-  return encoder_(Variable(images));
+  return cast(encoder_(cast(Variable(images), options_.activations)), DType::f32);
 }
 
+// The tanh is f32, as are all that follows it: a value near 1 in bf16 would be 1/128 off.
 Variable VqVae::decode(const Variable& latents) const {
-  return decoder_(latents);
+  return tanh(cast(decoder_(cast(latents, options_.activations)), DType::f32));
 }
 
-VqVaeOutput VqVae::operator()(const Tensor& images) {
+VqVaeOutput VqVae::operator()(const Tensor& images, FiniteGuard* guard) {
   VqVaeOutput out;
   out.latents = encode(images);
-  out.quantized = quantizer_(rows(out.latents), training_);
+  out.quantized = quantizer_(rows(out.latents), training_, guard);
   out.codebook_loss = out.quantized.codebook_loss;
   out.commitment_loss = out.quantized.commitment_loss;
   out.reconstruction = decode(reshape(out.quantized.value, out.latents.shape()));

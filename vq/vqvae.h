@@ -15,6 +15,9 @@ struct VqVaeOptions {
   Estimator estimator = Estimator::rotation;
   int64_t image_channels = 3;
   int64_t hidden = 0;  // channels between image and latent; 0: D/2
+  // Type of the activations between the images and the latents, and between the codes and the
+  // reconstruction: f32, or bf16 (mixed precision). Everything else is f32.
+  DType activations = DType::f32;
 };
 
 struct VqVaeOutput {
@@ -29,8 +32,9 @@ class VqVae : public Module {
  public:
   VqVae(const VqVaeOptions& options, Device device, Rng rng);
 
-  // images [N,H,W,C], H and W multiples of 4. Training mode (the default) updates the codebook.
-  VqVaeOutput operator()(const Tensor& images);
+  // images [N,H,W,C], H and W multiples of 4. Training mode (the default) updates the codebook; see
+  // VectorQuantizer for the guard.
+  VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr);
   Variable encode(const Tensor& images) const;     // [N,H/4,W/4,D]
   Variable decode(const Variable& latents) const;  // [N,h,w,D] -> [N,4h,4w,C]
 

@@ -11,16 +11,23 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend();
 
+  DeviceInfo info() override { return {"CPU", false, false}; }
+  void configure(const BackendOptions&) override {}  // always strict and deterministic
   MemoryPool& pool() override { return pool_; }
   void copy_from_host(void* target, const void* source, size_t bytes) override;
   void copy_to_host(void* target, const void* source, size_t bytes) override;
   void synchronize() override {}
+  std::unique_ptr<CapturedWork> capture(const std::function<void()>&) override { return nullptr; }
 
   void fill(Tensor& y, float value) override;
   void copy(Tensor& y, const Tensor& x) override;
   void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
   void uniform(Tensor& y, Rng rng, float low, float high) override;
   void increment(Tensor& counter) override;
+  void add_counts(Tensor& total, const Tensor& counts) override;
+  void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) override;
+  void find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
+                      const Tensor& step) override;
 
   void unary(Tensor& y, const Tensor& x, UnaryOp op) override;
   void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) override;
@@ -50,13 +57,13 @@ class CpuBackend final : public Backend {
                           const Conv2dParams& params) override;
 
   void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) override;
-  void gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
-                     float shift) override;
+  void gather_images(Tensor& y, const Tensor& images, const Tensor& order, const Tensor& batch,
+                     int64_t batch_size, float scale, float shift) override;
   void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) override;
   void bincount(Tensor& counts, const Tensor& index) override;
 
-  void adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
-            const AdamParams& params) override;
+  void adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
+            const Tensor& step, const Tensor& guard, const AdamParams& params) override;
 
  private:
   MemoryPool pool_;

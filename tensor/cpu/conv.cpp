@@ -128,8 +128,25 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
 
 }  // namespace cpu::reference
 
+namespace {
+
+// The CPU computes bf16 convolutions in f32, from widened copies, and rounds the result once.
+Tensor widened(const Tensor& t) {
+  if (t.dtype() == DType::f32) return t;
+  Tensor wide(t.shape());
+  t.backend().cast(wide, t, 1.f, 0.f);
+  return wide;
+}
+
+}  // namespace
+
 void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params) {
+  if (y.dtype() != DType::f32) {
+    Tensor wide(y.shape());
+    conv2d(wide, widened(x), widened(weight), epilogue, params);
+    return cast(y, wide, 1.f, 0.f);
+  }
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d(y, x, weight, epilogue, params);
 #endif
@@ -138,6 +155,11 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
 
 void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                    const Epilogue& epilogue, const Conv2dParams& params) {
+  if (dx.dtype() != DType::f32) {
+    Tensor wide(dx.shape());
+    conv2d_grad_input(wide, widened(dy), widened(weight), epilogue, params);
+    return cast(dx, wide, 1.f, 0.f);
+  }
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) {
     cpu::onednn::conv2d_grad_input(dx, dy, weight, params);
@@ -150,6 +172,7 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                     const Conv2dParams& params) {
+  if (x.dtype() != DType::f32) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d_grad_weight(dweight, x, dy, params);
 #endif

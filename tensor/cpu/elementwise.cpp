@@ -1,6 +1,9 @@
 // Element-wise primitives on the CPU: loops around the formulas of tensor/elementwise.h.
 #include "tensor/elementwise.h"
 
+#include <tuple>
+#include <utility>
+
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/parallel.h"
 
@@ -48,35 +51,56 @@ void with_constant(BinaryOp op, const F& f) {
   }
 }
 
-// y[i] = f(i) over all elements.
-template <class F>
+// y[i] = f(i) over all elements, f32 or rounded to bf16.
+template <class T, class F>
 void for_each_element(Tensor& y, const F& f) {
-  float* out = y.data<float>();
+  T* out = y.data<T>();
   cpu::parallel_blocks(y.numel(), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) out[i] = f(i);
+    for (int64_t i = begin; i < end; ++i) out[i] = static_cast<T>(f(i));
   });
 }
+
+// Calls f with a null pointer of the tensor's element type, float or bf16.
+template <class F>
+void with_float_type(const Tensor& t, const F& f) {
+  if (t.dtype() == DType::bf16) return f(static_cast<bf16*>(nullptr));
+  f(static_cast<float*>(nullptr));
+}
+
+template <class T>
+using Element = std::remove_pointer_t<T>;
 
 }  // namespace
 
 void CpuBackend::unary(Tensor& y, const Tensor& x, UnaryOp op) {
-  const float* in = x.data<float>();
-  with_constant(op, [&](auto constant) {
-    for_each_element(y, [=](int64_t i) { return apply(constant(), in[i]); });
+  with_float_type(x, [&](auto* type) {
+    using T = Element<decltype(type)>;
+    const T* in = x.data<T>();
+    with_constant(op, [&](auto constant) {
+      for_each_element<T>(y, [=](int64_t i) { return apply(constant(), float(in[i])); });
+    });
   });
 }
 
 void CpuBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) {
-  const float *g = dy.data<float>(), *s = saved.data<float>();
-  with_constant(op, [&](auto constant) {
-    for_each_element(dx, [=](int64_t i) { return g[i] * derivative(constant(), s[i]); });
+  with_float_type(dx, [&](auto* type) {
+    using T = Element<decltype(type)>;
+    const T *g = dy.data<T>(), *s = saved.data<T>();
+    with_constant(op, [&](auto constant) {
+      for_each_element<T>(
+          dx, [=](int64_t i) { return float(g[i]) * derivative(constant(), float(s[i])); });
+    });
   });
 }
 
 void CpuBackend::binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) {
-  const float *pa = a.data<float>(), *pb = b.data<float>();
-  with_constant(op, [&](auto constant) {
-    for_each_element(y, [=](int64_t i) { return apply(constant(), pa[i], pb[i]); });
+  with_float_type(y, [&](auto* type) {
+    using T = Element<decltype(type)>;
+    const T *pa = a.data<T>(), *pb = b.data<T>();
+    with_constant(op, [&](auto constant) {
+      for_each_element<T>(y,
+                          [=](int64_t i) { return apply(constant(), float(pa[i]), float(pb[i])); });
+    });
   });
 }
 
@@ -99,13 +123,13 @@ void CpuBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binary
 void CpuBackend::weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
                               const Tensor& b) {
   const float *pa = a.data<float>(), *pb = b.data<float>();
-  for_each_element(y, [=](int64_t i) { return alpha * pa[i] + beta * pb[i]; });
+  for_each_element<float>(y, [=](int64_t i) { return alpha * pa[i] + beta * pb[i]; });
 }
 
 void CpuBackend::scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) {
   const float* in = x.data<float>();
   const float by = s.data<float>()[0] * factor;
-  for_each_element(y, [=](int64_t i) { return in[i] * by; });
+  for_each_element<float>(y, [=](int64_t i) { return in[i] * by; });
 }
 
 void CpuBackend::broadcast(Tensor& y, const Tensor& s, float factor) {
@@ -116,17 +140,41 @@ void CpuBackend::mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const T
   const float *pa = a.data<float>(), *pb = b.data<float>();
   const float by =
       static_cast<float>(2.0 * static_cast<double>(dy.data<float>()[0]) / double(a.numel()));
-  for_each_element(da, [=](int64_t i) { return by * (pa[i] - pb[i]); });
+  for_each_element<float>(da, [=](int64_t i) { return by * (pa[i] - pb[i]); });
 }
 
-void CpuBackend::adam(Tensor& weight, Tensor& m, Tensor& v, const Tensor& grad, const Tensor& step,
-                      const AdamParams& params) {
-  float *w = weight.data<float>(), *pm = m.data<float>(), *pv = v.data<float>();
-  const float* g = grad.data<float>();
+void CpuBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
+                      const Tensor& step, const Tensor& guard, const AdamParams& params) {
+  if (guard.defined() && guard.data<int32_t>()[1] != kNothingFound) return;
   const AdamFactors factors = adam_factors(params, step.data<int32_t>()[0]);
-  cpu::parallel_blocks(weight.numel(), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) adam_update(w[i], pm[i], pv[i], g[i], params, factors);
-  });
+  for (const AdamPart& part : parts) {
+    float* w = weight.data<float>() + part.offset;
+    float *pm = m.data<float>() + part.offset, *pv = v.data<float>() + part.offset;
+    const float* g = part.grad.data<float>();
+    cpu::parallel_blocks(part.grad.numel(), [=, &params](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) adam_update(w[i], pm[i], pv[i], g[i], params, factors);
+    });
+  }
+}
+
+void CpuBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
+                                const Tensor& step) {
+  int32_t* found = guard.data<int32_t>();
+  const auto tag_of = [&](size_t j) { return first_tag + static_cast<int32_t>(j); };
+  for (size_t j = 0; j < tensors.size(); ++j) {
+    bool finite = true;
+    with_float_type(tensors[j], [&](auto* type) {
+      const auto* x = tensors[j].data<Element<decltype(type)>>();
+      // NaN and infinity times 0 are NaN, and a sum keeps it.
+      finite = cpu::parallel_sum(tensors[j].numel(), [=](int64_t begin, int64_t end) {
+                 float sum = 0;
+                 for (int64_t i = begin; i < end; ++i) sum += 0.f * float(x[i]);
+                 return double{sum};
+               }) == 0;
+    });
+    const auto now = std::pair(step.data<int32_t>()[0], tag_of(j));
+    if (!finite && now < std::pair(found[1], found[0])) std::tie(found[1], found[0]) = now;
+  }
 }
 
 }  // namespace versor

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstring>
 
+#include "tensor/convert.h"
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/parallel.h"
 
@@ -21,21 +22,6 @@ void with_type(DType dtype, const F& f) {
     case DType::u8:
       return f(static_cast<uint8_t*>(nullptr));
   }
-}
-
-template <class To>
-To converted(float value) {
-  return static_cast<To>(value);
-}
-// Integers round to nearest and saturate: a plain cast out of range would be undefined.
-template <>
-uint8_t converted<uint8_t>(float value) {
-  return static_cast<uint8_t>(value > 0.f ? std::lrint(std::min(value, 255.f)) : 0);
-}
-template <>
-int32_t converted<int32_t>(float value) {
-  if (!(value > -2147483648.f)) return value <= -2147483648.f ? INT32_MIN : 0;  // NaN gives 0
-  return value < 2147483648.f ? static_cast<int32_t>(std::lrint(value)) : INT32_MAX;
 }
 
 // out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
@@ -95,10 +81,6 @@ void CpuBackend::uniform(Tensor& y, Rng rng, float low, float high) {
     for (int64_t i = begin; i < end; ++i)
       out[i] = low + (high - low) * rng.uniform(static_cast<uint64_t>(i));
   });
-}
-
-void CpuBackend::increment(Tensor& counter) {
-  counter.data<int32_t>()[0] += 1;
 }
 
 // Walks y in order; the position in x moves by x's stride along the axis that y's axis stands for.

@@ -34,18 +34,21 @@ void CpuBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
   y.data<float>()[0] = static_cast<float>(total / static_cast<double>(a.numel()));
 }
 
-void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
+namespace {
+
+template <class T>
+void sum_of_rows(Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   const int64_t block = 4 * cpu::rows_per_block(columns);
   const int64_t blocks = (rows + block - 1) / block;
-  const float* in = x.data<float>();
+  const T* in = x.data<T>();
   std::vector<double> partial(static_cast<size_t>(blocks * columns), 0.0);
   cpu::parallel_blocks(
       rows,
       [&](int64_t begin, int64_t end) {
         double* sums = partial.data() + begin / block * columns;
         for (int64_t r = begin; r < end; ++r)
-          for (int64_t c = 0; c < columns; ++c) sums[c] += in[r * columns + c];
+          for (int64_t c = 0; c < columns; ++c) sums[c] += float(in[r * columns + c]);
       },
       block);
   float* out = y.data<float>();
@@ -54,6 +57,13 @@ void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
     for (int64_t b = 0; b < blocks; ++b) s += partial[static_cast<size_t>(b * columns + c)];
     out[c] = static_cast<float>(s);
   }
+}
+
+}  // namespace
+
+void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
+  if (x.dtype() == DType::bf16) return sum_of_rows<bf16>(y, x);
+  sum_of_rows<float>(y, x);
 }
 
 void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {

@@ -1,4 +1,4 @@
-// Gathering rows and images, and sums over the rows of a segment, on the CPU.
+// Gathering rows and images, sums over the rows of a segment, counts and counters, on the CPU.
 #include <cstring>
 
 #include "tensor/cpu/backend.h"
@@ -20,14 +20,15 @@ void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
       cpu::rows_per_block(columns));
 }
 
-void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& index, float scale,
-                               float shift) {
+void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& order,
+                               const Tensor& batch, int64_t batch_size, float scale, float shift) {
   const int64_t size = images.numel() / images.dim(0);
+  const int64_t first = batch.defined() ? batch.data<int32_t>()[0] * batch_size : 0;
   const uint8_t* in = images.data<uint8_t>();
-  const int32_t* at = index.data<int32_t>();
+  const int32_t* at = order.data<int32_t>() + first;
   float* out = y.data<float>();
   cpu::parallel_blocks(
-      index.numel(),
+      y.dim(0),
       [=](int64_t begin, int64_t end) {
         for (int64_t n = begin; n < end; ++n) {
           const uint8_t* image = in + at[n] * size;
@@ -66,6 +67,23 @@ void CpuBackend::bincount(Tensor& counts, const Tensor& index) {
   const int32_t* at = index.data<int32_t>();
   std::fill(out, out + counts.numel(), 0);
   for (int64_t r = 0; r < index.numel(); ++r) ++out[at[r]];
+}
+
+void CpuBackend::increment(Tensor& counter) {
+  counter.data<int32_t>()[0] += 1;
+}
+
+void CpuBackend::add_counts(Tensor& total, const Tensor& counts) {
+  int32_t* sums = total.data<int32_t>();
+  const int32_t* n = counts.data<int32_t>();
+  for (int64_t i = 0; i < total.numel(); ++i) sums[i] += n[i];
+}
+
+void CpuBackend::write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) {
+  float* out = table.data<float>() + row.data<int32_t>()[0] * table.dim(1);
+  for (const Tensor& value : values)
+    *out++ = value.dtype() == DType::f32 ? value.data<float>()[0]
+                                         : static_cast<float>(value.data<int32_t>()[0]);
 }
 
 }  // namespace versor

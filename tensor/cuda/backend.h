@@ -1,9 +1,101 @@
-// The door to the CUDA device. A build without CUDA has stub.cpp behind it.
+// A CUDA GPU as a device. One file per family, as in tensor/cpu: elementwise.cu, layout.cu,
+// reduce.cu and rows.cu hold our own kernels; matmul.cpp is cuBLAS, conv.cpp cuDNN. context.h owns
+// the stream and the handles. Everything is enqueued on one stream and nothing waits for it, except
+// copies to and from the host and synchronize().
+//
+// No CUDA header is needed to include this file.
 #pragma once
+
+#include <memory>
 
 #include "tensor/backend.h"
 
+struct CUstream_st;
+
 namespace versor {
+
+namespace cuda {
+class Context;
+using Stream = CUstream_st*;  // cudaStream_t
+}  // namespace cuda
+
+class CudaBackend final : public Backend {
+ public:
+  // Throws Error if there is no such GPU.
+  explicit CudaBackend(int index);
+  ~CudaBackend() override;
+
+  cuda::Context& context() { return *context_; }
+  // Also makes this GPU the current one of the thread, so that what is put on the stream fits it.
+  cuda::Stream stream() const;
+  int multiprocessors() const { return multiprocessors_; }
+  bool uses_tf32() const;  // whether f32 products are rounded to TF32 now
+
+  DeviceInfo info() override;
+  void configure(const BackendOptions& options) override;
+  MemoryPool& pool() override;
+  void copy_from_host(void* target, const void* source, size_t bytes) override;
+  void copy_to_host(void* target, const void* source, size_t bytes) override;
+  void synchronize() override;
+  std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) override;
+  void begin_range(const char* name) override;
+  void end_range() override;
+
+  void fill(Tensor& y, float value) override;
+  void copy(Tensor& y, const Tensor& x) override;
+  void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
+  void uniform(Tensor& y, Rng rng, float low, float high) override;
+  void increment(Tensor& counter) override;
+  void add_counts(Tensor& total, const Tensor& counts) override;
+  void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) override;
+  void find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
+                      const Tensor& step) override;
+
+  void unary(Tensor& y, const Tensor& x, UnaryOp op) override;
+  void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) override;
+  void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
+  void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
+  void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta, const Tensor& b) override;
+  void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) override;
+  void broadcast(Tensor& y, const Tensor& s, float factor) override;
+
+  void permute(Tensor& y, const Tensor& x, std::span<const int> axes) override;
+  void slice(Tensor& y, const Tensor& x, int64_t begin) override;
+  void concat(Tensor& y, std::span<const Tensor> parts) override;
+
+  void sum(Tensor& y, const Tensor& x, float factor) override;
+  void sum_rows(Tensor& y, const Tensor& x) override;
+  void sum_columns(Tensor& y, const Tensor& x) override;
+  void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
+  void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;
+
+  void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
+              const Tensor& bias) override;
+  void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+              const Conv2dParams& params) override;
+  void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                         const Epilogue& epilogue, const Conv2dParams& params) override;
+  void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
+                          const Conv2dParams& params) override;
+
+  void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void gather_images(Tensor& y, const Tensor& images, const Tensor& order, const Tensor& batch,
+                     int64_t batch_size, float scale, float shift) override;
+  void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void bincount(Tensor& counts, const Tensor& index) override;
+
+  void adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
+            const Tensor& step, const Tensor& guard, const AdamParams& params) override;
+
+  // y = relu?(y + bias) in place: what follows a convolution that the library could not fuse.
+  // y f32 or bf16 [...,C],  bias f32 [C] or undefined.   (elementwise.cu)
+  void apply_epilogue(Tensor& y, const Epilogue& epilogue);
+
+ private:
+  std::unique_ptr<cuda::Context> context_;
+  cuda::Stream stream_ = nullptr;
+  int multiprocessors_ = 1;
+};
 
 // The backend of one GPU. Throws Error if this build or this machine has none.
 Backend& cuda_backend(int index);

@@ -4,7 +4,7 @@
 namespace versor {
 
 Backend& cuda_backend(int index) {
-  fail("device", "cuda:", index, " is not available: no CUDA device (this build has no CUDA)");
+  throw Error(str("no CUDA device: this build has no CUDA (cuda:", index, " was asked for)"));
 }
 
 }  // namespace versor

@@ -10,7 +10,7 @@ namespace {
 using Values = std::vector<float>;
 
 Variable leaf(const Values& values) {
-  return Variable(Tensor::from(values, {static_cast<int64_t>(values.size())}), true);
+  return Variable(on_device(values, {static_cast<int64_t>(values.size())}), true);
 }
 Values gradient(const Variable& x) {
   return x.grad().to_vector<float>();
@@ -42,7 +42,8 @@ TEST_CASE("engine: a node waits for the gradients of all its uses") {
   CHECK(runs == 1);
 }
 
-TEST_CASE("engine: a long chain neither overflows the stack on the way back nor when it dies") {
+TEST_CASE("engine: a long chain neither overflows the stack on the way back nor when it dies" *
+          cpu_only()) {
   constexpr int kLength = 200000;
   const auto chain = [](const Variable& x) {
     Variable y = x;
@@ -143,8 +144,9 @@ TEST_CASE("engine: stop_gradient and detach cut the history, not the value") {
 }
 
 TEST_CASE("engine: inputs that need no gradient get none, and it is not computed") {
-  const Variable x(ops::full({2, 6, 6, 3}, 0.5f)), weight(ops::full({4, 3, 3, 3}, 0.1f), true);
-  const Variable target(ops::zeros({2, 4, 4, 4}));
+  const Variable x(ops::full({2, 6, 6, 3}, 0.5f, test_device()));
+  const Variable weight(ops::full({4, 3, 3, 3}, 0.1f, test_device()), true);
+  const Variable target(ops::zeros({2, 4, 4, 4}, test_device()));
   Profile profile;
   backward(mse(conv2d(x, weight, {}, {1, 0}), target));
   CHECK(weight.grad().defined());
@@ -186,8 +188,8 @@ TEST_CASE("engine: what is no scalar, needs no gradient or returns nonsense is a
 TEST_CASE("engine: backward frees what the nodes saved as it goes") {
   constexpr int kLinks = 20;
   constexpr size_t kBytes = 1 << 20;
-  MemoryPool& pool = backend_for({}).pool();
-  const Variable x(ops::full({kBytes / 4}, 1.f), true);
+  MemoryPool& pool = backend_for(test_device()).pool();
+  const Variable x(ops::full({kBytes / 4}, 1.f, test_device()), true);
   const size_t before = pool.current_bytes();
   size_t at_the_end = 0;
   Variable y = record("probe", x.value(), {x}, [&](const Tensor& dy) {
@@ -204,11 +206,11 @@ TEST_CASE("engine: backward frees what the nodes saved as it goes") {
 }
 
 TEST_CASE("engine: a loss that has run holds on to nothing") {
-  MemoryPool& pool = backend_for({}).pool();
+  MemoryPool& pool = backend_for(test_device()).pool();
   const size_t before = pool.current_bytes();
   Variable loss;
   {
-    const Variable x(ops::full({1 << 18}, 1.f), true);
+    const Variable x(ops::full({1 << 18}, 1.f, test_device()), true);
     loss = sum(square(x));
     backward(loss);
   }

@@ -62,6 +62,19 @@ TEST_CASE("batcher: bytes 0..255 become -1..1, the ends exactly") {
   CHECK(largest <= 255 * 0x1p-31 + 0x1p-24);
 }
 
+TEST_CASE("batcher: a batch by a number on the device is the same batch") {
+  const Epoch epoch = Batcher(small_set(7), 3).shuffled(Rng(5), 2);
+  CHECK(epoch.order().to_vector<int32_t>() == order_of(epoch));
+  for (int32_t b = 0; b < 3; ++b) {
+    CHECK(epoch.batch_count(b) == (b < 2 ? 3 : 1));
+    const Tensor number = Tensor::from(std::vector<int32_t>{b}, {1});
+    const Tensor images = epoch.batch_at(number, epoch.batch_count(b));
+    CHECK(images.shape() == epoch.batch(b).shape());
+    CHECK(images.to_vector<float>() == epoch.batch(b).to_vector<float>());
+  }
+  CHECK(contains(error_of([&] { epoch.batch_count(3); }), "no batch 3 among 3"));
+}
+
 TEST_CASE("batcher: a batch holds the images that its indices name") {
   const Dataset set = small_set(7);
   const Epoch epoch = Batcher(set, 3).shuffled(Rng(5), 2);

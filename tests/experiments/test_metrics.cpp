@@ -2,6 +2,7 @@
 // metrics.csv; and a round trip that loses no bit.
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 #include "experiments/metrics.h"
 #include "experiments/run_folder.h"
@@ -19,8 +20,8 @@ struct Batch {
   float total, reconstruction, codebook, commitment;
   std::vector<float> latents;  // [1,1,2,2]
   std::vector<int32_t> counts;
-  std::vector<float> geometry;  // largest lambda, mean lambda, mean angle, unused
-  int replaced;                 // -1: none could be
+  std::vector<float> codes;  // [2,2] q of the two latents
+  int replaced;              // -1: none could be
 };
 
 void add(PassMetrics& metrics, const Batch& batch) {
@@ -29,16 +30,22 @@ void add(PassMetrics& metrics, const Batch& batch) {
   output.codebook_loss = scalar(batch.codebook);
   output.commitment_loss = scalar(batch.commitment);
   output.quantized.counts = Tensor::from(batch.counts, {4});
+  output.quantized.codes = Tensor::from(batch.codes, {2, 2});
   if (batch.replaced >= 0)
     output.quantized.replaced = Tensor::from(std::vector<int32_t>{batch.replaced}, {1});
   const VqVaeLoss loss{scalar(batch.total), scalar(batch.reconstruction)};
-  metrics.add(output, loss, Tensor::from(batch.geometry, {4}));
+  // In row 1 of a log of two batches.
+  MetricsLog log(2, 4, Device());
+  log.record(output, loss, Tensor::from(std::vector<int32_t>{1}, {1}));
+  metrics.add(log, 1, 2);
 }
 
 // Variances per element: latents (1,2),(3,6): columns' variances 1 and 4, mean 2.5;
 // (0,0),(2,0): 1 and 0, mean 0.5.
-const Batch kFirst = {1.f, 0.25f, 0.5f, 0.5f, {1, 2, 3, 6}, {2, 0, 0, 0}, {3, 2, 0.5f, 0}, 1};
-const Batch kSecond = {2.f, 0.75f, 1.f, 1.f, {0, 0, 2, 0}, {1, 1, 0, 0}, {2.5f, 1, 0.25f, 0}, -1};
+// Lambda and angle: 3 and 0, 1 and pi/2; then 1 and 0 (a vector without direction), 2 and pi/2.
+const Batch kFirst = {1.f, 0.25f, 0.5f, 0.5f, {1, 2, 3, 6}, {2, 0, 0, 0}, {3, 6, -6, 3}, 1};
+const Batch kSecond = {2.f, 0.75f, 1.f, 1.f, {0, 0, 2, 0}, {1, 1, 0, 0}, {1, 1, 0, 4}, -1};
+constexpr double kMeanAngle = std::numbers::pi / 4;
 
 PassMetrics two_batches() {
   PassMetrics metrics(4);
@@ -59,7 +66,7 @@ PassMetrics awkward() {
                 {1.1f, 0.9f, 0.3f, 0},
                 2});
   add(metrics,
-      {1e20f, 1e-7f, 3e7f, 0.2f, {5, -1, 0.01f, 3}, {1, 5, 0, 1}, {1.3f, 0.7f, 0.1f, 0}, 3});
+      {1e20f, 1e-7f, 3e7f, 0.2f, {5, -1, 0.01f, 3}, {1, 5, 0, 1}, {1.3f, 0.7f, 0.1f, 1}, 3});
   return metrics;
 }
 
@@ -76,11 +83,10 @@ TEST_CASE("metrics: plain means over batches") {
   CHECK(m.psnr() == doctest::Approx(9.0308998699).epsilon(1e-9));  // 10 log10(4 / 0.5)
   // (0.5 / 2.5 + 1 / 0.5) / 2
   CHECK(m.quantization_ratio() == doctest::Approx(1.1).epsilon(1e-6));
-  CHECK(m.max_lambda() == 3);
-  CHECK(m.mean_lambda() == 1.5);
-  CHECK(m.mean_angle() == 0.375);
+  CHECK(m.max_lambda() == doctest::Approx(3).epsilon(1e-6));
+  CHECK(m.mean_lambda() == doctest::Approx(1.75).epsilon(1e-6));
+  CHECK(m.mean_angle() == doctest::Approx(kMeanAngle).epsilon(1e-6));
   CHECK(m.replaced_codes() == 1);
-  CHECK(m.last_loss() == 2);
 }
 
 TEST_CASE("metrics: the whole pass's histogram") {
@@ -174,9 +180,9 @@ TEST_CASE("metrics.csv: a row is read back under its columns' names") {
   CHECK(table.last("test_recon_loss") == 0.5);
   CHECK(table.last("test_codebook_loss") == 0.75);
   CHECK(table.last("test_replaced_codes") == 1);
-  CHECK(table.last("test_max_lambda") == 3);
-  CHECK(table.last("test_mean_lambda") == 1.5);
-  CHECK(table.last("test_mean_angle") == 0.375);
+  CHECK(table.last("test_max_lambda") == doctest::Approx(3).epsilon(1e-6));
+  CHECK(table.last("test_mean_lambda") == doctest::Approx(1.75).epsilon(1e-6));
+  CHECK(table.last("test_mean_angle") == doctest::Approx(kMeanAngle).epsilon(1e-6));
   CHECK(table.last("test_codes_used") == 2);
   CHECK(table.last("test_usage") == 0.5);
   CHECK(table.last("test_psnr") == doctest::Approx(9.0309).epsilon(1e-7));

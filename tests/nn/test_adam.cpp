@@ -1,5 +1,6 @@
 // Adam against the double reference over several steps, and what it leaves alone.
 #include "nn/adam.h"
+#include "nn/finite_guard.h"
 #include "tests/vq/support.h"
 
 namespace versor::testing {
@@ -94,6 +95,49 @@ TEST_CASE("adam: gradients stay until zero_grad, and add up without it") {
   CHECK(to_array(p.grad()).data == std::vector<double>{2, 4});
   adam.zero_grad();
   CHECK_FALSE(p.grad().defined());
+}
+
+TEST_CASE("adam: takes the parameters into its buffer as they are, every shape") {
+  Random random(33);
+  const Array a = rounded(random.array({3, 2, 2, 5})), b = rounded(random.array({1}));
+  const Array c = rounded(random.array({130}));
+  const Variable pa(to_tensor(a), true), pb(to_tensor(b), true), pc(to_tensor(c), true);
+  Adam adam({pa, pb, pc}, {.lr = 0.5f});
+  CHECK(pa.shape() == Shape{3, 2, 2, 5});
+  CHECK(to_array(pa.value()).data == a.data);
+  CHECK(to_array(pb.value()).data == b.data);
+  CHECK(to_array(pc.value()).data == c.data);
+  CHECK(adam.first_moments()[0].shape() == pa.shape());
+  CHECK(adam.second_moments()[2].shape() == pc.shape());
+  // The first step is lr for each, whatever the gradient; no parameter runs into its neighbour.
+  set_gradient(pb, {{1}, {-7}});
+  adam.step();
+  CHECK(to_array(pa.value()).data == a.data);
+  CHECK(to_array(pb.value())[0] == doctest::Approx(b[0] + 0.5).epsilon(1e-5));
+  CHECK(to_array(pc.value()).data == c.data);
+}
+
+TEST_CASE("adam: stands still once the guard has found something, but counts on") {
+  const Variable p(to_tensor(ref::filled({4}, 1)), true);
+  Adam adam({p}, {});
+  FiniteGuard guard(adam.step_counter());
+  const auto step = [&](double gradient) {
+    adam.zero_grad();
+    set_gradient(p, {{4}, {1, gradient, 1, 1}});
+    guard.watch({{"gradient", p.grad()}});
+    adam.step(guard.state());
+  };
+  step(2);
+  CHECK_FALSE(guard.found());
+  const std::string before = bits_of(p.value());
+  CHECK((before != bits_of(to_tensor(ref::filled({4}, 1)))));
+  step(std::nan(""));
+  step(2);
+  CHECK((bits_of(p.value()) == before));
+  CHECK(all_finite(adam.first_moments()[0]));
+  CHECK(indices_of(adam.step_counter()) == ref::Indices{3});
+  REQUIRE(guard.found());
+  CHECK(guard.found()->step == 1);  // watched before the second step is counted
 }
 
 TEST_CASE("adam: continues bit for bit from its saved state") {

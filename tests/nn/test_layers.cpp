@@ -36,14 +36,14 @@ Array value_of(const Module& module, const std::string& name) {
 }  // namespace
 
 TEST_CASE("layers: names and shapes of convolutions") {
-  const Conv2d conv({.in = 3, .out = 5, .kernel = 4}, Rng(1), {});
+  const Conv2d conv({.in = 3, .out = 5, .kernel = 4}, Rng(1), test_device());
   CHECK(names_of(conv.named_parameters()) == Names{"weight", "bias"});
   CHECK(conv.named_buffers().empty());
   CHECK(state_of(conv, "weight").shape() == Shape{5, 4, 4, 3});
   CHECK(state_of(conv, "bias").shape() == Shape{5});
   CHECK(conv.parameter_count() == 5 * 16 * 3 + 5);
 
-  const ConvTranspose2d transposed({.in = 3, .out = 5, .kernel = 2}, Rng(1), {});
+  const ConvTranspose2d transposed({.in = 3, .out = 5, .kernel = 2}, Rng(1), test_device());
   CHECK(names_of(transposed.named_parameters()) == Names{"weight", "bias"});
   CHECK(state_of(transposed, "weight").shape() == Shape{3, 2, 2, 5});
   CHECK(state_of(transposed, "bias").shape() == Shape{5});
@@ -51,7 +51,7 @@ TEST_CASE("layers: names and shapes of convolutions") {
 }
 
 TEST_CASE("layers: residual blocks have a projection only where the channels differ") {
-  const ResidualBlock same(4, 4, Rng(1), {}), wider(4, 6, Rng(1), {});
+  const ResidualBlock same(4, 4, Rng(1), test_device()), wider(4, 6, Rng(1), test_device());
   CHECK(names_of(same.named_parameters()) ==
         Names{"conv1.weight", "conv1.bias", "conv2.weight", "conv2.bias"});
   CHECK(names_of(wider.named_parameters()) == Names{"conv1.weight", "conv1.bias", "conv2.weight",
@@ -63,9 +63,9 @@ TEST_CASE("layers: residual blocks have a projection only where the channels dif
 
 TEST_CASE("layers: a sequence keeps the names and the order it was given") {
   Sequential layers;
-  layers.add<Conv2d>("7", ConvOptions{2, 3, 1}, Rng(1), Device{});
+  layers.add<Conv2d>("7", ConvOptions{2, 3, 1}, Rng(1), test_device());
   layers.add<Tanh>("8");
-  layers.add<Conv2d>("3", ConvOptions{3, 1, 1}, Rng(2), Device{});
+  layers.add<Conv2d>("3", ConvOptions{3, 1, 1}, Rng(2), test_device());
   CHECK(names_of(layers.named_parameters()) == Names{"7.weight", "7.bias", "3.weight", "3.bias"});
   Random random(20);
   const Array x = rounded(random.array({1, 2, 2, 2}));
@@ -81,18 +81,19 @@ TEST_CASE("layers: initial values are uniform within 1/sqrt(fan_in)") {
   CHECK(fan_in({7, 5}) == 5);
   CHECK_THROWS_AS(fan_in({7}), Error);
   for (uint64_t seed : {1, 2, 3}) {
-    const Conv2d conv({.in = 40, .out = 300, .kernel = 3}, Rng(seed), {});
+    const Conv2d conv({.in = 40, .out = 300, .kernel = 3}, Rng(seed), test_device());
     check_uniform(state_of(conv, "weight").value(), 40 * 9);
     check_uniform(state_of(conv, "bias").value(), 40 * 9);
     // A transposed convolution counts its outputs, as PyTorch does.
-    const ConvTranspose2d transposed({.in = 40, .out = 300, .kernel = 2}, Rng(seed), {});
+    const ConvTranspose2d transposed({.in = 40, .out = 300, .kernel = 2}, Rng(seed), test_device());
     check_uniform(state_of(transposed, "weight").value(), 300 * 4);
     check_uniform(state_of(transposed, "bias").value(), 300 * 4);
   }
 }
 
 TEST_CASE("layers: seeds and layers draw different values, the same seed the same ones") {
-  const ResidualBlock a(8, 8, Rng(1), {}), again(8, 8, Rng(1), {}), b(8, 8, Rng(2), {});
+  const ResidualBlock a(8, 8, Rng(1), test_device()), again(8, 8, Rng(1), test_device()),
+      b(8, 8, Rng(2), test_device());
   CHECK(state_bits(a) == state_bits(again));
   for (const auto& [name, bits] : state_bits(a)) CHECK((state_bits(b).at(name) != bits));
   CHECK((state_bits(a).at("conv1.weight") != state_bits(a).at("conv2.weight")));
@@ -108,12 +109,12 @@ TEST_CASE("layers: convolutions compute what the reference computes, options inc
   for (Activation activation : {Activation::none, Activation::relu}) {
     const bool relu = activation == Activation::relu;
     const ConvOptions options{3, 5, 4, /*stride=*/2, /*padding=*/1, activation};
-    const Conv2d conv(options, Rng(3), {});
+    const Conv2d conv(options, Rng(3), test_device());
     const Array x = rounded(random.array({2, 6, 8, 3}));
     const Array y = ref::conv2d(x, value_of(conv, "weight"), value_of(conv, "bias"), 2, 1, relu);
     CHECK(error(conv(Variable(to_tensor(x))).value(), y) <= kTolerance);
 
-    const ConvTranspose2d transposed(options, Rng(4), {});
+    const ConvTranspose2d transposed(options, Rng(4), test_device());
     Array z = ref::conv_transpose2d(x, value_of(transposed, "weight"), value_of(transposed, "bias"),
                                     2, 1);
     if (relu) z = ref::relu(z);
@@ -126,7 +127,7 @@ TEST_CASE("layers: residual blocks, forward and backward, with and without proje
   Random random(22);
   for (int64_t out : {4, 6}) {
     CAPTURE(out);
-    const ResidualBlock block(4, out, Rng(5), {});
+    const ResidualBlock block(4, out, Rng(5), test_device());
     const Array x = rounded(random.array({2, 5, 3, 4})), dy = rounded(random.array({2, 5, 3, out}));
     const auto p = [&](const std::string& name) { return value_of(block, name); };
     const Array w1 = p("conv1.weight"), w2 = p("conv2.weight");

@@ -19,6 +19,8 @@
 namespace versor::testing {
 namespace {
 
+TEST_SUITE_BEGIN(cpu_only());
+
 // What reading the file says; it must name the file.
 std::string reading(const std::string& path) {
   const std::string message = error_of([&] { read_safetensors(path); });
@@ -258,5 +260,7 @@ TEST_CASE("safetensors: a failed write leaves the old file whole and nothing els
   CHECK(read_safetensors(path).at("a", path).shape() == Shape{100'000});
   CHECK(files() == 2);
 }
+
+TEST_SUITE_END();
 
 }  // namespace versor::testing

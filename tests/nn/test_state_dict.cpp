@@ -13,22 +13,23 @@ using ref::Random;
 // A module with parameters of two ranks and buffers.
 class Counted : public Module {
  public:
-  Counted() : conv_({.in = 3, .out = 2, .kernel = 2}, Rng(1), {}) {
+  Counted() : conv_({.in = 3, .out = 2, .kernel = 2}, Rng(1), test_device()) {
     register_module("conv", conv_);
-    count_ = register_buffer("count", ops::zeros({2}));
-    steps_ = register_buffer("steps", ops::zeros({1}, {}, DType::i32));
+    count_ = register_buffer("count", ops::zeros({2}, test_device()));
+    steps_ = register_buffer("steps", ops::zeros({1}, test_device(), DType::i32));
   }
   Conv2d conv_;
   Variable count_, steps_;
 };
 
+// What a file holds is on the CPU.
 SafetensorsFile good_state() {
   Random random(50);
   SafetensorsFile file;
-  file.tensors["conv.weight"] = to_tensor(random.array({2, 3, 2, 2}));
-  file.tensors["conv.bias"] = to_tensor(random.array({2}));
-  file.tensors["count"] = to_tensor({{2}, {5, 6}});
-  file.tensors["steps"] = index_tensor({9});
+  file.tensors["conv.weight"] = to_tensor(random.array({2, 3, 2, 2}), {});
+  file.tensors["conv.bias"] = to_tensor(random.array({2}), {});
+  file.tensors["count"] = to_tensor({{2}, {5, 6}}, {});
+  file.tensors["steps"] = index_tensor({9}, {});
   return file;
 }
 
@@ -69,7 +70,7 @@ TEST_CASE("state dict: a file made by hand gives the convolution it describes") 
   write_file(path, file_of(R"({"weight":{"dtype":"F32","shape":[2,3,2,2],"data_offsets":[0,96]},)"
                            R"("bias":{"dtype":"F32","shape":[2],"data_offsets":[96,104]}})",
                            raw(weight) + raw(std::vector<float>{0.5f, 7.f})));
-  Conv2d conv({.in = 3, .out = 2, .kernel = 2}, Rng(1), {});
+  Conv2d conv({.in = 3, .out = 2, .kernel = 2}, Rng(1), test_device());
   load_state_dict(conv, read_safetensors(path), path);
   Random random(51);
   const ref::Array x = rounded(random.array({1, 3, 4, 3}));
@@ -85,7 +86,7 @@ TEST_CASE("state dict: a file made by hand gives the convolution it describes") 
   CHECK(state_dict(conv).at("weight").shape() == Shape{2, 3, 2, 2});
 
   // A transposed convolution's [in,out,kh,kw]: same rule, first axis stays.
-  const ConvTranspose2d transposed({.in = 3, .out = 2, .kernel = 4}, Rng(1), {});
+  const ConvTranspose2d transposed({.in = 3, .out = 2, .kernel = 4}, Rng(1), test_device());
   CHECK(state_dict(transposed).at("weight").shape() == Shape{3, 2, 4, 4});
 }
 
@@ -131,7 +132,7 @@ TEST_CASE("state dict: F64, F16, BF16 and I64 are converted to the module's type
   SafetensorsFile file = good_state();
   const Tensor ours = from_torch_layout(file.tensors["conv.weight"]);
   file.tensors["conv.weight"] = ops::cast(file.tensors["conv.weight"], DType::bf16);
-  file.tensors["count"] = index_tensor({3, 4});
+  file.tensors["count"] = index_tensor({3, 4}, {});
   load_state_dict(module, file, path);
   const Tensor expected = ops::cast(ops::cast(ours, DType::bf16), DType::f32);
   CHECK((bits_of(state_of(module, "conv.weight").value()) == bits_of(expected)));

@@ -29,7 +29,7 @@ struct Convolution {
 };
 
 TEST_CASE("conv: the three directions, outputs between fences") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   uint64_t seed = 100;
   for (const ConvCase& c : conv_cases()) {
     CAPTURE(c.name);
@@ -51,7 +51,7 @@ TEST_CASE("conv: the three directions, outputs between fences") {
 }
 
 TEST_CASE("conv: grad_input with bias and ReLU, as a transposed convolution uses it") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   uint64_t seed = 200;
   for (const ConvCase& c : conv_transpose_cases()) {
     CAPTURE(c.name);
@@ -64,7 +64,7 @@ TEST_CASE("conv: grad_input with bias and ReLU, as a transposed convolution uses
       for (bool relu : {false, true}) {
         const ref::Array linear =
             ref::conv_transpose2d(x, weight, with_bias ? bias : ref::Array{}, c.stride, c.padding);
-        Fenced y(Shape(std::span<const int64_t>(linear.shape)));
+        Fenced y(to_shape(linear.shape));
         backend.conv2d_grad_input(y.view, in.view, in_weight.view,
                                   {with_bias ? in_bias.view : Tensor(), relu}, c.params());
         check_output(y, relu ? ref::relu(linear) : linear);
@@ -101,7 +101,7 @@ ref::Array product_with_bias(const ref::Array& a, const ref::Array& b, bool ta, 
 }
 
 TEST_CASE("matmul: every transposition, with and without bias, outputs between fences") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(52);
   for_each_product([&](const ref::Array& a, const ref::Array& b, bool ta, bool tb) {
     const int64_t M = a.dim(ta ? 1 : 0), N = b.dim(tb ? 0 : 1);
@@ -116,16 +116,16 @@ TEST_CASE("matmul: every transposition, with and without bias, outputs between f
 }
 
 TEST_CASE("matmul: an empty inner size gives zero, or the bias") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   Fenced y({3, 2}), y_with_bias({3, 2});
-  backend.matmul(y.view, Tensor({3, 0}), Tensor({0, 2}), false, false, {});
+  backend.matmul(y.view, empty({3, 0}), empty({0, 2}), false, false, {});
   check_output(y, ref::zeros({3, 2}));
-  backend.matmul(y_with_bias.view, Tensor({3, 0}), Tensor({0, 2}), false, false,
+  backend.matmul(y_with_bias.view, empty({3, 0}), empty({0, 2}), false, false,
                  to_tensor({{2}, {1, -2}}));
   check_output(y_with_bias, {{3, 2}, {1, -2, 1, -2, 1, -2}});
 }
 
-TEST_CASE("conv: the plain reference agrees with the double reference") {
+TEST_CASE("conv: the plain reference agrees with the double reference" * cpu_only()) {
   uint64_t seed = 300;
   for (const ConvCase& c : conv_cases()) {
     CAPTURE(c.name);
@@ -141,7 +141,7 @@ TEST_CASE("conv: the plain reference agrees with the double reference") {
   }
 }
 
-TEST_CASE("matmul: the plain reference agrees with the double reference") {
+TEST_CASE("matmul: the plain reference agrees with the double reference" * cpu_only()) {
   for_each_product([&](const ref::Array& a, const ref::Array& b, bool ta, bool tb) {
     Fenced y({a.dim(ta ? 1 : 0), b.dim(tb ? 0 : 1)});
     cpu::reference::matmul(y.view, to_tensor(a), to_tensor(b), ta, tb, {});

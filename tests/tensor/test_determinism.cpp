@@ -1,5 +1,6 @@
-// Equal bits: in two runs of anything, and for every number of threads in the library's own loops
-// and in the plain reference products. (oneDNN may share out sums by the number of threads.)
+// Equal bits: in two runs of anything, and on the CPU for every number of threads in the library's
+// own loops and in the plain reference products. (oneDNN may share out sums by the number of
+// threads.)
 #include <array>
 #include <set>
 
@@ -27,17 +28,18 @@ bool is_library_arithmetic(const OperationCase& c) {
 
 TEST_CASE("determinism: two runs of every case give equal bits, so do 1, 2 and 3 threads") {
   uint64_t seed = 500;
-  for (const OperationCase& c : operation_cases()) {
+  std::vector<OperationCase> cases = operation_cases();
+  for (OperationCase& c : conv_operation_cases(DType::bf16)) cases.push_back(std::move(c));
+  for (const OperationCase& c : cases) {
     CAPTURE(c.name);
     const Arrays inputs = draw_inputs(c, seed++);
     ref::Random random(seed);
-    const Shape shape(std::span<const int64_t>(c.reference(inputs).shape));
-    const ref::Array dy = random_array(random, shape);
+    const ref::Array dy = random_array(random, to_shape(c.reference(inputs).shape));
     const std::string bits = bits_of_case(c, inputs, dy);
     CHECK(bits.size() >= 8);
     CHECK(bits_of_case(c, inputs, dy) == bits);
-    if (is_library_arithmetic(c)) continue;
-    CHECK(same_bits_for_all_threads([&] { return bits_of_case(c, inputs, dy); }));
+    if (on_other_device() || is_library_arithmetic(c)) continue;
+    CHECK(same_bits_always([&] { return bits_of_case(c, inputs, dy); }));
   }
 }
 
@@ -48,34 +50,38 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
   const Tensor index = index_tensor(random.indices(20001, 100));
   std::vector<uint8_t> bytes(50 * 1000);
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
-  const Tensor images = Tensor::from(bytes, {50, 10, 50, 2});
+  const Tensor images = on_device(bytes, {50, 10, 50, 2});
   const Tensor image_index = index_tensor(random.indices(40, 50));
   const std::pair<const char*, std::function<Tensor()>> calls[] = {
-      {"uniform", [] { return ops::uniform({100003}, Rng(3), -1, 1); }},
+      {"uniform", [] { return ops::uniform({100003}, Rng(3), -1, 1, test_device()); }},
       {"cast", [&] { return ops::cast(x, DType::u8, 100, 50); }},
       {"sum", [&] { return ops::sum(x); }},
       {"mse", [&] { return ops::mse(x, ops::scaled(x, 0.5f)); }},
       {"sum_rows", [&] { return ops::sum_rows(x); }},
       {"sum_rows, wide", [&] { return ops::sum_rows(wide); }},
+      {"sum_rows, bf16", [&] { return ops::sum_rows(ops::cast(x, DType::bf16)); }},
       {"sum_columns", [&] { return ops::sum_columns(x); }},
       {"segment_sum", [&] { return ops::segment_sum(x, index, 100); }},
       {"bincount", [&] { return ops::bincount(index, 100); }},
-      {"gather_images", [&] { return ops::gather_images(images, image_index, 0.1f, 1); }},
+      {"gather_images",
+       [&] { return ops::gather_images(images, image_index, {}, 40, 40, 0.1f, 1); }},
       {"weighted_sum", [&] { return ops::weighted_sum(0.3f, x, 0.7f, x); }},
       {"adam",
        [&] {
-         Tensor weight = ops::clone(x), m = ops::zeros(x.shape()), v = ops::zeros(x.shape());
-         ops::adam(weight, m, v, x, index_tensor({1}), {});
+         const Shape flat{x.numel()};
+         Tensor weight = ops::clone(x.reshape(flat)), m = ops::zeros(flat, test_device());
+         Tensor v = ops::clone(m);
+         ops::adam(weight, m, v, {{x, 0}}, index_tensor({1}), {}, {});
          return weight;
        }},
   };
   for (const auto& [name, call] : calls) {
     CAPTURE(name);
-    CHECK(same_bits_for_all_threads([&call = call] { return bits_of(call()); }));
+    CHECK(same_bits_always([&call = call] { return bits_of(call()); }));
   }
 }
 
-TEST_CASE("determinism: the plain reference products, 1, 2 and 3 threads") {
+TEST_CASE("determinism: the plain reference products, 1, 2 and 3 threads" * cpu_only()) {
   ref::Random random(72);
   for (const ConvCase& c : conv_cases()) {
     CAPTURE(c.name);
@@ -83,7 +89,7 @@ TEST_CASE("determinism: the plain reference products, 1, 2 and 3 threads") {
     const Tensor weight = to_tensor(random_array(random, c.weight()));
     const Tensor bias = to_tensor(random_array(random, {c.O}));
     const Tensor dy = to_tensor(random_array(random, c.output()));
-    CHECK(same_bits_for_all_threads([&] {
+    CHECK(same_bits_always([&] {
       Tensor y(c.output()), dx(c.input()), dweight(c.weight());
       cpu::reference::conv2d(y, x, weight, {bias, true}, c.params());
       cpu::reference::conv2d_grad_input(dx, dy, weight, c.params());
@@ -93,7 +99,7 @@ TEST_CASE("determinism: the plain reference products, 1, 2 and 3 threads") {
   }
   const Tensor a = to_tensor(random_array(random, {301, 300}));
   const Tensor b = to_tensor(random_array(random, {300, 515}));
-  CHECK(same_bits_for_all_threads([&] {
+  CHECK(same_bits_always([&] {
     Tensor y({301, 515});
     cpu::reference::matmul(y, a, b, false, false, {});
     return bits_of(y);

@@ -8,10 +8,10 @@ namespace versor::testing {
 namespace {
 
 Tensor f32(Shape shape) {
-  return ops::zeros(shape);
+  return ops::zeros(shape, test_device());
 }
 Tensor typed(Shape shape, DType dtype) {
-  return ops::zeros(shape, {}, dtype);
+  return ops::zeros(shape, test_device(), dtype);
 }
 
 struct Wrong {
@@ -57,7 +57,7 @@ TEST_CASE("errors: convolution") {
       {[] {
          ops::conv2d(typed({1, 5, 5, 1}, DType::u8), f32({2, 3, 3, 1}), {}, {});
        },
-       "[conv2d] needs f32, got u8 [1,5,5,1]"},
+       "[conv2d] needs f32 or bf16, got u8 [1,5,5,1]"},
       {[] {
          ops::conv2d(f32({1, 5, 5, 1}), {}, {}, {});
        },
@@ -141,11 +141,11 @@ TEST_CASE("errors: element-wise") {
   const Tensor none;
   check_all({
       {[&] { ops::add(a, b); }, "[binary] shapes differ: [2,3] and [3,2]"},
-      {[&] { ops::add(a, integers); }, "[binary] needs f32, got i32 [2,3]"},
+      {[&] { ops::add(a, integers); }, "[binary] element types differ: f32 [2,3] and i32 [2,3]"},
       {[&] { ops::mul(a, none); }, "[binary] an input is undefined"},
       {[&] { ops::mul(none, a); }, "[binary] an input is undefined"},
       {[&] { ops::relu(none); }, "[unary] an input is undefined"},
-      {[&] { ops::relu(integers); }, "[unary] needs f32, got i32 [2,3]"},
+      {[&] { ops::relu(integers); }, "[unary] needs f32 or bf16, got i32 [2,3]"},
       {[&] { ops::relu_grad(a, b); }, "[unary_grad] shapes differ: [2,3] and [3,2]"},
       {[&] { ops::weighted_sum(1, a, 1, b); }, "[weighted_sum] shapes differ: [2,3] and [3,2]"},
       {[&] { ops::binary_rows(a, f32({2}), BinaryOp::add); },
@@ -172,6 +172,7 @@ TEST_CASE("errors: element-wise") {
 
 TEST_CASE("errors: layout, reductions and rows") {
   const Tensor x = f32({2, 3}), cube = f32({2, 3, 4}), bytes = typed({2, 3, 4}, DType::u8);
+  const Tensor images = typed({2, 3, 4, 1}, DType::u8);
   const Tensor index = index_tensor({0, 1});
   check_all({
       {[&] { ops::permute(x, {0}); }, "[permute] 1 axes given for [2,3]"},
@@ -213,9 +214,16 @@ TEST_CASE("errors: layout, reductions and rows") {
       {[&] { ops::mse_grad(x, x, x); }, "[mse_grad] needs a tensor of one element, got [2,3]"},
       {[&] { ops::gather_rows(x, f32({2})); }, "[gather_rows] needs i32, got f32 [2]"},
       {[&] { ops::gather_rows(cube, index); }, "[gather_rows] needs rows [R,C], got [2,3,4]"},
-      {[&] { ops::gather_images(bytes, index, 1, 0); },
+      {[&] { ops::gather_images(bytes, index, {}, 2, 2, 1, 0); },
        "[gather_images] needs images [M,H,W,C], got [2,3,4]"},
-      {[&] { ops::gather_images(x, index, 1, 0); }, "[gather_images] needs u8, got f32 [2,3]"},
+      {[&] { ops::gather_images(x, index, {}, 2, 2, 1, 0); },
+       "[gather_images] needs u8, got f32 [2,3]"},
+      {[&] { ops::gather_images(images, index, {}, 1, 2, 1, 0); },
+       "[gather_images] 2 images asked for, in batches of 1 of 2"},
+      {[&] { ops::gather_images(images, index, {}, 3, 3, 1, 0); },
+       "[gather_images] 3 images asked for, in batches of 3 of 2"},
+      {[&] { ops::gather_images(images, index, index, 2, 2, 1, 0); },
+       "[gather_images] needs a tensor of one element, got [2]"},
       {[&] {
          ops::segment_sum(x, index_tensor({0, 1, 2}), 3);
        },
@@ -228,19 +236,109 @@ TEST_CASE("errors: layout, reductions and rows") {
 }
 
 TEST_CASE("errors: adam") {
-  Tensor w = f32({3}), m = f32({3}), v = f32({3}), other = f32({4}), none;
-  const Tensor step = index_tensor({1});
+  Tensor w = f32({3}), m = f32({3}), v = f32({3}), other = f32({4}), matrix = f32({3, 1}), none;
+  const Tensor step = index_tensor({1}), two = index_tensor({1, 2}), half = typed({3}, DType::bf16);
   check_all({
-      {[&] { ops::adam(w, m, v, other, step, {}); }, "[adam] shapes differ: [3] and [4]"},
-      {[&] { ops::adam(w, other, v, w, step, {}); }, "[adam] shapes differ: [3] and [4]"},
-      {[&] { ops::adam(w, m, other, w, step, {}); }, "[adam] shapes differ: [3] and [4]"},
-      {[&] { ops::adam(w, m, v, none, step, {}); }, "[adam] an input is undefined"},
-      {[&] { ops::adam(w, m, v, w, f32({1}), {}); }, "[adam] needs i32, got f32 [1]"},
       {[&] {
-         ops::adam(w, m, v, w, index_tensor({1, 2}), {});
+         ops::adam(w, m, v, {{other, 0}}, step, {}, {});
+       },
+       "[adam] a gradient [4] at 0 is outside the parameters [3]"},
+      {[&] {
+         ops::adam(w, m, v, {{w, 1}}, step, {}, {});
+       },
+       "[adam] a gradient [3] at 1 is outside the parameters [3]"},
+      {[&] {
+         ops::adam(w, m, v, {{w, -1}}, step, {}, {});
+       },
+       "[adam] a gradient [3] at -1 is outside the parameters [3]"},
+      {[&] {
+         ops::adam(w, other, v, {{w, 0}}, step, {}, {});
+       },
+       "[adam] shapes differ: [3] and [4]"},
+      {[&] {
+         ops::adam(w, m, other, {{w, 0}}, step, {}, {});
+       },
+       "[adam] shapes differ: [3] and [4]"},
+      {[&] { ops::adam(matrix, m, v, {}, step, {}, {}); },
+       "[adam] needs flat buffers [P], got [3,1]"},
+      {[&] {
+         ops::adam(w, m, v, {{none, 0}}, step, {}, {});
+       },
+       "[adam] an input is undefined"},
+      {[&] {
+         ops::adam(w, m, v, {{half, 0}}, step, {}, {});
+       },
+       "[adam] needs f32, got bf16 [3]"},
+      {[&] {
+         ops::adam(w, m, v, {{w, 0}}, f32({1}), {}, {});
+       },
+       "[adam] needs i32, got f32 [1]"},
+      {[&] {
+         ops::adam(w, m, v, {{w, 0}}, two, {}, {});
        },
        "[adam] needs a tensor of one element, got [2]"},
+      {[&] {
+         ops::adam(w, m, v, {{w, 0}}, step, step, {});
+       },
+       "[adam] a guard has the shape [2], not [1]"},
   });
+}
+
+TEST_CASE("errors: counters and guards") {
+  Tensor table = f32({2, 2}), counts = index_tensor({1, 2}), guard = ops::new_guard(test_device());
+  Tensor floats = f32({2});
+  const Tensor row = index_tensor({1}), value = f32({1}), half = typed({1}, DType::bf16);
+  check_all({
+      {[&] { ops::add_counts(counts, floats); }, "[add_counts] needs i32, got f32 [2]"},
+      {[&] { ops::add_counts(floats, counts); }, "[add_counts] needs i32, got f32 [2]"},
+      {[&] { ops::add_counts(counts, row); }, "[add_counts] shapes differ: [2] and [1]"},
+      {[&] { ops::write_row(table, row, {value}); },
+       "[write_row] 1 values do not fill a row of [2,2]"},
+      {[&] {
+         ops::write_row(table, row, {value, floats});
+       },
+       "[write_row] needs a tensor of one element, got [2]"},
+      {[&] {
+         ops::write_row(table, row, {value, half});
+       },
+       "[write_row] needs f32 or i32, got bf16"},
+      {[&] {
+         ops::write_row(table, value, {value, value});
+       },
+       "[write_row] needs i32, got f32 [1]"},
+      {[&] {
+         ops::write_row(table, counts, {value, value});
+       },
+       "[write_row] needs a tensor of one element, got [2]"},
+      {[&] { ops::write_row(floats, row, {value}); }, "[write_row] needs rows [R,C], got [2]"},
+      {[&] { ops::find_nonfinite(guard, {row}, 0, row); },
+       "[find_nonfinite] needs f32 or bf16, got i32 [1]"},
+      {[&] { ops::find_nonfinite(guard, {value}, 0, value); },
+       "[find_nonfinite] needs i32, got f32 [1]"},
+      {[&] { ops::find_nonfinite(floats, {value}, 0, row); },
+       "[find_nonfinite] needs i32, got f32 [2]"},
+      {[&] {
+         ops::find_nonfinite(guard, {value, {}}, 0, row);
+       },
+       "[find_nonfinite] an input is undefined"},
+  });
+}
+
+TEST_CASE("errors: one operation, one type and one device") {
+  const Tensor a = f32({2, 3}), half = typed({2, 3}, DType::bf16);
+  const Tensor image = f32({1, 3, 3, 1}), half_image = typed({1, 3, 3, 1}, DType::bf16);
+  check_all({
+      {[&] { ops::add(a, half); }, "[binary] element types differ: f32 [2,3] and bf16 [2,3]"},
+      {[&] { ops::relu_grad(half, a); },
+       "[unary_grad] element types differ: bf16 [2,3] and f32 [2,3]"},
+      {[&] { ops::conv2d(half_image, image, {}, {}); },
+       "[conv2d] element types differ: bf16 [1,3,3,1] and f32 [1,3,3,1]"},
+      {[&] { ops::sum(half); }, "[sum] needs f32, got bf16 [2,3]"},
+  });
+  if (!on_other_device()) return;
+  CHECK(error_of([&] {
+          ops::add(a, ops::zeros({2, 3}));
+        }) == str("[binary] inputs are on ", test_device(), " and cpu"));
 }
 
 TEST_CASE("errors: differentiable functions") {

@@ -9,6 +9,8 @@
 namespace versor::testing {
 namespace {
 
+TEST_SUITE_BEGIN(cpu_only());
+
 std::vector<ConvCase> all_cases() {
   std::vector<ConvCase> cases = conv_cases();
   for (const ConvCase& c : std::vector<ConvCase>{
@@ -64,6 +66,8 @@ TEST_CASE("onednn: matrix product agrees with the plain reference") {
         check_output(y, to_array(plain));
       }
 }
+
+TEST_SUITE_END();
 
 }  // namespace
 }  // namespace versor::testing

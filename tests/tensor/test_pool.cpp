@@ -24,7 +24,7 @@ struct Counted {
                   }};
 };
 
-TEST_CASE("pool: counts bytes in use, at most, and taken from the device") {
+TEST_CASE("pool: counts bytes in use, at most, and taken from the device" * cpu_only()) {
   Counted c;
   void* a = c.pool.allocate(1000);
   const size_t size_a = c.pool.current_bytes();
@@ -54,7 +54,8 @@ TEST_CASE("pool: counts bytes in use, at most, and taken from the device") {
   CHECK(c.pool.reserved_bytes() == 0);
 }
 
-TEST_CASE("pool: blocks are large enough and waste at most an eighth beyond 512 bytes") {
+TEST_CASE("pool: blocks are large enough and waste at most an eighth beyond 512 bytes" *
+          cpu_only()) {
   for (size_t bytes :
        {0ul, 1ul, 63ul, 64ul, 65ul, 513ul, 1023ul, 1024ul, 1025ul, 65537ul, 100000ul, 1000001ul}) {
     CAPTURE(bytes);
@@ -68,7 +69,7 @@ TEST_CASE("pool: blocks are large enough and waste at most an eighth beyond 512 
   }
 }
 
-TEST_CASE("pool: everything goes back to the device in the end") {
+TEST_CASE("pool: everything goes back to the device in the end" * cpu_only()) {
   int allocated = 0, freed = 0;
   {
     MemoryPool pool(
@@ -86,7 +87,7 @@ TEST_CASE("pool: everything goes back to the device in the end") {
   CHECK(freed == 2);
 }
 
-TEST_CASE("pool: out of memory names what was asked for and what is in use") {
+TEST_CASE("pool: out of memory names what was asked for and what is in use" * cpu_only()) {
   Counted c;
   void* a = c.pool.allocate(1024);
   CHECK(error_of([&] { c.pool.allocate(3'000'000); }) ==
@@ -95,11 +96,59 @@ TEST_CASE("pool: out of memory names what was asked for and what is in use") {
   c.pool.free(a, 1024);
 }
 
+TEST_CASE("pool: an arena's blocks come back to it and to nobody else" * cpu_only()) {
+  Counted c;
+  void* outside = c.pool.allocate(1000);
+  c.pool.free(outside, 1000);
+  void* inside = nullptr;
+  {
+    MemoryPool::Arena arena(c.pool);
+    {
+      const MemoryPool::ArenaScope scope(arena);
+      inside = c.pool.allocate(1000);
+      CHECK(inside != outside);  // the pool's kept block is not the arena's
+      c.pool.free(inside, 1000);
+      CHECK(c.pool.allocate(1000) == inside);
+      CHECK(error_of([&] { const MemoryPool::ArenaScope second(arena); }) ==
+            "[memory] an arena is open already");
+    }
+    c.pool.free(inside, 1000);  // after it was closed
+    CHECK(c.pool.allocate(1000) == outside);
+    void* third = c.pool.allocate(1000);
+    CHECK(third != inside);
+    c.pool.free(third, 1000);
+    c.pool.release_cached();
+    CHECK(c.freed == 1);  // the third; the arena's stays
+    const MemoryPool::ArenaScope again(arena);
+    CHECK(c.pool.allocate(1000) == inside);
+    c.pool.free(inside, 1000);
+  }
+  CHECK(c.pool.allocate(1000) == inside);  // the arena has ended
+  c.pool.free(inside, 1000);
+  c.pool.free(outside, 1000);
+  CHECK(c.pool.current_bytes() == 0);
+  c.pool.release_cached();
+  CHECK(c.freed == c.allocated);
+}
+
+TEST_CASE("pool: a block that outlives its arena goes back to the pool" * cpu_only()) {
+  Counted c;
+  void* block = nullptr;
+  {
+    MemoryPool::Arena arena(c.pool);
+    const MemoryPool::ArenaScope scope(arena);
+    block = c.pool.allocate(500);
+  }
+  c.pool.free(block, 500);
+  CHECK(c.pool.allocate(500) == block);
+  c.pool.free(block, 500);
+}
+
 TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
-  MemoryPool& pool = backend_for({}).pool();
+  MemoryPool& pool = backend_for(test_device()).pool();
   const size_t before = pool.current_bytes();
   {
-    const Tensor a({3}), b({100, 7}), c({5}, DType::u8);
+    const Tensor a = empty({3}), b = empty({100, 7}), c = empty({5}, DType::u8);
     for (const Tensor* t : {&a, &b, &c}) CHECK(reinterpret_cast<uintptr_t>(t->address()) % 64 == 0);
     CHECK(pool.current_bytes() >= before + a.bytes() + b.bytes() + c.bytes());
   }
@@ -108,7 +157,7 @@ TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
 
 // A training step in small: what it asks for the first time is what it uses ever after.
 TEST_CASE("pool: a repeated step asks the device for nothing") {
-  MemoryPool& pool = backend_for({}).pool();
+  MemoryPool& pool = backend_for(test_device()).pool();
   const Variable x(to_tensor(ref::filled({2, 8, 8, 3}, 0.5)));
   Variable weight(to_tensor(ref::filled({4, 3, 3, 3}, 0.1)), true);
   const auto step = [&] {

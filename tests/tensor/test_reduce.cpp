@@ -7,7 +7,7 @@ namespace versor::testing {
 namespace {
 
 TEST_CASE("reduce: sum and mse") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(31);
   for (int64_t n : {1, 2, 5, 31, 16384, 16387, 100003}) {
     CAPTURE(n);
@@ -22,7 +22,7 @@ TEST_CASE("reduce: sum and mse") {
 }
 
 TEST_CASE("reduce: sum_rows and sum_columns") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(32);
   for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{5, 7}, Shape{8193, 8},
                              Shape{5000, 60}, Shape{20001, 3}, Shape{3, 20001}, Shape{70000, 1}}) {
@@ -38,17 +38,17 @@ TEST_CASE("reduce: sum_rows and sum_columns") {
 }
 
 TEST_CASE("reduce: sums of nothing are zero") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   Fenced total({1}), columns({4});
-  backend.sum(total.view, Tensor({0}), 1.f);
+  backend.sum(total.view, empty({0}), 1.f);
   check_output(total, one(0));
-  backend.sum_rows(columns.view, Tensor({0, 4}));
+  backend.sum_rows(columns.view, empty({0, 4}));
   check_output(columns, ref::zeros({4}));
 }
 
 // 2^27 + 1000 ones - 2^27: an f32 sum would stay at 2^27 and give 0.
 TEST_CASE("reduce: additions are made in f64") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Array x = ref::filled({1002}, 1);
   x[0] = 0x1p27;
   x[1001] = -0x1p27;

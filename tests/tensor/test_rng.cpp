@@ -8,6 +8,8 @@
 namespace versor::testing {
 namespace {
 
+TEST_SUITE_BEGIN(cpu_only());
+
 using Block = std::array<uint32_t, 4>;
 
 // Known-answer vectors of philox4x32-10 from the authors' library Random123 (kat_vectors).
@@ -127,6 +129,8 @@ TEST_CASE("rng: permute of a large set leaves no order") {
   for (uint32_t i = 0; i < n; ++i) equal += rng.permute(i, n) == Rng(19).permute(i, n) ? 1 : 0;
   CHECK(equal < 10);
 }
+
+TEST_SUITE_END();
 
 }  // namespace
 }  // namespace versor::testing

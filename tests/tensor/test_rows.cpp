@@ -1,5 +1,6 @@
 // Gathering and summing rows by index, called on the backend itself with outputs between fences.
 #include "tensor/backend.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -11,7 +12,7 @@ struct Sizes {
 const Sizes kSizes[] = {{1, 1, 1}, {7, 3, 5}, {3, 50, 2}, {2001, 40, 33}, {20000, 9, 1}};
 
 TEST_CASE("rows: gather_rows, segment_sum and bincount") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(41);
   for (auto [R, K, D] : kSizes) {
     CAPTURE(R);
@@ -29,7 +30,7 @@ TEST_CASE("rows: gather_rows, segment_sum and bincount") {
 }
 
 TEST_CASE("rows: segments without rows are zero, one segment may have them all") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(42);
   const ref::Indices index(5000, 3);
   const ref::Array x = random_array(random, {5000, 4});
@@ -40,23 +41,51 @@ TEST_CASE("rows: segments without rows are zero, one segment may have them all")
   check_output(counts, {{6}, {0, 0, 0, 5000, 0, 0}}, 0);
 }
 
+// So many random bytes.
+std::vector<uint8_t> draw_bytes(ref::Random& random, int64_t count) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(count));
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
+  return bytes;
+}
+
 TEST_CASE("rows: gather_images turns bytes into numbers") {
-  Backend& backend = backend_for({});
+  Backend& backend = backend_for(test_device());
   ref::Random random(43);
   for (const ref::Shape& shape : {ref::Shape{1, 1, 1, 1}, {5, 3, 4, 2}, {9, 32, 32, 3}}) {
     CAPTURE(shape[0]);
-    std::vector<uint8_t> bytes(static_cast<size_t>(ref::count_of(shape)));
-    for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
+    const std::vector<uint8_t> bytes = draw_bytes(random, ref::count_of(shape));
     const ref::Indices index = random.indices(13, shape[0]);
-    const Fenced images(Tensor::from(bytes, Shape(std::span<const int64_t>(shape))));
+    const Fenced images(on_device(bytes, to_shape(shape)));
     const Fenced in_index(index_tensor(index));
     const float scale = 2.f / 255, shift = -1.f;
     Fenced y({13, shape[1], shape[2], shape[3]});
-    backend.gather_images(y.view, images.view, in_index.view, scale, shift);
+    backend.gather_images(y.view, images.view, in_index.view, {}, 13, scale, shift);
     check_output(y, ref::gather_images(bytes, shape, index, scale, shift));
     const std::vector<float> values = y.view.to_vector<float>();
     CHECK(*std::ranges::min_element(values) >= -1.f);
     CHECK(*std::ranges::max_element(values) <= 1.f);
+  }
+}
+
+// 13 images in batches of 5: the number of the batch is read on the device, the last one has 3.
+TEST_CASE("rows: gather_images takes batch after batch of an order") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(44);
+  const ref::Shape shape{20, 3, 3, 2};
+  const std::vector<uint8_t> bytes = draw_bytes(random, ref::count_of(shape));
+  const ref::Indices order = random.indices(13, 20);
+  const Fenced images(on_device(bytes, to_shape(shape))), in_order(index_tensor(order));
+  for (int64_t b : {0, 1, 2}) {
+    CAPTURE(b);
+    const int64_t begin = 5 * b, end = std::min<int64_t>(begin + 5, 13);
+    const Fenced batch(index_tensor({b}));
+    Fenced y({end - begin, 3, 3, 2});
+    backend.gather_images(y.view, images.view, in_order.view, batch.view, 5, 0.5f, -3.f);
+    const ref::Indices chosen(order.begin() + begin, order.begin() + end);
+    check_output(y, ref::gather_images(bytes, shape, chosen, 0.5, -3), 0);
+    const Tensor front =
+        ops::gather_images(images.view, in_order.view, batch.view, 5, end - begin, 0.5f, -3.f);
+    CHECK((bits_of(front) == bits_of(y.view)));
   }
 }
 

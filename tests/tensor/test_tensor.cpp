@@ -7,7 +7,7 @@
 namespace versor::testing {
 namespace {
 
-TEST_CASE("shape: extents, count and text") {
+TEST_CASE("shape: extents, count and text" * cpu_only()) {
   const Shape s{2, 3, 5, 7};
   CHECK(s.rank() == 4);
   CHECK(s.numel() == 210);
@@ -31,23 +31,28 @@ TEST_CASE("tensor: values survive the way there and back, every type") {
   const std::vector<int32_t> i{1, -2, INT32_MAX};
   const std::vector<uint8_t> u{0, 7, 255};
   const std::vector<bf16> h{bf16(1.5f), bf16(-2.f), bf16(0.f)};
-  CHECK(Tensor::from(f, {3}).to_vector<float>() == f);
-  CHECK(Tensor::from(i, {3}).to_vector<int32_t>() == i);
-  CHECK(Tensor::from(u, {3}).to_vector<uint8_t>() == u);
-  CHECK(Tensor::from(h, {3}).to_vector<bf16>()[1].bits == h[1].bits);
-  CHECK(Tensor::from(f, {3}).bytes() == 12);
-  CHECK(Tensor::from(u, {3}).bytes() == 3);
-  CHECK(Tensor::from(h, {3}).bytes() == 6);
+  CHECK(on_device(f, {3}).to_vector<float>() == f);
+  CHECK(on_device(i, {3}).to_vector<int32_t>() == i);
+  CHECK(on_device(u, {3}).to_vector<uint8_t>() == u);
+  CHECK(on_device(h, {3}).to_vector<bf16>()[1].bits == h[1].bits);
+  CHECK(on_device(f, {3}).bytes() == 12);
+  CHECK(on_device(u, {3}).bytes() == 3);
+  CHECK(on_device(h, {3}).bytes() == 6);
   CHECK(str(DType::f32, DType::bf16, DType::i32, DType::u8) == "f32bf16i32u8");
-  CHECK(Tensor({0, 4}).to_vector<float>().empty());
+  CHECK(empty({0, 4}).to_vector<float>().empty());
+  const Tensor moved = Tensor::from(i, {3}).to(test_device());
+  CHECK(moved.device() == test_device());
+  CHECK(moved.to(Device{}).device() == Device{});
+  CHECK(moved.to(Device{}).to_vector<int32_t>() == i);
 }
 
 TEST_CASE("tensor: a copy, reshape() and rows() share storage") {
-  Tensor x = Tensor::from<float>({0, 1, 2, 3, 4, 5}, {3, 2});
+  const Tensor x = on_device<float>({0, 1, 2, 3, 4, 5}, {3, 2});
   const Tensor same = x, shaped = x.reshape({2, 3}), last = x.rows(1, 3), one_row = last.rows(1, 2);
   for (const Tensor& view : {same, shaped, last, one_row}) CHECK(view.shares_storage_with(x));
   CHECK_FALSE(ops::clone(x).shares_storage_with(x));
-  x.data<float>()[4] = 40;
+  Tensor element = x.reshape({6}).rows(4, 5);
+  ops::fill(element, 40);
   CHECK(same.to_vector<float>()[4] == 40);
   CHECK(shaped.shape() == Shape{2, 3});
   CHECK(shaped.to_vector<float>()[4] == 40);
@@ -56,17 +61,17 @@ TEST_CASE("tensor: a copy, reshape() and rows() share storage") {
   CHECK(one_row.to_vector<float>() == std::vector<float>{40, 5});
   CHECK(last.reshape({4}).rows(1, 2).item() == 3);
   CHECK(x.rows(3, 3).numel() == 0);
-  CHECK(Tensor({2, 3, 4, 5}).flat_rows().shape() == Shape{24, 5});
-  CHECK(Tensor({5}).flat_rows().shape() == Shape{1, 5});
-  CHECK(Tensor({6, 2, 2}).rows(2, 5).shape() == Shape{3, 2, 2});
+  CHECK(empty({2, 3, 4, 5}).flat_rows().shape() == Shape{24, 5});
+  CHECK(empty({5}).flat_rows().shape() == Shape{1, 5});
+  CHECK(empty({6, 2, 2}).rows(2, 5).shape() == Shape{3, 2, 2});
 }
 
 TEST_CASE("tensor: a view keeps the storage alive") {
-  MemoryPool& pool = backend_for({}).pool();
+  MemoryPool& pool = backend_for(test_device()).pool();
   const size_t before = pool.current_bytes();
   Tensor view;
   {
-    const Tensor x = Tensor::from(std::vector<float>(1000, 2.f), {1000});
+    const Tensor x = on_device(std::vector<float>(1000, 2.f), {1000});
     view = x.rows(999, 1000);
   }
   CHECK(pool.current_bytes() > before);
@@ -76,7 +81,7 @@ TEST_CASE("tensor: a view keeps the storage alive") {
 }
 
 TEST_CASE("tensor: wrong use is an error") {
-  Tensor x = Tensor::from<float>({1, 2, 3, 4, 5, 6}, {3, 2});
+  Tensor x = on_device<float>({1, 2, 3, 4, 5, 6}, {3, 2});
   const Tensor none;
   CHECK_FALSE(none.defined());
   CHECK(error_of([&] { x.reshape({4}); }) == "[reshape] [3,2] has 6 elements, [4] has 4");
@@ -84,8 +89,8 @@ TEST_CASE("tensor: wrong use is an error") {
   CHECK(error_of([&] { x.rows(2, 1); }) == "[rows] range 2..1 is outside the first axis of [3,2]");
   CHECK(error_of([&] { x.rows(-1, 1); }) ==
         "[rows] range -1..1 is outside the first axis of [3,2]");
-  CHECK(error_of([&] { Tensor(Shape{}).rows(0, 1); }) == "[rows] a scalar has no rows");
-  CHECK(error_of([&] { Tensor(Shape{}).flat_rows(); }) == "[rows] [] has no rows");
+  CHECK(error_of([&] { empty(Shape{}).rows(0, 1); }) == "[rows] a scalar has no rows");
+  CHECK(error_of([&] { empty(Shape{}).flat_rows(); }) == "[rows] [] has no rows");
   CHECK(error_of([&] { x.item(); }) == "[item] [3,2] has 6 elements, not one");
   CHECK(error_of([&] { x.data<int32_t>(); }) == "[tensor] elements are f32, not i32");
   CHECK(error_of([&] { x.to_vector<uint8_t>(); }) == "[tensor] elements are f32, not u8");
@@ -93,10 +98,10 @@ TEST_CASE("tensor: wrong use is an error") {
   CHECK(error_of([&] { none.device(); }) == "[tensor] is undefined");
   CHECK(error_of([&] { none.to_vector<float>(); }) == "[tensor] is undefined");
   CHECK(error_of([&] { none.backend(); }) == "[tensor] is undefined");
-  CHECK(error_of([] { Tensor::from<float>({1, 2}, {3}); }) == "[tensor] 2 values do not fill [3]");
+  CHECK(error_of([] { on_device<float>({1, 2}, {3}); }) == "[tensor] 2 values do not fill [3]");
 }
 
-TEST_CASE("device: names") {
+TEST_CASE("device: names" * cpu_only()) {
   CHECK(parse_device("cpu") == Device{DeviceType::cpu, 0});
   CHECK(parse_device("cuda") == Device{DeviceType::cuda, 0});
   CHECK(parse_device("cuda:3") == Device{DeviceType::cuda, 3});
@@ -115,7 +120,7 @@ TEST_CASE("device: a GPU that is not there is an error, a tensor on the CPU stay
   CHECK(x.device() == Device{});
   CHECK(x.to(Device{}).shares_storage_with(x));
   CHECK(contains(error_of([&] { Tensor({2}, DType::f32, far); }), "no CUDA device"));
-  CHECK(contains(error_of([&] { x.to(far); }), "cuda:63"));
+  CHECK(contains(error_of([&] { x.to(far); }), "no CUDA device"));
   CHECK(contains(error_of([&] { ops::zeros({2}, far); }), "no CUDA device"));
 }
 

@@ -7,8 +7,10 @@ namespace versor::testing {
 namespace {
 
 TEST_CASE("trace: a profile counts calls, arithmetic and bytes while it lives") {
-  const Tensor a = ops::full({10, 20}, 1.f), b = ops::full({20, 30}, 1.f);
-  const Tensor x = ops::zeros({2, 8, 8, 3}), weight = ops::zeros({5, 3, 3, 3});
+  const Tensor a = ops::full({10, 20}, 1.f, test_device());
+  const Tensor b = ops::full({20, 30}, 1.f, test_device());
+  const Tensor x = ops::zeros({2, 8, 8, 3}, test_device());
+  const Tensor weight = ops::zeros({5, 3, 3, 3}, test_device());
   {
     Profile profile;
     CHECK(profile.entries().empty());

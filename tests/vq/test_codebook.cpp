@@ -42,7 +42,7 @@ TEST_CASE("codebook: starts uniform within 1/K, accumulators warm or zero") {
     for (Accumulators accumulators : kBoth) {
       CodebookOptions options = plain(K, 32);
       options.accumulators = accumulators;
-      const Codebook book(options, Rng(1), {});
+      const Codebook book(options, Rng(1), test_device());
       const ref::Codebook state = state_as_reference(book);
       const double bound = 1.0 / static_cast<double>(K);
       double squares = 0, largest = 0;
@@ -57,8 +57,8 @@ TEST_CASE("codebook: starts uniform within 1/K, accumulators warm or zero") {
       CHECK(state.sum.data == (warm ? state.codes : ref::zeros({K, 32})).data);
       CHECK_FALSE(state_of(book, "ema_dw").value().shares_storage_with(book.weight().value()));
     }
-  const Codebook a(plain(16, 4), Rng(1), {}), b(plain(16, 4), Rng(2), {}),
-      c(plain(16, 4), Rng(1), {});
+  const Codebook a(plain(16, 4), Rng(1), test_device()), b(plain(16, 4), Rng(2), test_device()),
+      c(plain(16, 4), Rng(1), test_device());
   CHECK(state_bits(a) == state_bits(c));
   CHECK(state_bits(a) != state_bits(b));
 }
@@ -70,7 +70,7 @@ TEST_CASE("codebook: three EMA steps against the reference") {
       CodebookOptions options = plain(12, 5);
       options.accumulators = accumulators;
       options.decay = decay;
-      Codebook book(options, Rng(3), {});
+      Codebook book(options, Rng(3), test_device());
       ref::Codebook expected = state_as_reference(book);
       Random random(800);
       for (int step = 0; step < 3; ++step) {
@@ -80,14 +80,14 @@ TEST_CASE("codebook: three EMA steps against the reference") {
         expected = ref::ema_update(expected, e, index, decay, 1e-5);
         check_equal(book, expected);
       }
-      CHECK(book.updates() == 3);
+      CHECK(indices_of(book.update_counter()) == Indices{3});
     }
 }
 
 TEST_CASE("codebook: eps is the options'") {
   CodebookOptions options = plain(3, 2);
   options.eps = 0.5;
-  Codebook book(options, Rng(3), {});
+  Codebook book(options, Rng(3), test_device());
   Random random(801);
   const Array e = rounded(random.array({10, 2}));
   const Indices index = random.indices(10, 2);
@@ -103,7 +103,7 @@ TEST_CASE("codebook: unused codes after the first step stay (warm) or become zer
   for (Accumulators accumulators : kBoth) {
     CodebookOptions options = plain(8, 6);
     options.accumulators = accumulators;
-    Codebook book(options, Rng(4), {});
+    Codebook book(options, Rng(4), test_device());
     const Array before = to_array(book.weight().value());
     update(book, e, index);
     const Array after = to_array(book.weight().value());
@@ -129,13 +129,13 @@ TEST_CASE("codebook: decay 0 takes the batch's means, decay 1 keeps the codes") 
     CodebookOptions options = plain(5, 3);
     options.accumulators = accumulators;
     options.decay = 0;
-    Codebook moving(options, Rng(5), {});
+    Codebook moving(options, Rng(5), test_device());
     update(moving, e, index);
     CHECK(error(moving.weight().value(), means) <= kTolerance);
     CHECK(to_array(state_of(moving, "ema_cluster_size").value()).data == n.data);
 
     options.decay = 1;
-    Codebook fixed(options, Rng(5), {});
+    Codebook fixed(options, Rng(5), test_device());
     const Array before = to_array(fixed.weight().value());
     for (int step = 0; step < 3; ++step) update(fixed, e, index);
     CHECK(error(fixed.weight().value(), before) <= 1e-6);
@@ -147,7 +147,7 @@ TEST_CASE("codebook: decay 0 takes the batch's means, decay 1 keeps the codes") 
 TEST_CASE("codebook: a code that is never used again ends at the origin, not at NaN") {
   CodebookOptions options = plain(4, 2);
   options.decay = 0.1;  // N and m reach 0 within 50 steps
-  Codebook book(options, Rng(6), {});
+  Codebook book(options, Rng(6), test_device());
   const Array e = ref::filled({6, 2}, 1.5);
   for (int step = 0; step < 50; ++step) update(book, e, Indices(6, 0));
   CHECK(all_finite(book.weight().value()));
@@ -156,18 +156,46 @@ TEST_CASE("codebook: a code that is never used again ends at the origin, not at 
   CHECK(ref::norm(ref::row_of(codes, 3)) <= 1e-6);
 }
 
-TEST_CASE("ema_update: one and two threads, the same bits; nothing beside the outputs") {
+TEST_CASE("ema_update: the same bits for every number of threads; nothing beside the outputs") {
   Random random(804);
   const Array e = random.array({200, 64}), codes = random.array({700, 64});
   const Indices index = random.indices(200, 700);
   const Tensor counts = index_tensor(random.indices(700, 9));
   const auto run = [&] {
     Fenced c(codes), m(codes), n(ref::filled({700}, 1));
-    vq_backend_for({}).ema_update(c.view, n.view, m.view, counts, to_tensor(codes), 0.9, 1e-5);
+    vq_backend_for(test_device())
+        .ema_update(c.view, n.view, m.view, counts, to_tensor(codes), {}, 0.9, 1e-5);
     CHECK((c.intact() && n.intact() && m.intact()));
     return bits_of(c.view) + bits_of(n.view) + bits_of(m.view);
   };
-  CHECK(same_bits_for_all_threads(run));
+  CHECK(same_bits_always(run));
+}
+
+TEST_CASE("ema_update: by hand") {
+  Tensor codes = to_tensor({{2, 2}, {9, 9, 9, 9}}), m = to_tensor({{2, 2}, {1, 2, 3, 4}});
+  Tensor N = to_tensor({{2}, {1, 3}});
+  const Tensor counts = index_tensor({3, 1}), sums = to_tensor({{2, 2}, {5, 2, 7, 0}});
+  vq::ema_update(codes, N, m, counts, sums, {}, 0.5, 1.0);
+  CHECK(to_array(N).data == std::vector<double>{2, 2});
+  CHECK(to_array(m).data == std::vector<double>{3, 2, 5, 2});
+  // Nhat = (2 + 1) / (4 + 2 * 1) * 4 = 2 for both.
+  CHECK(to_array(codes).data == std::vector<double>{1.5, 1, 2.5, 1});
+}
+
+TEST_CASE("codebook: stands still once the guard has found something") {
+  Random random(806);
+  const Tensor e = to_tensor(random.array({30, 4})), index = index_tensor(random.indices(30, 6));
+  const Tensor counts = ops::bincount(index, 6);
+  const CodebookOptions options{.codes = 6, .latent = 4, .dead_code_fraction = 0.9};
+  Codebook frozen(options, Rng(9), test_device()), guarded(options, Rng(9), test_device()),
+      plain_book(options, Rng(9), test_device());
+  const auto before = state_bits(frozen);
+  CHECK(indices_of(frozen.update(e, index, counts, index_tensor({0, 1}))) == Indices{0});
+  CHECK(state_bits(frozen) == before);
+  guarded.update(e, index, counts, ops::new_guard(test_device()));
+  plain_book.update(e, index, counts);
+  CHECK(state_bits(guarded) == state_bits(plain_book));
+  CHECK(state_bits(guarded) != before);
 }
 
 TEST_CASE("codebook: evaluation changes no byte, unless ema_in_eval asks for it") {
@@ -175,8 +203,8 @@ TEST_CASE("codebook: evaluation changes no byte, unless ema_in_eval asks for it"
   const Variable e(to_tensor(random.array({60, 4}, 0, 1)));
   for (bool ema_in_eval : {false, true}) {
     CodebookOptions options{.codes = 10, .latent = 4, .ema_in_eval = ema_in_eval};
-    VectorQuantizer quantizer(options, Estimator::rotation, Rng(8), {});
-    VectorQuantizer training(options, Estimator::rotation, Rng(8), {});
+    VectorQuantizer quantizer(options, Estimator::rotation, Rng(8), test_device());
+    VectorQuantizer training(options, Estimator::rotation, Rng(8), test_device());
     const auto before = state_bits(quantizer);
     CHECK(before.size() == 3);
     const Quantized out = quantizer(e, false);
@@ -184,14 +212,14 @@ TEST_CASE("codebook: evaluation changes no byte, unless ema_in_eval asks for it"
     CHECK((state_bits(quantizer) == before) == !ema_in_eval);
     CHECK((state_bits(quantizer) == state_bits(training)) == ema_in_eval);
     CHECK(out.replaced.defined() == ema_in_eval);
-    CHECK(quantizer.codebook().updates() == (ema_in_eval ? 1 : 0));
+    CHECK(indices_of(quantizer.codebook().update_counter()) == Indices{ema_in_eval ? 1 : 0});
     CHECK(state_bits(training) != before);
   }
 }
 
 TEST_CASE("codebook: wrong options and shapes are errors") {
   const auto message = [](const CodebookOptions& options) {
-    return error_of([&] { Codebook(options, Rng(1), {}); });
+    return error_of([&] { Codebook(options, Rng(1), test_device()); });
   };
   CHECK(contains(message(plain(0, 4)), "codes must be positive, got 0"));
   CHECK(contains(message(plain(4, -1)), "latent size must be positive, got -1"));
@@ -199,7 +227,7 @@ TEST_CASE("codebook: wrong options and shapes are errors") {
   CHECK(contains(message({.codes = 4, .latent = 4, .decay = -0.5}), "-0.5"));
   CHECK(contains(message({.codes = 4, .latent = 4, .dead_code_fraction = -0.1}), "-0.1"));
   CHECK(message({.codes = 4, .latent = 4, .decay = 1, .dead_code_fraction = 1}).empty());
-  Codebook book(plain(4, 3), Rng(1), {});
+  Codebook book(plain(4, 3), Rng(1), test_device());
   const Tensor index = index_tensor({0, 1}), counts = index_tensor({1, 1, 0, 0});
   CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({2, 5})), index, counts), Error);
   CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({2, 3})), index, index_tensor({1, 1})), Error);

@@ -27,8 +27,10 @@ struct Book {
     N = to_tensor({{K}, sizes});
     rows = to_tensor(random.array({R, D}));
   }
-  int replace(double fraction, Rng rng) {
-    return vq::replace_dead_codes(codes, N, m, rows, fraction, rng).to_vector<int32_t>()[0];
+  int replace(double fraction, Rng rng, int32_t update = 0, const Tensor& guard = {}) {
+    const Tensor counter = index_tensor({update});
+    return vq::replace_dead_codes(codes, N, m, rows, counter, guard, fraction, rng)
+        .to_vector<int32_t>()[0];
   }
   // Which row of the batch code k is, bit for bit; -1 if none.
   int64_t row_of_code(int64_t k) const {
@@ -62,6 +64,27 @@ TEST_CASE("dead codes: below the threshold replaced, N and m set, survivors unto
   for (int64_t k : {0, 2, 4}) CHECK((book.bits(k) == before.bits(k)));
 }
 
+// The i-th dead code takes the row that stands at place i of the update's random order.
+TEST_CASE("dead codes: the rows follow from seed, number of the update and order of the codes") {
+  for (int32_t update : {0, 1, 77, 1'000'000}) {
+    CAPTURE(update);
+    Book book({5, 0.1, 3, 0, 3.75, 0.15}, 20);
+    CHECK(book.replace(0.1, Rng(1), update) == 3);
+    const Rng rng = Rng(1).split(static_cast<uint64_t>(update));
+    uint32_t i = 0;
+    for (int64_t k : {1, 3, 5}) CHECK(book.row_of_code(k) == rng.permute(i++, 20));
+  }
+}
+
+TEST_CASE("dead codes: nothing is replaced once the guard has found something") {
+  const std::vector<double> sizes{5, 0.1, 3, 0, 3.75, 0.15};
+  Book book(sizes, 20);
+  const Book before(sizes, 20);
+  CHECK(book.replace(0.1, Rng(1), 0, index_tensor({3, 1})) == 0);
+  for (int64_t k = 0; k < 6; ++k) CHECK((book.bits(k) == before.bits(k)));
+  CHECK(book.replace(0.1, Rng(1), 0, ops::new_guard(test_device())) == 3);
+}
+
 TEST_CASE("dead codes: the threshold itself survives; fraction 0 is off") {
   // sum N = 4, uniform = 1: with fraction 0.5 a code dies below 0.5.
   Book at({0.5, 1.5, 1, 1}, 5);
@@ -76,7 +99,7 @@ TEST_CASE("dead codes: the threshold itself survives; fraction 0 is off") {
   // Through the codebook: with 0 nothing is replaced, and nothing is reported.
   for (double fraction : {0.0, 0.5}) {
     Codebook book({.codes = 3, .latent = 2, .decay = 0, .dead_code_fraction = fraction}, Rng(3),
-                  {});
+                  test_device());
     const Tensor e = to_tensor({{4, 2}, {1, 2, 3, 4, 5, 6, 7, 8}}),
                  index = index_tensor({0, 0, 0, 1});
     const Tensor replaced = book.update(e, index, ops::bincount(index, 3));
@@ -119,7 +142,7 @@ TEST_CASE("dead codes: every row can be drawn, evenly") {
 }
 
 TEST_CASE("dead codes: a replaced code survives the next EMA step") {
-  Codebook book({.codes = 4, .latent = 3, .dead_code_fraction = 0.5}, Rng(5), {});
+  Codebook book({.codes = 4, .latent = 3, .dead_code_fraction = 0.5}, Rng(5), test_device());
   Tensor& N = state_of(book, "ema_cluster_size").mutable_value();
   N.copy_from_host(std::vector<float>{6, 0.1f, 6, 6}.data());
   Random random(1001);
@@ -141,10 +164,10 @@ TEST_CASE("dead codes: drawn by seed and number of the update alone") {
   const Tensor counts = ops::bincount(index, 6);
   const CodebookOptions options{.codes = 6, .latent = 2, .decay = 0, .dead_code_fraction = 0.5};
   const auto after = [&](uint64_t seed, int64_t first, int steps) {
-    Codebook book(options, Rng(seed), {});
-    book.set_updates(first);
+    Codebook book(options, Rng(seed), test_device());
+    ops::copy(book.update_counter(), index_tensor({first}));
     for (int i = 0; i < steps; ++i) book.update(e, index, counts);
-    CHECK(book.updates() == first + steps);
+    CHECK(indices_of(book.update_counter()) == Indices{first + steps});
     return state_bits(book);
   };
   CHECK(after(1, 0, 1) == after(1, 0, 1));
@@ -158,13 +181,20 @@ TEST_CASE("dead codes: nothing is written beside the tensors") {
   Random random(1003);
   Fenced c(ref::filled({5, 4}, 7)), m(ref::filled({5, 4}, 7)), N(ref::Array{{5}, {0, 2, 2, 2, 0}});
   Fenced replaced({1}, DType::i32);
-  vq_backend_for({}).replace_dead_codes(c.view, N.view, m.view, replaced.view,
-                                        to_tensor(random.array({9, 4})), 0.1, Rng(1));
+  Fenced e(random.array({9, 4})), update(index_tensor({4}));
+  vq_backend_for(test_device())
+      .replace_dead_codes(c.view, N.view, m.view, replaced.view, e.view, update.view, {}, 0.1,
+                          Rng(1));
   CHECK(indices_of(replaced.view) == Indices{2});
-  for (const Fenced* part : {&c, &N, &m, &replaced}) CHECK(part->intact());
+  for (const Fenced* part : {&c, &N, &m, &replaced, &e, &update}) CHECK(part->intact());
+  const Tensor narrow = to_tensor(random.array({9, 3}));
   CHECK_THROWS_AS(
-      vq::replace_dead_codes(c.view, N.view, m.view, to_tensor(random.array({9, 3})), 0.1, Rng(1)),
-      Error);
+      vq::replace_dead_codes(c.view, N.view, m.view, narrow, update.view, {}, 0.1, Rng(1)), Error);
+  CHECK(contains(error_of([&] {
+                   vq::replace_dead_codes(c.view, N.view, m.view, e.view, update.view, update.view,
+                                          0.1, Rng(1));
+                 }),
+                 "a guard has the shape [2], not [1]"));
 }
 
 }  // namespace

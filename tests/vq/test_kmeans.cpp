@@ -130,8 +130,8 @@ TEST_CASE("kmeans: the codebook's start sets codes and accumulators") {
   Random random(1104);
   const Array data = rounded(random.array({200, 4}, 0, 3));
   for (Accumulators accumulators : {Accumulators::warm, Accumulators::zero}) {
-    Codebook book({.codes = 16, .latent = 4, .accumulators = accumulators}, Rng(6), {});
-    const Codebook other({.codes = 16, .latent = 4}, Rng(6), {});
+    Codebook book({.codes = 16, .latent = 4, .accumulators = accumulators}, Rng(6), test_device());
+    const Codebook other({.codes = 16, .latent = 4}, Rng(6), test_device());
     book.start_from(to_tensor(data));
     const Array codes = to_array(book.weight().value());
     CHECK(ref::norm(codes) > 10 * ref::norm(to_array(other.weight().value())));
@@ -143,14 +143,14 @@ TEST_CASE("kmeans: the codebook's start sets codes and accumulators") {
     CHECK(to_array(state_of(book, "ema_dw").value()).data ==
           (warm ? codes : ref::zeros(codes.shape)).data);
   }
-  Codebook book({.codes = 16, .latent = 4}, Rng(6), {});
+  Codebook book({.codes = 16, .latent = 4}, Rng(6), test_device());
   CHECK_THROWS_AS(book.start_from(to_tensor(ref::zeros({20, 5}))), Error);
 }
 
 TEST_CASE("kmeans: two steps after the start nothing has collapsed") {
   Random random(1105);
   const Array data = rounded(random.array({160, 4}, 1, 3));
-  Codebook book({.codes = 32, .latent = 4, .dead_code_fraction = 0.1}, Rng(7), {});
+  Codebook book({.codes = 32, .latent = 4, .dead_code_fraction = 0.1}, Rng(7), test_device());
   book.start_from(to_tensor(data));
   ref::Codebook expected = ref::warm_codebook(to_array(book.weight().value()));
   for (int step = 0; step < 2; ++step) {

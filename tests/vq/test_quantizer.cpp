@@ -21,7 +21,7 @@ struct World {
 
   explicit World(Owner owner, Estimator estimator = Estimator::rotation, double dead = 0)
       : quantizer({.codes = kK, .latent = kD, .owner = owner, .dead_code_fraction = dead},
-                  estimator, Rng(11), {}) {
+                  estimator, Rng(11), test_device()) {
     Random random(900);
     e = rounded(random.array({kR, kD}));
     codes = rounded(random.array({kK, kD}));
@@ -99,7 +99,7 @@ TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off"
   CHECK_FALSE(out.replaced.defined());
   backward(sum(out.value) + out.codebook_loss + 0.25f * out.commitment_loss);
   CHECK(state_bits(w.quantizer) == before);  // neither codes nor buffers
-  CHECK(w.quantizer.codebook().updates() == 0);
+  CHECK(indices_of(w.quantizer.codebook().update_counter()) == Indices{0});
   const Indices index = ref::nearest_code(w.e, w.codes);
   const Array expected = codebook_gradient(w.e, w.codes, index);
   CHECK(ref::norm(expected) > 1e-2);
@@ -150,6 +150,24 @@ TEST_CASE("quantizer: dead codes are replaced through it, and counted") {
   CHECK(indices_of(out.replaced)[0] >= 2);
   const Array after = to_array(w.weight().value());
   for (int64_t k : {2, 5}) CHECK(ref::norm(ref::row_of(after, k)) < 2.0);  // rows lie in [-1,1]^3
+}
+
+TEST_CASE("quantizer: a NaN in a row is reported, and the codebook keeps every bit") {
+  World w(Owner::ema, Estimator::rotation, 0.9);
+  const auto before = state_bits(w.quantizer);
+  FiniteGuard guard(index_tensor({12}));
+  w.e.at(kR - 1, 0) = std::nan("");
+  w.quantizer(Variable(to_tensor(w.e), true), true, &guard);
+  CHECK(state_bits(w.quantizer) == before);
+  REQUIRE(guard.found());
+  CHECK(guard.found()->step == 12);
+  CHECK(guard.found()->tensor == "encoder output");
+  w.quantizer(w.leaf, true, &guard);  // finite again, but what was found stays found
+  CHECK(state_bits(w.quantizer) == before);
+  FiniteGuard fresh(index_tensor({12}));
+  w.quantizer(w.leaf, true, &fresh);
+  CHECK_FALSE(fresh.found());
+  CHECK(state_bits(w.quantizer) != before);
 }
 
 TEST_CASE("quantizer: rows of another width are an error") {

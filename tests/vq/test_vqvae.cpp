@@ -47,13 +47,13 @@ Array block_of(const VqVae& model, const std::string& name, const Array& x) {
 
 TEST_CASE("vqvae: names exactly as the twin's, codebook and buffers last") {
   VqVaeOptions options = small();
-  const VqVae ema(options, {}, Rng(1));
+  const VqVae ema(options, test_device(), Rng(1));
   CHECK(names_of(ema.named_parameters()) == kTwinNames);
   CHECK(names_of(ema.named_buffers()) ==
         std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
   for (Owner owner : {Owner::gradient, Owner::both}) {
     options.codebook.owner = owner;
-    const VqVae model(options, {}, Rng(1));
+    const VqVae model(options, test_device(), Rng(1));
     std::vector<std::string> names = kTwinNames;
     names.push_back("codebook.weight");
     CHECK(names_of(model.named_parameters()) == names);
@@ -72,7 +72,7 @@ TEST_CASE("vqvae: shapes and number of parameters at the paper's size") {
   // codebook         1,024*256      =   262,144
   // all                                6,044,163
   VqVaeOptions options = small(256, 1024);
-  const VqVae model(options, {}, Rng(1));
+  const VqVae model(options, test_device(), Rng(1));
   CHECK(model.parameter_count() == 5'782'019);
   CHECK(state_of(model, "encoder.0.weight").shape() == Shape{128, 4, 4, 3});
   CHECK(state_of(model, "encoder.2.weight").shape() == Shape{256, 4, 4, 128});
@@ -84,11 +84,12 @@ TEST_CASE("vqvae: shapes and number of parameters at the paper's size") {
   CHECK(state_of(model, "ema_cluster_size").shape() == Shape{1024});
   CHECK(state_of(model, "ema_dw").shape() == Shape{1024, 256});
   options.codebook.owner = Owner::gradient;
-  CHECK(VqVae(options, {}, Rng(1)).parameter_count() == 6'044'163);
+  CHECK(VqVae(options, test_device(), Rng(1)).parameter_count() == 6'044'163);
 }
 
 TEST_CASE("vqvae: every layer draws values of its own, from the seed") {
-  const VqVae a(small(), {}, Rng(1)), again(small(), {}, Rng(1)), other(small(), {}, Rng(2));
+  const VqVae a(small(), test_device(), Rng(1)), again(small(), test_device(), Rng(1)),
+      other(small(), test_device(), Rng(2));
   CHECK(state_bits(a) == state_bits(again));
   std::map<std::string, std::string> owner_of;  // bits -> name
   for (const auto& [name, bits] : state_bits(a)) {
@@ -105,7 +106,7 @@ TEST_CASE("vqvae: shapes of the outputs, non-square images and other channels to
     VqVaeOptions options = small(6, 5);
     options.image_channels = shape[3];
     options.hidden = 5;
-    VqVae model(options, {}, Rng(1));
+    VqVae model(options, test_device(), Rng(1));
     CHECK(state_of(model, "encoder.0.weight").shape() == Shape{5, 4, 4, shape[3]});
     Random random(1);
     const VqVaeOutput out = model(to_tensor(random_array(random, shape)));
@@ -121,7 +122,7 @@ TEST_CASE("vqvae: shapes of the outputs, non-square images and other channels to
 }
 
 TEST_CASE("vqvae: encoder and decoder against the reference") {
-  VqVae model(small(), {}, Rng(3));
+  VqVae model(small(), test_device(), Rng(3));
   const Array images = draw_images(40);
   const auto p = [&](const std::string& name) { return to_array(state_of(model, name).value()); };
   Array x = ref::conv2d(images, p("encoder.0.weight"), p("encoder.0.bias"), 2, 1, true);
@@ -138,7 +139,7 @@ TEST_CASE("vqvae: encoder and decoder against the reference") {
 }
 
 TEST_CASE("vqvae: the decoder gets the codes, row by row in their places") {
-  VqVae model(small(), {}, Rng(4));
+  VqVae model(small(), test_device(), Rng(4));
   const Array images = draw_images(41);
   const Tensor before = ops::clone(model.codebook().weight().value());
   const VqVaeOutput out = model(to_tensor(images));
@@ -150,7 +151,7 @@ TEST_CASE("vqvae: the decoder gets the codes, row by row in their places") {
 }
 
 TEST_CASE("vqvae: total loss = reconstruction + codebook + beta commitment") {
-  VqVae model(small(), {}, Rng(5));
+  VqVae model(small(), test_device(), Rng(5));
   const Array images = draw_images(42);
   const VqVaeOutput out = model(to_tensor(images));
   for (float beta : {0.f, 0.25f, 2.f}) {
@@ -171,7 +172,7 @@ TEST_CASE("vqvae: every parameter gets a finite gradient that is not zero") {
     VqVaeOptions options = small(8, 16);
     options.estimator = estimator;
     options.codebook.owner = Owner::gradient;
-    VqVae model(options, {}, Rng(6));
+    VqVae model(options, test_device(), Rng(6));
     const Tensor images = to_tensor(draw_images(43, 3, 12, 8));
     const VqVaeOutput out = model(images);
     backward(vqvae_loss(out, images, 0.25f).total);
@@ -186,7 +187,7 @@ TEST_CASE("vqvae: every parameter gets a finite gradient that is not zero") {
 }
 
 TEST_CASE("vqvae: evaluation changes nothing; training changes the codebook") {
-  VqVae model(small(), {}, Rng(7));
+  VqVae model(small(), test_device(), Rng(7));
   const Tensor images = to_tensor(draw_images(44));
   const auto before = state_bits(model);
   model.set_training(false);
@@ -205,7 +206,7 @@ TEST_CASE("vqvae: training lowers the loss, and two runs give the same bits") {
   for (int64_t i = 0; i < colours.count(); ++i) colours[i] = colours[i / 192 * 192 + i % 3];
   const Tensor images = to_tensor(colours);
   const auto train = [&](std::vector<float>& losses) {
-    VqVae model(small(8, 16), {}, Rng(8));
+    VqVae model(small(8, 16), test_device(), Rng(8));
     model.codebook().start_from(model.encode(images).value().flat_rows());
     Adam adam(model.parameters(), {.lr = 1e-2f});
     for (int step = 0; step < 25; ++step) {
@@ -223,18 +224,46 @@ TEST_CASE("vqvae: training lowers the loss, and two runs give the same bits") {
   CHECK(first.back() < 0.75f * first.front());
 }
 
+TEST_CASE("vqvae: with activations in bf16 it computes the same, less exactly") {
+  VqVaeOptions options = small();
+  VqVae exact(options, test_device(), Rng(9));
+  options.activations = DType::bf16;
+  VqVae rounding(options, test_device(), Rng(9));
+  const Tensor images = to_tensor(draw_images(46));
+  const Array latents = to_array(exact.encode(images).value());
+  const Tensor found = rounding.encode(images).value();
+  CHECK(found.dtype() == DType::f32);
+  CHECK(error(found, latents) <= 2e-2);
+  CHECK(error(found, latents) > 1e-4);
+  const Variable same(to_tensor(latents));
+  const Tensor decoded = rounding.decode(same).value();
+  CHECK(decoded.dtype() == DType::f32);
+  CHECK(error(decoded, to_array(exact.decode(same).value())) <= 2e-2);
+  // tanh comes after the last rounding: its values are not bf16 numbers.
+  CHECK(rounded_to_bf16(to_array(decoded)).data != to_array(decoded).data);
+  backward(vqvae_loss(rounding(images), images, 0.25f).total);
+  for (const auto& [name, p] : rounding.named_parameters()) {
+    CAPTURE(name);
+    CHECK(p.value().dtype() == DType::f32);
+    REQUIRE(p.grad().defined());
+    CHECK(p.grad().dtype() == DType::f32);
+    CHECK(all_finite(p.grad()));
+  }
+}
+
 TEST_CASE("vqvae: sizes that do not fit are errors that name them") {
-  VqVae model(small(), {}, Rng(1));
+  VqVae model(small(), test_device(), Rng(1));
   for (const Shape& shape : {Shape{2, 6, 8, 3}, Shape{2, 8, 7, 3}, Shape{2, 0, 8, 3}}) {
-    const std::string message = error_of([&] { model(Tensor(shape)); });
+    const std::string message = error_of([&] { model(empty(shape)); });
     CHECK(contains(message, "[vqvae]"));
     CHECK(contains(message, str(shape)));
   }
-  CHECK_THROWS_AS(model(Tensor({8, 8, 3})), Error);
-  CHECK_THROWS_AS(model(Tensor({2, 8, 8, 4})), Error);
-  CHECK(contains(error_of([] { VqVae(small(8, 0), {}, Rng(1)); }), "got 0"));
-  CHECK(contains(error_of([] { VqVae(small(1, 4), {}, Rng(1)); }), "latent size 1 is too small"));
-  CHECK_THROWS_AS(VqVae(small(0, 4), {}, Rng(1)), Error);
+  CHECK_THROWS_AS(model(empty({8, 8, 3})), Error);
+  CHECK_THROWS_AS(model(empty({2, 8, 8, 4})), Error);
+  CHECK(contains(error_of([] { VqVae(small(8, 0), test_device(), Rng(1)); }), "got 0"));
+  CHECK(contains(error_of([] { VqVae(small(1, 4), test_device(), Rng(1)); }),
+                 "latent size 1 is too small"));
+  CHECK_THROWS_AS(VqVae(small(0, 4), test_device(), Rng(1)), Error);
 }
 
 }  // namespace versor::testing

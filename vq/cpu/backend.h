@@ -13,9 +13,10 @@ class CpuVqBackend final : public VqBackend {
   void published_value(Tensor& y, const Tensor& e, const Tensor& q) override;
   void geometry(Tensor& stats, const Tensor& e, const Tensor& q) override;
   void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                  const Tensor& sums, double decay, double eps) override;
+                  const Tensor& sums, const Tensor& guard, double decay, double eps) override;
   void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, Tensor& replaced,
-                          const Tensor& e, double fraction, Rng rng) override;
+                          const Tensor& e, const Tensor& update, const Tensor& guard,
+                          double fraction, Rng rng) override;
   void perplexity(Tensor& y, const Tensor& counts) override;
 };
 

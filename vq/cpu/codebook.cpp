@@ -15,26 +15,30 @@ double total(const Tensor& x) {
   return sum;
 }
 
+bool is_frozen(const Tensor& guard) {
+  return guard.defined() && guard.data<int32_t>()[1] != kNothingFound;
+}
+
 }  // namespace
 
 void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                              const Tensor& counts, const Tensor& sums, double decay, double eps) {
+                              const Tensor& counts, const Tensor& sums, const Tensor& guard,
+                              double decay, double eps) {
+  if (is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1);
-  const float keep = static_cast<float>(decay), take = static_cast<float>(1.0 - decay);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
   const int32_t* n = counts.data<int32_t>();
   const float* s = sums.data<float>();
-  for (int64_t k = 0; k < K; ++k) N[k] = keep * N[k] + take * static_cast<float>(n[k]);
+  for (int64_t k = 0; k < K; ++k) N[k] = moving_average(N[k], static_cast<float>(n[k]), decay);
   const double sum = total(cluster_size);
   cpu::parallel_blocks(
       K,
       [=](int64_t begin, int64_t end) {
         for (int64_t k = begin; k < end; ++k) {
-          const double smoothed = (N[k] + eps) / (sum + static_cast<double>(K) * eps) * sum;
+          const double smoothed = smoothed_count(N[k], sum, K, eps);
           for (int64_t d = k * D; d < (k + 1) * D; ++d) {
-            pm[d] = keep * pm[d] + take * s[d];
-            // Nothing has ever been counted: the code stays as it is.
-            if (smoothed > 0) c[d] = static_cast<float>(pm[d] / smoothed);
+            pm[d] = moving_average(pm[d], s[d], decay);
+            c[d] = code_element(c[d], pm[d], smoothed);
           }
         }
       },
@@ -42,15 +46,19 @@ void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
 }
 
 void CpuVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                                      Tensor& replaced, const Tensor& e, double fraction, Rng rng) {
+                                      Tensor& replaced, const Tensor& e, const Tensor& update,
+                                      const Tensor& guard, double fraction, Rng rng) {
+  replaced.data<int32_t>()[0] = 0;
+  if (is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1), R = e.dim(0);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
   const double uniform = total(cluster_size) / static_cast<double>(K);
+  const Rng draws = rng.split(static_cast<uint64_t>(update.data<int32_t>()[0]));
   int32_t dead = 0;
   for (int64_t k = 0; k < K && dead < R; ++k) {
     if (!(N[k] < fraction * uniform)) continue;
-    const float* row =
-        e.data<float>() + D * rng.permute(static_cast<uint32_t>(dead++), static_cast<uint32_t>(R));
+    const float* row = e.data<float>() +
+                       D * draws.permute(static_cast<uint32_t>(dead++), static_cast<uint32_t>(R));
     N[k] = static_cast<float>(uniform);
     for (int64_t d = 0; d < D; ++d) {
       c[k * D + d] = row[d];

@@ -1,5 +1,6 @@
 // The gradient estimators on the CPU: rows in parallel, the arithmetic of a row in vq/row_math.h.
-#include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "tensor/cpu/parallel.h"
 #include "vq/cpu/backend.h"
@@ -48,15 +49,16 @@ void CpuVqBackend::geometry(Tensor& stats, const Tensor& e, const Tensor& q) {
     angle[r] = row_angle(g);
   });
   const auto mean = [R](const std::vector<double>& v) {
-    double sum = 0;
-    for (double x : v) sum += x;
-    return static_cast<float>(sum / static_cast<double>(R));
+    return static_cast<float>(std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(R));
+  };
+  const auto largest = [](const std::vector<double>& v) {
+    return static_cast<float>(std::accumulate(v.begin(), v.end(), 0.0, larger));
   };
   float* out = stats.data<float>();
-  out[0] = static_cast<float>(*std::max_element(lambda.begin(), lambda.end()));
+  out[0] = largest(lambda);
   out[1] = mean(lambda);
   out[2] = mean(angle);
-  out[3] = static_cast<float>(*std::max_element(angle.begin(), angle.end()));
+  out[3] = largest(angle);
 }
 
 }  // namespace versor

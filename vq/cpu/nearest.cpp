@@ -69,17 +69,6 @@ struct Codes {
   }
 };
 
-// sum of (e - c)^2 in f64; stops once it exceeds `bound`, since it only grows.
-double exact_distance(const float* e, const float* c, int64_t d, double bound) {
-  double sum = 0;
-  for (int64_t i = 0; i < d && !(sum > bound); i += 32)
-    for (int64_t j = i; j < std::min(d, i + 32); ++j) {
-      const double difference = static_cast<double>(e[j]) - c[j];
-      sum += difference * difference;
-    }
-  return sum;
-}
-
 // The search of one row: candidates so far, and the smallest value that s + error has taken.
 struct RowSearch {
   double e_norm = 0;  // |e - mean|
@@ -164,7 +153,7 @@ struct RowSearch {
 
   static void consider(const float* e, const Codes& codes, int32_t k, double& best,
                        int32_t& winner) {
-    const double distance = exact_distance(e, codes.c + k * codes.D, codes.D, best);
+    const double distance = squared_distance(e, codes.c + k * codes.D, codes.D, best);
     if (distance < best) {  // strictly: of equals the first stays
       best = distance;
       winner = k;

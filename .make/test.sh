@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Runs the tests three times over: on the CPU; the tests of the devices once more with our CUDA
+# kernels compiled for the CPU; and, in a build with CUDA, on the GPU, where all of them count as
+# skipped if there is none. The last line is the sum: N passed, N failed[, N skipped].
+# Environment: VERSOR_BIN (the folder of the programs), VERSOR_CUDA=1 (a build with CUDA).
+# Arguments go to the test programs.
+set -uo pipefail
+passed=0 failed=0 skipped=0 log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+run() {  # run TITLE PROGRAM ARGUMENT...
+  echo "-- $1"
+  "${@:2}" 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]} last
+  last=$(tail -n 1 "$log")
+  if [[ $last =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+    skipped=$((skipped + ${BASH_REMATCH[4]:-0}))
+    [ "$status" = 0 ] || [ "${BASH_REMATCH[2]}" != 0 ] || failed=$((failed + 1))
+  else
+    echo "the test program ended without a result (exit code $status)"
+    failed=$((failed + 1))
+  fi
+}
+
+run "tests on the CPU" "$VERSOR_BIN/run_tests" "$@"
+# fibers run on one thread, and a CPU that is busy elsewhere would only make OpenMP wait
+OMP_NUM_THREADS=1 VERSOR_TEST_DEVICE=cuda run "CUDA kernels on the CPU" "$VERSOR_BIN/run_kernel_tests" "$@"
+if [ -n "${VERSOR_CUDA:-}" ]; then
+  VERSOR_TEST_DEVICE=cuda run "tests on the GPU" "$VERSOR_BIN/run_tests" "$@"
+fi
+echo "-- all"
+echo -n "$passed passed, $failed failed"
+[ "$skipped" = 0 ] || echo -n ", $skipped skipped"
+echo
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

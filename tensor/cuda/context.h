@@ -1,0 +1,129 @@
+// What the CUDA backend owns besides its kernels: one stream, the handles of cuBLASLt and cuDNN,
+// their scratch memory, the memory pool, and the checks that turn a library's status into an Error.
+// The three libraries work alike: calls are put on the stream and return before the GPU has done
+// them. As everything is on one stream, it is done in the order of the calls; these come from one
+// thread at a time.
+// Read next: backend.cpp (copies, graphs), cudnn.h (convolutions), matmul.cpp.
+#pragma once
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tensor/backend.h"
+
+// Throws Error with expression, place and the library's own text unless the call succeeded.
+#define CUDA_CHECK(call) ::versor::cuda::check_status(call, #call, __FILE__, __LINE__)
+#define CUBLAS_CHECK(call) ::versor::cuda::check_status(call, #call, __FILE__, __LINE__)
+#define CUDNN_CHECK(call) ::versor::cuda::check_status(call, #call, __FILE__, __LINE__)
+
+namespace versor::cuda {
+
+void check_status(cudaError_t status, const char* call, const char* file, int line);
+void check_status(cublasStatus_t status, const char* call, const char* file, int line);
+void check_status(cudnnStatus_t status, const char* call, const char* file, int line);
+
+// With VERSOR_SYNC=1 in the environment: waits for the work that was just enqueued, so that an
+// error inside it is reported here, with a name, instead of at some later call.
+void wait_if_asked(const char* name, cudaStream_t stream);
+
+// Declared in launch.h too, which only nvcc can read.
+void check_launch(const char* name, cudaStream_t stream);
+
+// Owns one C handle: Handle<cudaStream_t, cudaStreamDestroy> stream; create(stream.address()).
+// Statuses of `destroy` are ignored: there is nobody left to tell.
+template <class T, auto destroy>
+class Handle {
+ public:
+  Handle() = default;
+  Handle(Handle&& other) noexcept : value_(std::exchange(other.value_, T{})) {}
+  Handle& operator=(Handle&& other) noexcept {
+    std::swap(value_, other.value_);
+    return *this;
+  }
+  ~Handle() {
+    if (value_ != T{}) destroy(value_);
+  }
+
+  T get() const { return value_; }
+  operator T() const { return value_; }
+  T* address() { return &value_; }  // for the function that creates it
+
+ private:
+  T value_{};
+};
+
+using DeviceBuffer = Handle<void*, cudaFree>;
+
+struct Properties {
+  std::string name;
+  int major = 0, minor = 0;  // compute capability
+  int multiprocessors = 1;
+  bool has_bf16_and_tf32() const { return major >= 8; }  // from Ampere on
+};
+
+struct ConvPlans;    // conv.cpp
+struct MatmulPlans;  // matmul.cpp
+
+class Context {
+ public:
+  // Most that a convolution may take as scratch memory; plans that want more are not used.
+  static constexpr size_t kMostConvWorkspace = size_t{256} << 20;
+  static constexpr size_t kMatmulWorkspace = size_t{32} << 20;  // what cuBLAS asks for on Hopper
+
+  // Throws Error "no CUDA device: ..." if there is no such GPU.
+  explicit Context(int index);
+  ~Context();
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+
+  // The CUDA runtime has one current device per thread; every entry from outside begins with this.
+  void make_current() const { CUDA_CHECK(cudaSetDevice(index_)); }
+
+  const Properties& properties() const { return properties_; }
+  cudaStream_t stream() const { return stream_; }
+  cublasLtHandle_t blas() const { return blas_; }
+  cudnnHandle_t dnn() const { return dnn_; }
+  MemoryPool& pool() { return pool_; }
+
+  // Scratch memory of the libraries, beside the pool and not in its counts. A captured graph
+  // remembers the address, so nothing here is freed before the context ends: growing means that
+  // another, larger block is used from then on.
+  void* matmul_workspace() const { return matmul_workspace_; }
+  void* conv_workspace() const {
+    return conv_workspaces_.empty() ? nullptr : conv_workspaces_.back().get();
+  }
+  void reserve_conv_workspace(size_t bytes);  // not while capturing
+
+  // Whether the stream is being recorded, see CudaBackend::capture(). What is impossible meanwhile
+  // says so: "[operation] cannot <action> while a CUDA graph is being captured".
+  bool capturing() const { return capturing_; }
+  void set_capturing(bool capturing) { capturing_ = capturing; }
+  void refuse_while_capturing(const char* operation, const char* action) const;
+
+  BackendOptions options;
+  // Shared pointers, because those can destroy a type that is only declared here.
+  std::shared_ptr<ConvPlans> conv_plans;
+  std::shared_ptr<MatmulPlans> matmul_plans;
+
+ private:
+  DeviceBuffer allocate(size_t bytes);
+
+  int index_;
+  Properties properties_;
+  Handle<cudaStream_t, cudaStreamDestroy> stream_;
+  Handle<cublasLtHandle_t, cublasLtDestroy> blas_;
+  Handle<cudnnHandle_t, cudnnDestroy> dnn_;
+  MemoryPool pool_;
+  DeviceBuffer matmul_workspace_;
+  std::vector<DeviceBuffer> conv_workspaces_;
+  size_t conv_workspace_bytes_ = 0;  // of the last one
+  bool capturing_ = false;
+};
+
+}  // namespace versor::cuda

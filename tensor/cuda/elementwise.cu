@@ -1,0 +1,384 @@
+// Element-wise primitives on a GPU. All but two are one kernel, map_kernel, for different
+// functions: y[i] = f(x[i], ...) with f from tensor/elementwise.h. An input is a tensor, a vector
+// that meets every row of a matrix, or a scalar that lies on the device. The other two, adam and
+// find_nonfinite, go through a list of tensors in one launch. Such kernels do little but move
+// memory, so what counts is that each thread moves 16 bytes at a time. Read next: reduce.cu.
+#include <cmath>
+#include <type_traits>
+
+#include "tensor/cuda/launch.h"
+
+namespace versor {
+namespace {
+
+using cuda::kThreads;
+
+using cuda::is_aligned;
+using cuda::Vector;
+
+template <class T>
+constexpr int kLanes = cuda::kWidest / sizeof(T);  // 4 f32 or 8 bf16
+
+// --- 16 bytes at a time -------------------------------------------------------------------------
+
+template <int L>
+using Floats = Vector<float, L>;  // what is computed with
+
+// p[0..L-1].
+template <int L, class T>
+__device__ inline Floats<L> load(const T* p) {
+  const Vector<T, L> vector = *reinterpret_cast<const Vector<T, L>*>(p);
+  Floats<L> x;
+  for (int l = 0; l < L; ++l) x.lane[l] = static_cast<float>(vector.lane[l]);
+  return x;
+}
+
+// p[0..L-1] = x, each rounded to T once.
+template <int L, class T>
+__device__ inline void store(T* p, const Floats<L>& x) {
+  Vector<T, L> vector;
+  for (int l = 0; l < L; ++l) vector.lane[l] = static_cast<T>(x.lane[l]);
+  *reinterpret_cast<Vector<T, L>*>(p) = vector;
+}
+
+// --- the inputs of map_kernel -------------------------------------------------------------------
+// Each has start(), called once by every thread, and read(i), which gives elements i..i+L-1.
+
+// x[i].
+template <class T>
+struct Elements {
+  const T* x;
+  explicit Elements(const Tensor& t) : x(t.data<T>()) {}
+
+  bool allows_vectors() const { return is_aligned(x); }
+  __device__ void start() {}
+  template <int L>
+  __device__ Floats<L> read(int64_t i) const {
+    return load<L>(x + i);
+  }
+};
+
+// v[c], where c is the column of element i in a matrix of element type T.
+template <class T>
+struct RowVector {
+  const float* v;
+  int64_t columns;
+  bool whole;  // a vector of lanes never crosses the end of a row, and its part of v is aligned
+  explicit RowVector(const Tensor& t) : v(t.data<float>()), columns(t.numel()) {
+    whole = columns % kLanes<T> == 0 && is_aligned(v, kLanes<T> * sizeof(float));
+  }
+
+  bool allows_vectors() const { return true; }
+  __device__ void start() {}
+  template <int L>
+  __device__ Floats<L> read(int64_t i) const {
+    int64_t c = i % columns;
+    if (L > 1 && whole) return load<L>(v + c);
+    Floats<L> x;
+    for (int l = 0; l < L; ++l) {
+      x.lane[l] = v[c];
+      if (++c == columns) c = 0;
+    }
+    return x;
+  }
+};
+
+// factor * s[0] / divisor, the same for every element. In f64, where the product of two floats is
+// exact: without a divisor it is rounded once, as in f32.
+struct Scalar {
+  const float* s;
+  double factor, divisor = 1;
+  float value = 0;  // known after start()
+
+  bool allows_vectors() const { return true; }
+  __device__ void start() { value = static_cast<float>(factor * s[0] / divisor); }
+  template <int L>
+  __device__ Floats<L> read(int64_t) const {
+    Floats<L> x;
+    for (int l = 0; l < L; ++l) x.lane[l] = value;
+    return x;
+  }
+};
+
+// --- the functions of map_kernel ----------------------------------------------------------------
+
+template <auto op>  // a UnaryOp or a BinaryOp
+struct Apply {
+  __device__ float operator()(float x) const { return apply(op, x); }
+  __device__ float operator()(float a, float b) const { return apply(op, a, b); }
+};
+template <auto op>
+struct ApplyGrad {
+  __device__ float operator()(float dy, float saved) const { return dy * derivative(op, saved); }
+};
+struct WeightedSum {
+  float alpha, beta;
+  __device__ float operator()(float a, float b) const { return alpha * a + beta * b; }
+};
+struct ScaledDifference {
+  __device__ float operator()(float a, float b, float by) const { return by * (a - b); }
+};
+struct Same {
+  __device__ float operator()(float x) const { return x; }
+};
+
+// --- map_kernel ---------------------------------------------------------------------------------
+
+// y[l] = f(x[l], ...). All x have been read by now, so y may be one of the inputs.
+template <int L, class T, class F, class... X>
+__device__ inline void map_lanes(T* y, const F& f, const X&... x) {
+  Floats<L> out;
+  for (int l = 0; l < L; ++l) out.lane[l] = f(x.lane[l]...);
+  store(y, out);
+}
+
+// y[i] = f(in[i]...) for i < n, 16 bytes at a time if all addresses are multiples of 16; what is
+// left over, or all, one by one.
+template <class T, class F, class... In>
+__global__ void map_kernel(T* y, int64_t n, bool vectors, F f, In... in) {
+  constexpr int L = kLanes<T>;
+  (in.start(), ...);
+  const int64_t whole = vectors ? n / L : 0;
+  for (int64_t i = cuda::global_index(); i < whole; i += cuda::global_threads())
+    map_lanes<L>(y + i * L, f, in.template read<L>(i * L)...);
+  for (int64_t i = whole * L + cuda::global_index(); i < n; i += cuda::global_threads())
+    map_lanes<1>(y + i, f, in.template read<1>(i)...);
+}
+
+template <class T, class F, class... In>
+void map(const char* name, CudaBackend& backend, Tensor& y, const F& f, const In&... in) {
+  const bool vectors = is_aligned(y.address()) && (in.allows_vectors() && ...);
+  const int64_t per_block = vectors ? kThreads * kLanes<T> : kThreads;
+  cuda::launch(name, backend.stream(), cuda::grid_for(backend, y.numel(), per_block), kThreads,
+               map_kernel<T, F, In...>, y.data<T>(), y.numel(), vectors, f, in...);
+}
+
+// --- from run-time choices to compile-time constants --------------------------------------------
+
+// Calls f with the one of `ops` that op is, as a constant: one kernel for each.
+template <auto... ops, class Op, class F>
+void with_one_of(Op op, const F& f) {
+  ((op == ops ? f(std::integral_constant<Op, ops>()) : void()), ...);
+}
+template <class F>
+void with_constant(UnaryOp op, const F& f) {
+  using enum UnaryOp;
+  with_one_of<relu, tanh, exp, log, sqrt, square>(op, f);
+}
+template <class F>
+void with_constant(BinaryOp op, const F& f) {
+  using enum BinaryOp;
+  with_one_of<add, sub, mul, div, add_relu>(op, f);
+}
+
+// Calls f with a value of the tensor's element type, float or bf16.
+template <class F>
+void with_float_type(const Tensor& t, const F& f) {
+  if (t.dtype() == DType::bf16) return f(bf16());
+  f(float());
+}
+
+// y[i] = F<op>(x[i], ...), all of y's element type.
+template <template <auto> class F, class Op, class... Inputs>
+void map_op(const char* name, CudaBackend& backend, Tensor& y, Op op, const Inputs&... x) {
+  with_float_type(y, [&](auto element) {
+    using T = decltype(element);
+    with_constant(
+        op, [&](auto constant) { map<T>(name, backend, y, F<constant()>(), Elements<T>(x)...); });
+  });
+}
+
+// --- lists of tensors ---------------------------------------------------------------------------
+// Some parameters are large and most are small. All of them are cut into chunks, and the chunks of
+// all are numbered through, so that one launch serves them all and no block waits for a large one.
+
+constexpr int kMaxParts = 64;     // of one launch: the table has to fit into a kernel's 4 KB
+constexpr int64_t kChunk = 4096;  // elements, a multiple of all kLanes
+
+struct Part {
+  const void* data;  // float or bf16
+  int64_t numel;
+  int64_t place;  // adam: of its first element in weight, m, v;  find_nonfinite: its tag
+  DType dtype;
+};
+
+struct PartTable {
+  Part part[kMaxParts];
+  int first_chunk[kMaxParts + 1];  // of each part; behind the last one the number of all chunks
+  int parts;
+
+  void add(const Tensor& x, int64_t place) {
+    part[parts] = {x.address(), x.numel(), place, x.dtype()};
+    const int chunks = static_cast<int>(cuda::blocks_for(x.numel(), kChunk));
+    first_chunk[parts + 1] = first_chunk[parts] + chunks;
+    ++parts;
+  }
+  VERSOR_HD int chunks() const { return first_chunk[parts]; }
+};
+static_assert(sizeof(PartTable) < 4000);
+
+// Calls body.at<L>(i) for every L neighbours i..i+L-1 of one chunk of a part with n elements, and
+// body.at<1>(i) for what is left over, or for all if the addresses are not aligned.
+template <int L, class Body>
+__device__ inline void for_chunk(int64_t chunk, int64_t n, bool aligned, Body&& body) {
+  const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, n);
+  const int64_t whole = aligned ? end - (end - begin) % L : begin;
+  for (int64_t i = begin + threadIdx.x * L; i < whole; i += kThreads * L) body.template at<L>(i);
+  for (int64_t i = whole + threadIdx.x; i < end; i += kThreads) body.template at<1>(i);
+}
+
+struct AdamStep {
+  float *w, *m, *v;  // of the part
+  const float* g;
+  AdamParams params;
+  AdamFactors factors;
+
+  template <int L>
+  __device__ void at(int64_t i) const {
+    Floats<L> ws = load<L>(w + i), ms = load<L>(m + i), vs = load<L>(v + i);
+    const Floats<L> gs = load<L>(g + i);
+    for (int l = 0; l < L; ++l)
+      adam_update(ws.lane[l], ms.lane[l], vs.lane[l], gs.lane[l], params, factors);
+    store(w + i, ws);
+    store(m + i, ms);
+    store(v + i, vs);
+  }
+};
+
+__global__ void adam_kernel(float* weight, float* m, float* v, PartTable table, const int32_t* step,
+                            const int32_t* guard, AdamParams params) {
+  __shared__ AdamFactors factors;
+  if (threadIdx.x == 0) factors = adam_factors(params, step[0]);  // powers in f64: once is enough
+  __syncthreads();
+  if (cuda::is_frozen(guard)) return;
+  int p = 0;
+  for (int chunk = blockIdx.x; chunk < table.chunks(); chunk += gridDim.x) {
+    while (table.first_chunk[p + 1] <= chunk) ++p;  // chunks only grow, so p does
+    const Part& part = table.part[p];
+    float *pw = weight + part.place, *pm = m + part.place, *pv = v + part.place;
+    const float* g = static_cast<const float*>(part.data);
+    const bool aligned = is_aligned(pw) && is_aligned(pm) && is_aligned(pv) && is_aligned(g);
+    const AdamStep body{pw, pm, pv, g, params, factors};
+    for_chunk<kLanes<float>>(chunk - table.first_chunk[p], part.numel, aligned, body);
+  }
+}
+
+template <class T>
+struct FindNonfinite {
+  const T* x;
+  bool found = false;
+
+  template <int L>
+  __device__ void at(int64_t i) {
+    const Floats<L> values = load<L>(x + i);
+    for (int l = 0; l < L; ++l) found |= !std::isfinite(values.lane[l]);
+  }
+};
+
+// Whether this thread finds something in its elements of the chunk.
+template <class T>
+__device__ inline bool finds_nonfinite(const Part& part, int64_t chunk) {
+  FindNonfinite<T> body{static_cast<const T*>(part.data)};
+  for_chunk<kLanes<T>>(chunk, part.numel, is_aligned(body.x), body);
+  return body.found;
+}
+
+// (tag, step) in memory, low half first, is the number step * 2^32 + tag: the smaller number is the
+// earlier step and, of that, the lower tag. So one atomic minimum compares both.
+__global__ void find_nonfinite_kernel(unsigned long long* guard, PartTable table,
+                                      const int32_t* step) {
+  int p = 0;
+  for (int chunk = blockIdx.x; chunk < table.chunks(); chunk += gridDim.x) {
+    while (table.first_chunk[p + 1] <= chunk) ++p;
+    const Part& part = table.part[p];
+    const int64_t own_chunk = chunk - table.first_chunk[p];
+    const bool found = part.dtype == DType::bf16 ? finds_nonfinite<bf16>(part, own_chunk)
+                                                 : finds_nonfinite<float>(part, own_chunk);
+    const unsigned lanes = __ballot_sync(cuda::kAllLanes, found);
+    const auto now = static_cast<unsigned long long>(step[0]) << 32;
+    if (lanes != 0 && threadIdx.x % cuda::kWarp == 0)  // one report of a warp is enough
+      atomicMin(guard, now | static_cast<unsigned long long>(part.place));
+  }
+}
+
+}  // namespace
+
+void CudaBackend::unary(Tensor& y, const Tensor& x, UnaryOp op) {
+  map_op<Apply>("unary", *this, y, op, x);
+}
+
+void CudaBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) {
+  map_op<ApplyGrad>("unary_grad", *this, dx, op, dy, saved);
+}
+
+void CudaBackend::binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) {
+  map_op<Apply>("binary", *this, y, op, a, b);
+}
+
+void CudaBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) {
+  with_constant(op, [&](auto constant) {
+    map<float>("binary_rows", *this, y, Apply<constant()>(), Elements<float>(x),
+               RowVector<float>(v));
+  });
+}
+
+void CudaBackend::weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
+                               const Tensor& b) {
+  map<float>("weighted_sum", *this, y, WeightedSum{alpha, beta}, Elements<float>(a),
+             Elements<float>(b));
+}
+
+void CudaBackend::scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) {
+  map<float>("scale", *this, y, Apply<BinaryOp::mul>(), Elements<float>(x),
+             Scalar{s.data<float>(), factor});
+}
+
+void CudaBackend::broadcast(Tensor& y, const Tensor& s, float factor) {
+  map<float>("broadcast", *this, y, Same(), Scalar{s.data<float>(), factor});
+}
+
+void CudaBackend::mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) {
+  map<float>("mse_grad", *this, da, ScaledDifference(), Elements<float>(a), Elements<float>(b),
+             Scalar{dy.data<float>(), 2, static_cast<double>(a.numel())});
+}
+
+void CudaBackend::apply_epilogue(Tensor& y, const Epilogue& epilogue) {
+  with_float_type(y, [&](auto element) {
+    using T = decltype(element);
+    const Elements<T> x(y);
+    const bool bias = epilogue.bias.defined(), relu = epilogue.relu;
+    if (bias && relu)
+      map<T>("epilogue", *this, y, Apply<BinaryOp::add_relu>(), x, RowVector<T>(epilogue.bias));
+    else if (bias)
+      map<T>("epilogue", *this, y, Apply<BinaryOp::add>(), x, RowVector<T>(epilogue.bias));
+    else if (relu)
+      map<T>("epilogue", *this, y, Apply<UnaryOp::relu>(), x);
+  });
+}
+
+void CudaBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
+                       const Tensor& step, const Tensor& guard, const AdamParams& params) {
+  const int32_t* guarded_by = guard.defined() ? guard.data<int32_t>() : nullptr;
+  for (size_t first = 0; first < parts.size(); first += kMaxParts) {
+    PartTable table{};
+    for (size_t j = first; j < std::min(first + kMaxParts, parts.size()); ++j)
+      table.add(parts[j].grad, parts[j].offset);
+    cuda::launch("adam", stream(), cuda::grid_for(*this, table.chunks(), 1), kThreads, adam_kernel,
+                 weight.data<float>(), m.data<float>(), v.data<float>(), table,
+                 step.data<int32_t>(), guarded_by, params);
+  }
+}
+
+void CudaBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
+                                 const Tensor& step) {
+  auto* pair = reinterpret_cast<unsigned long long*>(guard.data<int32_t>());
+  for (size_t first = 0; first < tensors.size(); first += kMaxParts) {
+    PartTable table{};
+    for (size_t j = first; j < std::min(first + kMaxParts, tensors.size()); ++j)
+      table.add(tensors[j], first_tag + static_cast<int64_t>(j));
+    cuda::launch("find_nonfinite", stream(), cuda::grid_for(*this, table.chunks(), 1), kThreads,
+                 find_nonfinite_kernel, pair, table, step.data<int32_t>());
+  }
+}
+
+}  // namespace versor

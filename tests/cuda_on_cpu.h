@@ -1,0 +1,184 @@
+// Lets a kernel file (.cu) compile as plain C++ and run on the CPU, so that its indices, barriers
+// and arithmetic are tested on any machine (a GPU is not needed to prove a kernel right; it is to
+// prove it fast). How: g++ -x c++ -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h kernel.cu
+// Blocks run one after another, and the threads of a block are fibers of one OS thread: each runs
+// until it meets a barrier or ends, then the next one. So a missing barrier is a wrong result in
+// one of the two orders of set_order(), in every run. __CUDACC__ stays undefined: VERSOR_HD is
+// empty, as in all other files of a CPU build. Read next: cuda_on_cpu.cpp.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <type_traits>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __launch_bounds__(...)
+#define __shared__ static  // one block at a time; not zeroed in between, so nothing may rely on it
+
+// --- vectors and indices -------------------------------------------------------------------------
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x, y, z;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+inline float2 make_float2(float x, float y) {
+  return {x, y};
+}
+inline float4 make_float4(float x, float y, float z, float w) {
+  return {x, y, z, w};
+}
+inline uint2 make_uint2(unsigned x, unsigned y) {
+  return {x, y};
+}
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
+  return {x, y, z, w};
+}
+
+// Set before a thread runs or goes on; kernels only read them.
+extern uint3 threadIdx, blockIdx;
+extern dim3 blockDim, gridDim;
+
+// --- running and recording -----------------------------------------------------------------------
+
+namespace cuda_on_cpu {
+
+// In which order blocks, and the threads of a block, get their turn: forward, unless the
+// environment has VERSOR_KERNEL_ORDER=reverse. Returns the order before.
+enum class Order { forward, reverse };
+Order set_order(Order order);
+
+// Calls `body` once for every thread of every block. What a thread throws comes out here. Throws
+// std::runtime_error with the kernel's name where threads wait for others that never come.
+// While recording, it is only noted down.
+void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> body);
+
+// Does the work now or, while recording, appends it to the record.
+using Work = std::function<void()>;
+void enqueue(Work work);
+bool is_recording();
+void begin_recording();
+std::vector<Work> end_recording();
+
+// The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are
+// left out) and returns what each of them brought; valid until the caller's next intrinsic.
+struct Meeting {
+  const uint64_t* values;  // [32]
+  unsigned lanes;          // those that were there
+  unsigned lane;           // the caller's own
+};
+Meeting meet(const char* intrinsic, unsigned mask, uint64_t value);
+[[noreturn]] void fail_absent_lane(const char* intrinsic, int lane);
+// A GPU stops at an address that is no multiple of the size of what is there; this CPU would not.
+void check_aligned(const char* intrinsic, const void* address, size_t size);
+
+// The value that lane `source` brought.
+template <class T>
+T value_of(const char* intrinsic, const Meeting& meeting, int source) {
+  if ((meeting.lanes >> source & 1u) == 0) fail_absent_lane(intrinsic, source);
+  T value;
+  std::memcpy(&value, &meeting.values[source], sizeof(T));
+  return value;
+}
+
+template <class T>
+Meeting bring(const char* intrinsic, unsigned mask, T value) {
+  static_assert(std::is_arithmetic_v<T> && (sizeof(T) == 4 || sizeof(T) == 8));
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  return meet(intrinsic, mask, bits);
+}
+
+}  // namespace cuda_on_cpu
+
+// --- intrinsics ----------------------------------------------------------------------------------
+
+void __syncthreads();
+
+inline void __syncwarp(unsigned mask = 0xffffffffu) {
+  cuda_on_cpu::meet("__syncwarp", mask, 0);
+}
+
+// A warp is cut into groups of `width` lanes (a power of two) that exchange among themselves. A
+// source outside the group means the caller's own value; in __shfl_sync it wraps around.
+template <class T>
+T __shfl_sync(unsigned mask, T value, int source, int width = 32) {
+  const cuda_on_cpu::Meeting meeting = cuda_on_cpu::bring("__shfl_sync", mask, value);
+  const int lane = static_cast<int>(meeting.lane);
+  const int from = (lane & ~(width - 1)) | (source & (width - 1));
+  return cuda_on_cpu::value_of<T>("__shfl_sync", meeting, from);
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, int width = 32) {
+  const cuda_on_cpu::Meeting meeting = cuda_on_cpu::bring("__shfl_xor_sync", mask, value);
+  const int lane = static_cast<int>(meeting.lane);
+  const bool inside = (lane ^ bits) < (lane & ~(width - 1)) + width;
+  return cuda_on_cpu::value_of<T>("__shfl_xor_sync", meeting, inside ? lane ^ bits : lane);
+}
+template <class T>
+T __shfl_down_sync(unsigned mask, T value, unsigned offset, int width = 32) {
+  const cuda_on_cpu::Meeting meeting = cuda_on_cpu::bring("__shfl_down_sync", mask, value);
+  const int lane = static_cast<int>(meeting.lane), delta = static_cast<int>(offset);
+  const bool inside = (lane & (width - 1)) + delta < width;
+  return cuda_on_cpu::value_of<T>("__shfl_down_sync", meeting, inside ? lane + delta : lane);
+}
+
+inline unsigned __ballot_sync(unsigned mask, int predicate) {
+  const cuda_on_cpu::Meeting meeting = cuda_on_cpu::meet("__ballot_sync", mask, predicate != 0);
+  unsigned ballot = 0;
+  for (unsigned lane = 0; lane < 32; ++lane)
+    if (meeting.lanes >> lane & 1u) ballot |= static_cast<unsigned>(meeting.values[lane]) << lane;
+  return ballot;
+}
+
+inline int __popc(unsigned x) {
+  return __builtin_popcount(x);
+}
+// Position of the lowest bit set, counted from 1; 0 if there is none.
+inline int __ffs(int x) {
+  return __builtin_ffs(x);
+}
+
+// All threads share one OS thread, so that any statement is atomic.
+inline int atomicAdd(int* address, int value) {
+  const int old = *address;
+  *address = static_cast<int>(static_cast<unsigned>(old) + static_cast<unsigned>(value));
+  return old;
+}
+inline unsigned atomicAdd(unsigned* address, unsigned value) {
+  const unsigned old = *address;
+  *address = old + value;
+  return old;
+}
+inline int atomicMin(int* address, int value) {
+  const int old = *address;
+  if (value < old) *address = value;
+  return old;
+}
+inline unsigned long long atomicMin(unsigned long long* address, unsigned long long value) {
+  cuda_on_cpu::check_aligned("atomicMin", address, sizeof(*address));
+  const unsigned long long old = *address;
+  if (value < old) *address = value;
+  return old;
+}

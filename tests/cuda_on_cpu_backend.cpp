@@ -1,0 +1,206 @@
+// What CudaBackend needs a CUDA library for, done by the CPU instead: memory, copies, recording,
+// matrix products and convolutions. With it and the kernel files (cuda_on_cpu.h) a program without
+// any CUDA has a device "cuda:0", whose memory is ordinary memory. It is stricter than a GPU where
+// that finds mistakes: new memory is NaN, and a recording holds addresses, not tensors.
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+
+#include "tensor/cuda/backend.h"
+#include "tests/cuda_on_cpu.h"
+
+namespace versor {
+namespace cuda {
+
+class Context {
+ public:
+  MemoryPool pool{[](size_t bytes) {
+                    void* block = std::aligned_alloc(kAlignment, rounded(bytes));
+                    if (block != nullptr) std::memset(block, 0xff, rounded(bytes));
+                    return block;
+                  },
+                  [](void* block) { std::free(block); }};
+  BackendOptions options;
+
+ private:
+  static constexpr size_t kAlignment = 256;  // as cudaMalloc
+  static size_t rounded(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+};
+
+}  // namespace cuda
+
+namespace {
+
+constexpr int kMultiprocessors = 4;  // few, so that a block often has to do several pieces of work
+
+void refuse_while_recording(const char* operation, const char* action) {
+  check(!cuda_on_cpu::is_recording(), operation, "cannot ", action,
+        " while a CUDA graph is being captured");
+}
+
+class Record final : public CapturedWork {
+ public:
+  explicit Record(std::vector<cuda_on_cpu::Work> record) : record_(std::move(record)) {}
+  void launch() override {
+    for (const cuda_on_cpu::Work& work : record_) work();
+  }
+
+ private:
+  std::vector<cuda_on_cpu::Work> record_;
+};
+
+// --- the CPU backend on our memory ---------------------------------------------------------------
+
+// A tensor as a recording knows it: by its address.
+struct View {
+  void* address = nullptr;  // null: undefined
+  Shape shape;
+  DType dtype = DType::f32;
+
+  View(const Tensor& t) {
+    if (!t.defined()) return;
+    address = t.address();
+    shape = t.shape();
+    dtype = t.dtype();
+  }
+  // Its content now, as a tensor of the CPU.
+  Tensor read() const {
+    if (address == nullptr) return {};
+    Tensor t(shape, dtype);
+    t.copy_from_host(address);
+    return t;
+  }
+  void write(const Tensor& t) const { t.copy_to_host(address); }
+};
+
+Backend& cpu() {
+  return backend_for({});
+}
+
+// Enqueues y = f(y's shape filled by it). f gets a tensor of the CPU to write to.
+template <class F>
+void enqueue(const Tensor& y, const F& f) {
+  cuda_on_cpu::enqueue([out = View(y), f] {
+    Tensor result(out.shape, out.dtype);
+    f(result);
+    out.write(result);
+  });
+}
+
+// Rounds to the nearest number with 10 bits of mantissa, ties to even: what tensor cores read of
+// an f32 input in TF32.
+Tensor rounded_to_tf32(Tensor t) {
+  constexpr uint32_t kDropped = 0x1fff, kHalf = 0x0fff, kExponent = 0x7f800000;
+  float* values = t.data<float>();
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    const auto bits = std::bit_cast<uint32_t>(values[i]);
+    if ((bits & kExponent) == kExponent) continue;  // infinite or NaN
+    const uint32_t is_odd = bits >> 13 & 1u;
+    values[i] = std::bit_cast<float>((bits + kHalf + is_odd) & ~kDropped);
+  }
+  return t;
+}
+
+}  // namespace
+
+// --- device --------------------------------------------------------------------------------------
+
+CudaBackend::CudaBackend(int)
+    : context_(std::make_unique<cuda::Context>()), multiprocessors_(kMultiprocessors) {}
+
+CudaBackend::~CudaBackend() = default;
+
+cuda::Stream CudaBackend::stream() const {
+  return nullptr;
+}
+
+bool CudaBackend::uses_tf32() const {
+  return context_->options.tf32;
+}
+
+DeviceInfo CudaBackend::info() {
+  return {"CUDA kernels on the CPU", true, true};
+}
+
+void CudaBackend::configure(const BackendOptions& options) {
+  context_->options = options;
+}
+
+MemoryPool& CudaBackend::pool() {
+  return context_->pool;
+}
+
+void CudaBackend::copy_from_host(void* target, const void* source, size_t bytes) {
+  refuse_while_recording("copy", "copy from the host");
+  if (bytes > 0) std::memcpy(target, source, bytes);
+}
+
+void CudaBackend::copy_to_host(void* target, const void* source, size_t bytes) {
+  refuse_while_recording("copy", "copy to the host");
+  if (bytes > 0) std::memcpy(target, source, bytes);
+}
+
+void CudaBackend::synchronize() {
+  refuse_while_recording("synchronize", "wait for the GPU");
+}
+
+std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
+  refuse_while_recording("capture", "begin another capture");
+  cuda_on_cpu::begin_recording();
+  try {
+    work();
+  } catch (...) {
+    cuda_on_cpu::end_recording();
+    throw;
+  }
+  return std::make_unique<Record>(cuda_on_cpu::end_recording());
+}
+
+void CudaBackend::begin_range(const char*) {}
+void CudaBackend::end_range() {}
+
+// --- products ------------------------------------------------------------------------------------
+
+void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
+                         bool transpose_b, const Tensor& bias) {
+  enqueue(y, [a = View(a), b = View(b), bias = View(bias), transpose_a, transpose_b,
+              tf32 = uses_tf32()](Tensor& result) {
+    const auto input = [tf32](const View& view) {
+      return tf32 ? rounded_to_tf32(view.read()) : view.read();
+    };
+    cpu().matmul(result, input(a), input(b), transpose_a, transpose_b, bias.read());
+  });
+}
+
+void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+                         const Conv2dParams& params) {
+  enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
+    cpu().conv2d(result, x.read(), weight.read(), {}, params);
+  });
+  apply_epilogue(y, epilogue);
+}
+
+void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                                    const Epilogue& epilogue, const Conv2dParams& params) {
+  enqueue(dx, [dy = View(dy), weight = View(weight), params](Tensor& result) {
+    cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
+  });
+  apply_epilogue(dx, epilogue);
+}
+
+void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
+                                     const Conv2dParams& params) {
+  enqueue(dweight, [x = View(x), dy = View(dy), params](Tensor& result) {
+    cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
+  });
+}
+
+// Stays until the process ends, as the real ones do.
+Backend& cuda_backend(int index) {
+  check(index == 0, "device", "no CUDA device: cuda:", index,
+        " is not one of the 1 of this machine");
+  static auto& backend = *new CudaBackend(index);
+  return backend;
+}
+
+}  // namespace versor

@@ -1,0 +1,105 @@
+// A whole training on the device under test, through the trainer: recorded steps give the bits of
+// steps that are called one by one, two runs are equal, the device follows the CPU, and a step that
+// is not finite stops the run with the name of what went wrong.
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "data/synthetic.h"
+#include "experiments/program.h"
+#include "experiments/trainer.h"
+#include "tests/support.h"
+
+namespace versor::testing {
+namespace {
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+// 14 images in batches of 6, 6 and 2; 5 test images: three shapes of batches, each of which comes
+// three times or more: called, recorded, replayed.
+RunOptions tiny_run(const std::string& device, const std::string& precision = "fp32") {
+  RunOptions o;
+  o.latent = 8;
+  o.codes = 16;
+  o.batch_size = 6;
+  o.epochs = 3;
+  o.data = "synthetic";
+  o.train_images = 14;
+  o.test_images = 5;
+  o.device = device;
+  o.precision = precision;
+  o.seed = 3;
+  return o;
+}
+
+// The device under test by its name.
+std::string here() {
+  return str(test_device());
+}
+
+struct Run {
+  std::string metrics, weights, trainer;
+  MetricsTable table;
+  bool operator==(const Run& other) const {
+    return metrics == other.metrics && weights == other.weights && trainer == other.trainer;
+  }
+};
+
+Run train(RunOptions options, bool graph) {
+  const TemporaryFolder folder;
+  const std::string path = folder / "run";
+  resolve(options);
+  Trainer trainer(options, load_data(options), {.folder = path, .quiet = true, .graph = graph});
+  CHECK(trainer.run() == TrainingEnd::finished);
+  backend_for(parse_device(options.device)).configure({});  // strict again, for other tests
+  return {content(path + "/metrics.csv"), content(path + "/model.safetensors"),
+          content(path + "/trainer.safetensors"), read_metrics(path + "/metrics.csv")};
+}
+
+}  // namespace
+
+TEST_CASE("training: recorded steps give the bits of steps called one by one, and so do two runs") {
+  for (const auto& [precision, preset] :
+       {std::pair("fp32", "versor"), {"fp32", "published"}, {"bf16", "versor"}}) {
+    CAPTURE(precision);
+    CAPTURE(preset);
+    RunOptions options = tiny_run(here(), precision);
+    options.preset = preset;
+    const Run recorded = train(options, true);
+    CHECK(recorded == train(options, false));
+    CHECK(recorded == train(options, true));
+  }
+}
+
+TEST_CASE("training: the device follows the CPU" * doctest::skip(!on_other_device())) {
+  const Run cpu = train(tiny_run("cpu"), false), device = train(tiny_run(here()), true);
+  for (const std::string& column : cpu.table.columns) {
+    CAPTURE(column);
+    const auto expected = cpu.table.column(column), value = device.table.column(column);
+    for (size_t epoch = 0; epoch < expected.size(); ++epoch)
+      CHECK(value[epoch] == doctest::Approx(expected[epoch]).epsilon(2e-3));
+  }
+}
+
+TEST_CASE("training: a learning rate that throws the weights away is reported, not trained on") {
+  for (bool graph : {false, true}) {
+    const TemporaryFolder folder;
+    RunOptions options = tiny_run(here());
+    options.lr = 1e30;
+    resolve(options);
+    Trainer trainer(options, load_data(options),
+                    {.folder = folder / "run", .quiet = true, .graph = graph});
+    const std::string error = error_of([&] { trainer.run(); });
+    CAPTURE(error);
+    CHECK(contains(error, "not finite in step"));
+    CHECK(contains(error, "of epoch 1"));
+    CHECK(std::filesystem::exists(folder / "run/not-finite.safetensors"));
+  }
+}
+
+}  // namespace versor::testing

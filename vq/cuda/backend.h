@@ -1,0 +1,26 @@
+// The quantizer's kernels on a CUDA GPU: nearest.cu, estimators.cu, codebook.cu, as in vq/cpu.
+#pragma once
+
+#include "vq/backend.h"
+
+namespace versor {
+
+class CudaVqBackend final : public VqBackend {
+ public:
+  void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
+  void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
+                      Estimator estimator) override;
+  void published_value(Tensor& y, const Tensor& e, const Tensor& q) override;
+  void geometry(Tensor& stats, const Tensor& e, const Tensor& q) override;
+  void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
+                  const Tensor& sums, const Tensor& guard, double decay, double eps) override;
+  void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, Tensor& replaced,
+                          const Tensor& e, const Tensor& update, const Tensor& guard,
+                          double fraction, Rng rng) override;
+  void perplexity(Tensor& y, const Tensor& counts) override;
+};
+
+// The quantizer kernels of the CUDA devices. Throws Error if this build has none.
+VqBackend& cuda_vq_backend();
+
+}  // namespace versor
