@@ -205,6 +205,7 @@ TEST_CASE("cuda_on_cpu: threads that wait for others that never come are reporte
 }
 
 TEST_CASE("cuda_on_cpu: warp intrinsics that do not fit together are reported") {
+  const Ordered forward(Order::forward);
   CHECK(message_of([] {
           run(32, [](int t) { __ballot_sync(t < 16 ? kAll : 0xffff0000u, 1); });
         }).starts_with("kernel test: "));
