@@ -60,7 +60,7 @@ FLAGS := -std=c++20 $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include
   -DFMT_HEADER_ONLY $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
-  -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off $(NVCCFLAGS)
+  -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off -Xptxas=--warn-on-spills $(NVCCFLAGS)
 ifneq ($(wildcard .deps/lib),)
 # unpacked libraries are found from the checkout's programs (through bin/ too), from installed programs
 # and, with the old kind of rpath, by one another

@@ -103,7 +103,7 @@ void PassMetrics::add(MetricsLog& log, int64_t begin, int64_t end) {
     sums_.commitment += row[kCommitment];
     sums_.perplexity += row[kPerplexity];
     sums_.ratio += variance > 0 ? row[kCommitment] / variance : 0.0;
-    sums_.max_lambda = std::max(sums_.max_lambda, static_cast<double>(row[kMaxLambda]));
+    sums_.max_lambda = larger(sums_.max_lambda, static_cast<double>(row[kMaxLambda]));
     sums_.lambda += row[kMeanLambda];
     sums_.angle += row[kMeanAngle];
     sums_.replaced += row[kReplaced];

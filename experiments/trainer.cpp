@@ -151,13 +151,18 @@ void Trainer::train_epoch() {
 // Reads what the steps since the last time have logged, and whether all of it was finite.
 void Trainer::take_metrics() {
   if (taken_ == batch_) return;
-  if (const auto found = guard_.found()) {
-    write_safetensors(folder_.file("not-finite.safetensors"), {state_dict(model_), {}});
-    fail("train", found->tensor, " is not finite in step ", found->step + 1, " of epoch ",
-         epoch_ + 1, "; the parameters before it are in ", folder_.file("not-finite.safetensors"));
-  }
+  if (const auto found = guard_.found())
+    fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
   train_.add(train_pass_.log, taken_, batch_);
   taken_ = batch_;
+}
+
+// Leaves the model to look at: a network that has not moved since, a codebook that may have moved
+// once more where the encoder's output was still finite.
+void Trainer::fail_not_finite(const std::string& what) {
+  const std::string file = folder_.file("not-finite.safetensors");
+  write_safetensors(file, {state_dict(model_), {}});
+  fail("train", what, " of epoch ", epoch_ + 1, "; the model as it was then is in ", file);
 }
 
 PassMetrics Trainer::evaluate() {
@@ -168,6 +173,8 @@ PassMetrics Trainer::evaluate() {
   for (int64_t b = 0; b < batches; ++b) step(test_pass_, b, false);
   PassMetrics test(options_.codes);
   test.add(test_pass_.log, 0, batches);
+  // What the last step of the epoch has broken shows here first.
+  if (!std::isfinite(test.loss())) fail_not_finite("the loss is not finite in the evaluation");
   return test;
 }
 
@@ -264,7 +271,8 @@ bool Trainer::restore() {
   }
   timings_ = folder_.csv_rows("timing.csv", epoch_);
   if (epoch_ > 0) {
-    write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+    // Killed between checkpoint and these two, an epoch's end left them behind.
+    if (batch_ == 0) write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
     folder_.write_csv("metrics.csv", metrics_header(), rows_);
   }
   if (!settings_.quiet)

@@ -49,6 +49,7 @@ class Trainer {
   PassMetrics evaluate();
   void step(Pass& pass, int64_t batch, bool training);
   void take_metrics();
+  [[noreturn]] void fail_not_finite(const std::string& what);
   void finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds);
   void draw_reconstructions();
   void save();

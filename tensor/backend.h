@@ -42,9 +42,10 @@ struct Conv2dParams {
 
 // What a device is, for messages and for choosing a precision.
 struct DeviceInfo {
-  std::string name;        // "NVIDIA H100 (compute capability 9.0)"
-  bool fast_bf16 = false;  // bf16 products are faster than f32 ones here
-  bool has_tf32 = false;   // f32 products can be rounded to TF32's 10 bits of mantissa
+  std::string name;         // "NVIDIA H100 (compute capability 9.0)"
+  bool fast_bf16 = false;   // bf16 products are faster than f32 ones here
+  bool has_tf32 = false;    // f32 products can be rounded to TF32's 10 bits of mantissa
+  bool can_record = false;  // has capture()
 };
 
 // What the libraries behind convolution and matmul may do.
@@ -88,8 +89,8 @@ class Backend {
   virtual void copy_to_host(void* target, const void* source, size_t bytes) = 0;
   virtual void synchronize() = 0;  // returns when all work so far is done
   // Records the primitives that `work` calls, without running them, and returns a handle that runs
-  // them again and again on the same addresses; replay.h knows how to use it. Null, without calling
-  // `work`, on a device that cannot do this.
+  // them again and again on the same addresses; replay.h knows how to use it. Only on a device that
+  // can_record.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) = 0;
   // Names what follows in a profiler's time line, until end_range().
   virtual void begin_range(const char*) {}

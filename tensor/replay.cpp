@@ -7,7 +7,9 @@ namespace versor {
 
 // A trace times every primitive, so none may disappear in a recording.
 Replay::Replay(Backend& backend, std::shared_ptr<MemoryPool::Arena> arena, bool record)
-    : backend_(backend), arena_(std::move(arena)), record_(record && !TraceScope::active()) {}
+    : backend_(backend),
+      arena_(std::move(arena)),
+      record_(record && backend.info().can_record && !TraceScope::active()) {}
 
 void Replay::run(const std::function<void()>& work) {
   if (!record_) return work();
@@ -18,9 +20,7 @@ void Replay::run(const std::function<void()>& work) {
     return work();
   }
   captured_ = backend_.capture(work);
-  if (captured_) return captured_->launch();
-  record_ = false;  // this device cannot
-  work();
+  captured_->launch();
 }
 
 }  // namespace versor

@@ -119,7 +119,7 @@ bool CudaBackend::uses_tf32() const {
 }
 
 DeviceInfo CudaBackend::info() {
-  return {"CUDA kernels on the CPU", true, true};
+  return {"CUDA kernels on the CPU", true, true, true};
 }
 
 void CudaBackend::configure(const BackendOptions& options) {

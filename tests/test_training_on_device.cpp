@@ -102,4 +102,15 @@ TEST_CASE("training: a learning rate that throws the weights away is reported, n
   }
 }
 
+TEST_CASE("training: what the last step of an epoch breaks is found in the evaluation") {
+  const TemporaryFolder folder;
+  RunOptions options = tiny_run(here());
+  options.lr = 1e30;
+  options.train_images = options.batch_size;  // one step
+  resolve(options);
+  Trainer trainer(options, load_data(options), {.folder = folder / "run", .quiet = true});
+  CHECK(contains(error_of([&] { trainer.run(); }), "not finite in the evaluation of epoch 1"));
+  CHECK_FALSE(std::filesystem::exists(folder / "run/metrics.csv"));
+}
+
 }  // namespace versor::testing

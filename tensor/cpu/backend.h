@@ -11,13 +11,15 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend();
 
-  DeviceInfo info() override { return {"CPU", false, false}; }
+  DeviceInfo info() override { return {.name = "CPU"}; }
   void configure(const BackendOptions&) override {}  // always strict and deterministic
   MemoryPool& pool() override { return pool_; }
   void copy_from_host(void* target, const void* source, size_t bytes) override;
   void copy_to_host(void* target, const void* source, size_t bytes) override;
   void synchronize() override {}
-  std::unique_ptr<CapturedWork> capture(const std::function<void()>&) override { return nullptr; }
+  std::unique_ptr<CapturedWork> capture(const std::function<void()>&) override {
+    fail("capture", "the CPU cannot record work");
+  }
 
   void fill(Tensor& y, float value) override;
   void copy(Tensor& y, const Tensor& x) override;

@@ -87,8 +87,10 @@ bool CudaBackend::uses_tf32() const {
 
 DeviceInfo CudaBackend::info() {
   const cuda::Properties& p = context_->properties();
-  return {str(p.name, " (compute capability ", p.major, ".", p.minor, ")"), p.has_bf16_and_tf32(),
-          p.has_bf16_and_tf32()};
+  return {.name = str(p.name, " (compute capability ", p.major, ".", p.minor, ")"),
+          .fast_bf16 = p.has_bf16_and_tf32(),
+          .has_tf32 = p.has_bf16_and_tf32(),
+          .can_record = true};
 }
 
 void CudaBackend::configure(const BackendOptions& options) {

@@ -1,6 +1,6 @@
 // Training steps against PyTorch: every case of tests/golden (a float64 twin's, see its README)
-// tensor by tensor, through one_step(), and through bin/one_step with oneDNN and with the reference
-// kernels. The rules are those of tests/golden/compare_one_step.py.
+// tensor by tensor, through one_step() on the device under test, and through bin/one_step with oneDNN
+// and with the reference kernels. The rules are those of tests/golden/compare_one_step.py.
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -123,11 +123,11 @@ TEST_CASE("golden: one_step() agrees with PyTorch in every case") {
     CAPTURE(c.at("name").get<std::string>());
     const std::string weights = golden(c.at("weights")), batch = golden(c.at("batch"));
     cases.compare(c, one_step(read_safetensors(weights), weights, read_safetensors(batch), batch,
-                              options_of(c.at("options")), {}));
+                              options_of(c.at("options")), test_device()));
   }
 }
 
-TEST_CASE("golden: bin/one_step agrees with PyTorch in every case" *
+TEST_CASE("golden: bin/one_step agrees with PyTorch in every case" * cpu_only() *
           doctest::skip(without_programs())) {
   const Golden cases;
   const TemporaryFolder folder;
@@ -147,7 +147,8 @@ TEST_CASE("golden: bin/one_step agrees with PyTorch in every case" *
 }
 
 // Were an option not handed on, the case with the options' defaults could not tell.
-TEST_CASE("golden: bin/one_step hands every option on" * doctest::skip(without_programs())) {
+TEST_CASE("golden: bin/one_step hands every option on" * cpu_only() *
+          doctest::skip(without_programs())) {
   const Golden cases;
   const TemporaryFolder folder;
   const json* found = nullptr;
