@@ -1,6 +1,6 @@
 // Training steps against PyTorch: every case of tests/golden (a float64 twin's, see its README)
-// tensor by tensor, through one_step() on the device under test, and through bin/one_step with oneDNN
-// and with the reference kernels. The rules are those of tests/golden/compare_one_step.py.
+// tensor by tensor, through one_step() on the device under test, and through bin/one_step with
+// oneDNN and with the reference kernels. The rules are those of tests/golden/compare_one_step.py.
 #include <map>
 #include <nlohmann/json.hpp>
 
