@@ -42,11 +42,13 @@ endif
 endif
 -include build/setup-$(ONEDNN).mk
 ifeq ($(DRY),)
-$(shell CXX='$(CXX)' CUDA='$(CUDA)' FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
+$(shell CXX='$(CXX)' CUDA='$(CUDA)' NVCC='$(if $(filter command environment,$(origin NVCC)),$(NVCC))' \
+  CUDA_HOME='$(CUDA_HOME)' CUDNN_HOME='$(CUDNN_HOME)' FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
 endif
 endif
+
 -include build/setup-cuda-$(CUDA).mk
 endif
 
@@ -60,7 +62,8 @@ FLAGS := -std=c++20 $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include
   -DFMT_HEADER_ONLY $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
-  -Xcompiler=-Wall,-Wextra,-Werror,-ffp-contract=off -Xptxas=--warn-on-spills $(NVCCFLAGS)
+  -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \
+  $(NVCCFLAGS)
 ifneq ($(wildcard .deps/lib),)
 # unpacked libraries are found from the checkout's programs (through bin/ too), from installed programs
 # and, with the old kind of rpath, by one another
@@ -174,7 +177,7 @@ quick: all ## a miniature of the paper in minutes; its files are in results/quic
 
 # VERSOR_CUDA says which part of the tests is for a GPU
 test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
-	@VERSOR_BIN=$(CURDIR)/$(B)/bin VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
+	@VERSOR_BIN='$(CURDIR)/$(B)/bin' VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 train one_step: %: bin/% ## build one program; bin/train --help says how it is used
 

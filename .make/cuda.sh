@@ -13,28 +13,30 @@ finished() {  # the findings are for this request, and everything found is still
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
-  # nothing found last time: look again only if a compiler has come since
-  ! grep -qx 'CUDA_FOUND := ' "$out" || [ "$CUDA" = 0 ] || [ -z "$(first_nvcc)" ] ||
-    grep -qxF "# tried $(first_nvcc)" "$out"
+  # nothing found last time: something may have come since, if there is an nvcc at all
+  ! grep -qx 'CUDA_FOUND := ' "$out" || [ "$CUDA" = 0 ] || [ -z "$(nvccs)" ]
 }
 
-first_nvcc() {
+nvccs() {  # all there are, the likeliest first
   local file
-  for file in "${NVCC:-}" "${CUDA_HOME:-}/bin/nvcc" "$(command -v nvcc || true)" \
-    /usr/local/cuda/bin/nvcc /usr/local/cuda-*/bin/nvcc /opt/cuda/bin/nvcc; do
-    if [ -n "$file" ] && [ -x "$(command -v "$file" || true)" ]; then command -v "$file"; return; fi
+  for file in "${NVCC:-}" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "$(command -v nvcc || true)" \
+    /usr/local/cuda/bin/nvcc $(ls -d /usr/local/cuda-*/bin/nvcc 2>/dev/null | sort -rV) \
+    /opt/cuda/bin/nvcc; do
+    if [ -n "$file" ]; then command -v "$file" || true; fi
   done
 }
 
+version_of() { "$1" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p'; }
+
 write() {  # write FOUND WHY GENCODE INCLUDES LIBRARIES
+  local why=${2//\#/\\#}
   cat >"$out" <<MK
 # written by .make/cuda.sh
 # for $request
 # uses $uses
-# tried $nvcc
 CUDA_FOUND := $1
-CUDA_WHY := $2
-NVCC := $nvcc
+CUDA_WHY := ${why//\$/\$\$}
+override NVCC := $nvcc
 CUDA_GENCODE := $3
 CUDA_INCLUDES := $4
 CUDA_LIBRARIES := $5
@@ -47,33 +49,39 @@ without() {  # without REASON: the end of the search
   exit 0
 }
 
-in_folders() {  # in_folders NAME FOLDER...: the first folder that has the file
-  local name=$1 folder
-  shift
-  for folder in "$@"; do
-    if [ -n "$folder" ] && [ -e "$folder/$name" ]; then echo "$folder"; return; fi
+include() {  # include HEADER: sets folder to the first that has it, and notes it among the includes
+  for folder in $(folders include); do
+    [ -e "$folder/$1" ] || continue
+    case "$folder " in
+      /usr/include\ | /usr/local/include\ ) ;;  # the compiler's own; named again they would break it
+      *) [[ "$includes " == *"-isystem $folder "* ]] || includes+=" -isystem $folder" ;;
+    esac
+    return
   done
+  without "there is no $1 (looked in CUDA_HOME, CUDNN_HOME, $home, the system, Python's nvidia packages)"
 }
 
-library_in() {  # library_in NAME FOLDER...: "FOLDER FILE" of lib NAME.so, or of a numbered name only
-  local name=$1 folder file
-  shift
-  for folder in "$@"; do
-    for file in "$folder/lib$name.so" "$folder/lib$name.so".[0-9]*; do
-      if [ -n "$folder" ] && [ -e "$file" ]; then echo "$folder ${file##*/}"; return; fi
+library() {  # library NAME: sets file to libNAME.so, or to a numbered name where that is all there is
+  local folder
+  for folder in $(folders lib); do
+    for file in "$folder/lib$1.so" "$folder/lib$1.so".[0-9]*; do
+      if [ -e "$file" ]; then uses+=" $file"; return; fi
     done
   done
+  return 1
 }
 
 if finished; then exit 0; fi
 mkdir -p build
 nvcc="" uses=""
 [ "$CUDA" != 0 ] || without "CUDA=0 was given"
-nvcc=$(first_nvcc)
-[ -n "$nvcc" ] || without "there is no nvcc (looked in NVCC, CUDA_HOME, PATH and /usr/local/cuda)"
-version=$("$nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\.[0-9]*\).*/\1/p')
-[ "${version%%.*}" -ge 12 ] 2>/dev/null || without "$nvcc is version ${version:-unknown}, 12 is needed"
-home=$(dirname "$(dirname "$(readlink -f "$nvcc")")")
+[ -n "$(nvccs)" ] || without "there is no nvcc (looked in NVCC, CUDA_HOME, PATH and /usr/local/cuda)"
+for file in $(nvccs); do
+  version=$(version_of "$file")
+  if [ "${version%%.*}" -ge 12 ] 2>/dev/null; then nvcc=$(readlink -f "$file"); break; fi
+done
+[ -n "$nvcc" ] || without "$file is version ${version:-unknown}, 12 is needed"
+home=$(dirname "$(dirname "$nvcc")")
 
 # what pip has installed: the folder site-packages/nvidia, if any
 python=$(python3 -c 'import importlib.util as u
@@ -83,30 +91,42 @@ folders() {  # folders KIND (include or lib): where to look, best first
   local p kind=$1
   [ -z "${CUDNN_HOME:-}" ] || echo "$CUDNN_HOME/$kind" "$CUDNN_HOME/${kind/%lib/lib64}"
   echo "$home/$kind" "$home/${kind/%lib/lib64}" "$home/targets/$(uname -m)-linux/$kind"
-  for p in $python; do echo "$p/cudnn/$kind" "$p/cublas/$kind" "$p"/cu[0-9]*/"$kind"; done
-  echo "/usr/$kind" "/usr/$kind/$(uname -m)-linux-gnu" "/usr/${kind/%lib/lib64}" "/usr/local/$kind"
+  for p in $python; do
+    echo "$p"/{cudnn,cublas,cuda_runtime,cuda_nvrtc}/"$kind" "$p"/cu[0-9]*/"$kind"
+  done
+  echo "/usr/$kind/$(uname -m)-linux-gnu" "/usr/$kind" "/usr/${kind/%lib/lib64}" "/usr/local/$kind"
 }
-header=$(in_folders cudnn_version.h $(folders include))
-[ -n "$header" ] || without "there is no cudnn.h (looked in CUDNN_HOME, $home, the system, Python's nvidia/cudnn)"
-number() { sed -n "s/^#define CUDNN_$1 *\([0-9]*\)$/\1/p" "$header"/cudnn_version*.h | head -n 1; }
+
+includes=""
+include cuda_runtime_api.h
+include cublasLt.h
+include cudnn_version.h
+number() { sed -n "s/^#define CUDNN_$1 *\([0-9]*\)$/\1/p" "$folder"/cudnn_version*.h | head -n 1; }
 cudnn=$(number MAJOR).$(number MINOR)
-[ "$(number MAJOR)" -ge 9 ] 2>/dev/null ||
-  [ "$(number MAJOR)" = 8 -a "$(number MINOR)" -ge 9 ] 2>/dev/null ||
-  without "cuDNN in $header is version $cudnn, 8.9 is needed"
-includes="-isystem $home/include"
-[ "$header" = "$home/include" ] || includes+=" -isystem $header"
+[ "$(number MAJOR)" -ge 9 ] 2>/dev/null || [ "$cudnn" = 8.9 ] ||
+  without "cuDNN in $folder is version $cudnn, 8.9 is needed"
+uses="$nvcc $folder/cudnn_version.h"
+
 libraries=""
 for name in cudnn cublasLt; do
-  read -r folder file <<<"$(library_in $name $(folders lib))" || true
-  [ -n "${folder:-}" ] || without "there is no lib$name.so beside the headers"
-  uses+=" $folder/$file"
-  libraries+=" $folder/$file -Wl,-rpath,$folder"
+  library $name || without "there is no lib$name.so (looked in the same places)"
+  libraries+=" $file -Wl,-rpath,$(dirname "$file")"
 done
-read -r folder file <<<"$(library_in cudart $(folders lib))" || true
-runtime=$(in_folders libcudart_static.a $(folders lib))
-if [ -n "$runtime" ]; then libraries+=" $runtime/libcudart_static.a -ldl -lrt -lpthread"
-elif [ -n "${folder:-}" ]; then libraries+=" $folder/$file -Wl,-rpath,$folder"
-else without "there is no libcudart beside $nvcc"; fi
+# cuDNN opens these when it compiles kernels of its own: they must be loaded with the program, since
+# it does not know where they are
+compiler=""
+for name in nvrtc nvrtc-builtins; do
+  if library $name; then compiler+=" $file -Wl,-rpath,$(dirname "$file")"; fi
+done
+[ -z "$compiler" ] || libraries+=" -Wl,--push-state,--no-as-needed$compiler -Wl,--pop-state"
+for folder in $(folders lib); do
+  if [ -e "$folder/libcudart_static.a" ]; then runtime="$folder/libcudart_static.a -ldl -lrt -lpthread"; break; fi
+done
+if [ -z "${runtime:-}" ]; then
+  library cudart || without "there is no libcudart"
+  runtime="$file -Wl,-rpath,$(dirname "$file")"
+fi
+libraries+=" $runtime"
 
 # machine code for Volta to Hopper as far as this toolkit knows them, and PTX of the newest for what
 # comes after
@@ -125,6 +145,5 @@ if ! "$nvcc" ${CXX:+-ccbin "$CXX"} -std=c++20 -arch=sm_"$newest" -c build/probe.
     head -n 1 build/probe.log)"
 fi
 rm -f build/probe.cu build/probe.o build/probe.log
-uses="$nvcc $header/cudnn_version.h$uses"
-write "CUDA $version, cuDNN $cudnn, sm_$(echo $targets | sed 's/ /, /g')" "" "$gencode" \
-  "$includes" "${libraries# }"
+write "CUDA $version, cuDNN $cudnn$([ -n "$compiler" ] || echo " without NVRTC"), sm_$(echo $targets | sed 's/ /, /g')" "" \
+  "$gencode" "${includes# }" "${libraries# }"

@@ -1,122 +1,140 @@
 #!/usr/bin/env bash
-# make verify-gpu: all that a machine with a GPU can prove, in one command. Writes everything to
-# $OUT or results/verify-gpu/ and prints a short summary last; exits 1 if a part failed.
+# make verify-gpu: all that a machine with a GPU can prove, in one command. Leaves a short summary,
+# which it also prints last, and the logs in $OUT or results/verify-gpu/; exits 1 if a part failed.
 # The parts, to choose some of them with PARTS="tests bench":
-#   tests      the whole test-suite on the GPU, against the CPU and the double reference
-#   bits       a short training twice, with and without CUDA graph: equal bits?
-#   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) over a very short training
-#   bench      a step against the floor of the library calls, in fp32, tf32 and bf16
+#   tests      the tests of tensors, functions, layers, quantizers and trainings on the GPU, against
+#              the CPU and the double reference
+#   bits       short trainings twice, with and without CUDA graph, small and at the paper's size
+#   bench      a step against the floor of the library calls
+#   epoch      two epochs of --preset published, and their time
 #   peers      the same step in PyTorch, if it is there, in turn with ours
-#   epoch      one epoch of --preset published, and its time
-# Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images, named so).
+#   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) over a very short training
+# Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images).
 set -uo pipefail
 out=${OUT:-results/verify-gpu}
-parts=${PARTS:-tests bits sanitizer bench peers epoch}
+parts=${PARTS:-tests bits bench epoch peers sanitizer}
 mkdir -p "$out"
-summary=$out/summary.txt failed=0
+log=$(mktemp -d) summary=$out/summary.txt failed=0
+trap 'tar -czf "$out/logs.tar.gz" -C "$log" --exclude "*.safetensors" . ; rm -rf "$log"' EXIT
+runs=$log/runs
 : >"$summary"
 say() { printf '%s\n' "$*" | tee -a "$summary"; }
 verdict() {  # verdict NAME STATUS TEXT
   if [ "$2" = 0 ]; then say "ok      $1: $3"; else say "FAILED  $1: $3"; failed=1; fi
 }
-data=(--data synthetic)
-[ -z "${CIFAR10_DIR:-}" ] || data=(--data-dir "$CIFAR10_DIR")
-tiny=(--data synthetic --device cuda --quiet --latent 32 --codes 64 --batch-size 32)
-export VERSOR_TEST_DEVICE=cuda
+train() { "$VERSOR_BIN/train" --device cuda --quiet --out "$runs/$1" "${@:2}" >"$log/train-$1.txt" 2>&1; }
+small=(--data synthetic --latent 32 --codes 64 --batch-size 32)
+images=(--data synthetic)
+[ -z "${CIFAR10_DIR:-}" ] || images=(--data-dir "$CIFAR10_DIR")
 
-if ! "$VERSOR_BIN/train" "${tiny[@]}" --train-images 32 --test-images 32 --epochs 1 --out "$out/runs/first" \
-  2>"$out/first.txt" >/dev/null; then
-  cat "$out/first.txt" >&2
+if ! train first "${small[@]}" --precision fp32 --train-images 32 --test-images 32 --epochs 1; then
+  cat "$log/train-first.txt" >&2
   exit 1
 fi
-nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv >"$out/card.csv" 2>&1
-{
-  cat "$out/card.csv"
-  "$VERSOR_BIN/train" --version
-  grep -h 'CUDA_FOUND\|COMPILER' build/setup-*.mk
-} >"$out/versions.txt" 2>&1
-say "card: $(tail -n 1 "$out/card.csv")"
-say "$(sed -n 's/^CUDA_FOUND := //p' build/setup-cuda-*.mk | head -n 1), $("$VERSOR_BIN/train" --version | tail -n 1)"
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1)
+fast="tf32 bf16"
+if [ "${capability%%.*}" -lt 8 ]; then
+  fast=bf16
+  say "not run tf32: compute capability $capability has none"
+fi
+say "card: $(nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm --format=csv,noheader | head -n 1)"
+say "$(sed -n 's/^CUDA_FOUND := //p' build/setup-cuda-*.mk | grep -m1 .), $("$VERSOR_BIN/train" --version | tail -n 1)"
 
 part_tests() {
-  "$VERSOR_BIN/run_tests" >"$out/tests.txt" 2>&1
+  VERSOR_TEST_DEVICE=cuda timeout 300 "$VERSOR_BIN/run_tests" >"$log/tests.txt" 2>&1
   local status=$? last
-  last=$(tail -n 1 "$out/tests.txt")
+  last=$(tail -n 1 "$log/tests.txt")
   [[ $last =~ ^[1-9][0-9]*\ passed,\ 0\ failed ]] || status=1
   verdict tests $status "$last"
 }
 
-train() {  # train NAME ARGUMENT...: into $out/runs/NAME
-  rm -rf "$out/runs/$1"
-  "$VERSOR_BIN/train" "${tiny[@]}" --out "$out/runs/$1" "${@:2}" >"$out/train-$1.txt" 2>&1
-}
 equal() {  # equal RUN RUN: the same numbers and the same weights?
-  cmp -s "$out/runs/$1/metrics.csv" "$out/runs/$2/metrics.csv" &&
-    cmp -s "$out/runs/$1/model.safetensors" "$out/runs/$2/model.safetensors"
+  cmp "$runs/$1/metrics.csv" "$runs/$2/metrics.csv" >&2 &&
+    cmp "$runs/$1/model.safetensors" "$runs/$2/model.safetensors" >&2
+}
+bits() {  # bits NAME ARGUMENT...
+  train "$1-graph" "${@:2}" && train "$1-again" "${@:2}" && train "$1-eager" "${@:2}" --no-graph
+  equal "$1-graph" "$1-again" 2>>"$log/bits.txt"; verdict "bits, $1" $? "two runs are equal"
+  equal "$1-graph" "$1-eager" 2>>"$log/bits.txt"; verdict "bits, $1" $? "recorded and called steps are equal"
 }
 part_bits() {
   local p
-  for p in fp32 tf32 bf16; do
-    local some=(--precision $p --train-images 1000 --test-images 200 --epochs 3)
-    train $p-graph "${some[@]}" && train $p-again "${some[@]}" && train $p-eager "${some[@]}" --no-graph
-    equal $p-graph $p-again; verdict "bits, $p" $? "two runs are equal"
-    equal $p-graph $p-eager; verdict "bits, $p" $? "CUDA graph and one by one are equal"
+  for p in fp32 $fast; do
+    bits "$p" "${small[@]}" --precision "$p" --train-images 1000 --test-images 200 --epochs 3
   done
-}
-
-part_sanitizer() {
-  if ! command -v compute-sanitizer >/dev/null; then say "not run sanitizer: no compute-sanitizer"; return; fi
-  local tool p
-  for tool in memcheck racecheck initcheck; do
-    for p in fp32 bf16; do
-      # the libraries' own kernels are not ours to check, nor what they leave unread
-      compute-sanitizer --tool $tool --error-exitcode 9 --print-limit 20 \
-        "$VERSOR_BIN/train" "${tiny[@]}" --precision $p --no-graph --train-images 64 --test-images 32 \
-        --epochs 1 --out "$out/runs/$tool-$p" >"$out/sanitizer-$tool-$p.txt" 2>&1
-      verdict "$tool, $p" $? "$(grep -h 'ERROR SUMMARY\|RACECHECK SUMMARY' "$out/sanitizer-$tool-$p.txt" | tail -n 1)"
-    done
-  done
+  # batches of 128 and 80: the kernels of the paper's size, also those that cuDNN compiles
+  bits bf16-large "${images[@]}" --precision bf16 --train-images 1360 --test-images 200 --epochs 3
 }
 
 part_bench() {
   local p
-  for p in fp32 tf32 bf16; do
-    "$VERSOR_BIN/bench" --device cuda --precision $p >"$out/bench-$p.txt" 2>&1
-    verdict "bench, $p" $? "$(grep -h '^step\|^floor\|^ratio\|^rate' "$out/bench-$p.txt" | tr -s ' ' | paste -sd' ')"
+  for p in fp32 $fast; do
+    timeout 120 "$VERSOR_BIN/bench" --device cuda --precision "$p" >"$log/bench-$p.txt" 2>&1
+    verdict "bench, $p" $? "$(grep '^step \|^floor \|^ratio \|^rate ' "$log/bench-$p.txt" | tr -s ' ' | paste -sd';')"
   done
-}
-
-part_peers() {
-  if ! python3 -c 'import torch' 2>/dev/null; then say "not run peers: no PyTorch"; return; fi
-  local p round
-  for p in tf32 bf16; do
-    for round in 1 2; do
-      "$VERSOR_BIN/bench" --device cuda --precision $p --repeats 5 2>&1 | sed -n '/^step/p;/^  peak/p' |
-        sed "s/^/versor $p: /" | tee -a "$out/peers.txt"
-      python3 experiments/peers/torch_step.py --device cuda --precision $p \
-        --modes eager,compile,graphs,autotune 2>>"$out/peers-log.txt" | tee -a "$out/peers.txt"
-    done
-  done >/dev/null
-  say "peers (ms per step):"
-  sed -n 's/^versor/  versor/p; s/.*"mode": "\([a-z]*\)".*"precision": "\([a-z0-9]*\)".*"ms": \([0-9.]*\).*"peak_bytes": \([0-9]*\).*/  pytorch \2 \1: \3 ms, peak \4 bytes/p' \
-    "$out/peers.txt" | sort | tee -a "$summary"
 }
 
 part_epoch() {
   local p
-  for p in tf32 bf16; do
-    rm -rf "$out/runs/epoch-$p"
-    "$VERSOR_BIN/train" "${data[@]}" --device cuda --precision $p --preset published --epochs 2 \
-      --out "$out/runs/epoch-$p" >"$out/epoch-$p.txt" 2>&1
-    verdict "epoch, $p" $? "$(tail -n 1 "$out/epoch-$p.txt") | second epoch: $(tail -n 1 "$out/runs/epoch-$p/timing.csv" |
+  for p in $fast; do
+    train "epoch-$p" "${images[@]}" --precision "$p" --preset published --epochs 2
+    verdict "epoch, $p" $? "$(tail -n 1 "$log/train-epoch-$p.txt") | second epoch: $(tail -n 1 "$runs/epoch-$p/timing.csv" |
       awk -F, '{ printf "%.2f s training, %.2f s evaluation", $2, $3 }')"
+    cp "$runs/epoch-$p/metrics.csv" "$log/metrics-epoch-$p.csv"
+  done
+}
+
+part_peers() {
+  if ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+    say "not run peers: no PyTorch with CUDA"
+    return
+  fi
+  local p mode round modes ours
+  for p in $fast; do
+    for round in 1 2; do
+      ours=$(timeout 100 "$VERSOR_BIN/bench" --device cuda --precision "$p" --repeats 5 2>&1 | tee -a "$log/peers-versor.txt" |
+        grep '^step \|^  peak' | tr -s ' ' | paste -sd';')
+      [ -n "$ours" ]; verdict "peers, versor $p" $? "$ours"
+      modes="eager compile graphs whole"
+      [ $round = 2 ] || modes+=" autotune"
+      for mode in $modes; do  # a process for each: no mode keeps another's memory
+        timeout 150 python3 experiments/peers/torch_step.py --device cuda --precision "$p" --modes $mode \
+          --repeats 5 2>>"$log/peers-errors.txt" >"$log/peer.json" || true
+        cat "$log/peer.json" >>"$log/peers.jsonl"
+        say "        pytorch $p $mode: $(sed -n 's/.*"ms": \([0-9.]*\).*"peak_bytes": \([0-9]*\).*/\1 ms, peak \2 bytes/p; s/.*"error": "\([^"]*\)".*/\1/p' "$log/peer.json" | cut -c1-120)"
+      done
+    done
+  done
+}
+
+part_sanitizer() {
+  local sanitizer tool p pids=()
+  sanitizer=$(command -v compute-sanitizer || ls "$(dirname "$(sed -n 's/^override NVCC := //p' build/setup-cuda-*.mk | grep -m1 .)")/compute-sanitizer" 2>/dev/null)
+  if [ -z "$sanitizer" ]; then say "not run sanitizer: no compute-sanitizer"; return; fi
+  # the libraries' kernels are not ours to check; initcheck has to see what they write all the same
+  local -A options=([memcheck]="--kernel-name kns=versor --report-api-errors no" [racecheck]="--kernel-name kns=versor" [initcheck]="")
+  for tool in memcheck racecheck initcheck; do
+    for p in fp32 bf16; do
+      timeout 280 "$sanitizer" --tool $tool ${options[$tool]} --print-limit 50 "$VERSOR_BIN/train" --device cuda \
+        "${small[@]}" --precision $p --no-graph --train-images 64 --test-images 32 --epochs 1 --quiet \
+        --out "$runs/$tool-$p" >"$log/sanitizer-$tool-$p.txt" 2>&1 &
+    done
+  done
+  wait
+  for tool in memcheck racecheck initcheck; do
+    for p in fp32 bf16; do
+      local file=$log/sanitizer-$tool-$p.txt status=0
+      grep -q '^finished' "$file" || status=1               # the training itself came to its end
+      ! grep -q '=* .*\(at\|kernel\).*versor' "$file" || status=1  # nothing in a kernel of ours
+      verdict "$tool, $p" $status "$(grep -h 'SUMMARY' "$file" | tail -n 1)"
+    done
   done
 }
 
 for part in $parts; do
   start=$SECONDS
   "part_$part"
-  echo "($part: $((SECONDS - start)) s)"
+  echo "($part: $((SECONDS - start)) s)" | tee -a "$log/times.txt"
 done
 echo "== summary ($out)"
 cat "$summary"

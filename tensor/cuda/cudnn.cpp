@@ -3,6 +3,9 @@
 #include "tensor/cuda/cudnn.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <optional>
+#include <utility>
 
 namespace versor::cuda {
 
@@ -264,27 +267,45 @@ std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeur
                                     heuristics.count_of(CUDNN_ATTR_ENGINEHEUR_RESULTS));
 }
 
+// Once: without these kernels all goes on, but slower, and nobody would know why.
+void note_failed_compilation() {
+  static bool said = false;
+  if (!std::exchange(said, true))
+    std::fprintf(
+        stderr,
+        "note: cuDNN could not compile a kernel at run time and takes slower ones (does the "
+        "program find libnvrtc and libnvrtc-builtins?)\n");
+}
+
 }  // namespace
 
 // --- the plan ------------------------------------------------------------------------------------
 
 std::unique_ptr<ConvPlan> ConvPlan::build(const ConvKey& key, const PlanTarget& target,
                                           size_t most_workspace) {
-  Descriptor graph = describe_graph(key, target);
-  if (!graph.try_finalize()) return nullptr;
+  std::optional<Descriptor> graph;
+  try {
+    graph = describe_graph(key, target);
+  } catch (const Error&) {  // cuDNN 8 refuses at once what cuDNN 9 refuses below
+    return nullptr;
+  }
+  if (!graph->try_finalize()) return nullptr;
   // Mode A ranks by a model of the run time, FALLBACK lists what works in any order. A fused kernel
   // from that list may well be slower than two passes, so it is not tried.
   std::vector<cudnnBackendHeurMode_t> modes{CUDNN_HEUR_MODE_A};
   if (!key.bias && !key.relu) modes.push_back(CUDNN_HEUR_MODE_FALLBACK);
   for (const cudnnBackendHeurMode_t mode : modes) {
-    for (const Descriptor& configuration : configurations(graph, mode, target)) {
+    for (const Descriptor& configuration : configurations(*graph, mode, target)) {
       Engine engine = engine_of(configuration);
       if (!acceptable(engine, key)) continue;
       Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
       if (target.handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
       if (target.properties != nullptr) plan.set(kPlanProperties, *target.properties);
-      if (!plan.try_finalize()) continue;
+      if (!plan.try_finalize()) {
+        if (engine.compiled_at_run_time && target.handle != nullptr) note_failed_compilation();
+        continue;
+      }
       const auto workspace =
           static_cast<size_t>(plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
       if (workspace > most_workspace) continue;

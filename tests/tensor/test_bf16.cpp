@@ -4,6 +4,7 @@
 #include "tensor/ops.h"
 #include "tests/cases.h"
 #include "tests/support.h"
+#include "tests/tensor/unary_functions.h"
 
 namespace versor::testing {
 namespace {
@@ -16,22 +17,6 @@ ref::Array draw(ref::Random& random, const Shape& shape, double low = -1, double
 Fenced fenced_bf16(const ref::Array& values) {
   return Fenced(to_bf16(values));
 }
-
-struct Unary {
-  UnaryOp op;
-  ref::Array (*value)(const ref::Array&);
-  ref::Array (*gradient)(const ref::Array& dy, const ref::Array& saved);
-  double low, high;
-};
-const Unary kUnary[] = {
-    {UnaryOp::relu, ref::relu, ref::relu_grad, -1, 1},
-    {UnaryOp::tanh, ref::tanh, ref::tanh_grad, -4, 4},
-    {UnaryOp::exp, ref::exp, ref::exp_grad, -5, 5},
-    {UnaryOp::log, ref::log, ref::log_grad, 0.01, 5},
-    {UnaryOp::sqrt, ref::sqrt, ref::sqrt_grad, 0.01, 5},
-    {UnaryOp::square, ref::square, ref::square_grad, -5, 5},
-};
-const std::vector<int64_t> kSizes = {1, 3, 31, 16384, 40001};
 
 TEST_CASE("bf16: unary and unary_grad, also in place, and from aligned memory") {
   Backend& backend = backend_for(test_device());

@@ -7,26 +7,10 @@
 #include "tensor/backend.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
+#include "tests/tensor/unary_functions.h"
 
 namespace versor::testing {
 namespace {
-
-const std::vector<int64_t> kSizes = {1, 3, 31, 16384, 40001};
-
-struct Unary {
-  UnaryOp op;
-  ref::Array (*value)(const ref::Array&);
-  ref::Array (*gradient)(const ref::Array& dy, const ref::Array& saved);
-  double low, high;
-};
-const Unary kUnary[] = {
-    {UnaryOp::relu, ref::relu, ref::relu_grad, -1, 1},
-    {UnaryOp::tanh, ref::tanh, ref::tanh_grad, -4, 4},
-    {UnaryOp::exp, ref::exp, ref::exp_grad, -5, 5},
-    {UnaryOp::log, ref::log, ref::log_grad, 0.01, 5},
-    {UnaryOp::sqrt, ref::sqrt, ref::sqrt_grad, 0.01, 5},
-    {UnaryOp::square, ref::square, ref::square_grad, -5, 5},
-};
 
 ref::Array binary_reference(BinaryOp op, const ref::Array& a, const ref::Array& b) {
   switch (op) {
