@@ -78,13 +78,14 @@ BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
-$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARIES) $(if $(CUDA_FOUND),$(NVCC_FLAGS)))
+$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARIES))
+$(if $(CUDA_FOUND),$(call stamp,$(B)/nvcc-flags,$(NVCC) $(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
 KERNELS := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
 $(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(KERNELS) -> $(B)))
 $(if $(DRY),,$(info $(if $(CUDA_FOUND),with $(CUDA_FOUND),without CUDA: $(CUDA_WHY))))
 endif
-$(B)/flags $(B)/commit: ;
+$(B)/flags $(B)/nvcc-flags $(B)/commit: ;
 
 # ---- sources and objects -------------------------------------------------------------------------
 LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data))
@@ -110,7 +111,7 @@ $(B)/%.o: %.cpp $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $(DEFINES) -MMD -MP -c $< -o $@
 
-$(B)/%.o: %.cu $(B)/flags
+$(B)/%.o: %.cu $(B)/nvcc-flags
 	$(info $<)
 	@mkdir -p $(@D)
 	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
