@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # install.sh PREFIX BUILD PROGRAMS: copies the programs, libversor.a and the headers. A user compiles
-# with -I PREFIX/include/versor and links -lversor -ldnnl -fopenmp. Libraries under .deps/ go along
+# with -I PREFIX/include/versor and links -lversor -ldnnl -fopenmp, and with CUDA what
+# build/setup-cuda-auto.mk names as CUDA_LIBRARIES. Libraries under .deps/ go along
 # to PREFIX/lib/versor, where the programs find them.
 set -euo pipefail
 prefix=$1 build=$2

@@ -136,12 +136,12 @@ void Trainer::train_epoch() {
   ops::fill(train_pass_.batch, static_cast<float>(batch_));
   const int64_t batches = train_images_.batches();
   // Without a recording every step is looked at as it ends.
-  const bool at_once = !settings_.graph || device_.type == DeviceType::cpu;
+  const bool at_once = !(settings_.graph && backend_for(device_).info().can_record);
   epoch_started_at_ = Clock::now();
   epoch_started_batch_ = taken_ = batch_;
   while (batch_ < batches && !InterruptGuard::interrupted()) {
     step(train_pass_, batch_++, true);
-    if (at_once || batch_ == batches) take_metrics();
+    if (at_once) take_metrics();
     progress(batch_, batches);
     if (time_to_save(batch_)) save();
   }

@@ -7,6 +7,13 @@
 
 namespace versor {
 
+namespace cpu {
+// Whether a guard (find_nonfinite in tensor/backend.h) has found something; undefined: no guard.
+inline bool is_frozen(const Tensor& guard) {
+  return guard.defined() && guard.data<int32_t>()[1] != kNothingFound;
+}
+}  // namespace cpu
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend();

@@ -145,7 +145,7 @@ void CpuBackend::mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const T
 
 void CpuBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
                       const Tensor& step, const Tensor& guard, const AdamParams& params) {
-  if (guard.defined() && guard.data<int32_t>()[1] != kNothingFound) return;
+  if (cpu::is_frozen(guard)) return;
   const AdamFactors factors = adam_factors(params, step.data<int32_t>()[0]);
   for (const AdamPart& part : parts) {
     float* w = weight.data<float>() + part.offset;

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "tensor/cuda/launch.h"
+#include "tensor/cuda/scratch.h"
 
 namespace versor {
 namespace {
@@ -358,7 +359,7 @@ void CudaBackend::apply_epilogue(Tensor& y, const Epilogue& epilogue) {
 
 void CudaBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
                        const Tensor& step, const Tensor& guard, const AdamParams& params) {
-  const int32_t* guarded_by = guard.defined() ? guard.data<int32_t>() : nullptr;
+  const int32_t* guarded_by = cuda::guard_of(guard);
   for (size_t first = 0; first < parts.size(); first += kMaxParts) {
     PartTable table{};
     for (size_t j = first; j < std::min(first + kMaxParts, parts.size()); ++j)

@@ -40,9 +40,14 @@ void launch(const char* name, [[maybe_unused]] Stream stream, dim3 blocks, dim3 
 #endif
 }
 
+// n / size, rounded up.
+inline int64_t ceil_div(int64_t n, int64_t size) {
+  return (n + size - 1) / size;
+}
+
 // Blocks for n items at `per_block` each.
 inline unsigned blocks_for(int64_t n, int64_t per_block) {
-  return static_cast<unsigned>((n + per_block - 1) / per_block);
+  return static_cast<unsigned>(ceil_div(n, per_block));
 }
 
 // The same for kernels with a grid-stride loop: no more blocks than keep the GPU busy, each then
@@ -50,7 +55,7 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
 inline unsigned grid_for(const CudaBackend& backend, int64_t n, int64_t per_block) {
   constexpr int64_t kBlocksPerMultiprocessor = 8;
   const int64_t most = kBlocksPerMultiprocessor * backend.multiprocessors();
-  return static_cast<unsigned>(std::min((n + per_block - 1) / per_block, most));
+  return static_cast<unsigned>(std::min(ceil_div(n, per_block), most));
 }
 
 // L neighbours that move as one, up to 16 bytes: the widest load or store of a thread, and what

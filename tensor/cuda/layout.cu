@@ -14,13 +14,10 @@ namespace {
 using cuda::kThreads;
 using cuda::kWarp;
 
+using cuda::ceil_div;
 using cuda::grid_for;
 using cuda::is_aligned;
 using cuda::Vector;
-
-int64_t pieces(int64_t n, int64_t size) {
-  return (n + size - 1) / size;
-}
 
 // --- fill, copy, cast, uniform ------------------------------------------------------------------
 
@@ -219,8 +216,8 @@ struct Transposition {
         y_inner = axes.y_stride(a);
       }
     }
-    row_tiles = static_cast<unsigned>(pieces(rows, kTile));
-    column_tiles = static_cast<unsigned>(pieces(columns, kTile));
+    row_tiles = static_cast<unsigned>(ceil_div(rows, kTile));
+    column_tiles = static_cast<unsigned>(ceil_div(columns, kTile));
   }
   int64_t tiles() const { return outer * inner * row_tiles * column_tiles; }
 };

@@ -4,23 +4,16 @@
 // order, so that the bits are the same in every run and on every card. README.md explains
 // sum_rows_kernel line by line. Read next: layout.cu.
 #include "tensor/cuda/launch.h"
+#include "tensor/cuda/scratch.h"
 
 namespace versor {
 namespace {
 
+using cuda::ceil_div;
 using cuda::kThreads;
 
 // More blocks than this would only make more sums for the second step.
 constexpr int64_t kMostBlocks = 1024;
-
-int64_t ceil_div(int64_t a, int64_t b) {
-  return (a + b - 1) / b;
-}
-
-// Scratch memory for n sums, from the pool.
-Tensor scratch_for(int64_t n, Device device) {
-  return Tensor({n * static_cast<int64_t>(sizeof(double))}, DType::u8, device);
-}
 
 __device__ inline double as_double(double x) {
   return x;
@@ -103,12 +96,11 @@ void sum_of_terms(const char* name, CudaBackend& backend, Tensor& y, const T& te
   const int64_t fair_share = ceil_div(ceil_div(n, kMostBlocks), kGroup) * kGroup;
   const int64_t per_block = std::max(kSumBlock, fair_share);
   const unsigned blocks = cuda::blocks_for(n, per_block);
-  const Tensor scratch = scratch_for(blocks, y.device());
-  double* partial = static_cast<double*>(scratch.address());
-  cuda::launch(name, backend.stream(), blocks, kThreads, partial_sums_kernel<T>, partial, terms, n,
-               per_block);
-  cuda::launch(name, backend.stream(), 1, kThreads, final_sum_kernel, y.data<float>(), partial,
-               blocks, factor, divisor);
+  cuda::Scratch<double> partial(blocks, y.device());
+  cuda::launch(name, backend.stream(), blocks, kThreads, partial_sums_kernel<T>, partial.data(),
+               terms, n, per_block);
+  cuda::launch(name, backend.stream(), 1, kThreads, final_sum_kernel, y.data<float>(),
+               partial.data(), blocks, factor, divisor);
 }
 
 // --- sum_rows -----------------------------------------------------------------------------------
@@ -151,14 +143,13 @@ void sum_rows_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
   const int64_t most_slices = std::max<int64_t>(1, kMostBlocks / tiles);
   const int64_t rows_per_slice = std::max(ceil_div(kRowsBlock, width), ceil_div(rows, most_slices));
   const int64_t slices = ceil_div(rows, rows_per_slice);
-  const Tensor scratch = scratch_for(slices * columns, y.device());
-  double* sums = static_cast<double*>(scratch.address());
+  cuda::Scratch<double> sums(slices * columns, y.device());
   const dim3 blocks(static_cast<unsigned>(tiles), static_cast<unsigned>(slices));
-  cuda::launch("sum_rows", backend.stream(), blocks, kThreads, sum_rows_kernel<double, T>, sums,
-               x.data<T>(), rows, columns, static_cast<int>(width), rows_per_slice);
+  cuda::launch("sum_rows", backend.stream(), blocks, kThreads, sum_rows_kernel<double, T>,
+               sums.data(), x.data<T>(), rows, columns, static_cast<int>(width), rows_per_slice);
   cuda::launch("sum_rows", backend.stream(), cuda::blocks_for(columns, kFinalWidth), kThreads,
-               sum_rows_kernel<float, double>, y.data<float>(), sums, slices, columns, kFinalWidth,
-               slices);
+               sum_rows_kernel<float, double>, y.data<float>(), sums.data(), slices, columns,
+               kFinalWidth, slices);
 }
 
 // --- sum_columns --------------------------------------------------------------------------------

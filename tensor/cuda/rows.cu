@@ -184,7 +184,7 @@ void CudaBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& o
   float* out = y.data<float>();
   const uint8_t* in = images.data<uint8_t>();
   const bool whole = size % L == 0 && is_aligned(out, L * sizeof(float)) && is_aligned(in, L);
-  const int64_t parts = (size + L * kThreads - 1) / (L * kThreads);
+  const int64_t parts = cuda::ceil_div(size, L * kThreads);
   const dim3 blocks(cuda::blocks_for(y.dim(0), 1),
                     static_cast<unsigned>(std::min(parts, kMostBlocksOfAnImage)));
   cuda::launch("gather_images", stream(), blocks, kThreads,

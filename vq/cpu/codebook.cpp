@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/cpu/backend.h"
 #include "tensor/cpu/parallel.h"
 #include "vq/cpu/backend.h"
 
@@ -15,16 +16,12 @@ double total(const Tensor& x) {
   return sum;
 }
 
-bool is_frozen(const Tensor& guard) {
-  return guard.defined() && guard.data<int32_t>()[1] != kNothingFound;
-}
-
 }  // namespace
 
 void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
                               const Tensor& counts, const Tensor& sums, const Tensor& guard,
                               double decay, double eps) {
-  if (is_frozen(guard)) return;
+  if (cpu::is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
   const int32_t* n = counts.data<int32_t>();
@@ -49,7 +46,7 @@ void CpuVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Te
                                       Tensor& replaced, const Tensor& e, const Tensor& update,
                                       const Tensor& guard, double fraction, Rng rng) {
   replaced.data<int32_t>()[0] = 0;
-  if (is_frozen(guard)) return;
+  if (cpu::is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1), R = e.dim(0);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
   const double uniform = total(cluster_size) / static_cast<double>(K);

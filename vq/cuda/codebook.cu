@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "tensor/cuda/launch.h"
+#include "tensor/cuda/scratch.h"
 #include "vq/cuda/backend.h"
-#include "vq/cuda/scratch.h"
 
 namespace versor {
 namespace {

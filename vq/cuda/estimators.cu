@@ -7,8 +7,8 @@
 #include <type_traits>
 
 #include "tensor/cuda/launch.h"
+#include "tensor/cuda/scratch.h"
 #include "vq/cuda/backend.h"
-#include "vq/cuda/scratch.h"
 
 namespace versor {
 namespace {

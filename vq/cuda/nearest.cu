@@ -9,9 +9,9 @@
 #include <bit>
 
 #include "tensor/cuda/launch.h"
+#include "tensor/cuda/scratch.h"
 #include "vq/cuda/backend.h"
 #include "vq/cuda/score_error.h"
-#include "vq/cuda/scratch.h"
 
 namespace versor {
 namespace {
