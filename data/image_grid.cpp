@@ -1,10 +1,12 @@
-// Image grids: layout, pixels, and a file that appears at once. PNG encoding is stb_image_write's.
+// Image grids: layout, pixels, and a file that appears at once. A single image is a grid of one.
+// PNG encoding is stb_image_write's.
 #include "data/image_grid.h"
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cmath>
+#include <exception>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
@@ -43,16 +45,20 @@ Pixel to_pixel(const float* values, int64_t channels) {
   return pixel;
 }
 
+void check_images(const std::string& path, const Tensor& images) {
+  check(images.defined() && images.dtype() == DType::f32 && images.shape().rank() == 4 &&
+            images.numel() > 0 && (images.dim(3) == 3 || images.dim(3) == 1),
+        "image_grid", path, ": needs f32 images [n,H,W,C] with C = 3 or 1, got ", images.dtype(),
+        " ", images.shape());
+}
+
 Picture blank_picture(const std::string& path, const std::vector<Tensor>& rows, int64_t scale) {
   check(!rows.empty(), "image_grid", path, ": there are no images");
   check(scale >= 1, "image_grid", path, ": scale ", scale, " is less than 1");
   Picture picture;
   picture.height = -kGap;
   for (const Tensor& row : rows) {
-    check(row.defined() && row.dtype() == DType::f32 && row.shape().rank() == 4 &&
-              row.numel() > 0 && (row.dim(3) == 3 || row.dim(3) == 1),
-          "image_grid", path, ": needs f32 images [n,H,W,C] with C = 3 or 1, got ", row.dtype(),
-          " ", row.shape());
+    check_images(path, row);
     check(row.numel() <= kMostBytes && scale <= kMostBytes, "image_grid", path, ": images ",
           row.shape(), " at scale ", scale, " are too large for a picture");
     picture.width = std::max(picture.width, row.dim(0) * (row.dim(2) * scale + kGap) - kGap);
@@ -124,6 +130,28 @@ void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_o
     top += row.dim(1) * scale + kGap;
   }
   write_file_at_once(path, encode_png(path, picture));
+}
+
+void write_png_files(const std::string& folder, const Tensor& images, int64_t first) {
+  check_images(folder, images);
+  check(first >= 0, "image_grid", folder, ": the first number ", first, " is negative");
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check(!error, "image_grid", "the folder ", folder, " cannot be made: ", error.message());
+  const Tensor on_host = images.to(Device{});
+  std::vector<std::exception_ptr> failed(static_cast<size_t>(images.dim(0)));
+#pragma omp parallel for schedule(dynamic, 16)
+  for (int64_t n = 0; n < images.dim(0); ++n) {
+    try {  // an exception must not leave a parallel loop
+      const std::string number = std::to_string(first + n);
+      const std::string zeros(5 - std::min<size_t>(5, number.size()), '0');
+      write_image_grid(str(folder, "/", zeros, number, ".png"), {on_host.rows(n, n + 1)}, 1);
+    } catch (...) {
+      failed[static_cast<size_t>(n)] = std::current_exception();
+    }
+  }
+  for (const std::exception_ptr& failure : failed)
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace versor

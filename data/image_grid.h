@@ -1,5 +1,5 @@
-// Writes images as a PNG picture: each row of the grid is a batch, e.g. originals above their
-// reconstructions.
+// Writes images as PNG files: as one picture whose rows are batches, e.g. originals above their
+// reconstructions; or each image as a file of its own, for programs that read folders of images.
 #pragma once
 
 #include <string>
@@ -16,5 +16,11 @@ namespace versor {
 // Throws Error, naming the file, if it cannot be written or the images have no such shape.
 void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_of_images,
                       int scale);
+
+// Each of the images f32 [n,H,W,C] as above, in its own size, as a file of `folder`, which is made
+// if it is missing: 00000.png, 00001.png and so on, counted from `first`. The files are RGB with 8
+// bits and the same pixels as in a grid; each appears whole or not at all. Throws Error like
+// write_image_grid, naming the first file that cannot be written; the others are written then too.
+void write_png_files(const std::string& folder, const Tensor& images, int64_t first = 0);
 
 }  // namespace versor

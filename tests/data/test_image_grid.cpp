@@ -1,5 +1,5 @@
-// Image grids, read back with stb_image: every pixel's place and colour, and files that appear
-// whole or not at all.
+// Image grids and folders of images, read back with stb_image: every pixel's place and colour, and
+// files that appear whole or not at all.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -20,6 +20,7 @@ namespace {
 
 using versor::Tensor;
 using versor::write_image_grid;
+using versor::write_png_files;
 using versor::testing::contains;
 using versor::testing::error_of;
 using versor::testing::TemporaryFolder;
@@ -171,4 +172,63 @@ TEST_CASE("image grid: images of no drawable shape are refused with the shape") 
   CHECK(contains(message_for({counted_images(1, 2, 2)}, 1'000'000), "too large"));
   CHECK(contains(message_for({counted_images(1, 2, 2)}, 2'000'000'000), "too large"));
   CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("PNG files: each image is a numbered file of its own size with the pixels of a grid") {
+  const TemporaryFolder folder;
+  const std::string images = folder / "new/images";
+  write_png_files(images, counted_images(6, 5, 7));
+  write_png_files(images, counted_images(2, 5, 7), 99'999);
+  int wrong = 0;
+  for (int i = 0; i < 6; ++i) {
+    const Png png(images + "/0000" + std::to_string(i) + ".png");
+    REQUIRE(png.bytes);
+    REQUIRE(png.width == 7);
+    REQUIRE(png.height == 5);
+    REQUIRE(png.channels == 3);
+    for (int y = 0; y < 5; ++y)
+      for (int x = 0; x < 7; ++x) wrong += png.at(x, y) != Pixel{10 * x, 20 * y, 40 * i};
+  }
+  CHECK(wrong == 0);
+  CHECK(content(images + "/99999.png") == content(images + "/00000.png"));
+  CHECK(content(images + "/100000.png") == content(images + "/00001.png"));
+  CHECK(std::distance(std::filesystem::directory_iterator(images), {}) == 8);
+
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  write_png_files(images, Tensor::from(std::vector<float>{-1.5f, nan, 0.f}, {1, 1, 3, 1}));
+  const Png grey(images + "/00000.png");  // replaces the older picture
+  REQUIRE(grey.width == 3);
+  CHECK(grey.channels == 3);
+  CHECK(grey.at(0, 0) == Pixel{0, 0, 0});
+  CHECK(grey.at(1, 0) == Pixel{255, 0, 255});
+  CHECK(grey.at(2, 0) == Pixel{128, 128, 128});
+}
+
+TEST_CASE("PNG files: the first file that cannot be written is named, the others are there") {
+  const TemporaryFolder folder;
+  for (const char* name : {"00012.png", "00014.png"})
+    std::filesystem::create_directory(folder / name);
+  const std::string path = folder.path().string();
+  const std::string message = error_of([&] { write_png_files(path, counted_images(5, 2, 2), 11); });
+  CHECK(contains(message, path + "/00012.png cannot be written: Is a directory"));
+  for (const char* name : {"00011.png", "00013.png", "00015.png"})
+    CHECK(contains(content(folder / name), "IEND"));
+  CHECK(std::distance(std::filesystem::directory_iterator(folder.path()), {}) == 5);
+}
+
+TEST_CASE("PNG files: a folder that cannot be made, wrong shapes and numbers are named") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "file", target = folder / "target";
+  std::ofstream(file) << "in the way";
+  const auto message_for = [](const std::string& path, const Tensor& images, int64_t first) {
+    return error_of([&] { write_png_files(path, images, first); });
+  };
+  const Tensor good = counted_images(1, 2, 2);
+  CHECK(contains(message_for(file, good, 0), "the folder " + file + " cannot be made: "));
+  CHECK(contains(message_for(file + "/below", good, 0), "the folder " + file + "/below cannot"));
+  CHECK(contains(message_for(target, good, -1), target + ": the first number -1"));
+  CHECK(contains(message_for(target, Tensor({1, 2, 2, 2}), 0), "[1,2,2,2]"));
+  CHECK(contains(message_for(target, Tensor({0, 2, 2, 3}), 0), "[0,2,2,3]"));
+  CHECK(contains(message_for(target, Tensor(), 0), target + ": needs f32 images"));
+  CHECK_FALSE(std::filesystem::exists(target));
 }
