@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", batch, "images [N,C,H,W] in [-1,1]")->required();
   app.add_option("--out", out, "file to write")->required();
   app.add_option("--estimator", estimator)
-      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published"}))
+      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published", "rotation_unscaled"}))
       ->capture_default_str();
   app.add_option("--owner", owner)
       ->check(CLI::IsMember({"ema", "gradient", "both"}))

@@ -60,7 +60,7 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
       ->check(CLI::IsMember({"versor", "published"}))
       ->capture_default_str();
   app.add_option("--estimator", o.estimator, "gradient past the quantizer")
-      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published"}));
+      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published", "rotation_unscaled"}));
   app.add_option("--owner", o.owner, "what moves the codebook")
       ->check(CLI::IsMember({"ema", "gradient", "both"}));
   app.add_option("--codebook-start", o.codebook_start, "first codes")

@@ -1,8 +1,9 @@
-// The vector quantizer in double: the nearest code, and the four ways to carry a gradient past it.
+// The vector quantizer in double: the nearest code, and the five ways to carry a gradient past it.
 // For a row e, its code q and the arriving gradient g, e_hat = e/|e|, q_hat = q/|q|,
 // lambda = |q|/|e|:
 //   rotation    lambda R^T g,  R = I - 2 r r^T + 2 q_hat e_hat^T,  r = (e_hat+q_hat)/|e_hat+q_hat|
 //   reflection  lambda H g,    H = I - 2 v v^T,                    v = (e_hat-q_hat)/|e_hat-q_hat|
+//   rotation_unscaled  R^T g
 // Gradients are written in O(D); the D x D matrices stand beside them so that tests can compare.
 // Read next: reference_codebook.h.
 #pragma once
@@ -35,9 +36,9 @@ inline Indices nearest_code(const Array& e, const Array& codebook) {
   return nearest;
 }
 
-enum class Estimator { ste, rotation, reflection, published };
+enum class Estimator { ste, rotation, reflection, published, rotation_unscaled };
 
-// Where the directions say too little, rotation and reflection pass g on unchanged, as ste does.
+// Where the directions say too little, rotations and reflection pass g on unchanged, as ste does.
 constexpr double kSmallestNorm = 1e-6;
 constexpr double kSmallestSquaredSum = 2e-4;  // |e_hat + q_hat|^2 or |e_hat - q_hat|^2
 
@@ -67,25 +68,40 @@ inline Array axis_of(const Directions& s, double sign) {
   return axis;
 }
 
+inline bool rotates(Estimator estimator) {
+  return estimator == Estimator::rotation || estimator == Estimator::rotation_unscaled;
+}
+
+// What the estimator multiplies R or H by.
+inline double scale_of(Estimator estimator, const Directions& s) {
+  return estimator == Estimator::rotation_unscaled ? 1.0 : s.lambda;
+}
+
+inline bool is_short(const Directions& s) {
+  return s.e_norm < kSmallestNorm || s.q_norm < kSmallestNorm;
+}
+
 // Whether this row takes the gradient of ste, by the estimator's own rule or by its edge rules.
 inline bool passes_gradient_unchanged(Estimator estimator, const Directions& s) {
   if (estimator == Estimator::ste || estimator == Estimator::published) return true;
-  if (s.e_norm < kSmallestNorm || s.q_norm < kSmallestNorm) return true;
-  const Array axis = axis_of(s, estimator == Estimator::rotation ? 1.0 : -1.0);
+  if (is_short(s)) return true;
+  const Array axis = axis_of(s, rotates(estimator) ? 1.0 : -1.0);
   return dot(axis, axis) < kSmallestSquaredSum;
 }
 
 // The value passed on to the decoder. ste, rotation, reflection: q itself. published: H e, which is
 // |e| q_hat; e itself where e_hat = q_hat (there is no v), and -e where q = 0 (there v = e_hat).
+// rotation_unscaled: R e, which is |e| q_hat too; e itself where e or q is short (R = I).
 // e [R,D], q [R,D]; result [R,D].
 inline Array estimator_value(Estimator estimator, const Array& e, const Array& q) {
   Array value = q;
-  if (estimator != Estimator::published) return value;
+  const bool published = estimator == Estimator::published;
+  if (!published && estimator != Estimator::rotation_unscaled) return value;
   for (int64_t r = 0; r < e.dim(0); ++r) {
     const Directions s = directions(row_of(e, r), row_of(q, r));
     const bool same_direction = s.e_hat.data == s.q_hat.data;
     for (int64_t d = 0; d < e.dim(1); ++d) {
-      if (same_direction)
+      if (published ? same_direction : is_short(s))
         value.at(r, d) = e.at(r, d);
       else if (s.q_norm == 0.0)
         value.at(r, d) = -e.at(r, d);
@@ -97,13 +113,14 @@ inline Array estimator_value(Estimator estimator, const Array& e, const Array& q
 }
 
 // The gradient that reaches one vector: g [D], result [D].
-//   rotation    lambda [g - 2 r (r.g) + 2 e_hat (q_hat.g)]
-//   reflection  lambda [g - 2 v (v.g)]
+//   rotation           lambda [g - 2 r (r.g) + 2 e_hat (q_hat.g)]
+//   rotation_unscaled  the same with lambda = 1
+//   reflection         lambda [g - 2 v (v.g)]
 inline Array estimator_gradient_row(Estimator estimator, const Array& e, const Array& q,
                                     const Array& g) {
   const Directions s = directions(e, q);
   if (passes_gradient_unchanged(estimator, s)) return g;
-  const bool rotation = estimator == Estimator::rotation;
+  const bool rotation = rotates(estimator);
   const Array axis = axis_of(s, rotation ? 1.0 : -1.0);
   const double axis_dot_g = dot(axis, g) / dot(axis, axis);
   const double q_hat_dot_g = dot(s.q_hat, g);
@@ -111,7 +128,7 @@ inline Array estimator_gradient_row(Estimator estimator, const Array& e, const A
   for (int64_t d = 0; d < g.count(); ++d) {
     gradient[d] -= 2.0 * axis[d] * axis_dot_g;
     if (rotation) gradient[d] += 2.0 * s.e_hat[d] * q_hat_dot_g;
-    gradient[d] *= s.lambda;
+    gradient[d] *= scale_of(estimator, s);
   }
   return gradient;
 }
@@ -155,7 +172,8 @@ inline Array reflection_matrix(const Array& e, const Array& q) {
 }
 
 // The matrix M [D,D] of the surrogate e -> M e, the function that the estimator differentiates,
-// with index, R, H and lambda frozen: lambda R, lambda H, or I where the gradient passes unchanged.
+// with index, R, H and lambda frozen: lambda R, R, lambda H, or I where the gradient passes
+// unchanged.
 inline Array surrogate_matrix(Estimator estimator, const Array& e, const Array& q) {
   const Directions s = directions(e, q);
   Array matrix = zeros({e.count(), e.count()});
@@ -163,8 +181,8 @@ inline Array surrogate_matrix(Estimator estimator, const Array& e, const Array& 
     for (int64_t i = 0; i < e.count(); ++i) matrix.at(i, i) = 1.0;
     return matrix;
   }
-  matrix = estimator == Estimator::rotation ? rotation_matrix(e, q) : reflection_matrix(e, q);
-  for (double& entry : matrix.data) entry *= s.lambda;
+  matrix = rotates(estimator) ? rotation_matrix(e, q) : reflection_matrix(e, q);
+  for (double& entry : matrix.data) entry *= scale_of(estimator, s);
   return matrix;
 }
 

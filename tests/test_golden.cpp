@@ -65,7 +65,7 @@ struct Golden {
     change = all.at("tolerance").at("change");
     REQUIRE(values <= 1e-4);
     REQUIRE(change <= 2e-2);
-    REQUIRE(all.at("cases").size() >= 13);
+    REQUIRE(all.at("cases").size() >= 14);
   }
 
   void compare(const json& c, const SafetensorsFile& found) const {

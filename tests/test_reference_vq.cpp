@@ -25,7 +25,7 @@ constexpr double kTolerance = 1e-6;
 constexpr double kExact = 1e-12;  // equal up to the rounding of sums of a few hundred terms
 
 constexpr std::array kEstimators = {Estimator::ste, Estimator::rotation, Estimator::reflection,
-                                    Estimator::published};
+                                    Estimator::published, Estimator::rotation_unscaled};
 
 // A vector [D] as the one row of a matrix.
 Array as_row(const Array& x) {
@@ -106,14 +106,20 @@ TEST_CASE("reference: estimator gradients match the frozen surrogate") {
       const Array rotation = ref::rotation_matrix(e, q), mirror = ref::reflection_matrix(e, q);
       const Array by_r = gradient_of(Estimator::rotation, e, q, g);
       const Array by_h = gradient_of(Estimator::reflection, e, q, g);
+      const Array turned = gradient_of(Estimator::rotation_unscaled, e, q, g);
       const Function rotate = [&](const Array& v) {
         return ref::scale(ref::apply(rotation, v), lambda);
       };
+      const Function turn = [&](const Array& v) { return ref::apply(rotation, v); };
       const Function reflect = [&](const Array& v) {
         return ref::scale(ref::apply(mirror, v), lambda);
       };
       CHECK(gradient_error(by_r, rotate, e, g) <= kTolerance);
       CHECK(gradient_error(by_h, reflect, e, g) <= kTolerance);
+      CHECK(gradient_error(turned, turn, e, g) <= kTolerance);
+      // Here the function differentiated also gives the value passed on.
+      CHECK(relative_error(value_of(Estimator::rotation_unscaled, e, q), turn(e)) <= kExact);
+      CHECK(relative_error(turned, ref::apply_transposed(rotation, g)) <= kExact);
       const Array dense_r = ref::scale(ref::apply_transposed(rotation, g), lambda);
       const Array dense_h = ref::scale(ref::apply(mirror, g), lambda);
       CHECK(relative_error(by_r, dense_r) <= kExact);
@@ -147,6 +153,10 @@ TEST_CASE("reference: rotation and reflection keep their invariants") {
         const Array m = ref::surrogate_matrix(estimator, e, q);
         CHECK(relative_error(ref::apply(m, e), q) <= kExact);  // lambda R e = q, lambda H e = q
       }
+      const Array turned = gradient_of(Estimator::rotation_unscaled, e, q, g);
+      const Array value = value_of(Estimator::rotation_unscaled, e, q);
+      CHECK(ref::norm(turned) == doctest::Approx(ref::norm(g)).epsilon(kExact));
+      CHECK(ref::norm(value) == doctest::Approx(ref::norm(e)).epsilon(kExact));
       const Array r = ref::rotation_matrix(e, q), h = ref::reflection_matrix(e, q);
       CHECK(relative_error(ref::matmul(r, r, true, false), identity(size)) <= kExact);
       CHECK(relative_error(ref::matmul(h, h, false, false), identity(size)) <= kExact);
@@ -168,6 +178,8 @@ TEST_CASE("reference: values passed on") {
     CHECK(relative_error(value, ref::scale(q_hat, ref::norm(e))) <= kExact);
     if (size > 1)
       CHECK(relative_error(value, ref::apply(ref::reflection_matrix(e, q), e)) <= kExact);
+    CHECK(value_of(Estimator::rotation_unscaled, e, q).data == value.data);
+    CHECK(value_of(Estimator::rotation_unscaled, e, zero).data == e.data);
     CHECK(value_of(Estimator::published, e, e).data == e.data);
     CHECK(value_of(Estimator::published, e, ref::scale(e, 4.0)).data == e.data);
     CHECK(value_of(Estimator::published, e, zero).data == ref::neg(e).data);
@@ -185,6 +197,8 @@ TEST_CASE("reference: gradients by hand in the plane and on the line") {
   const Array e{{2}, {1, 0}}, q{{2}, {0, 2}}, g{{2}, {3, 5}};
   CHECK(relative_error(gradient_of(Estimator::rotation, e, q, g), {{2}, {10, -6}}) <= kExact);
   CHECK(relative_error(gradient_of(Estimator::reflection, e, q, g), {{2}, {10, 6}}) <= kExact);
+  CHECK(relative_error(gradient_of(Estimator::rotation_unscaled, e, q, g), {{2}, {5, -3}}) <=
+        kExact);
   // On the line a rotation can only keep the sign, a reflection only change it.
   const Array one{{1}, {1}}, three{{1}, {3}}, minus{{1}, {-3}}, d{{1}, {7}};
   CHECK(gradient_of(Estimator::rotation, one, three, d)[0] == doctest::Approx(21).epsilon(kExact));
@@ -215,8 +229,11 @@ TEST_CASE("reference: edge rules on both sides of their borders") {
     CHECK_FALSE(unchanged(Estimator::rotation, e, turned(pi - 1.001 * border, length)));
     CHECK_FALSE(unchanged(Estimator::rotation, e, turned(0.5 * border, length)));
     CHECK_FALSE(unchanged(Estimator::reflection, e, turned(pi - 0.5 * border, length)));
+    CHECK(unchanged(Estimator::rotation_unscaled, e, turned(pi - 0.999 * border, length)));
+    CHECK_FALSE(unchanged(Estimator::rotation_unscaled, e, turned(pi - 1.001 * border, length)));
   }
-  for (Estimator estimator : {Estimator::rotation, Estimator::reflection}) {
+  for (Estimator estimator :
+       {Estimator::rotation, Estimator::reflection, Estimator::rotation_unscaled}) {
     CHECK(unchanged(estimator, e, turned(1.0, 0.999e-6)));
     CHECK_FALSE(unchanged(estimator, e, turned(1.0, 1.001e-6)));
     CHECK(unchanged(estimator, ref::scale(e, 0.999e-6), turned(1.0, 1.0)));
@@ -249,7 +266,13 @@ TEST_CASE("reference: everything stays finite at the edges") {
           const bool short_pair = ref::norm(e) < 1e-6 || ref::norm(q) < 1e-6;
           const bool opposite = code[0] == -direction[0] || code[0] == -3.0 * direction[0];
           if (short_pair || opposite)
-            CHECK(gradient_of(Estimator::rotation, e, q, g).data == g.data);
+            for (Estimator rotation : {Estimator::rotation, Estimator::rotation_unscaled})
+              CHECK(gradient_of(rotation, e, q, g).data == g.data);
+          // What is passed on and what is differentiated are one function, short vectors included.
+          const Estimator unscaled = Estimator::rotation_unscaled;
+          if (short_pair || !opposite)
+            CHECK(relative_error(value_of(unscaled, e, q),
+                                 ref::apply(ref::surrogate_matrix(unscaled, e, q), e)) <= kExact);
           if (short_pair || code[0] == direction[0])
             CHECK(gradient_of(Estimator::reflection, e, q, g).data == g.data);
           if (!short_pair && code[0] == direction[0])

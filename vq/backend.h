@@ -19,8 +19,9 @@ class VqBackend {
   // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D].
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                               Estimator estimator) = 0;
-  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, the value that the published runs passed on (row_math.h).
-  virtual void published_value(Tensor& y, const Tensor& e, const Tensor& q) = 0;
+  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, what `published` and `rotation_unscaled` pass on; they
+  // differ where there is no direction (row_math.h).   y, e, q [R,D].
+  virtual void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) = 0;
   // stats = largest lambda, mean lambda, mean angle, largest angle (radians) over the rows.
   // stats [4],  e, q [R,D].
   virtual void geometry(Tensor& stats, const Tensor& e, const Tensor& q) = 0;

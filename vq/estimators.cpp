@@ -7,7 +7,8 @@
 
 namespace versor {
 namespace {
-constexpr const char* kNames[] = {"ste", "rotation", "reflection", "published"};
+constexpr const char* kNames[] = {"ste", "rotation", "reflection", "published",
+                                  "rotation_unscaled"};
 }
 
 const char* estimator_name(Estimator estimator) {
@@ -18,17 +19,16 @@ Estimator parse_estimator(const std::string& name) {
   for (size_t i = 0; i < std::size(kNames); ++i)
     if (name == kNames[i]) return static_cast<Estimator>(i);
   fail("estimator", "unknown estimator \"", name,
-       "\"; expected ste, rotation, reflection or published");
+       "\"; expected ste, rotation, reflection, published or rotation_unscaled");
 }
 
 Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator) {
   const Tensor ve = e.value();
-  if (estimator == Estimator::rotation || estimator == Estimator::reflection) {
-    return record("quantize", q, {e},
-                  [=](const Tensor& dy) { return vq::estimator_grad(dy, ve, q, estimator); });
-  }
-  const Tensor y = estimator == Estimator::published ? vq::published_value(ve, q) : q;
-  return record("quantize", y, {e}, [](const Tensor& dy) { return dy; });
+  const Tensor y = passes_code(estimator) ? q : vq::unscaled_value(ve, q, estimator);
+  if (estimator == Estimator::ste || estimator == Estimator::published)
+    return record("quantize", y, {e}, [](const Tensor& dy) { return dy; });
+  return record("quantize", y, {e},
+                [=](const Tensor& dy) { return vq::estimator_grad(dy, ve, q, estimator); });
 }
 
 }  // namespace versor

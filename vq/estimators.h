@@ -9,12 +9,13 @@
 
 namespace versor {
 
-// "ste", "rotation", "reflection" or "published". Throws Error for anything else.
+// "ste", "rotation", "reflection", "published" or "rotation_unscaled". Throws Error for anything
+// else.
 Estimator parse_estimator(const std::string& name);
 const char* estimator_name(Estimator estimator);
 
-// Forward: q, bit for bit (`published`: |e| qhat). Backward: the estimator's gradient to e; none
-// reaches q.   e [R,D], q [R,D].
+// Forward: q, bit for bit (`published`, `rotation_unscaled`: |e| qhat). Backward: the estimator's
+// gradient to e; none reaches q.   e [R,D], q [R,D].
 Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator);
 
 }  // namespace versor

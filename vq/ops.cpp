@@ -55,11 +55,12 @@ Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estima
   return de;
 }
 
-Tensor published_value(const Tensor& e, const Tensor& q) {
-  check_rows("published_value", e, q);
+Tensor unscaled_value(const Tensor& e, const Tensor& q, Estimator estimator) {
+  check_rows("unscaled_value", e, q);
+  check(!passes_code(estimator), "unscaled_value", "this estimator passes the code itself");
   Tensor y(e.shape(), DType::f32, e.device());
-  TraceScope trace("published_value", e.backend(), 0, {&y, &e, &q});
-  vq_backend_for(e.device()).published_value(y, e, q);
+  TraceScope trace("unscaled_value", e.backend(), 0, {&y, &e, &q});
+  vq_backend_for(e.device()).unscaled_value(y, e, q, estimator);
   return y;
 }
 

@@ -6,9 +6,12 @@
 //   ehat = e/|e|,  qhat = q/|q|,  lambda = |q|/|e|
 //   r = (ehat+qhat)/|ehat+qhat|,  v = (ehat-qhat)/|ehat-qhat|
 //
-//   rotation        lambda R^T g = lambda [g - 2 r (r.g) + 2 ehat (qhat.g)]
-//   reflection      lambda H g   = lambda [g - 2 v (v.g)]
-//   ste, published  g
+//   rotation           lambda R^T g = lambda [g - 2 r (r.g) + 2 ehat (qhat.g)]
+//   rotation_unscaled  R^T g, the same with lambda = 1
+//   reflection         lambda H g   = lambda [g - 2 v (v.g)]
+//   ste, published     g
+//
+// The decoder gets q; with rotation_unscaled it gets R e, with published H e, both are |e| qhat.
 //
 // R, the rotation from ehat to qhat: Fifty et al., "Restructuring Vector Quantization with the
 // Rotation Trick" (2024). H, the Householder reflection: section 2.4 of the reproduced paper.
@@ -22,7 +25,7 @@
 
 namespace versor {
 
-enum class Estimator { ste, rotation, reflection, published };
+enum class Estimator { ste, rotation, reflection, published, rotation_unscaled };
 
 // Below these the direction of a vector, or of the sum or difference of two directions, is noise;
 // the straight-through gradient takes over.
@@ -89,9 +92,13 @@ VERSOR_HD inline double larger(double a, double b) {
   return a < b || b != b ? b : a;
 }
 
+VERSOR_HD inline bool rotates(Estimator estimator) {
+  return estimator == Estimator::rotation || estimator == Estimator::rotation_unscaled;
+}
+
 // Whether the row's gradient is g itself.
 VERSOR_HD inline bool is_straight_through(Estimator estimator, const RowGeometry& g) {
-  if (estimator == Estimator::rotation) return !g.directions || g.sum_squared < kSmallestSquaredSum;
+  if (rotates(estimator)) return !g.directions || g.sum_squared < kSmallestSquaredSum;
   if (estimator == Estimator::reflection)
     return !g.directions || g.diff_squared < kSmallestSquaredSum;
   return true;
@@ -106,7 +113,8 @@ VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* 
     for_elements(d, [&](int64_t i) { de[i] = dy[i]; });
     return;
   }
-  const bool rotate = estimator == Estimator::rotation;
+  const bool rotate = rotates(estimator);
+  const double lambda = estimator == Estimator::rotation_unscaled ? 1.0 : g.lambda;
   const double sign = rotate ? 1.0 : -1.0;  // r is along ehat + qhat, v along ehat - qhat
   double along = 0, q_dot = 0;              // (ehat +- qhat).dy  and  qhat.dy
   for_elements(d, [&](int64_t i) {
@@ -118,18 +126,32 @@ VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* 
   const double turn = rotate ? 2 * combine(q_dot) : 0.0;
   for_elements(d, [&](int64_t i) {
     const double eh = e[i] * g.e_scale, qh = q[i] * g.q_scale;
-    de[i] = static_cast<float>(g.lambda * (dy[i] - reflect * (eh + sign * qh) + turn * eh));
+    de[i] = static_cast<float>(lambda * (dy[i] - reflect * (eh + sign * qh) + turn * eh));
   });
 }
 
-// What the published runs passed to the decoder: H e = |e| qhat, the code's direction with e's
-// length; -e where q = 0 (there v = ehat), 0 where e = 0.
+// Whether the decoder gets q itself, so that no value needs computing.
+VERSOR_HD inline bool passes_code(Estimator estimator) {
+  return estimator != Estimator::published && estimator != Estimator::rotation_unscaled;
+}
+
+// y [D], what the decoder gets in place of q: |e| qhat, the code's direction with e's length. Where
+// there is too little of a direction:
+//   published          -e where q = 0 (there v = ehat), 0 where e = 0
+//   rotation_unscaled  e where |e| or |q| < kSmallestNorm: with no direction to turn to R is the
+//                      identity, and g is exactly its gradient. So |y| = |e| in every row.
+// Opposite vectors do have directions: the value stays |e| qhat, only the gradient is that of ste.
 template <class Combine = WholeRow>
-VERSOR_HD inline void row_published_value(float* y, const float* e, const float* q, int64_t d,
-                                          const Combine& combine = {}) {
+VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const float* e,
+                                         const float* q, int64_t d, const Combine& combine = {}) {
   const double q_norm = norm(q, d, combine), e_norm = norm(e, d, combine);
   const double scale = e_norm / q_norm;
-  for_elements(d, [&](int64_t i) { y[i] = q_norm > 0 ? static_cast<float>(q[i] * scale) : -e[i]; });
+  const bool published = estimator == Estimator::published;
+  // Of rotation_unscaled also true for a NaN, which must not hide behind e.
+  const bool known = published ? q_norm > 0 : !(e_norm < kSmallestNorm || q_norm < kSmallestNorm);
+  for_elements(d, [&](int64_t i) {
+    y[i] = known ? static_cast<float>(q[i] * scale) : published ? -e[i] : e[i];
+  });
 }
 
 // --- search -------------------------------------------------------------------------------------

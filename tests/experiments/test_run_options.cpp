@@ -119,6 +119,8 @@ TEST_CASE("options: the model gets what the options say") {
   CHECK(own.codebook.accumulators == Accumulators::warm);
   CHECK(own.codebook.dead_code_fraction == 0.25);
   CHECK_FALSE(own.codebook.ema_in_eval);
+  CHECK(model_options(parsed("--estimator rotation_unscaled")).estimator ==
+        Estimator::rotation_unscaled);
   CHECK(model_options(parsed("--owner both")).codebook.owner == Owner::both);
 }
 
@@ -142,10 +144,11 @@ TEST_CASE("run name: every option that changes results changes its digits") {
   };
   add(config(parsed("")));
   for (const char* flag :
-       {"--estimator ste", "--estimator reflection", "--estimator published", "--owner gradient",
-        "--owner both", "--codebook-start uniform", "--accumulators zero", "--dead-codes 0.2",
-        "--ema-in-eval 1", "--codes 512", "--latent 128", "--beta 0.1", "--beta 0.25001",
-        "--decay 0.9", "--lr 1e-3", "--batch-size 64", "--epochs 51", "--seed 2"})
+       {"--estimator ste", "--estimator reflection", "--estimator published",
+        "--estimator rotation_unscaled", "--owner gradient", "--owner both",
+        "--codebook-start uniform", "--accumulators zero", "--dead-codes 0.2", "--ema-in-eval 1",
+        "--codes 512", "--latent 128", "--beta 0.1", "--beta 0.25001", "--decay 0.9", "--lr 1e-3",
+        "--batch-size 64", "--epochs 51", "--seed 2"})
     add(config(parsed(flag)));
   add(config(parsed(""), 21, 10));  // other sets of images
   add(config(parsed(""), 20, 11));

@@ -17,14 +17,15 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
-ESTIMATORS = ("ste", "rotation", "reflection", "published")
+ESTIMATORS = ("ste", "rotation", "reflection", "published", "rotation_unscaled")
+ROTATIONS = ("rotation", "rotation_unscaled")
 OWNERS = ("ema", "gradient", "both")
 DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4,
             "steps": 1}
 
 EMA_EPSILON = 1e-5  # smoothing of the EMA counts
 NORM_FLOOR = 1e-6  # ||e|| or ||q|| below: the straight-through gradient
-CHORD_FLOOR = 2e-4  # ||e^ + q^||^2 (rotation) or ||e^ - q^||^2 (reflection) below: likewise
+CHORD_FLOOR = 2e-4  # ||e^ + q^||^2 (rotations) or ||e^ - q^||^2 (reflection) below: likewise
 
 
 class ResidualBlock(nn.Module):
@@ -91,12 +92,15 @@ def normalized(v):
 
 
 def estimator_value(e, q, estimator):
-    """What the decoder sees, [R,D]: q itself, except `published`, which passes He = ||e|| q^."""
-    if estimator != "published":
+    """What the decoder sees, [R,D]: q itself, but ||e|| q^ (He of `published`, Re unscaled)."""
+    if estimator not in ("published", "rotation_unscaled"):
         return q.clone()
     e_hat, e_norm = normalized(e.double())
     q_hat, q_norm = normalized(q.double())
     value = e_norm * q_hat
+    if estimator == "rotation_unscaled":
+        short = (e_norm < NORM_FLOOR) | (q_norm < NORM_FLOOR)
+        return torch.where(short, e.double(), value).to(e.dtype)
     value = torch.where((e_hat == q_hat).all(dim=1, keepdim=True), e.double(), value)
     value = torch.where(q_norm == 0, -e.double(), value)
     return value.to(e.dtype)
@@ -110,10 +114,12 @@ def estimator_gradient(e, q, g, estimator):
     e_hat, e_norm = normalized(e.double())
     q_hat, q_norm = normalized(q.double())
     scale = q_norm / torch.where(e_norm > 0, e_norm, torch.ones_like(e_norm))
-    chord = e_hat + q_hat if estimator == "rotation" else e_hat - q_hat
+    if estimator == "rotation_unscaled":
+        scale = torch.ones_like(scale)
+    chord = e_hat + q_hat if estimator in ROTATIONS else e_hat - q_hat
     unit, _ = normalized(chord)
     turned = g64 - 2 * unit * (unit * g64).sum(1, keepdim=True)
-    if estimator == "rotation":
+    if estimator in ROTATIONS:
         turned = turned + 2 * e_hat * (q_hat * g64).sum(1, keepdim=True)
     straight = (chord.square().sum(1, keepdim=True) < CHORD_FLOOR) | \
         (e_norm < NORM_FLOOR) | (q_norm < NORM_FLOOR)
@@ -206,7 +212,7 @@ class Margins:
             return
         e_hat, e_norm = normalized(e.detach().double())
         q_hat, q_norm = normalized(q.detach().double())
-        chord = e_hat + q_hat if estimator == "rotation" else e_hat - q_hat
+        chord = e_hat + q_hat if estimator in ROTATIONS else e_hat - q_hat
         chord = chord.square().sum(1)
         ratios = (chord / CHORD_FLOOR, e_norm / NORM_FLOOR, q_norm / NORM_FLOOR)
         self.edge = min([self.edge] + [(r - 1).abs().min().item() for r in ratios])

@@ -1,6 +1,7 @@
 // The documented edge rules of the gradient estimators, each on both sides of its border:
-//   rotation takes ste's gradient where |ehat+qhat|^2 < 2e-4, reflection where |ehat-qhat|^2 <
-//   2e-4, both where |e| or |q| < 1e-6; published passes e where ehat = qhat and -e where q = 0.
+//   rotation and rotation_unscaled take ste's gradient where |ehat+qhat|^2 < 2e-4, reflection where
+//   |ehat-qhat|^2 < 2e-4, all where |e| or |q| < 1e-6; published passes e where ehat = qhat and -e
+//   where q = 0; rotation_unscaled passes e where |e| or |q| < 1e-6.
 // And over a grid of lengths from 0 to 1e20 nothing is NaN and everything is the reference's.
 #include "tests/vq/support.h"
 #include "vq/estimators.h"
@@ -12,7 +13,9 @@ namespace {
 using ref::Array;
 using ref::Random;
 
-constexpr Estimator kTurning[] = {Estimator::rotation, Estimator::reflection};
+constexpr Estimator kRotations[] = {Estimator::rotation, Estimator::rotation_unscaled};
+constexpr Estimator kTurning[] = {Estimator::rotation, Estimator::rotation_unscaled,
+                                  Estimator::reflection};
 
 ref::Estimator reference_of(Estimator estimator) {
   return static_cast<ref::Estimator>(static_cast<int>(estimator));
@@ -57,10 +60,12 @@ TEST_CASE("estimator edges: opposite directions stop the rotation") {
   const Array e{{2}, {1, 0}};
   for (double length : {0.5, 1.0, 3.0, 1e4}) {
     CAPTURE(length);
-    CHECK(unchanged(Estimator::rotation, e, turned(kPi - 0.999 * kBorder, length)));
-    CHECK_FALSE(unchanged(Estimator::rotation, e, turned(kPi - 1.001 * kBorder, length)));
-    CHECK(unchanged(Estimator::rotation, e, turned(kPi, length)));
-    CHECK_FALSE(unchanged(Estimator::rotation, e, turned(0.5 * kBorder, 2 * length)));
+    for (Estimator rotation : kRotations) {
+      CHECK(unchanged(rotation, e, turned(kPi - 0.999 * kBorder, length)));
+      CHECK_FALSE(unchanged(rotation, e, turned(kPi - 1.001 * kBorder, length)));
+      CHECK(unchanged(rotation, e, turned(kPi, length)));
+      CHECK_FALSE(unchanged(rotation, e, turned(0.5 * kBorder, 2 * length)));
+    }
     CHECK_FALSE(unchanged(Estimator::reflection, e, turned(kPi - 0.5 * kBorder, length)));
   }
 }
@@ -75,7 +80,7 @@ TEST_CASE("estimator edges: equal directions stop the reflection") {
   }
 }
 
-TEST_CASE("estimator edges: short vectors stop both") {
+TEST_CASE("estimator edges: short vectors stop them all") {
   const Array e{{2}, {1, 0}};
   for (Estimator estimator : kTurning) {
     CHECK(unchanged(estimator, e, turned(1.0, 0.999e-6)));
@@ -101,14 +106,18 @@ TEST_CASE("estimator edges: e = 0, q = 0, q = e, q = -e, q = -3e") {
       CHECK(gradient_of(estimator, zero, zero, g).data == g.data);
     }
     // q = e: the rotation is the identity.  q = 4e: lambda alone is left.
-    CHECK(ref::relative_error(gradient_of(Estimator::rotation, e, e, g), g) <= 1e-6);
+    for (Estimator rotation : kRotations)
+      CHECK(ref::relative_error(gradient_of(rotation, e, e, g), g) <= 1e-6);
+    const Array parallel = gradient_of(Estimator::rotation_unscaled, e, ref::scale(e, 4), g);
+    CHECK(ref::relative_error(parallel, g) <= 1e-6);
     CHECK(ref::relative_error(gradient_of(Estimator::rotation, e, ref::scale(e, 4), g),
                               ref::scale(g, 4)) <= 1e-6);
     CHECK(gradient_of(Estimator::reflection, e, e, g).data == g.data);
     CHECK(gradient_of(Estimator::reflection, e, rounded(ref::scale(e, 3)), g).data == g.data);
     for (double factor : {-1.0, -3.0}) {
       const Array opposite = rounded(ref::scale(e, factor));
-      CHECK(gradient_of(Estimator::rotation, e, opposite, g).data == g.data);
+      for (Estimator rotation : kRotations)
+        CHECK(gradient_of(rotation, e, opposite, g).data == g.data);
       // The mirror across the plane orthogonal to e: what is along e changes its sign.
       Array mirrored = g;
       const double along = ref::dot(e, g) / ref::dot(e, e);
@@ -140,6 +149,39 @@ TEST_CASE("estimator edges: the published value") {
   }
 }
 
+// The value changes exactly where the gradient does, so that both are always of one function.
+TEST_CASE("estimator edges: the value of rotation_unscaled") {
+  Random random(613);
+  const Estimator unscaled = Estimator::rotation_unscaled;
+  for (int64_t D : {1, 2, 8, 256}) {
+    const Array along = rounded(random.away_from_zero({D})), to = random.away_from_zero({D});
+    const auto of_length = [](const Array& x, double length) {
+      return rounded(ref::scale(x, length / ref::norm(x)));
+    };
+    const auto expected = [](const Array& e, const Array& q) {
+      return ref::scale(q, ref::norm(e) / ref::norm(q));
+    };
+    for (double length : {0.0, 1e-20, 0.999e-6}) {
+      const Array e = of_length(along, length), q = of_length(to, length);
+      CHECK(value_of(unscaled, along, q).data == along.data);  // bit for bit, and never -e
+      CHECK(value_of(unscaled, e, to).data == e.data);
+      CHECK(value_of(unscaled, e, q).data == e.data);
+    }
+    for (double length : {1.001e-6, 1.0, 1e20}) {
+      const Array e = of_length(along, length), q = of_length(to, length), code = rounded(to);
+      CHECK(ref::relative_error(value_of(unscaled, along, q), expected(along, q)) <= 1e-6);
+      CHECK(ref::relative_error(value_of(unscaled, e, code), expected(e, code)) <= 1e-6);
+    }
+    // Opposite vectors have directions: the code's is passed on.
+    const Array opposite = rounded(ref::scale(along, -3));
+    CHECK(ref::relative_error(value_of(unscaled, along, opposite), ref::neg(along)) <= 1e-6);
+  }
+  // A NaN comes through, from either side.
+  const Array nan{{2}, {std::nan(""), 1}}, one{{2}, {1, 1}};
+  CHECK(std::isnan(value_of(unscaled, nan, one)[0]));
+  CHECK(std::isnan(value_of(unscaled, one, nan)[0]));
+}
+
 TEST_CASE("estimator edges: a grid of lengths and directions, nothing is NaN") {
   Random random(612);
   const double lengths[] = {0.0, 1e-20, 1e-7, 1e-5, 1.0, 1e5, 1e20};
@@ -149,7 +191,7 @@ TEST_CASE("estimator edges: a grid of lengths and directions, nothing is NaN") {
     for (double e_length : lengths)
       for (double q_length : lengths)
         for (const Array& code : {direction, ref::neg(direction), ref::scale(direction, -3), other})
-          for (int i = 0; i < 4; ++i) {
+          for (int i = 0; i < 5; ++i) {
             const auto estimator = static_cast<Estimator>(i);
             CAPTURE(D);
             CAPTURE(e_length);

@@ -20,7 +20,14 @@ struct Pair {
 constexpr Pair kEstimators[] = {{Estimator::ste, ref::Estimator::ste},
                                 {Estimator::rotation, ref::Estimator::rotation},
                                 {Estimator::reflection, ref::Estimator::reflection},
-                                {Estimator::published, ref::Estimator::published}};
+                                {Estimator::published, ref::Estimator::published},
+                                {Estimator::rotation_unscaled, ref::Estimator::rotation_unscaled}};
+
+// Whether the value passed on is |e| q_hat.
+bool is_unscaled(Estimator estimator) {
+  return estimator == Estimator::published || estimator == Estimator::rotation_unscaled;
+}
+
 constexpr double kCodeScales[] = {1.0, 1e-3, 50.0};  // as long as the vector, shorter, longer
 
 struct Passed {
@@ -51,7 +58,7 @@ TEST_CASE("estimators: value and gradient against the reference") {
         for (int64_t r = 0; r < 70; ++r)  // row by row: no row hides behind a larger one
           CHECK(ref::relative_error(ref::row_of(gradient, r), ref::row_of(expected, r)) <=
                 kTolerance);
-        if (ours == Estimator::published) {
+        if (is_unscaled(ours)) {
           CHECK(error(result.value, ref::estimator_value(reference, e, q)) <= 1e-6);
           CHECK(ref::relative_error(to_array(result.value), q) > 1e-2);  // it is not q
         } else {
@@ -85,15 +92,45 @@ TEST_CASE("estimators: rotation and reflection keep length and angle") {
     }
 }
 
+// The rotation alone: the gradient is turned, its length kept, as the value's is.
+TEST_CASE("estimators: rotation_unscaled keeps the lengths of value and gradient") {
+  Random random(606);
+  for (int64_t D : {3, 8, 256})  // in the plane the edge rule would take some rows
+    for (double scale : kCodeScales) {
+      const Array e = rounded(random.array({40, D})), g = rounded(random.array({40, D}));
+      const Array q = rounded(random.array({40, D}, -scale, scale));
+      const Passed turned = pass(Estimator::rotation_unscaled, e, q, g);
+      const Passed published = pass(Estimator::published, e, q, g);
+      CHECK((bits_of(turned.value) == bits_of(published.value)));
+      CHECK(ref::relative_error(to_array(turned.gradient), g) > 1e-2);  // it is not g
+      const Array rotation = to_array(pass(Estimator::rotation, e, q, g).gradient);
+      for (int64_t r = 0; r < 40; ++r) {
+        CAPTURE(D);
+        CAPTURE(r);
+        const Array e_row = ref::row_of(e, r), dy = ref::row_of(g, r);
+        const Array value = ref::row_of(to_array(turned.value), r);
+        const Array de = ref::row_of(to_array(turned.gradient), r);
+        CHECK(ref::norm(value) == doctest::Approx(ref::norm(e_row)).epsilon(1e-6));
+        CHECK(ref::norm(de) == doctest::Approx(ref::norm(dy)).epsilon(1e-6));
+        // e_hat.de = q_hat.g, and lambda is all that rotation adds.
+        const ref::Directions s = ref::directions(e_row, ref::row_of(q, r));
+        const double along = ref::dot(s.e_hat, de) - ref::dot(s.q_hat, dy);
+        CHECK(std::abs(along) <= 1e-6 * ref::norm(dy));
+        CHECK(ref::relative_error(ref::scale(de, s.lambda), ref::row_of(rotation, r)) <= 1e-6);
+      }
+    }
+}
+
 TEST_CASE("estimators: gradients by hand") {
   // A quarter turn from (1,0) to (0,2): R = [0 -1; 1 0], lambda = 2, so 2 R^T g = 2 (g1, -g0).
   const Array e{{1, 2}, {1, 0}}, q{{1, 2}, {0, 2}}, g{{1, 2}, {3, 5}};
   CHECK(error(pass(Estimator::rotation, e, q, g).gradient, {{1, 2}, {10, -6}}) <= 1e-7);
   CHECK(error(pass(Estimator::reflection, e, q, g).gradient, {{1, 2}, {10, 6}}) <= 1e-7);
+  CHECK(error(pass(Estimator::rotation_unscaled, e, q, g).gradient, {{1, 2}, {5, -3}}) <= 1e-7);
   // |e| = 5, q along the second axis.
-  const Array value{{1, 2}, {0, 5}};
-  CHECK(error(pass(Estimator::published, {{1, 2}, {3, 4}}, {{1, 2}, {0, 0.125}}, g).value, value) <=
-        1e-7);
+  const Array value{{1, 2}, {0, 5}}, five{{1, 2}, {3, 4}}, up{{1, 2}, {0, 0.125}};
+  CHECK(error(pass(Estimator::published, five, up, g).value, value) <= 1e-7);
+  CHECK(error(pass(Estimator::rotation_unscaled, five, up, g).value, value) <= 1e-7);
 }
 
 TEST_CASE("estimators: gradients of several uses add up, and a second one is refused") {
@@ -131,10 +168,14 @@ TEST_CASE("estimators: outputs are written whole, and nothing beside them") {
       CHECK(error(de.view, ref::estimator_gradient(reference, e, q, g)) <= 1e-6);
       CHECK(de.intact());
     }
-    Fenced y({R, 9}), stats({4});
-    backend.published_value(y.view, to_tensor(e), to_tensor(q));
-    CHECK(error(y.view, ref::estimator_value(ref::Estimator::published, e, q)) <= 1e-6);
-    CHECK(y.intact());
+    Fenced stats({4});
+    for (const auto& [ours, reference] : kEstimators) {
+      if (!is_unscaled(ours)) continue;
+      Fenced y({R, 9});
+      backend.unscaled_value(y.view, to_tensor(e), to_tensor(q), ours);
+      CHECK(error(y.view, ref::estimator_value(reference, e, q)) <= 1e-6);
+      CHECK(y.intact());
+    }
     backend.geometry(stats.view, to_tensor(e), to_tensor(q));
     CHECK(all_finite(stats.view));
     CHECK(stats.intact());
@@ -188,13 +229,18 @@ TEST_CASE("estimators: names, and errors that name the shapes") {
     CHECK(parse_estimator(estimator_name(estimator)) == estimator);
   CHECK(parse_estimator("rotation") == Estimator::rotation);
   CHECK(parse_estimator("published") == Estimator::published);
+  CHECK(parse_estimator("rotation_unscaled") == Estimator::rotation_unscaled);
   CHECK(contains(error_of([] { parse_estimator("STE"); }), "\"STE\""));
   const Tensor e = to_tensor(ref::zeros({4, 3})), q = to_tensor(ref::zeros({4, 2}));
   const std::string message = error_of([&] { vq::estimator_grad(e, e, q, Estimator::ste); });
   CHECK(contains(message, "[estimator_grad]"));
   CHECK(contains(message, "[4,3]"));
   CHECK(contains(message, "[4,2]"));
-  CHECK(contains(error_of([&] { vq::published_value(e, q); }), "[published_value]"));
+  const auto value = [&](const Tensor& code, Estimator estimator) {
+    return error_of([&] { vq::unscaled_value(e, code, estimator); });
+  };
+  CHECK(contains(value(q, Estimator::published), "[unscaled_value]"));
+  CHECK(contains(value(e, Estimator::rotation), "[unscaled_value]"));
   CHECK(contains(error_of([&] { vq::geometry(e, q); }), "[geometry]"));
 }
 

@@ -167,8 +167,8 @@ TEST_CASE("vqvae: total loss = reconstruction + codebook + beta commitment") {
 }
 
 TEST_CASE("vqvae: every parameter gets a finite gradient that is not zero") {
-  for (Estimator estimator :
-       {Estimator::ste, Estimator::rotation, Estimator::reflection, Estimator::published}) {
+  for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::reflection,
+                              Estimator::published, Estimator::rotation_unscaled}) {
     VqVaeOptions options = small(8, 16);
     options.estimator = estimator;
     options.codebook.owner = Owner::gradient;

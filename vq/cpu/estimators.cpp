@@ -31,12 +31,14 @@ void CpuVqBackend::estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e,
   });
 }
 
-void CpuVqBackend::published_value(Tensor& y, const Tensor& e, const Tensor& q) {
+void CpuVqBackend::unscaled_value(Tensor& y, const Tensor& e, const Tensor& q,
+                                  Estimator estimator) {
   const int64_t D = e.dim(1);
   float* out = y.data<float>();
   const float *pe = e.data<float>(), *pq = q.data<float>();
-  for_each_row(e.dim(0), D,
-               [=](int64_t r) { row_published_value(out + r * D, pe + r * D, pq + r * D, D); });
+  for_each_row(e.dim(0), D, [=](int64_t r) {
+    row_unscaled_value(estimator, out + r * D, pe + r * D, pq + r * D, D);
+  });
 }
 
 void CpuVqBackend::geometry(Tensor& stats, const Tensor& e, const Tensor& q) {

@@ -10,7 +10,7 @@ class CudaVqBackend final : public VqBackend {
   void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
   void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                       Estimator estimator) override;
-  void published_value(Tensor& y, const Tensor& e, const Tensor& q) override;
+  void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) override;
   void geometry(Tensor& stats, const Tensor& e, const Tensor& q) override;
   void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                   const Tensor& sums, const Tensor& guard, double decay, double eps) override;

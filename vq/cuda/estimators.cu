@@ -125,17 +125,17 @@ __global__ void gradient_kernel(Estimator estimator, float* de, const float* dy,
 }
 
 template <int kPerLane>
-__global__ void published_kernel(float* y, const float* e, const float* q, int64_t R, int64_t D,
-                                 bool quads) {
+__global__ void unscaled_value_kernel(Estimator estimator, float* y, const float* e, const float* q,
+                                      int64_t R, int64_t D, bool quads) {
   const int64_t r = own_row<kPerLane>();
   if (r >= R) return;
   if constexpr (kPerLane == kOneThread) {
-    row_published_value(y + r * D, e + r * D, q + r * D, D);
+    row_unscaled_value(estimator, y + r * D, e + r * D, q + r * D, D);
   } else {
     float row_e[kPerLane], row_q[kPerLane], row_y[kPerLane];
     load(row_e, e + r * D, D, quads);
     load(row_q, q + r * D, D, quads);
-    row_published_value(row_y, row_e, row_q, kPerLane, WarpSum());
+    row_unscaled_value(estimator, row_y, row_e, row_q, kPerLane, WarpSum());
     store(y + r * D, row_y, D, quads);
   }
 }
@@ -208,14 +208,15 @@ void CudaVqBackend::estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e
   });
 }
 
-void CudaVqBackend::published_value(Tensor& y, const Tensor& e, const Tensor& q) {
+void CudaVqBackend::unscaled_value(Tensor& y, const Tensor& e, const Tensor& q,
+                                   Estimator estimator) {
   const int64_t R = e.dim(0), D = e.dim(1);
   float* out = y.data<float>();
   const float *pe = e.data<float>(), *pq = q.data<float>();
   const bool quads = quads_fit(D, out, pe, pq);
   with_row_length(D, [&](auto per_lane) {
-    cuda::launch("published_value", cuda::backend_of(e).stream(), blocks_for_rows<per_lane()>(R),
-                 kThreads, published_kernel<per_lane()>, out, pe, pq, R, D, quads);
+    cuda::launch("unscaled_value", cuda::backend_of(e).stream(), blocks_for_rows<per_lane()>(R),
+                 kThreads, unscaled_value_kernel<per_lane()>, estimator, out, pe, pq, R, D, quads);
   });
 }
 
