@@ -3,7 +3,7 @@
 # scripts in .make/ fetch the data and do the checks.
 VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the other files there are shared
-PROGRAMS := train one_step bench table3
+PROGRAMS := train one_step bench table3 tsne
 
 ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0

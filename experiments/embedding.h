@@ -1,0 +1,68 @@
+// Exact t-SNE: points of many dimensions as a picture in two, neighbours kept beside neighbours.
+// Formulas: van der Maaten and Hinton, "Visualizing Data using t-SNE" (JMLR 9, 2008), by number
+// below. What the paper leaves open (start, gains, where the velocity starts anew) is as in
+// scikit-learn's method "exact", so that the Kullback-Leibler divergences compare.
+// Legend: n points, D their length; p [n,n] row-major, zero diagonal. Read next: embedding.cpp.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace versor {
+
+struct TsneOptions {
+  double perplexity = 30;  // effective number of neighbours, >= 1
+  double learning_rate = 200;
+  int iterations = 1000;          // the first 250 with P exaggerated 12 times and momentum 0.5
+  double start_deviation = 1e-4;  // of the random start; added to a given start as well
+  uint64_t seed = 1;
+};
+
+struct Embedding {
+  std::vector<double> xy;               // [n,2]
+  double kl = 0;                        // sum P log(P/Q) of this layout, in nats; P not exaggerated
+  double entropy_error = 0;             // largest |entropy of a row - log(perplexity)|, in nats
+  double perplexity = 0;                // the one used: at most (distinct - 1) / 3, at least 1
+  int64_t distinct = 0;                 // points that differ from all before them
+  std::vector<int64_t> representative;  // [n] index of a point's first copy; its own if none
+};
+
+// Embeds points f32 [n,D], on any device. Of equal points only the first is embedded, the others
+// get its place: a row with more equal twins than the perplexity cannot reach its entropy.
+// Fewer than 4 distinct points are put on a line. entropy_error stays large where more points than
+// the perplexity are equally near, as the corners of a simplex are.
+// `start` [n,2] is where to begin, e.g. an earlier layout; the deviation parts points that are to
+// leave a common place. The bits depend on neither the number of threads nor the device.
+// Throws Error: not f32 or not two axes, NaN or infinity in points or start, options out of range,
+// a learning rate so large that the layout diverges.
+Embedding tsne(const Tensor& points, const TsneOptions& options = {},
+               std::span<const double> start = {});
+
+// ---- the steps of tsne(), one by one ----
+
+// d[i,j] = |x_i - x_j|^2.   points [n,D] -> [n,n]
+std::vector<double> squared_distances(std::span<const double> points, int64_t n);
+
+// Replaces squared distances by p(j|i) = exp(-b_i d[i,j]) / sum over k != i (eq. 1), where the
+// precision b_i is bisected until the row's entropy is within 1e-5 of log(perplexity).
+// Returns the largest |entropy - log(perplexity)|. n >= 2.
+double to_conditional(std::vector<double>& distances, int64_t n, double perplexity);
+
+// p_ij = (p(j|i) + p(i|j)) / 2n, so that they sum to 1.
+void to_joint(std::vector<double>& conditional, int64_t n);
+
+struct Layout {
+  std::vector<double> x, y;  // [n] each
+};
+
+// C = sum over i != j of p_ij log(p_ij / q_ij), q_ij = w_ij / sum w, w_ij = 1 / (1 + |y_i - y_j|^2)
+// (eq. 4).
+double kl_divergence(const std::vector<double>& p, const Layout& y);
+
+// dC/dy_i = 4 sum over j of (a p_ij - q_ij) w_ij (y_i - y_j) (eq. 5); a: the exaggeration.
+Layout kl_gradient(const std::vector<double>& p, const Layout& y, double exaggeration);
+
+}  // namespace versor

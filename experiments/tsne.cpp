@@ -1,0 +1,144 @@
+// Embeds points, by default a trained codebook's K codes, in the plane by exact t-SNE.
+//   bin/tsne --input results/runs/<name>/model.safetensors --out codebook.csv
+// The CSV has a line per point: x, y, and in copy_of the 0-based index of the first point equal to
+// it (its own if none is), because equal points, such as dead codes, share one place.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <sstream>
+
+#include "experiments/embedding.h"
+#include "experiments/program.h"
+#include "experiments/run_folder.h"
+#include "nn/safetensors.h"
+
+using namespace versor;
+
+namespace {
+
+// The fields of a line, without the blanks around them.
+std::vector<std::string> fields(const std::string& line) {
+  std::vector<std::string> all;
+  std::istringstream in(line);
+  for (std::string field; std::getline(in, field, ',');) {
+    const size_t begin = field.find_first_not_of(" \t\r"), end = field.find_last_not_of(" \t\r");
+    all.push_back(begin == std::string::npos ? "" : field.substr(begin, end - begin + 1));
+  }
+  return all;
+}
+
+// False where the text is no number, or one that f32 does not reach. NaN and infinity are numbers
+// here: tsne() refuses them.
+bool parse(const std::string& text, float& value) {
+  double number = 0;  // so that one too small for f32 becomes 0
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  value = static_cast<float>(number);
+  return stop == end && error == std::errc() && std::isinf(value) == std::isinf(number);
+}
+
+// Points [n,D], one on a line; a first line without any number is a heading. Throws Error naming
+// the file and the line.
+Tensor read_csv(const std::string& path) {
+  std::istringstream in(read_file(path));
+  std::vector<float> values;
+  int64_t n = 0, d = 0, number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    const std::vector<std::string> row = fields(line);
+    if (row.empty() || (row.size() == 1 && row[0].empty())) continue;
+    const size_t before = values.size();
+    std::string wrong;
+    for (const std::string& field : row) {
+      float value = 0;
+      if (parse(field, value))
+        values.push_back(value);
+      else
+        wrong = field;
+    }
+    const auto numbers = static_cast<int64_t>(values.size() - before);
+    if (number == 1 && numbers == 0) continue;
+    check(numbers == static_cast<int64_t>(row.size()), "csv", path, ", line ", number, ": \"",
+          wrong, "\" is not a number of f32");
+    check(n == 0 || numbers == d, "csv", path, ", line ", number, ": ", numbers,
+          " numbers where the lines before have ", d);
+    d = numbers;
+    ++n;
+  }
+  check(n > 0, "csv", path, " has no points; one on a line, numbers separated by commas");
+  return Tensor::from(values, {n, d});
+}
+
+Embedding embed(const Tensor& points, const TsneOptions& options, const std::string& path) {
+  try {
+    return tsne(points, options);
+  } catch (const Error& e) {
+    throw Error(str(e.what(), " (", path, ")"));
+  }
+}
+
+std::string to_csv(const Embedding& e) {
+  std::string text = "x,y,copy_of\n";
+  for (size_t i = 0; i < e.representative.size(); ++i)
+    text += fmt::format("{},{},{}\n", e.xy[2 * i], e.xy[2 * i + 1], e.representative[i]);
+  return text;
+}
+
+// A finite number from `least` on; CLI::Range lets NaN through.
+CLI::Validator at_least(double least, const std::string& name) {
+  return {[least](const std::string& text) {
+            double value = 0;
+            const bool number = CLI::detail::lexical_cast(text, value);
+            return number && value >= least && std::isfinite(value) ? ""
+                                                                    : text + " is out of range";
+          },
+          name};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Exact t-SNE of the rows of a tensor or of a CSV file.");
+  std::string input, out, tensor = "codebook.weight";
+  TsneOptions options;
+  int threads = 0;
+  app.add_option("--input", input, "a .safetensors file, or a .csv file with a point per line")
+      ->required();
+  app.add_option("--out", out, "CSV to write: x,y,copy_of")->required();
+  CLI::Option* name =
+      app.add_option("--tensor", tensor, "which of a .safetensors file's")->capture_default_str();
+  app.add_option("--perplexity", options.perplexity, "effective number of neighbours")
+      ->check(at_least(1, "FLOAT >= 1"))
+      ->capture_default_str();
+  app.add_option("--learning-rate", options.learning_rate)
+      ->check(at_least(std::numeric_limits<double>::min(), "FLOAT > 0"))
+      ->capture_default_str();
+  app.add_option("--iterations", options.iterations)
+      ->check(CLI::Range(0, 1 << 30))
+      ->capture_default_str();
+  app.add_option("--seed", options.seed)->check(kSeedNumber)->capture_default_str();
+  app.add_option("--threads", threads, "default: all cores; the result is the same")
+      ->check(CLI::Range(1, 4096));
+  return run_program(app, argc, argv, [&] {
+    const bool csv = input.ends_with(".csv");
+    if (!csv && !input.ends_with(".safetensors"))
+      throw CLI::ValidationError("--input", input + " ends in neither .safetensors nor .csv");
+    if (csv && name->count() > 0)
+      throw CLI::ValidationError("--tensor", "goes with a .safetensors file only");
+    if (threads > 0) omp_set_num_threads(threads);
+    const auto start = std::chrono::steady_clock::now();
+    const Tensor points = csv ? read_csv(input) : read_safetensors(input).at(tensor, input);
+    const Embedding e = embed(points, options, input);
+    write_file(out, to_csv(e));
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    fmt::print(
+        "{} points, {} distinct, perplexity {:g}, largest entropy error {:.1e}, KL {:.4f}, "
+        "{:.2f} s\n",
+        e.representative.size(), e.distinct, e.perplexity, e.entropy_error, e.kl, seconds.count());
+    return 0;
+  });
+}
