@@ -41,6 +41,8 @@ $(error the set-up is not complete, see above)
 endif
 endif
 -include build/setup-$(ONEDNN).mk
+# for the programs that draw plots; empty if there is none
+export GNUPLOT
 ifeq ($(DRY),)
 $(shell CXX='$(CXX)' CUDA='$(CUDA)' NVCC='$(if $(filter command environment,$(origin NVCC)),$(NVCC))' \
   CUDA_HOME='$(CUDA_HOME)' CUDNN_HOME='$(CUDNN_HOME)' FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
@@ -197,8 +199,8 @@ data: ## CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR it checks that 
 	@.make/data.sh
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
-setup: ## look again for compiler and libraries, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
+setup: ## look again for compiler, libraries and gnuplot, and install what is missing
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
 bundle: ## oneDNN and the headers to .deps, for a machine without network and root
 	@.make/bundle.sh "$(CXX)" $(ONEDNN)

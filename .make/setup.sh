@@ -4,11 +4,13 @@
 # once finished it costs nothing.
 #   root, or passwordless sudo:  apt-get install
 #   an ordinary user:            apt-get downloads the same packages; they are unpacked under .deps/
-#   no network:                  without oneDNN the reference kernels take over; anything else is an
-#                                error that names the command to run
+#   no network:                  without oneDNN the reference kernels take over, without gnuplot the
+#                                plots are left out; anything else is an error that names the
+#                                command to run
 # Under .deps/: root/ the unpacked packages; include/ and lib/ the third-party headers and libraries
-# (`make bundle` fills these two as well); bin/ the unpacked compiler, wrapped.
-# Environment: CXX (a compiler to use), ONEDNN (1 must, 0 never, auto), FORCE=1 (look again).
+# (`make bundle` fills these two as well); bin/ the unpacked compiler and gnuplot, wrapped.
+# Environment: CXX (a compiler to use), ONEDNN (1 must, 0 never, auto), GNUPLOT (one to use),
+# FORCE=1 (look again).
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
@@ -16,12 +18,26 @@ out=build/setup-$ONEDNN.mk log=build/setup.log request="CXX=${CXX:-}"
 say() { echo "set-up: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
+find_gnuplot() {  # sets gnuplot to the path of one that draws SVG; 1 if there is none
+  local name
+  for name in ${GNUPLOT:+"$GNUPLOT"} gnuplot "$deps/bin/gnuplot"; do
+    if "$name" -e 'set terminal svg; plot x' >/dev/null 2>&1 </dev/null; then
+      gnuplot=$(command -v "$name")
+      return
+    fi
+  done
+  return 1
+}
+
 finished() {  # the findings are for this request, and everything found is still there
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
+  grep -q '^GNUPLOT := ' "$out" || return 1  # never looked for
+  # what could not be had may have come since
+  ! grep -qx 'GNUPLOT := ' "$out" || ! find_gnuplot || return 1
   ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
-    ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1  # it has come since
+    ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1
 }
 if finished; then exit 0; fi
 mkdir -p build
@@ -54,10 +70,11 @@ locate() {  # locate HEADER: where the compiler finds it
   return 1
 }
 
-look() {  # sets compiler, uses (files), onednn (its version), missing (packages), why (these in words)
+look() {  # sets compiler, uses (files), onednn (its version), gnuplot, missing (packages that a build
+          # needs), optional (gnuplot's, where that is missing), why (both in words)
   local name header package purpose file
   rm -f build/probe.log
-  compiler="" uses="" onednn="" missing="" why="" include_path=""
+  compiler="" uses="" onednn="" missing="" optional="" why="" include_path="" gnuplot=""
   for name in ${CXX:+"$CXX"} ${CXX:-g++ g++-14 g++-13 g++-12 clang++ .deps/bin/g++}; do
     command -v ${name%% *} >/dev/null && compiles $name && compiler=$name && break
   done
@@ -81,6 +98,11 @@ look() {  # sets compiler, uses (files), onednn (its version), missing (packages
     fi
   done <<<"$libraries"
   missing=${missing# }
+  if find_gnuplot; then
+    uses+=" ${gnuplot/#"$deps"/.deps}"
+  else
+    optional=gnuplot-nox why+="${why:+, }gnuplot-nox (gnuplot: plots)"
+  fi
 }
 
 links_onednn() {  # the header is there: the library too? sets onednn to the version
@@ -109,14 +131,31 @@ install() {  # install PACKAGE...: in the system where that is allowed, else und
   else unpack_under_deps "$@"; fi
 }
 
-not_packaged() {  # not_packaged PACKAGE: apt-get's only complaint, and it was not asked for alone
-  [ "$missing" != "$1" ] && grep -q "^E:.*$1" "$log" && ! grep '^E:' "$log" | grep -qv "$1"
+install_missing() {  # if need be without gnuplot, and without oneDNN where it is not packaged
+  local packages="$missing $optional"
+  while [ -n "${packages// /}" ]; do
+    if install $packages; then return; fi
+    if complains_only_of libdnnl-dev && [[ $packages = *libdnnl-dev* ]]; then
+      packages=${packages/libdnnl-dev/}
+    elif [[ $packages = *gnuplot-nox* ]]; then
+      packages=${packages/gnuplot-nox/}
+    else
+      return 1
+    fi
+  done
+  return 1
+}
+
+complains_only_of() {  # complains_only_of PACKAGE: so does apt-get
+  grep -q "^E:.*$1" "$log" && ! grep '^E:' "$log" | grep -qv "$1"
 }
 
 install_in_system() {  # install_in_system SUDO PACKAGE...
   local command="$1 apt-get install -y --no-install-recommends ${*:2}"
   say "${command# }"
   $command $net >"$log" 2>&1 && return
+  [ -z "$updated" ] || return 1
+  updated=yes
   $1 apt-get $net update >>"$log" 2>&1 || true
   $command $net >"$log" 2>&1
 }
@@ -124,11 +163,14 @@ install_in_system() {  # install_in_system SUDO PACKAGE...
 unpack_under_deps() {  # unpack_under_deps PACKAGE...: with the dependencies that are not installed
   local apt="$deps/apt" deb
   say "no root rights: unpacking $* under .deps/"
-  mkdir -p "$apt"/{lists,archives}/partial "$deps"/{bin,lib,include} "$deps"/root/usr/{bin,lib,lib64}
+  mkdir -p "$apt"/{lists,archives}/partial
   local options="-o Dir::State=$apt -o Dir::Cache=$apt -o Dir::State::status=/var/lib/dpkg/status"
   options+=" -o Debug::NoLocking=1 -o Acquire::Languages=none $net"
-  apt-get $options update >"$log" 2>&1 || true
+  : >"$log"
+  [ -n "$updated" ] || apt-get $options update >"$log" 2>&1 || true
+  updated=yes
   apt-get $options install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
+  mkdir -p "$deps"/{bin,lib,include} "$deps"/root/usr/{bin,lib,lib64}
   for deb in bin lib lib64; do [ -e "$deps/root/$deb" ] || ln -s "usr/$deb" "$deps/root/$deb"; done
   for deb in "$apt"/archives/*.deb; do
     case $deb in */libc6_*) continue ;; esac  # the system's own C library serves
@@ -143,31 +185,37 @@ link_deps() {  # fills .deps/include, lib and bin from .deps/root and from what 
   local dir file name
   for dir in /usr/include "$deps/root/usr/include"; do
     for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb}; do
-      if [ -e "$name" ]; then ln -sfn "${name/#"$deps"/..}" "$deps/include/"; fi
+      file=$deps/include/${name##*/}
+      [ -e "$name" ] || continue
+      [ -e "$file" ] && [ ! -L "$file" ] || ln -sfn "${name/#"$deps"/..}" "$file"  # a bundle's stays
     done
   done
   for dir in "$deps"/root/usr/lib/*-linux-gnu*; do
     for file in "$dir"/*.so.* "$dir"/lib*-[0-9]*.so "$dir"/libdnnl.so; do
-      if [ -e "$file" ]; then ln -sf "${file/#"$deps"/..}" "$deps/lib/"; fi
+      [ -e "$file" ] && [[ $(readlink "$file") != /* ]] || continue  # one of the system's, see below
+      ln -sf "${file/#"$deps"/..}" "$deps/lib/"
     done
     # a linker that looks in root/ finds the system's libraries there
     for file in {/usr,}/lib/"${dir##*/}"/{*.so.*,libdnnl.so}; do
       if [ -e "$file" ] && [ ! -e "$dir/${file##*/}" ]; then ln -sf "$file" "$dir/"; fi
     done
-    if [ -e "$dir/libdnnl.so" ]; then ln -sf "..${dir#"$deps"}/libdnnl.so" "$deps/lib/"; fi
+    if [ -e "$dir/libdnnl.so" ] && [ ! -e "$deps/lib/libdnnl.so" ]; then
+      ln -sf "..${dir#"$deps"}/libdnnl.so" "$deps/lib/"
+    fi
   done
   for file in {/lib64,/lib}/ld-*.so*; do
     if [ -e "$file" ]; then ln -sf "$file" "$deps/root${file%/*}/"; fi
   done
-  for file in g++ ar; do
-    name=$(cd "$deps/root/usr/bin" && ls "$file" "$file"-[0-9]* 2>/dev/null | head -n 1) || true
+  for file in g++ ar gnuplot; do
+    name=$(cd "$deps/root/usr/bin" && ls "$file" "$file"-{[0-9]*,nox} 2>/dev/null | head -n 1) ||
+      true
     if [ -n "$name" ]; then wrap "$file" "$name"; fi
   done
 }
 
 wrap() {  # wrap TOOL FILE: .deps/bin/TOOL runs the unpacked FILE with the libraries unpacked with it
   local sysroot=""
-  [ "$1" = ar ] || sysroot='--sysroot="$deps/root"'
+  [ "$1" != g++ ] || sysroot='--sysroot="$deps/root"'
   cat >"$deps/bin/$1" <<SH
 #!/bin/sh
 deps=\$(cd "\$(dirname "\$0")/.." && pwd)
@@ -178,13 +226,13 @@ SH
 }
 
 net="-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::Retries=1"
-start=$SECONDS
+start=$SECONDS updated=""
 look
-if [ -n "$missing" ]; then
+if [ -n "$missing$optional" ]; then
   say "missing: $why"
   if ! command -v apt-get >/dev/null; then
     say "no apt-get on this machine to install them with"
-  elif install $missing || { not_packaged libdnnl-dev && install ${missing/libdnnl-dev/}; }; then
+  elif install_missing; then
     say "done in $((SECONDS - start)) s"
   else
     say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
@@ -201,6 +249,8 @@ case $missing in
     fail "cannot build without ${missing// /, }; install with: $by_hand" \
       "(no network: see make bundle in make help)" ;;
 esac
+[ -z "$optional" ] || say "going on without gnuplot, so without plots; for them:" \
+  "sudo apt-get install --no-install-recommends $optional && make setup"
 ar="ar"; command -v ar >/dev/null || ar=.deps/bin/ar
 cat >"$out" <<MK
 # written by .make/setup.sh
@@ -210,5 +260,6 @@ CXX := $compiler
 AR := $ar
 COMPILER := $($compiler --version | sed 's/ ([^)]*)//; s/ [0-9]\{8\} .*//; q')
 ONEDNN_FOUND := $onednn
+GNUPLOT := $gnuplot
 MK
 rm -f build/probe build/probe.log
