@@ -3,7 +3,8 @@
 # scripts in .make/ fetch the data and do the checks.
 VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the other files there are shared
-PROGRAMS := train one_step bench table3 tsne
+PAPER := table1 table2 table3 figures table_attribution table_estimators report
+PROGRAMS := train one_step bench tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0
@@ -20,6 +21,8 @@ SHELL := bash
 CORES := $(shell nproc)
 # make -n was said
 DRY := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+# N of a -jN that was given: so many trainings at a time
+SIDE_BY_SIDE := $(filter-out 1,$(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))))
 # in parallel by default; a -j on the command line goes before this one
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
@@ -104,7 +107,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test table3 bench verify-gpu data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench verify-gpu data setup train one_step install bundle check-layers size \
   format lint help clean $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -171,12 +174,11 @@ IMAGES = $(if $(filter synthetic,$(DATA)),--data synthetic,$(FOLDER))
 OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(EPOCHS)) \
   $(and $(TRAIN),--train-images $(TRAIN)) $(and $(TEST),--test-images $(TEST)) \
   $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) \
-  $(and $(SIDE_BY_SIDE),--threads $(shell echo $$(($(CORES) / $(SIDE_BY_SIDE)))))
-# N of make -jN where 2 <= N <= cores: that many trainings at a time, the cores shared among them
-SIDE_BY_SIDE = $(filter $(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))),$(shell seq 2 $(CORES)))
+  $(and $(PRESET),--preset $(PRESET))
 
-quick: all ## a miniature of the paper in minutes; its files are in results/quick
-	images=$$(DATA=$(DATA) .make/data.sh images) && bin/table3 --quick $$images --results results/quick
+quick: all ## a miniature of the whole paper in minutes; its files are in results/quick
+	@images=$$(DATA=$(DATA) .make/data.sh images) && \
+	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(PAPER)" --quick --quiet $$images
 
 # VERSOR_CUDA says which part of the tests is for a GPU
 test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
@@ -184,10 +186,24 @@ test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all test
 
 train one_step: %: bin/% ## build one program; bin/train --help says how it is used
 
-table3: all $(if $(DATA),,data) ## the paper's table 3, resumable; with -jN, N trainings side by side
-	$(and $(SIDE_BY_SIDE),bin/table3 $(strip $(OPTIONS)) --list | \
-	  xargs -d '\n' -P $(SIDE_BY_SIDE) -I{} bash -c {})
-	bin/table3 $(strip $(OPTIONS))
+# make -n lists the trainings that would run; -jN runs N of them side by side
+EXPERIMENT = +@DRY='$(DRY)' SIDE_BY_SIDE='$(SIDE_BY_SIDE)' RESULTS='$(RESULTS)' .make/experiments.sh
+NEEDS := $(if $(DRY),,all $(if $(DATA),,data))
+table1: $(NEEDS) ## the images of CIFAR-10, counted
+table2: $(NEEDS) ## the size of the codebook, resumable
+table3: $(NEEDS) ## the weight of the commitment loss, resumable; BETA=0.25,2 for some
+figures: $(NEEDS) ## reconstructions, codebooks and gradient flow of a run of twice the EPOCHS
+table_attribution: $(NEEDS) ## the published runs' choices one by one
+table_estimators: $(NEEDS) ## the gradient estimators at equal everything else
+table1 table2 table3 figures table_attribution table_estimators:
+	$(EXPERIMENT) "$@ report" $(strip $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))))
+
+# table 3, then the final run, which goes on from one of its runs
+paper: $(NEEDS) ## everything, and the report; hours on a GPU, days on a CPU at full length
+	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(strip $(OPTIONS))
+
+report: $(if $(DRY),,all) ## results/report.html from what is there
+	$(EXPERIMENT) report
 
 bench: all ## speed of one training step against the floor of the bare library calls
 	bin/bench $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) $(ARGS)
@@ -227,6 +243,7 @@ help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z].*: .*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo "options:"
 	@awk -F ' [?]= .*## ' '/^[A-Z]+ [?]= .*## / { printf "  %-16s %s\n", $$1 "=", $$2 }' Makefile
-	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= DEVICE= PRECISION=   of table3 (TRAIN, TEST: images)"
+	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= PRESET= DEVICE= PRECISION= RESULTS=   of tables and figures"
+	@echo "                   (TRAIN, TEST: how many images; PRESET: published, versor; RESULTS: a folder)"
 	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic does without"
 	@echo "  CXX=             the compiler: g++ from 12 on, or clang++"

@@ -32,7 +32,8 @@ struct Node {
   const char* name;
   Shape shape;  // of its value, and so of dy
   std::vector<Edge> inputs;
-  Backward backward;  // empty once it has run and freed what it saved
+  Backward backward;                       // empty once it has run and freed what it saved
+  std::weak_ptr<Variable::State> retains;  // its result, where retain_grad() asked for dy
 
   // Takes a long chain apart step by step; the default would recurse once per node.
   ~Node() {
@@ -73,13 +74,17 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<S
   state_->requires_grad = requires_grad;
 }
 
+void Variable::retain_grad() {
+  if (state()->node) state()->node->retains = state_;
+}
+
 Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
                 Backward backward) {
   bool needed = false;
   for (const Variable& input : inputs) needed |= input.requires_grad();
   Variable result(std::move(value), grad_enabled && needed);
   if (!result.requires_grad()) return result;
-  auto node = std::make_shared<Node>(Node{next_number++, name, result.shape(), {}, {}});
+  auto node = std::make_shared<Node>(Node{next_number++, name, result.shape(), {}, {}, {}});
   for (const Variable& input : inputs) node->inputs.emplace_back(input);
   node->backward = std::move(backward);
   result.state()->node = std::move(node);
@@ -112,6 +117,7 @@ void backward(const Variable& loss, bool retain_graph) {
     Node& node = *current.node;
     check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
           " was freed by an earlier backward(); pass retain_graph to keep it");
+    if (const auto result = node.retains.lock()) accumulate(result->grad, current.dy);
     const Gradients gradients = node.backward(current.dy);
     check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
           gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");

@@ -35,9 +35,12 @@ class Variable {
   const Tensor& value() const { return state()->value; }
   Tensor& mutable_value() { return state()->value; }  // for optimisers and codebook updates
   const Shape& shape() const { return value().shape(); }
-  // Accumulated by backward(), for leaves only. Undefined before and after zero_grad(). Two leaves
-  // may share one gradient's storage (a + b hands dy to both): clone it before changing it.
+  // Accumulated by backward(), for leaves and where retain_grad() was called. Undefined before and
+  // after zero_grad(). Two leaves may share one gradient's storage (a + b hands dy to both): clone
+  // it before changing it.
   const Tensor& grad() const { return state()->grad; }
+  // Keeps the gradient of a result that is no leaf too; to be called before backward().
+  void retain_grad();
   void zero_grad() { state()->grad = {}; }
   bool requires_grad() const { return state()->requires_grad; }
   // The same value without a history: no gradient flows through it (sg[x] in the paper).
@@ -58,6 +61,7 @@ class Variable {
   std::shared_ptr<State> state_;
 
   friend struct Edge;
+  friend struct Node;
   friend Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
                          Backward backward);
   friend void backward(const Variable& loss, bool retain_graph);

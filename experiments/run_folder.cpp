@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "experiments/run_options.h"
 #include "experiments/version.h"
 #include "tensor/error.h"
 
@@ -50,7 +51,8 @@ std::string read_file(const std::string& path) {
   return text.str();
 }
 
-RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config)
+RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
+                     const std::string& hardware)
     : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -67,6 +69,7 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config)
       const nlohmann::ordered_json record = {{"options", config},
                                              {"version", version()},
                                              {"commit", commit()},
+                                             {"hardware", hardware},
                                              {"compiler", compiler_flags()}};
       write_file(file("config.json"), record.dump(2) + "\n");
     }
@@ -99,6 +102,31 @@ void RunFolder::write_csv(const std::string& name, const std::string& header,
   std::string text = header + "\n";
   for (const std::string& row : rows) text += row + "\n";
   write_file(file(name), text);
+}
+
+void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
+  if (has("trainer.safetensors")) return;
+  nlohmann::ordered_json shorter = config;
+  for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {
+    shorter["epochs"] = epochs;
+    const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
+    if (!is_finished(from.string(), shorter)) continue;
+    auto record = nlohmann::ordered_json::parse(read_file(file("config.json")));
+    record["continues"] = {
+        {"run", from.filename().string()},
+        {"epochs", epochs},
+        {"commit", nlohmann::json::parse(read_file(from / "config.json"))["commit"]}};
+    write_file(file("config.json"), record.dump(2) + "\n");
+    const auto overwrite = fs::copy_options::overwrite_existing;
+    if (fs::exists(from / "snapshots"))
+      fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
+    for (const char* name : {"timing.csv", "gradients.csv"})
+      if (fs::exists(from / name)) fs::copy_file(from / name, file(name), overwrite);
+    // The checkpoint comes last and whole: with it the run has begun.
+    fs::copy_file(from / "trainer.safetensors", file("trainer.safetensors.tmp"), overwrite);
+    fs::rename(file("trainer.safetensors.tmp"), file("trainer.safetensors"));
+    return;
+  }
 }
 
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {

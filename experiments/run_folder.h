@@ -1,7 +1,7 @@
 // The folder of one training run: what it is (config.json), what came out (metrics.csv, model,
 // pictures), and what it needs to go on after an interruption (trainer.safetensors).
-//   results/runs/<name>/config.json metrics.csv timing.csv model.safetensors trainer.safetensors
-//                       reconstructions.png
+//   results/runs/<name>/config.json metrics.csv gradients.csv timing.csv model.safetensors
+//                       trainer.safetensors reconstructions.png snapshots/
 // Every file is written under another name and renamed, so that it is always whole.
 #pragma once
 
@@ -19,7 +19,9 @@ class RunFolder {
  public:
   // Opens or makes the folder and locks it until the end of the process's life. Throws Error if it
   // cannot be written, belongs to a run with another config, or is in use by another process.
-  RunFolder(std::string path, const nlohmann::ordered_json& config);
+  // `hardware` is what the run computes on, for the record.
+  RunFolder(std::string path, const nlohmann::ordered_json& config,
+            const std::string& hardware = "");
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -33,6 +35,11 @@ class RunFolder {
   std::vector<std::string> csv_rows(const std::string& name, int64_t keep) const;
   void write_csv(const std::string& name, const std::string& header,
                  const std::vector<std::string>& rows) const;
+
+  // A run is the beginning of every longer run of the same options: the learning rate has no
+  // schedule. Copies what the longest finished shorter run beside this folder left, so that this
+  // one goes on from there. Does nothing if there is none, or once this run has begun.
+  void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
   std::string path_;

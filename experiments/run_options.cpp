@@ -54,7 +54,7 @@ T choice(const std::string& name, const std::string& value,
 
 }  // namespace
 
-void add_run_options(CLI::App& app, RunOptions& o, bool several) {
+void add_run_options(CLI::App& app, RunOptions& o, const std::set<std::string>& without) {
   const auto at_least_1 = CLI::Range(int64_t{1}, int64_t{1} << 30);
   app.add_option("--preset", o.preset, "versor: what we hold to be right; published: the paper's")
       ->check(CLI::IsMember({"versor", "published"}))
@@ -96,14 +96,14 @@ void add_run_options(CLI::App& app, RunOptions& o, bool several) {
   app.add_option("--data-dir", o.data_dir,
                  "folder of CIFAR-10's binary files; default $CIFAR10_DIR or "
                  "data/cifar-10-batches-bin");
-  if (several) return;
   app.add_option("--beta", o.beta, "weight of the commitment loss")
       ->check(kNotNegative)
       ->capture_default_str();
   app.add_option("--seed", o.seed)->check(kSeedNumber)->capture_default_str();
+  for (const std::string& name : without) app.remove_option(app.get_option(name));
 }
 
-void resolve(RunOptions& o) {
+void apply_preset(RunOptions& o) {
   for (const Preset& p : kPresets) {
     if (o.preset != p.name) continue;
     if (!o.estimator) o.estimator = p.estimator;
@@ -113,6 +113,9 @@ void resolve(RunOptions& o) {
     if (!o.dead_codes) o.dead_codes = p.dead_codes;
     if (!o.ema_in_eval) o.ema_in_eval = p.ema_in_eval;
   }
+}
+
+void resolve_machine(RunOptions& o) {
   if (o.data == "synthetic" && !o.data_dir.empty())
     throw ValidationError("--data-dir", "does not go with --data synthetic");
   if (o.train_images > 0 && o.batch_size > o.train_images)
@@ -122,6 +125,11 @@ void resolve(RunOptions& o) {
   o.precision = resolve_precision(o.precision, parse_device(o.device), !o.nondeterministic);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);
+}
+
+void resolve(RunOptions& o) {
+  apply_preset(o);
+  resolve_machine(o);
 }
 
 DatasetPair load_data(const RunOptions& o) {
@@ -192,9 +200,29 @@ std::string run_name(const nlohmann::ordered_json& c) {
                      hash >> 32);
 }
 
-bool paper_size(const nlohmann::ordered_json& c) {
-  return c["data"] == "CIFAR-10" && c["train_images"] == 50'000 && c["test_images"] == 10'000 &&
-         c["latent"] == 256 && c["codes"] == 1024 && c["batch_size"] == 128;
+std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c, int64_t codes,
+                                                int64_t epochs) {
+  std::vector<std::string> all;
+  const bool real = c["data"] == "CIFAR-10";
+  if (!real) all.push_back(c["data"].get<std::string>());
+  const auto part = [&](const char* key, int64_t paper, const char* what) {
+    if (c[key] != paper || !real)
+      all.push_back(fmt::format("{} of {} {}", c[key].get<int64_t>(), paper, what));
+  };
+  const auto other = [&](const char* key, const auto& paper, const char* what) {
+    if (c[key] != paper)
+      all.push_back(fmt::format("{} {} instead of {}", what, c[key].dump(), paper));
+  };
+  part("train_images", 50'000, "training images");
+  part("test_images", 10'000, "test images");
+  if (c["epochs"] != epochs)
+    all.push_back(fmt::format("{} of {} epochs", c["epochs"].get<int64_t>(), epochs));
+  other("latent", 256, "D");
+  other("codes", codes, "K");
+  other("batch_size", 128, "batch");
+  other("lr", 2e-4, "learning rate");
+  other("decay", 0.99, "decay");
+  return all;
 }
 
 }  // namespace versor

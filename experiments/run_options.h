@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "data/dataset.h"
@@ -30,14 +31,16 @@ struct RunOptions {
   std::string data = "cifar10", data_dir;
 };
 
-// Adds the options of a run to a program. `several`: the program makes many runs and sets beta and
-// seed itself.
-void add_run_options(CLI::App& app, RunOptions& options, bool several = false);
+// Adds the options of a run to a program, but for those that it sets itself ("--beta", ...).
+void add_run_options(CLI::App& app, RunOptions& options, const std::set<std::string>& without = {});
 
 // Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
 // CLI::ValidationError for wrong usage, Error where this build or machine lacks something.
-// Afterwards no optional is empty.
+// Afterwards no optional is empty. The two parts of it are for programs that make many runs: what
+// the machine decides, once, and what each run's preset decides.
 void resolve(RunOptions& options);
+void resolve_machine(RunOptions& options);
+void apply_preset(RunOptions& options);
 
 // Loads what --data and --data-dir name and cuts it to --train-images and --test-images.
 DatasetPair load_data(const RunOptions& options);
@@ -51,7 +54,10 @@ nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& i
 // of the whole config.
 std::string run_name(const nlohmann::ordered_json& config);
 
-// Whether the run has the size of the paper's (D 256, K 1024, batch 128, all real images).
-bool paper_size(const nlohmann::ordered_json& config);
+// What makes a run smaller than the paper's or another one than it ("2560 of 50000 training
+// images"); empty if it has the paper's size: all of CIFAR-10, D 256, K as given, batch 128,
+// learning rate 2e-4, decay 0.99, so many epochs.
+std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& config, int64_t codes,
+                                                int64_t epochs);
 
 }  // namespace versor

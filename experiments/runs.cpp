@@ -8,31 +8,68 @@
 #include "experiments/trainer.h"
 
 namespace versor {
+namespace {
 
-void add_many_runs_options(CLI::App& app, ManyRunsOptions& o) {
-  add_run_options(app, o.run, /*several=*/true);
+// More threads than anybody gives to one training; finished runs are looked for up to here.
+constexpr int kMostThreads = 256;
+
+// What --quick stands for, where the command line does not say otherwise: the whole paper in
+// minutes on two cores.
+void shrink(const CLI::App& app, ManyRunsOptions& o) {
+  const auto set = [&](const char* name, auto& option, auto value) {
+    const CLI::Option* given = app.get_option_no_throw(name);
+    if (given == nullptr || given->count() == 0) option = value;
+  };
+  set("--latent", o.run.latent, 32);
+  set("--codes", o.run.codes, 128);
+  set("--batch-size", o.run.batch_size, 32);
+  set("--lr", o.run.lr, 1e-3);
+  set("--epochs", o.run.epochs, 3);
+  set("--train-images", o.run.train_images, 1600);
+  set("--test-images", o.run.test_images, 320);
+  set("--seeds", o.seeds, std::vector<uint64_t>{1});
+}
+
+}  // namespace
+
+void add_many_runs_options(CLI::App& app, ManyRunsOptions& o, std::set<std::string> without) {
+  without.insert({"--preset", "--seed"});
+  add_run_options(app, o.run, without);
+  app.add_option("--preset", o.presets, "versor, published, or both with a comma")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"versor", "published"}));
   app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")
       ->delimiter(',')
       ->check(kSeedNumber);
   app.add_option("--results", o.results, "folder for runs and tables")->capture_default_str();
   app.add_flag("--list", o.list, "print a command for every run that is missing, and stop");
+  app.add_flag("--quick", o.quick, "a miniature: small D, K and data, few epochs, one seed");
   app.add_flag("--quiet", o.quiet, "no progress");
+  app.parse_complete_callback([&app, &o] {
+    if (o.quick) shrink(app, o);
+  });
 }
 
 Runs::Runs(const ManyRunsOptions& options) : options_(options) {
   if (options_.seeds.empty()) throw CLI::ValidationError("--seeds", "at least one is needed");
-  resolve(options_.run);
+  resolve_machine(options_.run);
   images_ = load_data(options_.run);
 }
 
-Run Runs::describe(double beta, uint64_t seed) const {
-  Run run;
-  run.options = options_.run;
-  run.options.beta = beta;
-  run.options.seed = seed;
-  run.config = config_of(run.options, images_);
-  run.folder = options_.results + "/runs/" + run_name(run.config);
-  return run;
+Run Runs::describe(RunOptions options) const {
+  apply_preset(options);
+  Run wanted{options, config_of(options, images_), ""};
+  const auto at = [&](int threads) {
+    Run run = wanted;
+    run.config["threads"] = run.options.threads = threads;
+    run.folder = options_.results + "/runs/" + run_name(run.config);
+    return run;
+  };
+  wanted = at(options.threads);
+  if (finished(wanted)) return wanted;
+  for (int threads = 1; threads <= kMostThreads; ++threads)
+    if (const Run other = at(threads); finished(other)) return other;
+  return wanted;
 }
 
 bool Runs::finished(const Run& run) const {
@@ -62,18 +99,27 @@ std::string Runs::command(const Run& run) const {
   return line + fmt::format(" --out '{}'", run.folder);
 }
 
-MetricsTable metrics_of(const Run& run) {
-  return read_metrics(run.folder + "/metrics.csv");
-}
-
-std::string commit_of(const Run& run) {
+RunRecord record_of(const Run& run) {
+  RunRecord record;
+  record.folder = run.folder.substr(run.folder.rfind('/') + 1);
+  record.precision = run.config["precision"];
+  record.device = run.config["device"];
+  const std::string path = run.folder + "/config.json";
   try {
-    return nlohmann::json::parse(read_file(run.folder + "/config.json"))
-        .at("commit")
-        .get<std::string>();
+    const auto config = nlohmann::json::parse(read_file(path));
+    record.commit = config.at("commit").get<std::string>();
+    record.hardware = config.value("hardware", "");
+    if (config.contains("continues")) {
+      record.continues = config["continues"].at("run").get<std::string>();
+      record.continues_epochs = config["continues"].at("epochs").get<int64_t>();
+    }
   } catch (const nlohmann::json::exception& e) {
-    fail("run", run.folder, "/config.json is malformed: ", e.what());
+    fail("run", path, " is malformed: ", e.what());
   }
+  const MetricsTable timing = read_metrics(run.folder + "/timing.csv");
+  const auto train = timing.column("train_seconds"), eval = timing.column("eval_seconds");
+  for (size_t i = 0; i < train.size(); ++i) record.seconds.push_back(train[i] + eval[i]);
+  return record;
 }
 
 }  // namespace versor

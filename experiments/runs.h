@@ -2,22 +2,27 @@
 // was interrupted, and read if it is there. Tables share runs through their folders' names.
 #pragma once
 
+#include <set>
 #include <string>
 #include <vector>
 
 #include "experiments/metrics.h"
 #include "experiments/run_options.h"
+#include "experiments/section.h"
 
 namespace versor {
 
 // Options that all programs which make many runs have.
 struct ManyRunsOptions {
   RunOptions run;
+  std::vector<std::string> presets = {"published", "versor"};
   std::vector<uint64_t> seeds = {1, 2, 3};
   std::string results = "results";
-  bool list = false, quiet = false;
+  bool list = false, quiet = false, quick = false;
 };
-void add_many_runs_options(CLI::App& app, ManyRunsOptions& options);
+// `without`: what the program sets itself, as in add_run_options.
+void add_many_runs_options(CLI::App& app, ManyRunsOptions& options,
+                           std::set<std::string> without = {});
 
 struct Run {
   RunOptions options;
@@ -27,11 +32,14 @@ struct Run {
 
 class Runs {
  public:
-  // Resolves the options and loads the data, once for all runs.
+  // Settles what the machine decides and loads the data, once for all runs.
   explicit Runs(const ManyRunsOptions& options);
 
+  const ManyRunsOptions& options() const { return options_; }
   const DatasetPair& images() const { return images_; }
-  Run describe(double beta, uint64_t seed) const;
+  // The run of these options, whose preset is applied here. If there is a finished one that
+  // differs only in the number of threads (in the last digits, that is), it is this one.
+  Run describe(RunOptions options) const;
   // Trains what is missing. False if it was interrupted.
   bool complete(const Run& run) const;
   // The shell command that makes this run alone.
@@ -43,8 +51,7 @@ class Runs {
   DatasetPair images_;
 };
 
-MetricsTable metrics_of(const Run& run);
-// The commit that a run was made with, as its config.json says.
-std::string commit_of(const Run& run);
+// What the run's config.json and timing.csv say of how it was made.
+RunRecord record_of(const Run& run);
 
 }  // namespace versor

@@ -1,160 +1,143 @@
 // Table 3 of the paper: the commitment weight beta = 0.1, 0.25, 0.5, 1, 2; training and testing
 // figures of the last of 50 epochs, CIFAR-10, D = 256, K = 1024, batch 128.
 //   target   the paper's figures are printed beside ours when the runs have the paper's size
-//   ours     mean ± standard deviation over the seeds
-//   command  make table3 SEEDS=1,2,3   (preset versor; bin/table3 --preset published for the
-//            published choices), or make quick for a miniature
+//   ours     mean ± standard deviation over the seeds, presets `published` and `versor`
+//   command  make table3 SEEDS=1,2,3;  smaller: make table3 EPOCHS=5 TRAIN=10000
 #include <fmt/format.h>
 
-#include <set>
-
+#include "experiments/comparison.h"
+#include "experiments/plot.h"
 #include "experiments/program.h"
-#include "experiments/report.h"
-#include "experiments/run_folder.h"
-#include "experiments/runs.h"
-#include "experiments/statistics.h"
+#include "experiments/published_runs.h"
 
 using namespace versor;
 
 namespace {
 
-// A column of the paper's table and where it stands in metrics.csv.
-struct Column {
-  const char *title, *metric;
-  int decimals;
-};
-constexpr Column kColumns[] = {{"Total Loss", "train_loss", 4},
-                               {"Recon Loss", "train_recon_loss", 4},
-                               {"Codebook Loss", "train_codebook_loss", 4},
-                               {"Perplexity", "train_perplexity", 2},
-                               {"Test Loss", "test_loss", 4},
-                               {"Test Recon", "test_recon_loss", 4},
-                               {"Test Codebook", "test_codebook_loss", 4},
-                               {"Test Perplexity", "test_perplexity", 2}};
+std::vector<double> betas;
+std::string published_folder = "experiments/published_runs";
 
-struct PaperRow {
-  double beta;
-  double values[8];
-};
-constexpr PaperRow kPaper[] = {
-    {0.1, {0.0785, 0.0086, 0.0636, 628.84, 0.0776, 0.0094, 0.0620, 617.90}},
-    {0.25, {0.0516, 0.0095, 0.0336, 281.29, 0.0529, 0.0102, 0.0342, 282.58}},
-    {0.5, {0.0441, 0.0108, 0.0222, 126.93, 0.0441, 0.0116, 0.0217, 127.05}},
-    {1.0, {0.0324, 0.0108, 0.0108, 132.34, 0.0326, 0.0114, 0.0106, 132.32}},
-    {2.0, {0.0266, 0.0108, 0.0053, 117.23, 0.0273, 0.0114, 0.0053, 117.17}}};
-
-// What --quick stands for, where the command line does not say otherwise: minutes on two cores.
-void shrink(CLI::App& app, ManyRunsOptions& o) {
-  const auto set = [&](const char* name, auto& option, auto value) {
-    if (app.get_option(name)->count() == 0) option = value;
-  };
-  set("--latent", o.run.latent, 32);
-  set("--codes", o.run.codes, 128);
-  set("--batch-size", o.run.batch_size, 32);
-  set("--lr", o.run.lr, 1e-3);
-  set("--epochs", o.run.epochs, 4);
-  set("--train-images", o.run.train_images, 4000);
-  set("--test-images", o.run.test_images, 1000);
-  set("--seeds", o.seeds, std::vector<uint64_t>{1});
+std::string label_of(double beta) {
+  return fmt::format("{:g}", beta);
 }
 
-using SeedRuns = std::vector<Run>;  // one per seed
+const PaperRow* paper_row(double beta) {
+  for (const PaperRow& row : table3_rows())
+    if (row.beta == beta) return &row;
+  return nullptr;
+}
 
-Table make_table(const std::vector<SeedRuns>& all) {
-  const auto& config = all[0][0].config;
-  const bool paper = paper_size(config) && config["epochs"] == 50;
-  Table table;
-  table.title = paper ? "Table 3: impact of beta on the VQ-VAE"
-                      : "A miniature of table 3 (not comparable with the paper's figures)";
-  const auto text = [&](const char* key) {
-    return config[key].is_string() ? config[key].get<std::string>() : config[key].dump();
-  };
-  table.notes.push_back(
-      fmt::format("{}: {} training and {} test images; D {}, K {}, batch {}, {} epochs; {} seed(s)",
-                  text("data"), text("train_images"), text("test_images"), text("latent"),
-                  text("codes"), text("batch_size"), text("epochs"), all[0].size()));
-  std::set<std::string> commits;
-  for (const SeedRuns& runs : all)
-    for (const Run& run : runs) commits.insert(commit_of(run));
-  table.notes.push_back(fmt::format(
-      "estimator {}, codebook start {}, accumulators {}, owner {}, dead codes {}; {} {}, commit {}",
-      text("estimator"), text("codebook_start"), text("accumulators"), text("owner"),
-      text("dead_codes"), text("device"), text("precision"), *commits.begin()));
-  if (commits.size() > 1)
-    table.notes.push_back("warning: these runs were made by different commits");
-  table.columns = {"beta"};
-  if (paper) table.columns.push_back("source");
-  for (const Column& c : kColumns) table.columns.push_back(c.title);
-  for (size_t b = 0; b < all.size(); ++b) {
-    const std::string beta = fmt::format("{:g}", kPaper[b].beta);
-    std::vector<std::string> ours{beta}, theirs{beta, "paper"}, verdicts{beta, "verdict"};
-    if (paper) ours.push_back("ours");
-    for (size_t c = 0; c < std::size(kColumns); ++c) {
-      std::vector<double> values;
-      for (const Run& run : all[b]) values.push_back(metrics_of(run).last(kColumns[c].metric));
-      const Summary summary = summarize(values);
-      ours.push_back(to_text(summary, kColumns[c].decimals));
-      theirs.push_back(fmt::format("{:.{}f}", kPaper[b].values[c], kColumns[c].decimals));
-      verdicts.push_back(verdict(summary, kPaper[b].values[c]));
-    }
-    table.rows.push_back(ours);
-    if (!paper) continue;
-    table.rows.push_back(theirs);
-    table.rows.push_back(verdicts);
+void plan(Study& study) {
+  for (const std::string& preset : study.options().presets)
+    for (double beta : betas)
+      study.add(label_of(beta), preset, [&](RunOptions& o) { o.beta = beta; });
+}
+
+Table main_table(const Study& study, Section& section) {
+  std::vector<ComparedRow> rows;
+  for (double beta : betas) {
+    ComparedRow row{label_of(beta), paper_row(beta), {}, 0};
+    for (const std::string& preset : study.options().presets)
+      row.ours.push_back(&study.find(label_of(beta), preset));
+    rows.push_back(row);
   }
+  return comparison_table(section, "beta", table3_columns(), rows, section.scale.empty());
+}
+
+// A run is compared with the authors' curves epoch by epoch where one epoch of it is one of theirs:
+// the paper's size, whatever the number of epochs.
+bool same_epochs(const Study& study) {
+  const Run& run = study.series().front().runs.front();
+  return differences_from_paper(run.config, 1024, run.options.epochs).empty();
+}
+
+// Last epoch of ours against the same epoch of the authors' runs.
+Table epoch_table(const Study& study, const std::vector<PublishedRun>& authors) {
+  const int64_t epoch = study.options().run.epochs;
+  Table table;
+  table.file = "table3-epochs";
+  table.title = fmt::format("Epoch {} of ours, preset published, and epoch {} of the authors' runs",
+                            epoch, epoch);
+  table.notes = {"The difference is that of our mean from the mean of the authors' runs."};
+  table.columns = {"beta", "quantity", "ours", "the authors' runs", "difference"};
+  for (double beta : betas)
+    for (const PaperColumn& c : table3_columns()) {
+      std::vector<double> theirs;
+      std::string each;
+      for (const PublishedRun& run : authors) {
+        const auto curve = run.metrics.column(c.metric);
+        if (run.beta != beta || run.codes != 1024 || epoch > static_cast<int64_t>(curve.size()))
+          continue;
+        theirs.push_back(curve[static_cast<size_t>(epoch - 1)]);
+        each += fmt::format("{}{:.{}f}", each.empty() ? "" : ", ", theirs.back(), c.decimals);
+      }
+      if (theirs.empty()) continue;
+      const Summary ours = study.find(label_of(beta), "published").at(c.metric);
+      const double mean = summarize(theirs).mean;
+      table.rows.push_back({label_of(beta), c.title, to_text(ours, c.decimals), each,
+                            fmt::format("{:+.1f} %", 100 * (ours.mean / mean - 1))});
+    }
   return table;
 }
 
-// The table, curves of the first seed, and its reconstructions.
-std::string make_page(const Table& table, const std::vector<SeedRuns>& all) {
-  std::vector<Curve> recon, perplexity;
-  std::string pictures;
-  for (size_t b = 0; b < all.size(); ++b) {
-    const Run& run = all[b][0];
-    const std::string name = fmt::format("beta {:g}", kPaper[b].beta);
-    const MetricsTable metrics = metrics_of(run);
-    recon.push_back({name, metrics.column("test_recon_loss")});
-    perplexity.push_back({name, metrics.column("test_perplexity")});
-    const std::string folder = run.folder.substr(run.folder.rfind("/runs/") + 1);
-    pictures += html_picture(folder + "/reconstructions.png",
-                             name + ": test images (above) and their reconstructions (below)");
-  }
-  return html_page(table.title, table.html() + svg_plot("test reconstruction loss", recon) +
-                                    svg_plot("test perplexity", perplexity) + pictures);
+// One plot for each quantity: a colour for each beta, ours as a line, the authors' dashed.
+void add_plots(const Study& study, Section& section, const std::vector<PublishedRun>& authors) {
+  const std::pair<const char*, const char*> quantities[] = {
+      {"recon_loss", "reconstruction loss"},
+      {"codebook_loss", "codebook loss"},
+      {"perplexity", "perplexity of a batch"}};
+  for (const std::string& preset : study.options().presets)
+    for (const auto& [metric, words] : quantities) {
+      LinePlot plot;
+      plot.file = fmt::format("table3-{}-{}", preset, metric);
+      plot.title = fmt::format("training, {}, preset {}", words, preset);
+      plot.y_label = words;
+      plot.log_y = true;
+      for (size_t b = 0; b < betas.size(); ++b) {
+        const std::string column = fmt::format("train_{}", metric);
+        const Series& series = study.find(label_of(betas[b]), preset);
+        plot.curves.push_back(
+            epoch_curve("beta " + series.label, series.curve(column), static_cast<int>(b)));
+        for (const PublishedRun& run : authors)
+          if (run.beta == betas[b] && preset == "published")
+            plot.curves.push_back(epoch_curve("authors', " + run.file, run.metrics.column(column),
+                                              static_cast<int>(b), true));
+      }
+      add_plot(
+          section, study.options().results, plot,
+          fmt::format(
+              "{}, preset {}: mean over our seeds{}.", words, preset,
+              authors.empty() || preset != "published" ? "" : "; dashed, the authors' own runs"));
+    }
+}
+
+void fill_section(const Study& study, Section& section) {
+  section.title = "Table 3: the weight of the commitment loss";
+  section.tables.push_back(main_table(study, section));
+  add_findings(section, section.tables.back());
+  const auto& presets = study.options().presets;
+  const bool published = std::find(presets.begin(), presets.end(), "published") != presets.end();
+  std::vector<PublishedRun> authors;
+  if (published && same_epochs(study)) authors = read_published_runs(published_folder);
+  if (!authors.empty()) section.tables.push_back(epoch_table(study, authors));
+  add_plots(study, section, authors);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Table 3: the beta ablation. Trains what is missing, then writes the table.");
-  ManyRunsOptions options;
-  bool quick = false;
-  add_many_runs_options(app, options);
-  app.add_flag("--quick", quick, "a miniature: small D, K and data, few epochs, one seed");
-  return run_program(app, argc, argv, [&] {
-    if (quick) shrink(app, options);
-    const Runs runs(options);
-    std::vector<SeedRuns> all;
-    for (const PaperRow& row : kPaper) {
-      all.emplace_back();
-      for (uint64_t seed : options.seeds) all.back().push_back(runs.describe(row.beta, seed));
-    }
-    for (const SeedRuns& seeds : all)
-      for (const Run& run : seeds) {
-        if (options.list) {
-          if (!runs.finished(run)) fmt::print("{}\n", runs.command(run));
-        } else if (!runs.complete(run)) {
-          fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
-          return kInterrupted;
-        }
-      }
-    if (options.list) return 0;
-    const Table table = make_table(all);
-    write_file(options.results + "/table3.md", table.markdown());
-    write_file(options.results + "/table3.csv", table.csv());
-    write_file(options.results + "/report.html", make_page(table, all));
-    fmt::print("\n{}\nwritten: {}/table3.md, table3.csv, report.html with pictures\n",
-               table.terminal(), options.results);
-    return 0;
-  });
+  for (const PaperRow& row : table3_rows()) betas.push_back(row.beta);
+  Experiment e{.name = "table3",
+               .summary = "Table 3: the beta ablation. Trains what is missing, then writes it.",
+               .own = {"--beta"}};
+  e.add_options = [](CLI::App& app) {
+    app.add_option("--beta", betas, "weights of the commitment loss, separated by commas")
+        ->delimiter(',')
+        ->check(kNotNegative);
+    app.add_option("--published-runs", published_folder, "folder of the authors' curves")
+        ->capture_default_str();
+  };
+  e.plan = plan;
+  e.fill_section = fill_section;
+  return run_experiment(argc, argv, e);
 }

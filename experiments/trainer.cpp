@@ -8,9 +8,9 @@
 #include <csignal>
 #include <cstdio>
 
-#include "data/image_grid.h"
+#include "experiments/gradient_probe.h"
+#include "experiments/snapshot.h"
 #include "tensor/ops.h"
-#include "vq/ops.h"
 
 namespace versor {
 namespace {
@@ -55,7 +55,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
     : options_(options),
       config_(config_of(options, images)),
       settings_(std::move(settings)),
-      folder_(settings_.folder, config_),
+      folder_(settings_.folder, config_, backend_for(parse_device(options.device)).info().name),
       device_(parse_device(options.device)),
       rng_(options.seed),
       model_(model_options(options), device_, rng_.split(kModel)),
@@ -77,7 +77,11 @@ Trainer::Pass::Pass(const Batcher& images, int64_t codes, Device device)
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), config_)) return TrainingEnd::was_finished;
   const InterruptGuard guard;
-  if (!restore()) start_codebook();
+  folder_.continue_shorter_run(config_);
+  if (!restore()) {
+    start_codebook();
+    write_snapshot(folder_.path(), 0, model_, UsageHistogram(options_.codes).counts(), pictured());
+  }
   saved_at_ = shown_at_ = Clock::now();
   while (epoch_ < options_.epochs) {
     train_epoch();
@@ -196,11 +200,16 @@ void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double
                     test.histogram().used(), options_.codes, train_seconds + eval_seconds)
             .c_str());
   }
+  draw_reconstructions(folder_.file("reconstructions.png"), model_, pictured());
+  if (is_kept(epoch, options_.epochs))
+    write_snapshot(folder_.path(), epoch, model_, train_.histogram().counts(), pictured());
+  gradients_.push_back(gradients_row(epoch, model_, train_images_.in_order().batch(0),
+                                     static_cast<float>(options_.beta)));
   ++epoch_;
   batch_ = taken_ = 0;
   train_ = PassMetrics(options_.codes);
-  draw_reconstructions();
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
+  folder_.write_csv("gradients.csv", gradients_header(model_), gradients_);
   // The checkpoint comes before the row that says the epoch is done: killed in between, the run
   // resumes after the epoch and writes the row from the checkpoint's copy.
   save();
@@ -208,17 +217,10 @@ void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double
   folder_.write_csv("metrics.csv", metrics_header(), rows_);
 }
 
-// The first test images above their reconstructions; evaluation changes no state for them.
-void Trainer::draw_reconstructions() {
-  const NoGradGuard no_grad;
+// The first test images.
+Tensor Trainer::pictured() const {
   const Tensor first = test_images_.in_order().batch(0);
-  const Tensor images = first.rows(0, std::min(kPictures, first.dim(0)));
-  const Variable latents = model_.encode(images);
-  const Tensor e = latents.value().flat_rows(), codebook = model_.codebook().weight().value();
-  const Tensor q = ops::gather_rows(codebook, vq::nearest_code(e, codebook));
-  const Variable passed = pass_through(Variable(e), q, model_.options().estimator);
-  write_image_grid(folder_.file("reconstructions.png"),
-                   {images, model_.decode(reshape(passed, latents.shape())).value()}, 3);
+  return first.rows(0, std::min(kPictures, first.dim(0)));
 }
 
 bool Trainer::time_to_save(int64_t batch) const {
@@ -270,6 +272,7 @@ bool Trainer::restore() {
     fail("run", path, ": its position is malformed (", e.what(), ")");
   }
   timings_ = folder_.csv_rows("timing.csv", epoch_);
+  gradients_ = folder_.csv_rows("gradients.csv", epoch_);
   if (epoch_ > 0) {
     // Killed between checkpoint and these two, an epoch's end left them behind.
     if (batch_ == 0) write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});

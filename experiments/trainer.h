@@ -51,7 +51,7 @@ class Trainer {
   void take_metrics();
   [[noreturn]] void fail_not_finite(const std::string& what);
   void finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds);
-  void draw_reconstructions();
+  Tensor pictured() const;
   void save();
   bool restore();
   bool time_to_save(int64_t batch) const;
@@ -74,7 +74,7 @@ class Trainer {
   // of the first `taken_` of these.
   int64_t epoch_ = 0, batch_ = 0, taken_ = 0;
   PassMetrics train_;
-  std::vector<std::string> rows_, timings_;
+  std::vector<std::string> rows_, timings_, gradients_;
 
   std::chrono::steady_clock::time_point saved_at_, shown_at_, epoch_started_at_;
   int64_t epoch_started_batch_ = 0;

@@ -56,7 +56,7 @@ void Codebook::start_from(const Tensor& latents) {
 
 Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts,
                         const Tensor& guard) {
-  if (options_.owner == Owner::gradient) return {};
+  if (frozen_ || options_.owner == Owner::gradient) return {};
   const Tensor sums = ops::segment_sum(e, index, options_.codes);
   vq::ema_update(weight_.mutable_value(), cluster_size_.mutable_value(), m_.mutable_value(), counts,
                  sums, guard, options_.decay, options_.eps);

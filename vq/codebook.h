@@ -35,6 +35,9 @@ class Codebook : public Module {
   // k-means start: 10 Lloyd iterations on `latents` [M,D]; then the accumulators anew.
   void start_from(const Tensor& latents);
 
+  // While frozen, update() does nothing: for a look at a batch that must change nothing.
+  void freeze(bool frozen) { frozen_ = frozen; }
+
   // After search and gather of one batch: EMA from its rows e [R,D] and their codes, then dead
   // codes replaced. Does nothing where the gradient alone owns the codebook, or once the guard
   // (FiniteGuard::state; none if undefined) has found something.
@@ -50,6 +53,7 @@ class Codebook : public Module {
   void reset_accumulators();
 
   CodebookOptions options_;
+  bool frozen_ = false;
   Rng rng_;
   Tensor updates_;         // i32 [1]
   Variable weight_;        // [K,D] "codebook.weight"

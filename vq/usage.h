@@ -19,6 +19,7 @@ class UsageHistogram {
   double usage() const;       // share of codes with at least 10 % of the uniform count
   int64_t used() const;       // codes counted at least once
   std::vector<int64_t>& counts() { return counts_; }
+  const std::vector<int64_t>& counts() const { return counts_; }
 
  private:
   std::vector<int64_t> counts_;

@@ -3,13 +3,37 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <string>
+#include <thread>
 
 namespace versor {
+namespace {
+
+// "AMD EPYC, 2 cores", as Linux names the processor; "unknown" where it does not.
+std::string processor() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  std::string name = "unknown";
+  for (std::string line; std::getline(cpuinfo, line);) {
+    const size_t colon = line.find(": ");
+    if (!line.starts_with("model name") || colon == std::string::npos) continue;
+    name = line.substr(colon + 2);
+    break;
+  }
+  return name + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
+}
+
+}  // namespace
 
 // 64-byte alignment: a cache line, and one AVX-512 register.
 CpuBackend::CpuBackend()
     : pool_([](size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); },
             [](void* block) { std::free(block); }) {}
+
+DeviceInfo CpuBackend::info() {
+  static const std::string name = "CPU (" + processor() + ")";
+  return {.name = name};
+}
 
 void CpuBackend::copy_from_host(void* target, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(target, source, bytes);

@@ -18,7 +18,7 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend();
 
-  DeviceInfo info() override { return {.name = "CPU"}; }
+  DeviceInfo info() override;
   void configure(const BackendOptions&) override {}  // always strict and deterministic
   MemoryPool& pool() override { return pool_; }
   void copy_from_host(void* target, const void* source, size_t bytes) override;

@@ -177,22 +177,29 @@ TEST_CASE("run name: where results go or how data is found is no part of it") {
 }
 
 TEST_CASE("options: the paper's size is all of its sizes") {
-  const nlohmann::ordered_json paper = {{"data", "CIFAR-10"},    {"train_images", 50'000},
-                                        {"test_images", 10'000}, {"latent", 256},
-                                        {"codes", 1024},         {"batch_size", 128}};
-  CHECK(paper_size(paper));
+  const nlohmann::ordered_json paper = {
+      {"data", "CIFAR-10"}, {"train_images", 50'000}, {"test_images", 10'000}, {"latent", 256},
+      {"codes", 1024},      {"batch_size", 128},      {"epochs", 50},          {"lr", 2e-4},
+      {"decay", 0.99}};
+  CHECK(differences_from_paper(paper, 1024, 50).empty());
+  CHECK(differences_from_paper(paper, 512, 50) ==
+        std::vector<std::string>{"K 1024 instead of 512"});
+  CHECK(differences_from_paper(paper, 1024, 100) == std::vector<std::string>{"50 of 100 epochs"});
   const std::pair<const char*, nlohmann::ordered_json> changes[] = {
       {"data", "synthetic images (not CIFAR-10)"},
       {"train_images", 49'999},
       {"test_images", 9'999},
       {"latent", 255},
       {"codes", 1023},
-      {"batch_size", 127}};
+      {"batch_size", 127},
+      {"epochs", 49},
+      {"lr", 1e-3},
+      {"decay", 0.9}};
   for (const auto& [key, value] : changes) {
     CAPTURE(key);
     auto other = paper;
     other[key] = value;
-    CHECK_FALSE(paper_size(other));
+    CHECK_FALSE(differences_from_paper(other, 1024, 50).empty());
   }
 }
 

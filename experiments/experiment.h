@@ -1,0 +1,63 @@
+// The frame of a program that reproduces a part of the paper: it says which runs it needs and what
+// to make of them; training, resuming, --list and the files are the same for all.
+//   Experiment e{.name = "table3", ...};  return run_experiment(argc, argv, e);
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/runs.h"
+#include "experiments/section.h"
+#include "experiments/statistics.h"
+
+namespace versor {
+
+// The same options for every seed: what a cell of a table is the mean of.
+struct Series {
+  std::string label, preset;
+  std::vector<Run> runs;  // one per seed
+
+  // A column of metrics.csv (or of another CSV of the run) after `epoch` epochs (0: after the
+  // last), over the seeds.
+  Summary at(const std::string& column, int64_t epoch = 0,
+             const std::string& file = "metrics.csv") const;
+  // Its mean over the seeds, epoch by epoch.
+  std::vector<double> curve(const std::string& column,
+                            const std::string& file = "metrics.csv") const;
+};
+
+// The runs of one experiment.
+class Study {
+ public:
+  explicit Study(const ManyRunsOptions& options) : runs_(options) {}
+
+  const Runs& runs() const { return runs_; }
+  const ManyRunsOptions& options() const { return runs_.options(); }
+  const std::deque<Series>& series() const { return series_; }
+  const Series& find(const std::string& label, const std::string& preset) const;
+
+  // Adds a series: the command line's options with a preset and what `change` sets, where the
+  // command line has not decided it. Only the first seed if `one_seed`.
+  void add(const std::string& label, const std::string& preset,
+           const std::function<void(RunOptions&)>& change = {}, bool one_seed = false);
+
+ private:
+  Runs runs_;
+  std::deque<Series> series_;
+};
+
+struct Experiment {
+  const char *name, *summary;      // its files' name; one line for --help
+  std::set<std::string> own = {};  // options of a run that it sets itself: "--beta"
+  std::function<void(CLI::App&)> add_options = {};                // of its own
+  std::function<void(Study&)> plan = {};                          // adds the series
+  std::function<void(const Study&, Section&)> fill_section = {};  // when all runs are there
+  int64_t paper_codes = 1024, paper_epochs = 50;  // K (0: several) and epochs in the paper
+};
+
+// main() of such a program; writes the section and prints it.
+int run_experiment(int argc, char** argv, const Experiment& experiment);
+
+}  // namespace versor

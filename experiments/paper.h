@@ -1,0 +1,40 @@
+// What the paper prints: its tables, figure by figure, and what in them cannot be right.
+// "Rotational and Rescaling Vector Quantized Variational AutoEncoders" (AI-Researcher), tables 2
+// and 3. Errata of its text are on the errata page (errata.h).
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+namespace versor {
+
+// A column of a table and where it stands in metrics.csv.
+struct PaperColumn {
+  const char *title, *metric;
+  int decimals;
+};
+
+// A row of a table; values in the order of the table's columns: total loss, reconstruction loss,
+// codebook loss, perplexity, in table 3 once for training and once for testing.
+struct PaperRow {
+  const char* label;
+  double beta;
+  int64_t codes;
+  std::vector<double> values;
+};
+
+std::span<const PaperColumn> table2_columns();
+std::span<const PaperRow> table2_rows();  // Initial, Small, Medium, Large, X-Large
+std::span<const PaperColumn> table3_columns();
+std::span<const PaperRow> table3_rows();  // beta 0.1 ... 2
+
+// Why the four figures cannot belong to one run, with the arithmetic; empty if they can. The total
+// must be reconstruction + (1 + beta) codebook to within the rounding of all four decimals (the
+// commitment loss equals the codebook loss in value), and a perplexity is at most K.
+std::string contradiction(double total, double reconstruction, double codebook, double perplexity,
+                          double beta, int64_t codes);
+// The same of a row, for each of its blocks of four.
+std::string contradiction(const PaperRow& row);
+
+}  // namespace versor

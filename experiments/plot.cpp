@@ -1,0 +1,154 @@
+// Plots: see plot.h. Colours: Okabe and Ito, "Color Universal Design" (2008); no two neighbours in
+// the list differ only in red and green. Curves of one colour differ in dashes and marks as well.
+#include "experiments/plot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <iterator>
+#include <map>
+
+#include "experiments/run_folder.h"
+#include "tensor/error.h"
+
+namespace versor {
+namespace {
+
+constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
+                                    "#56b4e9", "#e69f00", "#000000", "#8a7700"};
+
+// In gnuplot's single quotes a quote is doubled; text is plain ("noenhanced"), so that an
+// underscore stays one.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string heading(const std::string& file, int width, int height) {
+  return fmt::format(
+      "# redraw: gnuplot {0}.gp\n"
+      "set terminal svg size {1},{2} dynamic noenhanced font 'sans-serif,14' background '#ffffff'\n"
+      "set output '{0}.svg'\n"
+      "set datafile separator comma\n",
+      file, width, height);
+}
+
+// Runs gnuplot in the folder of the script. False if there is no such program.
+bool run_gnuplot(const std::string& folder, const std::string& file) {
+  const char* given = std::getenv("GNUPLOT");
+  std::string program = given != nullptr && *given != '\0' ? given : "gnuplot";
+  if (program.find('/') != std::string::npos) program = std::filesystem::absolute(program).string();
+  const std::string command =
+      fmt::format("cd '{}' && \"{}\" '{}.gp' >'{}.log' 2>&1", folder, program, file, file);
+  const int status = std::system(command.c_str());
+  const std::string log = folder + "/" + file + ".log";
+  const std::string said = std::filesystem::exists(log) ? read_file(log) : "";
+  std::filesystem::remove(log);
+  constexpr int kNotFound = 127;  // the shell's answer where there is no such program
+  if (WIFEXITED(status) && WEXITSTATUS(status) == kNotFound) return false;
+  check(status == 0, "plot", "gnuplot cannot draw ", folder, "/", file, ".gp: ", said);
+  return true;
+}
+
+bool write_and_run(const std::string& results, const std::string& file, const std::string& csv,
+                   const std::string& script) {
+  const std::string folder = results + "/plots";
+  std::filesystem::create_directories(folder);
+  write_file(folder + "/" + file + ".csv", csv);
+  write_file(folder + "/" + file + ".gp", script);
+  return run_gnuplot(folder, file);
+}
+
+}  // namespace
+
+Curve epoch_curve(const std::string& name, const std::vector<double>& y, int colour, bool dashed) {
+  Curve curve{name, {}, y, colour, dashed};
+  for (size_t i = 1; i <= y.size(); ++i) curve.x.push_back(static_cast<double>(i));
+  return curve;
+}
+
+bool draw(const std::string& results, const LinePlot& plot) {
+  // One row for each x that any curve has; a curve without it has an empty cell there.
+  std::map<double, std::vector<std::string>> rows;
+  std::string csv = plot.x_label;
+  std::string script = heading(plot.file, 900, 460);
+  for (size_t c = 0; c < plot.curves.size(); ++c) {
+    const Curve& curve = plot.curves[c];
+    csv += "," + curve.name;
+    for (size_t i = 0; i < curve.x.size(); ++i) {
+      auto& cells = rows[curve.x[i]];
+      cells.resize(plot.curves.size());
+      if (std::isfinite(curve.y[i])) cells[c] = fmt::format("{:.8g}", curve.y[i]);
+    }
+  }
+  csv += "\n";
+  for (const auto& [x, cells] : rows) {
+    csv += fmt::format("{:g}", x);
+    for (const std::string& cell : cells) csv += "," + cell;
+    csv += "\n";
+  }
+  script += fmt::format(
+      "set title {}\nset xlabel {}\nset ylabel {}\nset grid lc rgb '#dddddd' dt 1\n"
+      "set border 3\nset tics nomirror\nset key outside right top Left reverse samplen 2.5\n",
+      quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label));
+  if (plot.log_y) script += "set logscale y\nset format y '%g'\n";
+  if (rows.size() == 1)
+    script += fmt::format("set xrange [{0:g}:{1:g}]\nset xtics ({2:g})\n", rows.begin()->first - 1,
+                          rows.begin()->first + 1, rows.begin()->first);
+  else if (rows.size() < 12)
+    script += "set xtics 1\n";
+  script += "plot \\\n";
+  for (size_t c = 0; c < plot.curves.size(); ++c) {
+    const Curve& curve = plot.curves[c];
+    // Marks where they can be told apart; a long curve is a line alone.
+    const char* style = curve.x.size() <= 20 ? "linespoints" : "lines";
+    script += fmt::format(
+        "  '{}.csv' skip 1 using 1:{} with {} lc rgb '{}' dt {} lw {} pt {} ps 0.6 title {}{}\n",
+        plot.file, c + 2, style, kColours[curve.colour % std::size(kColours)],
+        curve.dashed ? "2" : "1", curve.dashed ? "1.5" : "2.5", curve.dashed ? 4 : 7,
+        quoted(curve.name), c + 1 < plot.curves.size() ? ", \\" : "");
+  }
+  return write_and_run(results, plot.file, csv, script);
+}
+
+bool draw(const std::string& results, const CodebookPlot& plot) {
+  const auto panels = static_cast<int>(plot.panels.size());
+  const int columns = std::min(panels, 4), rows = (panels + columns - 1) / columns;
+  std::string csv = "panel,x,y,count,dead\n";
+  std::string script = heading(plot.file, 300 * columns, 330 * rows + 30);
+  script += fmt::format(
+      "set multiplot layout {},{} title {}\nunset key\nunset tics\nset border lc rgb '#999999'\n"
+      "set lmargin 1\nset rmargin 1\nset bmargin 0.5\nset tmargin 2.5\n",
+      rows, columns, quoted(plot.title));
+  for (int p = 0; p < panels; ++p) {
+    const Panel& panel = plot.panels[static_cast<size_t>(p)];
+    int64_t most = 1, dead = 0;
+    double extent = 1e-9;
+    for (const CodePoint& point : panel.points) {
+      most = std::max(most, point.count);
+      dead += point.dead;
+      extent = std::max({extent, std::fabs(point.x), std::fabs(point.y)});
+      csv += fmt::format("{},{:.6g},{:.6g},{},{}\n", p, point.x, point.y, point.count,
+                         point.dead ? 1 : 0);
+    }
+    script += fmt::format("set title {0}\nset xrange [-{1:g}:{1:g}]\nset yrange [-{1:g}:{1:g}]\n",
+                          quoted(panel.title), 1.08 * extent);
+    // The area of a point is proportional to how often its code is used.
+    script += fmt::format(
+        "plot '{0}.csv' skip 1 using ($1=={1} && $5==1 ? $2 : NaN):3 with points pt 2 ps 0.45 lc "
+        "rgb "
+        "'#d55e00', \\\n"
+        "     '{0}.csv' skip 1 using ($1=={1} && $5==0 ? $2 : NaN):3:(0.25+1.5*sqrt($4/{2}.0)) "
+        "with "
+        "points pt 7 ps variable lc rgb '#800072b2'\n",
+        plot.file, p, most);
+  }
+  script += "unset multiplot\n";
+  return write_and_run(results, plot.file, csv, script);
+}
+
+}  // namespace versor

@@ -1,0 +1,85 @@
+// Snapshots: see snapshot.h.
+#include "experiments/snapshot.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "data/image_grid.h"
+#include "nn/safetensors.h"
+
+namespace versor {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kPerRow = 8;  // pictures side by side
+
+std::string path_of(const std::string& run_folder, int64_t epoch, const char* ending) {
+  return fmt::format("{}/snapshots/epoch-{:04d}{}", run_folder, epoch, ending);
+}
+
+}  // namespace
+
+bool is_kept(int64_t epoch, int64_t epochs) {
+  return epoch <= 5 || epoch % 5 == 1 || epoch % 25 == 0 || epoch == epochs;
+}
+
+void draw_reconstructions(const std::string& path, VqVae& model, const Tensor& images) {
+  const NoGradGuard no_grad;
+  model.codebook().freeze(true);
+  const Tensor reconstructions = model(images).reconstruction.value();
+  model.codebook().freeze(false);
+  std::vector<Tensor> rows;
+  for (int64_t i = 0; i < images.dim(0); i += kPerRow) {
+    const int64_t end = std::min(i + kPerRow, images.dim(0));
+    rows.push_back(images.rows(i, end));
+    rows.push_back(reconstructions.rows(i, end));
+  }
+  write_image_grid(path, rows, 3);
+}
+
+void write_snapshot(const std::string& run_folder, int64_t epoch, VqVae& model,
+                    const std::vector<int64_t>& counts, const Tensor& images) {
+  fs::create_directories(run_folder + "/snapshots");
+  draw_reconstructions(path_of(run_folder, epoch, ".png"), model, images);
+  const std::vector<int32_t> narrow(counts.begin(), counts.end());
+  SafetensorsFile file;
+  file.tensors["codebook.weight"] = model.codebook().weight().value();
+  file.tensors["counts"] = Tensor::from(narrow, {static_cast<int64_t>(narrow.size())});
+  write_safetensors(path_of(run_folder, epoch, ".safetensors"), file);
+}
+
+std::vector<int64_t> snapshot_epochs(const std::string& run_folder) {
+  std::vector<int64_t> epochs;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(run_folder + "/snapshots", none)) {
+    const std::string name = entry.path().stem().string();  // "epoch-0026"
+    int64_t epoch = 0;
+    const char* end = name.data() + name.size();
+    if (entry.path().extension() != ".safetensors" || !name.starts_with("epoch-")) continue;
+    const auto [stop, error] = std::from_chars(name.data() + 6, end, epoch);
+    if (stop == end && error == std::errc()) epochs.push_back(epoch);
+  }
+  std::sort(epochs.begin(), epochs.end());
+  return epochs;
+}
+
+Snapshot read_snapshot(const std::string& run_folder, int64_t epoch) {
+  const std::string path = path_of(run_folder, epoch, ".safetensors");
+  const SafetensorsFile file = read_safetensors(path);
+  const auto counts = file.at("counts", path).to_vector<int32_t>();
+  Snapshot snapshot{epoch,
+                    file.at("codebook.weight", path),
+                    {counts.begin(), counts.end()},
+                    path_of(run_folder, epoch, ".png")};
+  check(snapshot.codebook.shape().rank() == 2 &&
+            snapshot.codebook.dim(0) == static_cast<int64_t>(counts.size()),
+        "snapshot", path, ": counts [", counts.size(), "] do not match the codebook ",
+        snapshot.codebook.shape());
+  return snapshot;
+}
+
+}  // namespace versor

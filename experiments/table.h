@@ -1,0 +1,24 @@
+// A table: printed on the terminal, written as Markdown and CSV, set into an HTML page.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace versor {
+
+struct Table {
+  std::string file = {};  // its CSV without the ending: "table3"
+  std::string title = {};
+  std::vector<std::string> notes = {};  // printed under the title
+  std::vector<std::string> columns = {};
+  std::vector<std::vector<std::string>> rows = {};
+
+  std::string markdown() const;
+  std::string csv() const;
+  std::string terminal() const;
+  std::string html() const;
+};
+
+std::string html_escape(const std::string& text);
+
+}  // namespace versor

@@ -1,0 +1,93 @@
+// Table 1 of the paper: how many images CIFAR-10 has, counted from the files that are read here.
+//   target   50,000 training and 10,000 test images, "10 distinct classes"
+//   ours     per class and split, with the mean and the standard deviation of the pixels in [-1,1]
+//   command  make table1
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "experiments/program.h"
+#include "experiments/run_folder.h"
+#include "experiments/runs.h"
+#include "experiments/section.h"
+#include "experiments/statistics.h"
+
+using namespace versor;
+
+namespace {
+
+// The official names (batches.meta.txt), in the order of the labels.
+constexpr const char* kClasses[] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                    "dog",      "frog",       "horse", "ship", "truck"};
+
+// Mean and standard deviation of the pixels, as the network sees them: byte p as p * 2/255 - 1.
+Summary pixels(const Dataset& set) {
+  const uint8_t* p = set.images.data<uint8_t>();
+  const int64_t n = set.images.numel();
+  double sum = 0, squares = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const double x = p[i] * (2.0 / 255) - 1;
+    sum += x;
+    squares += x * x;
+  }
+  const double mean = sum / static_cast<double>(n);
+  return {1, mean, std::sqrt(squares / static_cast<double>(n) - mean * mean)};
+}
+
+Section make_section(const DatasetPair& images, bool paper) {
+  Section section;
+  section.name = "table1";
+  section.title = "Table 1: CIFAR-10";
+  if (images.train.synthetic)
+    section.scale = "Not CIFAR-10: synthetic images, nothing here is compared with the paper";
+  Table table{.file = "table1", .title = "Images of " + images.train.name};
+  table.columns = {"class", "training images", "test images"};
+  for (size_t c = 0; c < std::size(kClasses); ++c)
+    table.rows.push_back(
+        {kClasses[c],
+         std::to_string(std::count(images.train.labels.begin(), images.train.labels.end(), c)),
+         std::to_string(std::count(images.test.labels.begin(), images.test.labels.end(), c))});
+  table.rows.push_back(
+      {"total", std::to_string(images.train.size()), std::to_string(images.test.size())});
+  if (paper) {
+    const auto word = [&](int64_t ours, int64_t theirs) {
+      const char* verdict = ours == theirs ? "agrees" : "differs";
+      ++section.verdicts[verdict];
+      return verdict;
+    };
+    table.rows.push_back({"paper, total", "50000", "10000"});
+    table.rows.push_back(
+        {"verdict", word(images.train.size(), 50'000), word(images.test.size(), 10'000)});
+    section.findings.push_back(
+        fmt::format("Table 1: {} training and {} test images in {} classes were read.",
+                    images.train.size(), images.test.size(), std::size(kClasses)));
+  }
+  section.tables.push_back(table);
+  const Summary train = pixels(images.train), test = pixels(images.test);
+  section.notes.push_back(fmt::format(
+      "Pixels in [-1,1]: mean {:.4f}, standard deviation {:.4f} (training); {:.4f}, {:.4f} (test). "
+      "Always predicting the mean pixel would cost a reconstruction loss of {:.4f}.",
+      train.mean, train.deviation, test.mean, test.deviation, train.deviation * train.deviation));
+  return section;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Table 1: the images of the data set, counted from the files.");
+  ManyRunsOptions options;
+  add_many_runs_options(app, options);
+  return run_program(app, argc, argv, [&] {
+    if (options.list) return 0;      // it needs no runs
+    RunOptions whole = options.run;  // what the files hold, not what a run takes of it
+    if (whole.data != "synthetic") whole.train_images = whole.test_images = 0;
+    whole.batch_size = 1;
+    const DatasetPair images = load_data(whole);
+    const Section section = make_section(images, !images.train.synthetic);
+    write_section(options.results, section);
+    for (const Table& table : section.tables) fmt::print("{}", table.terminal());
+    for (const std::string& note : section.notes) fmt::print("{}\n", note);
+    fmt::print("\nwritten: {}/table1.md, table1.csv, table1.json\n", options.results);
+    return 0;
+  });
+}
