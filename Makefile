@@ -21,8 +21,10 @@ SHELL := bash
 CORES := $(shell nproc)
 # make -n was said
 DRY := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
-# N of a -jN that was given: so many trainings at a time
-SIDE_BY_SIDE := $(filter-out 1,$(patsubst -j%,%,$(filter -j%,$(MAKEFLAGS))))
+# N of a -jN that was given: so many trainings at a time. MAKEFLAGS has it only in recipes, and there
+# it cannot be told from the default below.
+SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
+  sed -nE 's/.* (-j ?|--jobs[= ])([0-9]+) .*/\2/p'))
 # in parallel by default; a -j on the command line goes before this one
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)

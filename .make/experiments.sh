@@ -36,8 +36,9 @@ if [ -n "${DRY:-}" ]; then
     if [ ! -x "bin/$part" ]; then
       echo "# $part: bin/$part is not built yet; after make, make -n lists its trainings"
     else
-      echo "# $part: $(trainings "$part" | grep -c . || true) trainings are missing"
-      trainings "$part"
+      missing=$(trainings "$part")
+      echo "# $part: $(grep -c . <<<"$missing" || true) trainings are missing"
+      [ -z "$missing" ] || echo "$missing"
     fi
   done
   exit

@@ -57,15 +57,16 @@ std::map<std::string, RunRecord> all_runs(const std::vector<Section>& sections) 
   return runs;
 }
 
-// Hours of training and evaluation; epochs that a run took over from a shorter one count once.
-double hours_of(const std::map<std::string, RunRecord>& runs) {
+// Time of training and evaluation; epochs that a run took over from a shorter one count once.
+std::string duration_of(const std::map<std::string, RunRecord>& runs) {
   double seconds = 0;
   for (const auto& [folder, run] : runs) {
     const int64_t taken_over = runs.contains(run.continues) ? run.continues_epochs : 0;
     for (size_t e = static_cast<size_t>(taken_over); e < run.seconds.size(); ++e)
       seconds += run.seconds[e];
   }
-  return seconds / 3600;
+  return seconds < 3600 ? fmt::format("{:.0f} minutes", seconds / 60)
+                        : fmt::format("{:.1f} hours", seconds / 3600);
 }
 
 // Which part says what of the paper.
@@ -92,32 +93,57 @@ std::string verdict_table(const std::vector<Section>& sections,
   return table.html();
 }
 
+// The first sentence: how much of the paper agrees.
+std::string summary(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
+  std::map<std::string, int> cells;
+  int compared = 0;
+  for (const Section& s : sections)
+    for (const auto& [verdict, count] : s.verdicts) {
+      cells[verdict] += count;
+      compared += count;
+    }
+  std::string text =
+      compared == 0
+          ? std::string("Nothing on this page has been compared with the paper's figures.")
+          : fmt::format(
+                "Of {} figures of the paper that were compared, {} agree with our runs of its "
+                "own recipe, {} differ, {} are left open by our seeds, and {} belong to rows "
+                "that contradict themselves.",
+                compared, cells["agrees"], cells["differs"], cells["inconclusive"],
+                cells["self-contradictory"]);
+  if (!missing.empty()) text += fmt::format(" {} parts have not been run.", missing.size());
+  return text;
+}
+
 std::string opening(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
   std::string html;
-  std::set<std::string> scales, hardware, commits, precisions;
+  std::set<std::string> hardware, commits, precisions;
+  std::vector<const Section*> scaled;
   for (const Section& s : sections)
-    if (!s.scale.empty()) scales.insert(s.scale);
+    if (!s.scale.empty()) scaled.push_back(&s);
+  const size_t parts = sections.size() + missing.size() - 1;  // the errata are no part
   const auto runs = all_runs(sections);
   for (const auto& [folder, run] : runs) {
     hardware.insert(run.hardware.empty() ? run.device : run.hardware);
     commits.insert(run.commit);
     precisions.insert(run.precision);
   }
-  for (const std::string& scale : scales) html += paragraph(scale, " class=\"scale\"");
+  if (!scaled.empty())
+    html +=
+        paragraph(fmt::format("Scaled down: {} of the {} parts on this page are not compared with "
+                              "the paper. Each says how it differs from it; the first: {}.",
+                              scaled.size(), parts, scaled.front()->scale),
+                  " class=\"scale\"");
   html += "<div class=\"verdict\"><h2 style=\"border:0;margin-top:.3em\">Verdict</h2>\n";
-  bool any = false;
+  html += paragraph(summary(sections, missing));
   for (const Section& s : sections)
-    for (const std::string& finding : s.findings) {
-      html += paragraph(finding);
-      any = true;
-    }
-  if (!any) html += paragraph("Nothing has been compared with the paper.");
+    for (const std::string& finding : s.findings) html += paragraph(finding);
   html += verdict_table(sections, missing);
   html +=
-      paragraph(fmt::format("{} training runs, {:.1f} hours of training and evaluation, on {} in "
+      paragraph(fmt::format("{} training runs, {} of training and evaluation, on {} in "
                             "{}; the runs' commit: {}. "
                             "This page was made by versor {}, commit {}.",
-                            runs.size(), hours_of(runs), joined(hardware), joined(precisions),
+                            runs.size(), duration_of(runs), joined(hardware), joined(precisions),
                             joined(commits), version(), commit()));
   if (commits.size() > 1) html += paragraph("Warning: the runs were made by different commits.");
   return html + "</div>\n";

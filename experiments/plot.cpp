@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
@@ -54,6 +55,37 @@ bool run_gnuplot(const std::string& folder, const std::string& file) {
   return true;
 }
 
+// A logarithmic axis that ends where the values end, with ticks at 1, 1.5, 2, 3, 5, 7 times a power
+// of ten, or 1, 2, 5 where these would be too many. Empty (a linear axis then) where it would have
+// fewer than three, or values that are not positive.
+std::string log_axis(const std::vector<Curve>& curves) {
+  double low = INFINITY, high = -INFINITY;
+  for (const Curve& curve : curves)
+    for (double y : curve.y)
+      if (std::isfinite(y)) {
+        low = std::min(low, y);
+        high = std::max(high, y);
+      }
+  if (!(low > 0 && high > low)) return "";
+  low /= 1.05;
+  high *= 1.05;
+  const auto ticks = [&](std::initializer_list<double> digits) {
+    std::vector<std::string> all;
+    for (int power = static_cast<int>(std::floor(std::log10(low))); std::pow(10, power) <= high;
+         ++power)
+      for (double digit : digits)
+        if (const double at = digit * std::pow(10, power); at >= low && at <= high)
+          all.push_back(fmt::format("{:g}", at));
+    return all;
+  };
+  std::vector<std::string> at = ticks({1, 1.5, 2, 3, 5, 7});
+  if (at.size() > 9) at = ticks({1, 2, 5});
+  if (at.size() > 12) at = ticks({1});
+  if (at.size() < 3) return "";
+  return fmt::format("set logscale y\nset yrange [{:g}:{:g}]\nset ytics ({})\n", low, high,
+                     fmt::join(at, ", "));
+}
+
 bool write_and_run(const std::string& results, const std::string& file, const std::string& csv,
                    const std::string& script) {
   const std::string folder = results + "/plots";
@@ -95,7 +127,7 @@ bool draw(const std::string& results, const LinePlot& plot) {
       "set title {}\nset xlabel {}\nset ylabel {}\nset grid lc rgb '#dddddd' dt 1\n"
       "set border 3\nset tics nomirror\nset key outside right top Left reverse samplen 2.5\n",
       quoted(plot.title), quoted(plot.x_label), quoted(plot.y_label));
-  if (plot.log_y) script += "set logscale y\nset format y '%g'\n";
+  if (plot.log_y) script += log_axis(plot.curves);
   if (rows.size() == 1)
     script += fmt::format("set xrange [{0:g}:{1:g}]\nset xtics ({2:g})\n", rows.begin()->first - 1,
                           rows.begin()->first + 1, rows.begin()->first);
@@ -126,25 +158,29 @@ bool draw(const std::string& results, const CodebookPlot& plot) {
       rows, columns, quoted(plot.title));
   for (int p = 0; p < panels; ++p) {
     const Panel& panel = plot.panels[static_cast<size_t>(p)];
-    int64_t most = 1, dead = 0;
-    double extent = 1e-9;
+    int64_t most = 1, least = INT64_MAX;
+    double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (const CodePoint& point : panel.points) {
       most = std::max(most, point.count);
-      dead += point.dead;
-      extent = std::max({extent, std::fabs(point.x), std::fabs(point.y)});
+      least = std::min(least, point.count);
+      for (const auto& [axis, at] : {std::pair(0, point.x), std::pair(1, point.y)}) {
+        low[axis] = std::min(low[axis], at);
+        high[axis] = std::max(high[axis], at);
+      }
       csv += fmt::format("{},{:.6g},{:.6g},{},{}\n", p, point.x, point.y, point.count,
                          point.dead ? 1 : 0);
     }
-    script += fmt::format("set title {0}\nset xrange [-{1:g}:{1:g}]\nset yrange [-{1:g}:{1:g}]\n",
-                          quoted(panel.title), 1.08 * extent);
+    if (least == most) most *= 16;  // nothing to tell apart: small points
+    const double half = 0.54 * std::max({high[0] - low[0], high[1] - low[1], 1e-6});
+    const double x = (low[0] + high[0]) / 2, y = (low[1] + high[1]) / 2;
+    script += fmt::format("set title {}\nset xrange [{:g}:{:g}]\nset yrange [{:g}:{:g}]\n",
+                          quoted(panel.title), x - half, x + half, y - half, y + half);
     // The area of a point is proportional to how often its code is used.
     script += fmt::format(
-        "plot '{0}.csv' skip 1 using ($1=={1} && $5==1 ? $2 : NaN):3 with points pt 2 ps 0.45 lc "
-        "rgb "
-        "'#d55e00', \\\n"
-        "     '{0}.csv' skip 1 using ($1=={1} && $5==0 ? $2 : NaN):3:(0.25+1.5*sqrt($4/{2}.0)) "
-        "with "
-        "points pt 7 ps variable lc rgb '#800072b2'\n",
+        "plot '{0}.csv' skip 1 using ($1=={1} && $5==1 ? $2 : NaN):3 with points pt 2 ps 0.4 "
+        "lc rgb '#d55e00', \\\n"
+        "     '{0}.csv' skip 1 using ($1=={1} && $5==0 ? $2 : NaN):3:(0.2+1.2*sqrt($4/{2}.0)) "
+        "with points pt 7 ps variable lc rgb '#800072b2'\n",
         plot.file, p, most);
   }
   script += "unset multiplot\n";

@@ -78,11 +78,12 @@ void fill_section(const Study& study, Section& section) {
   section.tables.push_back(
       comparison_table(section, "model", table2_columns(), rows(study), section.scale.empty()));
   add_findings(section, section.tables.back());
-  for (const char* metric : {"recon_loss", "perplexity"}) {
+  for (const auto& [metric, words] : {std::pair("recon_loss", "reconstruction loss"),
+                                      std::pair("perplexity", "perplexity of a batch")}) {
     LinePlot plot;
     plot.file = fmt::format("table2-{}", metric);
-    plot.title = fmt::format("training, {}", metric);
-    plot.y_label = metric;
+    plot.title = fmt::format("training, {}", words);
+    plot.y_label = words;
     plot.log_y = true;
     for (const Series& series : study.series()) {
       const auto at = std::find_if(codes.begin(), codes.end(),
@@ -92,7 +93,7 @@ void fill_section(const Study& study, Section& section) {
           static_cast<int>(at - codes.begin()), series.preset == "versor"));
     }
     add_plot(section, study.options().results, plot,
-             fmt::format("{} while training; lines: preset published, dashed: versor.", metric));
+             fmt::format("Training, {}; lines: preset published, dashed: versor.", words));
   }
 }
 

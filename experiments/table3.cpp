@@ -5,6 +5,8 @@
 //   command  make table3 SEEDS=1,2,3;  smaller: make table3 EPOCHS=5 TRAIN=10000
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "experiments/comparison.h"
 #include "experiments/plot.h"
 #include "experiments/program.h"
@@ -98,10 +100,15 @@ void add_plots(const Study& study, Section& section, const std::vector<Published
         const Series& series = study.find(label_of(betas[b]), preset);
         plot.curves.push_back(
             epoch_curve("beta " + series.label, series.curve(column), static_cast<int>(b)));
-        for (const PublishedRun& run : authors)
-          if (run.beta == betas[b] && preset == "published")
-            plot.curves.push_back(epoch_curve("authors', " + run.file, run.metrics.column(column),
-                                              static_cast<int>(b), true));
+        for (const PublishedRun& run : authors) {
+          if (run.beta != betas[b] || preset != "published") continue;
+          // Of a short run's plot the authors' 50 epochs would leave a corner.
+          auto theirs = run.metrics.column(column);
+          theirs.resize(
+              std::min(theirs.size(), static_cast<size_t>(2 * series.runs[0].options.epochs)));
+          plot.curves.push_back(
+              epoch_curve("authors', " + run.file, theirs, static_cast<int>(b), true));
+        }
       }
       add_plot(
           section, study.options().results, plot,

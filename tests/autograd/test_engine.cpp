@@ -28,6 +28,23 @@ TEST_CASE("engine: an input used twice collects both gradients") {
   CHECK(gradient(z) == Values{3, 3});
 }
 
+// f = sum (x^2)^2: d f / d (x^2) = 2 x^2.
+TEST_CASE("engine: retain_grad keeps the gradient of a result, on all paths together") {
+  const Variable x = leaf({3, -1});
+  Variable squared = square(x), other = square(x);
+  squared.retain_grad();
+  backward(sum(add(mul(squared, squared), squared)));
+  CHECK(gradient(squared) == Values{19, 3});
+  CHECK(gradient(x) == Values{114, -6});
+  CHECK_FALSE(other.grad().defined());
+  squared.zero_grad();
+  CHECK_FALSE(squared.grad().defined());
+  Variable copy = leaf({5});
+  copy.retain_grad();  // a leaf keeps its gradient anyway
+  backward(sum(square(copy)));
+  CHECK(gradient(copy) == Values{10});
+}
+
 // f = (x^2 + 3x) * x^2: the square is used on two paths of different lengths.
 TEST_CASE("engine: a node waits for the gradients of all its uses") {
   const Variable x = leaf({2, -1});

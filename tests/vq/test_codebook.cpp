@@ -234,5 +234,18 @@ TEST_CASE("codebook: wrong options and shapes are errors") {
   CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({3, 3})), index, counts), Error);
 }
 
+TEST_CASE("codebook: frozen, an update changes nothing; thawed, it does") {
+  Codebook book(plain(4, 3), Rng(1), test_device());
+  const Array e = Random(2).array({5, 3});
+  const ref::Codebook before = state_as_reference(book);
+  book.freeze(true);
+  update(book, e, {0, 1, 1, 3, 0});
+  CHECK(state_as_reference(book).codes.data == before.codes.data);
+  CHECK(state_as_reference(book).count.data == before.count.data);
+  book.freeze(false);
+  update(book, e, {0, 1, 1, 3, 0});
+  CHECK(state_as_reference(book).count.data != before.count.data);
+}
+
 }  // namespace
 }  // namespace versor::testing

@@ -1,0 +1,138 @@
+// The programs of the paper in miniature, and what a run leaves for them: snapshots, gradients, and
+// its place as the beginning of a longer run.
+#include <cmath>
+
+#include "experiments/metrics.h"
+#include "experiments/snapshot.h"
+#include "tests/experiments/programs.h"
+
+namespace versor::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string miniature(const std::string& program, const std::string& results,
+                      const std::string& more = "") {
+  return program +
+         " --quick --data synthetic --latent 8 --train-images 64 --test-images 16 "
+         "--batch-size 16 --epochs 2 --threads 1 --quiet --results " +
+         results + " " + more;
+}
+
+// Every run of a results folder by its name.
+std::vector<std::string> runs_in(const std::string& results) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(results + "/runs"))
+    names.push_back(entry.path().string());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("runs: snapshots are kept for the paper's epochs") {
+  for (int64_t epoch : {0, 1, 5, 6, 26, 50, 51, 76, 96, 100}) CHECK(is_kept(epoch, 100));
+  for (int64_t epoch : {7, 10, 27, 49, 99}) CHECK_FALSE(is_kept(epoch, 100));
+  CHECK(is_kept(8, 8));
+}
+
+TEST_CASE("runs: a longer run goes on from a shorter one and ends with its own bytes" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string options =
+      "train --data synthetic --latent 8 --codes 8 --train-images 64 --test-images 16 "
+      "--batch-size 16 --threads 1 --preset published --results ";
+  const std::string alone = temporary / "alone", both = temporary / "both";
+  REQUIRE(run(options + alone + " --epochs 3").code == 0);
+  REQUIRE(run(options + both + " --epochs 2").code == 0);
+  const Ended longer = run(options + both + " --epochs 3");
+  REQUIRE(longer.code == 0);
+  CHECK(contains(longer.err, "resuming after 2 epochs"));
+  CHECK(runs_in(both).size() == 2);
+  const std::string expected = runs_in(alone)[0];
+  const std::string folder = both + "/runs/" + fs::path(expected).filename().string();
+  for (const char* name : {"metrics.csv", "gradients.csv", "model.safetensors",
+                           "reconstructions.png", "snapshots/epoch-0000.safetensors",
+                           "snapshots/epoch-0003.safetensors", "snapshots/epoch-0001.png"}) {
+    CAPTURE(name);
+    CHECK((read_file(folder + "/" + name) == read_file(expected + "/" + name)));
+  }
+  CHECK(contains(read_file(folder + "/config.json"), "\"continues\""));
+  CHECK_FALSE(contains(read_file(expected + "/config.json"), "\"continues\""));
+}
+
+TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  for (const std::string estimator : {"ste", "rotation", "rotation_unscaled"}) {
+    CAPTURE(estimator);
+    const std::string folder = temporary / estimator;
+    REQUIRE(run(tiny(folder, "--epochs 1 --estimator " + estimator)).code == 0);
+    const MetricsTable t = read_metrics(folder + "/gradients.csv");
+    const double scale = t.last("gradient_scale"), angle = t.last("gradient_angle");
+    if (estimator == "ste") CHECK(angle == doctest::Approx(0).epsilon(1e-7));
+    if (estimator != "ste") CHECK(angle > 1e-3);
+    // The rotation multiplies every row's gradient by its lambda, the others by nothing.
+    const double expected = estimator == "rotation" ? t.last("mean_lambda") : 1.0;
+    CHECK(scale == doctest::Approx(expected).epsilon(1e-4));
+    CHECK(t.last("encoder.0.weight.norm") > 0);
+    // norm^2 = n (mean^2 + std^2), n = 4 * 3 * 4 * 4 weights.
+    const double mean = t.last("encoder.0.weight.mean"), deviation = t.last("encoder.0.weight.std");
+    CHECK(t.last("encoder.0.weight.norm") ==
+          doctest::Approx(std::sqrt(192 * (mean * mean + deviation * deviation))).epsilon(1e-5));
+  }
+}
+
+TEST_CASE("experiments: tables share runs, a finished one is not made again whatever its threads" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  REQUIRE(run(miniature("table2", results, "--codes 4,8")).code == 0);
+  CHECK(runs_in(results).size() == 4);
+  // Table 3 has K = 8 too: of its ten runs two are there.
+  const auto missing = lines(run(miniature("table3", results, "--codes 8 --list")).out);
+  CHECK(missing.size() == 8);
+  CHECK(lines(run("table2 --quick --data synthetic --latent 8 --train-images 64 --test-images 16 "
+                  "--batch-size 16 --epochs 2 --threads 2 --codes 4,8 --list --results " +
+                  results)
+                  .out)
+            .empty());
+}
+
+TEST_CASE("experiments: the figures, the choices and the estimators in miniature" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  for (const char* program : {"table1", "figures", "table_attribution", "table_estimators"}) {
+    CAPTURE(program);
+    const Ended ended =
+        run(miniature(program, results, "--codes 8"), {}, "", std::chrono::seconds(300));
+    CAPTURE(ended.err);
+    CHECK(ended.code == 0);
+    CHECK(contains(ended.out, std::string("written: ") + results + "/" + program));
+  }
+  // Ten rows of choices: the preset, eight choices, the other preset.
+  const auto choices = lines(read_file(results + "/table_attribution.csv"));
+  REQUIRE(choices.size() == 11);
+  CHECK(choices[1].starts_with("versor,"));
+  CHECK(choices[1].ends_with("+0.0 %"));
+  CHECK(choices[10].starts_with("published,"));
+  const auto estimators = lines(read_file(results + "/table_estimators.csv"));
+  REQUIRE(estimators.size() == 17);
+  CHECK(estimators[1].starts_with("ste,kmeans,replaced,"));
+  for (const char* row : {"test-images", "ste-kmeans-replaced", "published-uniform-kept"})
+    for (const char* image : {"00000.png", "00015.png"})
+      CHECK(fs::exists(results + "/reconstructions/" + row + "/" + image));
+  for (int figure = 1; figure <= 5; ++figure)
+    for (const char* preset : {"published", "versor"})
+      CHECK(
+          fs::exists(results + "/figures/figure" + std::to_string(figure) + "-" + preset + ".png"));
+  CHECK(fs::exists(results + "/plots/figures6-8-published.csv"));
+  CHECK(lines(read_file(results + "/table1.csv")).size() == 12);
+  REQUIRE(run("report --results " + results).code == 0);
+  const std::string page = read_file(results + "/report.html");
+  CHECK(contains(page, "Not run yet: make table3"));
+  CHECK(contains(page, "Figure 5 (the paper's epoch 99), preset versor"));
+  CHECK_FALSE(contains(page, "src=\"plots"));
+}
+
+}  // namespace versor::testing
