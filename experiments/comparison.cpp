@@ -9,14 +9,14 @@ namespace versor {
 namespace {
 
 std::vector<std::string> ours(const ComparedRow& row, const Series& series,
-                              std::span<const PaperColumn> columns) {
+                              std::span<const MetricColumn> columns) {
   std::vector<std::string> cells{row.label, "ours, " + series.preset};
-  for (const PaperColumn& c : columns)
+  for (const MetricColumn& c : columns)
     cells.push_back(to_text(series.at(c.metric, row.epoch), c.decimals));
   return cells;
 }
 
-std::vector<std::string> paper(const ComparedRow& row, std::span<const PaperColumn> columns) {
+std::vector<std::string> paper(const ComparedRow& row, std::span<const MetricColumn> columns) {
   std::vector<std::string> cells{row.label, "paper"};
   for (size_t i = 0; i < columns.size(); ++i)
     cells.push_back(fmt::format("{:.{}f}", row.paper->values[i], columns[i].decimals));
@@ -24,7 +24,7 @@ std::vector<std::string> paper(const ComparedRow& row, std::span<const PaperColu
 }
 
 std::vector<std::string> verdicts(const ComparedRow& row, const Series& series,
-                                  std::span<const PaperColumn> columns) {
+                                  std::span<const MetricColumn> columns) {
   std::vector<std::string> cells{row.label, "verdict"};
   const bool contradictory = !contradiction(*row.paper).empty();
   for (size_t i = 0; i < columns.size(); ++i)
@@ -37,13 +37,13 @@ std::vector<std::string> verdicts(const ComparedRow& row, const Series& series,
 }  // namespace
 
 Table comparison_table(Section& section, const std::string& key,
-                       std::span<const PaperColumn> columns, const std::vector<ComparedRow>& rows,
+                       std::span<const MetricColumn> columns, const std::vector<ComparedRow>& rows,
                        bool compare) {
   Table table;
   table.file = section.name;
   table.title = compare ? "Ours beside the paper's" : "Ours, scaled down";
   table.columns = {key, "source"};
-  for (const PaperColumn& c : columns) table.columns.push_back(c.title);
+  for (const MetricColumn& c : columns) table.columns.push_back(c.title);
   for (const ComparedRow& row : rows) {
     if (compare && row.paper) table.rows.push_back(paper(row, columns));
     for (const Series* series : row.ours) {

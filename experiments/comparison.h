@@ -19,7 +19,7 @@ struct ComparedRow {
 // `compare` says that the runs have the paper's size; else there are our figures alone. Counts the
 // verdicts in the section; a row that contradicts itself is "self-contradictory" whatever ours are.
 Table comparison_table(Section& section, const std::string& key,
-                       std::span<const PaperColumn> columns, const std::vector<ComparedRow>& rows,
+                       std::span<const MetricColumn> columns, const std::vector<ComparedRow>& rows,
                        bool compare);
 
 // Sentences for the head of the report: which cells agree, and which do not.

@@ -8,26 +8,26 @@
 namespace versor {
 namespace {
 
-constexpr PaperColumn kTable2Columns[] = {{"Total Loss", "train_loss", 4},
-                                          {"Reconstruction Loss", "train_recon_loss", 4},
-                                          {"Codebook Loss", "train_codebook_loss", 4},
-                                          {"Perplexity", "train_perplexity", 2}};
+constexpr MetricColumn kTable2Columns[] = {{"Total Loss", "train_loss", 4},
+                                           {"Reconstruction Loss", "train_recon_loss", 4},
+                                           {"Codebook Loss", "train_codebook_loss", 4},
+                                           {"Perplexity", "train_perplexity", 2}};
 
-constexpr PaperColumn kTable3Columns[] = {{"Total Loss", "train_loss", 4},
-                                          {"Recon Loss", "train_recon_loss", 4},
-                                          {"Codebook Loss", "train_codebook_loss", 4},
-                                          {"Perplexity", "train_perplexity", 2},
-                                          {"Test Loss", "test_loss", 4},
-                                          {"Test Recon", "test_recon_loss", 4},
-                                          {"Test Codebook", "test_codebook_loss", 4},
-                                          {"Test Perplexity", "test_perplexity", 2}};
+constexpr MetricColumn kTable3Columns[] = {{"Total Loss", "train_loss", 4},
+                                           {"Recon Loss", "train_recon_loss", 4},
+                                           {"Codebook Loss", "train_codebook_loss", 4},
+                                           {"Perplexity", "train_perplexity", 2},
+                                           {"Test Loss", "test_loss", 4},
+                                           {"Test Recon", "test_recon_loss", 4},
+                                           {"Test Codebook", "test_codebook_loss", 4},
+                                           {"Test Perplexity", "test_perplexity", 2}};
 
 }  // namespace
 
-std::span<const PaperColumn> table2_columns() {
+std::span<const MetricColumn> table2_columns() {
   return kTable2Columns;
 }
-std::span<const PaperColumn> table3_columns() {
+std::span<const MetricColumn> table3_columns() {
   return kTable3Columns;
 }
 

@@ -10,7 +10,7 @@
 namespace versor {
 
 // A column of a table and where it stands in metrics.csv.
-struct PaperColumn {
+struct MetricColumn {
   const char *title, *metric;
   int decimals;
 };
@@ -24,9 +24,9 @@ struct PaperRow {
   std::vector<double> values;
 };
 
-std::span<const PaperColumn> table2_columns();
+std::span<const MetricColumn> table2_columns();
 std::span<const PaperRow> table2_rows();  // Initial, Small, Medium, Large, X-Large
-std::span<const PaperColumn> table3_columns();
+std::span<const MetricColumn> table3_columns();
 std::span<const PaperRow> table3_rows();  // beta 0.1 ... 2
 
 // Why the four figures cannot belong to one run, with the arithmetic; empty if they can. The total

@@ -63,7 +63,7 @@ Table epoch_table(const Study& study, const std::vector<PublishedRun>& authors) 
   table.notes = {"The difference is that of our mean from the mean of the authors' runs."};
   table.columns = {"beta", "quantity", "ours", "the authors' runs", "difference"};
   for (double beta : betas)
-    for (const PaperColumn& c : table3_columns()) {
+    for (const MetricColumn& c : table3_columns()) {
       std::vector<double> theirs;
       std::string each;
       for (const PublishedRun& run : authors) {

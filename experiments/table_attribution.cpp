@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "experiments/experiment.h"
+#include "experiments/paper.h"
 
 using namespace versor;
 
@@ -45,18 +46,14 @@ const Choice kChoices[] = {
 
 std::string base = "versor";
 
-struct Column {
-  const char *title, *metric;
-  int decimals;
-};
-constexpr Column kColumns[] = {{"Recon Loss", "train_recon_loss", 4},
-                               {"Test Recon", "test_recon_loss", 4},
-                               {"Test PSNR", "test_psnr", 2},
-                               {"mse(e,q)/var(e)", "test_quantization_ratio", 3},
-                               {"Perplexity (batch)", "test_perplexity", 1},
-                               {"Perplexity (test set)", "test_data_perplexity", 1},
-                               {"Codes used", "test_codes_used", 0},
-                               {"Usage", "test_usage", 3}};
+constexpr MetricColumn kColumns[] = {{"Recon Loss", "train_recon_loss", 4},
+                                     {"Test Recon", "test_recon_loss", 4},
+                                     {"Test PSNR", "test_psnr", 2},
+                                     {"mse(e,q)/var(e)", "test_quantization_ratio", 3},
+                                     {"Perplexity (batch)", "test_perplexity", 1},
+                                     {"Perplexity (test set)", "test_data_perplexity", 1},
+                                     {"Codes used", "test_codes_used", 0},
+                                     {"Usage", "test_usage", 3}};
 
 void plan(Study& study) {
   const bool from_versor = base == "versor";
@@ -78,13 +75,14 @@ void fill_section(const Study& study, Section& section) {
   table.file = section.name;
   table.title = "preset " + base + ", one choice changed in each row";
   table.columns = {"run"};
-  for (const Column& c : kColumns) table.columns.push_back(c.title);
+  for (const MetricColumn& c : kColumns) table.columns.push_back(c.title);
   table.columns.push_back("Test Recon against the first row");
   const double first = study.series().front().at("test_recon_loss").mean;
   const Series* worst = &study.series().front();
   for (const Series& series : study.series()) {
     std::vector<std::string> cells{series.label};
-    for (const Column& c : kColumns) cells.push_back(to_text(series.at(c.metric), c.decimals));
+    for (const MetricColumn& c : kColumns)
+      cells.push_back(to_text(series.at(c.metric), c.decimals));
     const double recon = series.at("test_recon_loss").mean;
     cells.push_back(fmt::format("{:+.1f} %", 100 * (recon / first - 1)));
     table.rows.push_back(cells);

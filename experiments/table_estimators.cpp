@@ -13,6 +13,7 @@
 #include <numbers>
 
 #include "experiments/experiment.h"
+#include "experiments/paper.h"
 #include "experiments/reconstruction.h"
 
 using namespace versor;
@@ -45,20 +46,16 @@ void plan(Study& study) {
   });
 }
 
-struct Column {
-  const char *title, *metric;
-  int decimals;
-};
-constexpr Column kColumns[] = {{"Test Recon", "test_recon_loss", 4},
-                               {"Test PSNR", "test_psnr", 2},
-                               {"mse(e,q)/var(e)", "test_quantization_ratio", 3},
-                               {"Perplexity (batch)", "test_perplexity", 1},
-                               {"Perplexity (test set)", "test_data_perplexity", 1},
-                               {"Usage", "test_usage", 3}};
+constexpr MetricColumn kColumns[] = {{"Test Recon", "test_recon_loss", 4},
+                                     {"Test PSNR", "test_psnr", 2},
+                                     {"mse(e,q)/var(e)", "test_quantization_ratio", 3},
+                                     {"Perplexity (batch)", "test_perplexity", 1},
+                                     {"Perplexity (test set)", "test_data_perplexity", 1},
+                                     {"Usage", "test_usage", 3}};
 
 std::vector<std::string> cells_of(const Study& study, const Series& series) {
   std::vector<std::string> cells;
-  for (const Column& c : kColumns) cells.push_back(to_text(series.at(c.metric), c.decimals));
+  for (const MetricColumn& c : kColumns) cells.push_back(to_text(series.at(c.metric), c.decimals));
   std::vector<double> ssim, seconds;
   for (const Run& run : series.runs) {
     ssim.push_back(test_ssim(run, study.runs().images().test));
@@ -99,7 +96,7 @@ void fill_section(const Study& study, Section& section) {
   table.file = section.name;
   table.title = "Estimators, test set";
   table.columns = {"estimator", "start", "dead codes"};
-  for (const Column& c : kColumns) table.columns.push_back(c.title);
+  for (const MetricColumn& c : kColumns) table.columns.push_back(c.title);
   table.columns.insert(table.columns.begin() + 5, "SSIM");
   for (const char* title : {"Gradient angle (°)", "Gradient scale", "s/epoch"})
     table.columns.push_back(title);
