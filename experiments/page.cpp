@@ -106,9 +106,9 @@ std::string summary(const std::vector<Section>& sections, const std::vector<Page
       compared == 0
           ? std::string("Nothing on this page has been compared with the paper's figures.")
           : fmt::format(
-                "Of {} figures of the paper that were compared, {} agree with our runs of its "
-                "own recipe, {} differ, {} are left open by our seeds, and {} belong to rows "
-                "that contradict themselves.",
+                "Of {} figures of the paper that were compared, {} agree with ours, {} differ, {} "
+                "are left "
+                "open by our seeds, and {} belong to rows that contradict themselves.",
                 compared, cells["agrees"], cells["differs"], cells["inconclusive"],
                 cells["self-contradictory"]);
   if (!missing.empty()) text += fmt::format(" {} parts have not been run.", missing.size());
