@@ -201,7 +201,7 @@ table1 table2 table3 figures table_attribution table_estimators:
 	$(EXPERIMENT) "$@ report" $(strip $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))))
 
 # table 3, then the final run, which goes on from one of its runs
-paper: $(NEEDS) ## everything, and the report; hours on a GPU, days on a CPU at full length
+paper: $(NEEDS) ## everything, and the report; meant for a GPU at full length
 	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(strip $(OPTIONS))
 
 report: $(if $(DRY),,all) ## results/report.html from what is there
