@@ -7,6 +7,8 @@
 #include <string>
 #include <thread>
 
+#include "tensor/cpu/matmul.h"
+
 namespace versor {
 namespace {
 
@@ -32,7 +34,7 @@ CpuBackend::CpuBackend()
 
 DeviceInfo CpuBackend::info() {
   static const std::string name = "CPU (" + processor() + ")";
-  return {.name = name};
+  return {.name = name, .fast_bf16 = cpu::has_bf16_products()};
 }
 
 void CpuBackend::copy_from_host(void* target, const void* source, size_t bytes) {

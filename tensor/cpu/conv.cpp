@@ -102,7 +102,7 @@ void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& ep
     gemm(images * g.positions(), g.O, g.row(), {columns, g.row(), 1},
          {weight.data<float>(), 1, g.row()}, y.data<float>() + n * g.positions() * g.O, false);
   });
-  apply_epilogue(y, epilogue);
+  apply_epilogue(y, y, epilogue);
 }
 
 void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
@@ -130,7 +130,8 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
 
 namespace {
 
-// The CPU computes bf16 convolutions in f32, from widened copies, and rounds the result once.
+// Without bf16 instructions the products are computed in f32, from widened copies, and rounded
+// once.
 Tensor widened(const Tensor& t) {
   if (t.dtype() == DType::f32) return t;
   Tensor wide(t.shape());
@@ -138,11 +139,15 @@ Tensor widened(const Tensor& t) {
   return wide;
 }
 
+bool needs_widening(const Tensor& t) {
+  return t.dtype() != DType::f32 && !cpu::has_bf16_products();
+}
+
 }  // namespace
 
 void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params) {
-  if (y.dtype() != DType::f32) {
+  if (needs_widening(x)) {
     Tensor wide(y.shape());
     conv2d(wide, widened(x), widened(weight), epilogue, params);
     return cast(y, wide, 1.f, 0.f);
@@ -153,26 +158,29 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
   cpu::reference::conv2d(y, x, weight, epilogue, params);
 }
 
+// The library adds no bias in this direction. With an epilogue a bf16 result is left in f32 first,
+// so that it is rounded once.
 void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                    const Epilogue& epilogue, const Conv2dParams& params) {
-  if (dx.dtype() != DType::f32) {
+  if (needs_widening(dy)) {
     Tensor wide(dx.shape());
-    conv2d_grad_input(wide, widened(dy), widened(weight), epilogue, params);
-    return cast(dx, wide, 1.f, 0.f);
+    conv2d_grad_input(wide, widened(dy), widened(weight), {}, params);
+    return cpu::apply_epilogue(dx, wide, epilogue);
   }
+  const bool plain = !epilogue.bias.defined() && !epilogue.relu;
+  Tensor sums = plain || dx.dtype() == DType::f32 ? dx : Tensor(dx.shape());
 #ifdef VERSOR_ONEDNN
-  if (cpu::use_onednn()) {
-    cpu::onednn::conv2d_grad_input(dx, dy, weight, params);
-    return cpu::apply_epilogue(dx, epilogue);
-  }
+  if (cpu::use_onednn())
+    cpu::onednn::conv2d_grad_input(sums, dy, weight, params);
+  else
 #endif
-  cpu::reference::conv2d_grad_input(dx, dy, weight, params);
-  cpu::apply_epilogue(dx, epilogue);
+    cpu::reference::conv2d_grad_input(sums, dy, weight, params);
+  if (!plain) cpu::apply_epilogue(dx, sums, epilogue);
 }
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                     const Conv2dParams& params) {
-  if (x.dtype() != DType::f32) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
+  if (needs_widening(x)) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d_grad_weight(dweight, x, dy, params);
 #endif

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tensor/cpu/backend.h"
+#include "tensor/cpu/matmul.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
@@ -115,6 +116,27 @@ void CpuBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binary
           for (int64_t r = begin; r < end; ++r)
             for (int64_t c = 0; c < columns; ++c)
               out[r * columns + c] = apply(constant(), px[r * columns + c], pv[c]);
+        },
+        cpu::rows_per_block(columns));
+  });
+}
+
+void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
+  const bool has_bias = epilogue.bias.defined(), relu = epilogue.relu;
+  if (y.numel() == 0 || (!has_bias && !relu && y.address() == x.address())) return;
+  const int64_t columns = y.dim(-1), rows = y.numel() / columns;
+  const float *in = x.data<float>(), *b = has_bias ? epilogue.bias.data<float>() : nullptr;
+  with_float_type(y, [&](auto* type) {
+    using T = Element<decltype(type)>;
+    T* out = y.data<T>();
+    cpu::parallel_blocks(
+        rows,
+        [=](int64_t begin, int64_t end) {
+          for (int64_t r = begin; r < end; ++r)
+            for (int64_t c = 0; c < columns; ++c) {
+              const float sum = in[r * columns + c] + (b ? b[c] : 0.f);
+              out[r * columns + c] = static_cast<T>(relu ? rectified(sum) : sum);
+            }
         },
         cpu::rows_per_block(columns));
   });

@@ -23,16 +23,12 @@ bool use_onednn() {
 #endif
 }
 
-void apply_epilogue(Tensor& y, const Epilogue& epilogue) {
-  if (!epilogue.bias.defined() && !epilogue.relu) return;
-  Backend& backend = y.backend();
-  Tensor rows = y.flat_rows();
-  if (epilogue.bias.defined()) {
-    backend.binary_rows(rows, rows, epilogue.bias,
-                        epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
-  } else {
-    backend.unary(rows, rows, UnaryOp::relu);
-  }
+bool has_bf16_products() {
+#ifdef VERSOR_ONEDNN
+  return use_onednn() && onednn::has_bf16();
+#else
+  return false;
+#endif
 }
 
 void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
@@ -43,7 +39,7 @@ void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpo
   };
   gemm(y.dim(0), y.dim(1), a.dim(transpose_a ? 0 : 1), view(a, transpose_a), view(b, transpose_b),
        y.data<float>(), false);
-  apply_epilogue(y, {bias, false});
+  apply_epilogue(y, y, {bias, false});
 }
 
 }  // namespace cpu

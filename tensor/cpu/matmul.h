@@ -8,9 +8,12 @@ namespace versor::cpu {
 
 // Whether this build has oneDNN and the environment variable VERSOR_ONEDNN is not 0.
 bool use_onednn();
+// Whether bf16 products run on instructions made for them; else they are computed in f32.
+bool has_bf16_products();
 
-// y = relu?(y + bias), in place.   y [...,C].
-void apply_epilogue(Tensor& y, const Epilogue& epilogue);
+// y = relu?(x + bias), computed in f32 and rounded to y's type.   y [...,C] f32 or bf16;  x f32 of
+// the same shape, may be y.
+void apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue);
 
 namespace reference {
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
@@ -25,6 +28,9 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
 
 #ifdef VERSOR_ONEDNN
 namespace onednn {
+// Whether the library multiplies bf16 with instructions made for it: AVX-512 BF16 or AMX. Where it
+// would only imitate them, f32 is faster.
+bool has_bf16();
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias);
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,

@@ -12,9 +12,12 @@ namespace versor::cpu::onednn {
 dnnl::engine& engine();
 dnnl::stream& stream();
 
-// The sizes of one convolution: x [N,H,W,C], weight [O,kh,kw,C], y [N,H',W',O].
+// The sizes of one convolution: x [N,H,W,C], weight [O,kh,kw,C], y [N,H',W',O], all of one type,
+// f32 or bf16; the gradient of the weights and a bias are f32.
 struct ConvSizes {
   int64_t N, H, W, C, O, kh, kw, stride, padding;
+  DType type = DType::f32;
+  bool wide_grad_input = false;  // dx in f32 whatever the type
   auto operator<=>(const ConvSizes&) const = default;
   int64_t out_h() const { return (H + 2 * padding - kh) / stride + 1; }
   int64_t out_w() const { return (W + 2 * padding - kw) / stride + 1; }

@@ -1,4 +1,5 @@
 // Engine, stream and descriptors of oneDNN: see onednn.h.
+#include "tensor/cpu/matmul.h"
 #include "tensor/cpu/onednn.h"
 
 namespace versor::cpu::onednn {
@@ -27,16 +28,18 @@ dnnl::primitive_attr attributes(bool relu) {
 
 // The arguments that all three directions of a convolution share.
 struct Descriptors {
-  memory::desc x, weight, bias, y;
+  memory::desc x, weight, weight_grad, bias, y;
   memory::dims strides, padding_low, padding_high;
 
-  Descriptors(const ConvSizes& s, Format format) {
+  Descriptors(const ConvSizes& s, Format format, bool wide_x = false) {
     const auto images = format == Format::plain ? memory::format_tag::nhwc  //
                                                 : memory::format_tag::any;
-    x = {{s.N, s.C, s.H, s.W}, kF32, images};
-    weight = {{s.O, s.C, s.kh, s.kw}, kF32, memory::format_tag::any};
+    const auto type = s.type == DType::bf16 ? memory::data_type::bf16 : kF32;
+    x = {{s.N, s.C, s.H, s.W}, wide_x ? kF32 : type, images};
+    weight = {{s.O, s.C, s.kh, s.kw}, type, memory::format_tag::any};
+    weight_grad = {{s.O, s.C, s.kh, s.kw}, kF32, memory::format_tag::any};
     bias = {{s.O}, kF32, memory::format_tag::x};
-    y = {{s.N, s.O, s.out_h(), s.out_w()}, kF32, images};
+    y = {{s.N, s.O, s.out_h(), s.out_w()}, type, images};
     strides = {s.stride, s.stride};
     padding_low = {s.padding, s.padding};
     // What is left over at the far edge may be less than the padding (or negative: cropped).
@@ -59,6 +62,14 @@ dnnl::stream& stream() {
   return instance;
 }
 
+bool has_bf16() {
+  static const bool has = [] {
+    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & needed) == needed;
+  }();
+  return has;
+}
+
 Forward describe_forward(const ConvSizes& s, Format format, bool bias, bool relu) {
   const Descriptors d(s, format);
   const auto kind = dnnl::prop_kind::forward_training;
@@ -74,7 +85,7 @@ Forward describe_forward(const ConvSizes& s, Format format, bool bias, bool relu
 }
 
 GradInput describe_grad_input(const ConvSizes& s, Format format) {
-  const Descriptors d(s, format);
+  const Descriptors d(s, format, s.wide_grad_input);
   const Forward hint = describe_forward(s, format, false, false);
 #if DNNL_VERSION_MAJOR >= 3
   return GradInput(engine(), kDirect, d.x, d.weight, d.y, d.strides, d.padding_low, d.padding_high,
@@ -89,10 +100,10 @@ GradWeight describe_grad_weight(const ConvSizes& s, Format format) {
   const Descriptors d(s, format);
   const Forward hint = describe_forward(s, format, false, false);
 #if DNNL_VERSION_MAJOR >= 3
-  return GradWeight(engine(), kDirect, d.x, d.weight, d.y, d.strides, d.padding_low, d.padding_high,
-                    hint, attributes(false));
+  return GradWeight(engine(), kDirect, d.x, d.weight_grad, d.y, d.strides, d.padding_low,
+                    d.padding_high, hint, attributes(false));
 #else
-  return GradWeight({kDirect, d.x, d.weight, d.y, d.strides, d.padding_low, d.padding_high},
+  return GradWeight({kDirect, d.x, d.weight_grad, d.y, d.strides, d.padding_low, d.padding_high},
                     attributes(false), engine(), hint);
 #endif
 }

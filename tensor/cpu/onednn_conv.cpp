@@ -21,13 +21,14 @@ Tensor bytes_from_pool(size_t bytes) {
   return Tensor({static_cast<int64_t>(bytes)}, DType::u8);
 }
 
-memory::desc plain_weight(const ConvSizes& s) {
-  return {{s.O, s.C, s.kh, s.kw}, memory::data_type::f32, memory::format_tag::ohwi};
+memory::desc plain_weight(const ConvSizes& s, DType type) {
+  const auto element = type == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+  return {{s.O, s.C, s.kh, s.kw}, element, memory::format_tag::ohwi};
 }
 
 ConvSizes sizes_of(const Tensor& x, const Tensor& weight, const Conv2dParams& p) {
-  return {x.dim(0),      x.dim(1),      x.dim(2), x.dim(3), weight.dim(0),
-          weight.dim(1), weight.dim(2), p.stride, p.padding};
+  return {x.dim(0),      x.dim(1),      x.dim(2), x.dim(3),  weight.dim(0),
+          weight.dim(1), weight.dim(2), p.stride, p.padding, x.dtype()};
 }
 
 // A convolution primitive and the reorder of its weights, ready to run.
@@ -100,7 +101,8 @@ void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& ep
   const PreparedForward& p = cached(cache, key, [&] {
     Forward desc = describe_forward(key.sizes, Format::plain, key.bias, key.relu);
     const memory::desc library = desc.weights_desc();
-    return PreparedForward(std::move(desc), library, plain_weight(key.sizes), false);
+    return PreparedForward(std::move(desc), library, plain_weight(key.sizes, key.sizes.type),
+                           false);
   });
   Tensor storage;
   std::unordered_map<int, memory> arguments{
@@ -115,11 +117,14 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params) {
   if (dx.numel() == 0) return;
   static std::map<Key, PreparedGradInput> cache;
-  const Key key{sizes_of(dx, weight, params)};
+  Key key{sizes_of(dx, weight, params)};
+  key.sizes.wide_grad_input = dx.dtype() != dy.dtype();
+  key.sizes.type = dy.dtype();
   const PreparedGradInput& p = cached(cache, key, [&] {
     GradInput desc = describe_grad_input(key.sizes, Format::plain);
     const memory::desc library = desc.weights_desc();
-    return PreparedGradInput(std::move(desc), library, plain_weight(key.sizes), false);
+    return PreparedGradInput(std::move(desc), library, plain_weight(key.sizes, key.sizes.type),
+                             false);
   });
   Tensor storage;
   p.execute({{DNNL_ARG_DIFF_DST, wrap(p.desc.diff_dst_desc(), dy)},
@@ -135,7 +140,7 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
   const PreparedGradWeight& p = cached(cache, key, [&] {
     GradWeight desc = describe_grad_weight(key.sizes, Format::plain);
     const memory::desc library = desc.diff_weights_desc();
-    return PreparedGradWeight(std::move(desc), library, plain_weight(key.sizes), true);
+    return PreparedGradWeight(std::move(desc), library, plain_weight(key.sizes, DType::f32), true);
   });
   const Tensor storage = p.needs_reorder ? bytes_from_pool(p.library_weight.get_size()) : dweight;
   memory library_memory = wrap(p.library_weight, storage);
