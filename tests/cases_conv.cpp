@@ -114,6 +114,10 @@ std::vector<ConvCase> conv_cases() {
            {"model, residual, batch 1", 1, 8, 8, 64, 64, 3, 3, 1, 1, true, false},
            {"model, projection", 2, 8, 8, 48, 64, 1, 1, 1, 0, true, false},
            {"more columns than one chunk", 30, 32, 32, 16, 2, 3, 3, 1, 1, true, false},
+           {"wide, odd batch", 35, 4, 6, 32, 16, 3, 3, 1, 1, true, true},
+           {"wide, stride 2, odd size", 3, 9, 7, 64, 32, 4, 4, 2, 1, true, false},
+           {"wide, 5x5, padding 2", 3, 5, 4, 32, 48, 5, 5, 1, 2, true, true},
+           {"wide, stride 3, kernel mostly in the padding", 2, 2, 3, 32, 16, 6, 7, 3, 3},
        })
     cases.push_back(c);
   return cases;

@@ -5,6 +5,7 @@
 // Images are taken in chunks so that the columns stay near kChunkElements floats.
 #include <cstring>
 
+#include "tensor/cpu/avx512.h"
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/gemm.h"
 #include "tensor/cpu/matmul.h"
@@ -180,6 +181,8 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                     const Conv2dParams& params) {
+  if (cpu::avx512::can_conv2d_grad_weight(dweight, x))
+    return cpu::avx512::conv2d_grad_weight(dweight, x, dy, params);
   if (needs_widening(x)) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d_grad_weight(dweight, x, dy, params);
