@@ -31,6 +31,14 @@ bool has_bf16_products() {
 #endif
 }
 
+void matmul_bf16(Tensor& y, const Tensor& a, const Tensor& b) {
+#ifdef VERSOR_ONEDNN
+  if (has_bf16_products()) return onednn::matmul(y, a, b, false, true, {});
+#endif
+  fail("matmul", "this build or processor has no products of bf16 (", a.shape(), ", ", b.shape(),
+       ")");
+}
+
 void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                        bool transpose_b, const Tensor& bias) {
   const auto view = [](const Tensor& t, bool transpose) {

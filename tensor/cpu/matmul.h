@@ -11,6 +11,10 @@ bool use_onednn();
 // Whether bf16 products run on instructions made for them; else they are computed in f32.
 bool has_bf16_products();
 
+// y = a b^T with factors in bf16, summed in f32; only where has_bf16_products().   y f32 [M,N],
+// a bf16 [M,L],  b bf16 [N,L].
+void matmul_bf16(Tensor& y, const Tensor& a, const Tensor& b);
+
 // y = relu?(x + bias), computed in f32 and rounded to y's type.   y [...,C] f32 or bf16;  x f32 of
 // the same shape, may be y.
 void apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue);
@@ -28,6 +32,7 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
 
 #ifdef VERSOR_ONEDNN
 namespace onednn {
+// Also for bf16: factors of matmul, whose y is f32; images and weights of the convolutions.
 // Whether the library multiplies bf16 with instructions made for it: AVX-512 BF16 or AMX. Where it
 // would only imitate them, f32 is faster.
 bool has_bf16();

@@ -15,6 +15,7 @@ using dnnl::memory;
 struct Key {
   int64_t m, n, l;
   bool transpose_a, transpose_b, bias;
+  DType type;                           // of a and b
   int threads = omp_get_max_threads();  // a primitive shares its work out when it is made
   auto operator<=>(const Key&) const = default;
 };
@@ -24,7 +25,9 @@ dnnl::matmul::primitive_desc describe(const Key& k) {
   const auto tag = [](bool transpose) {
     return transpose ? memory::format_tag::ba : memory::format_tag::ab;
   };
-  const memory::desc a({k.m, k.l}, f32, tag(k.transpose_a)), b({k.l, k.n}, f32, tag(k.transpose_b));
+  const auto type = k.type == DType::bf16 ? memory::data_type::bf16 : f32;
+  const memory::desc a({k.m, k.l}, type, tag(k.transpose_a));
+  const memory::desc b({k.l, k.n}, type, tag(k.transpose_b));
   const memory::desc y({k.m, k.n}, f32, memory::format_tag::ab);
   const memory::desc bias = k.bias ? memory::desc({1, k.n}, f32, memory::format_tag::ab)  //
                                    : memory::desc();
@@ -42,8 +45,8 @@ dnnl::matmul::primitive_desc describe(const Key& k) {
 
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias) {
-  const Key key{y.dim(0),    y.dim(1),    a.dim(transpose_a ? 0 : 1),
-                transpose_a, transpose_b, bias.defined()};
+  const Key key{y.dim(0),       y.dim(1), a.dim(transpose_a ? 0 : 1), transpose_a, transpose_b,
+                bias.defined(), a.dtype()};
   if (key.m == 0 || key.n == 0) return;
   if (key.l == 0) return reference::matmul(y, a, b, transpose_a, transpose_b, bias);
   struct Prepared {

@@ -54,7 +54,7 @@ TEST_CASE("nearest_code: the exhaustive search's index for many sizes") {
   struct Sizes {
     int64_t R, K, D;
   };
-  // The search walks in tiles of 512 rows and 512 codes.
+  // The search walks in tiles of 256 rows and 1024 codes.
   const std::vector<Sizes> all = {{1, 1, 1},       {7, 1, 3},     {1, 9, 2},     {64, 64, 1},
                                   {511, 3, 2},     {512, 512, 3}, {513, 511, 2}, {513, 513, 8},
                                   {1030, 1025, 4}, {5, 2000, 16}, {3, 600, 256}, {300, 40, 256},

@@ -1,17 +1,19 @@
-// Nearest code (eq. 2) on the CPU, exact although a fast f32 matrix product does the bulk.
+// Nearest code (eq. 2) on the CPU, exact although fast matrix products do the bulk.
 //
 // Everything is measured from the mean of the codes, which changes no distance: e and c stand for
-// e - mean and c - mean below, rounded to f32 once. |e - c|^2 differs from s = |c|^2 - 2 e.c only
-// by |e|^2, which all codes share. s is computed in f32, tile by tile; the standard error bound of
-// a dot product of length D (Higham, "Accuracy and Stability of Numerical Algorithms", section
-// 3.1), |fl(e.c) - e.c| <= gamma |e||c| with gamma = D u / (1 - D u), u = 2^-24, tells how far s
-// can be off. Every code that could still be the nearest is kept as a candidate and compared
-// exactly, in f64 on the vectors as given, at the end. Codes that equal an earlier one bit for bit
-// can never win and are left out. A row with too many candidates, or with values beyond the reach
-// of f32 products, is scanned fully in f64.
+// e - mean and c - mean below, rounded to f32 once. |e - c|^2 differs from the score
+// s = |c|^2 - 2 e.c only by |e|^2, which all codes share. The search is a cascade; each stage knows
+// how far its scores can be off, and hands every code that could still be the nearest to the next:
+//   1. all codes, tile by tile, as a matrix product: of bf16 factors where the processor has
+//      instructions for them, else of f32
+//   2. after bf16: the candidates in f32
+//   3. the candidates in f64, on the vectors as given, if there is more than one
+// A stage with too many candidates for a row leaves all codes to the next, as it does where values
+// are beyond the reach of f32 products. Codes that equal an earlier one bit for bit can never win
+// and are left out.
 //
-// Centring matters: latents after a ReLU share a large common part, and the bound grows with |e||c|
-// while the distances do not.
+// Centring matters: latents after a ReLU share a large common part, and the bounds grow with |e||c|
+// while the distances do not. score_error.h has the bounds.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -19,74 +21,142 @@
 #include <unordered_map>
 #include <vector>
 
+#include "tensor/cpu/matmul.h"
 #include "tensor/cpu/parallel.h"
 #include "vq/cpu/backend.h"
+#include "vq/cpu/score_error.h"
 
 namespace versor {
 namespace {
 
-constexpr int64_t kRowTile = 512, kCodeTile = 512;  // scores: 1 MiB
-constexpr int kMostCandidates = 24;                 // a row with more is scanned fully
+using cpu::CentredNorms;
+using cpu::lowered;
+using cpu::raised;
+
+constexpr int64_t kRowTile = 256, kCodeTile = 1024;  // scores: 1 MiB
+constexpr int64_t kRowBlock = 16;                   // rows of a thread at a time
+constexpr int64_t kBlock = 64;                      // scores that are compared together
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// A vector's centred f32 form, and its bf16 form if that is wanted (else null).
+struct Forms {
+  float* f32;
+  bf16* half;
+};
 
 // What the search needs to know of the codes, computed once.
 struct Codes {
   const float* c;  // [K,D] as given
   int64_t K, D;
-  std::vector<double> mean;       // [D]
-  Tensor centred;                 // [K,D] c - mean
-  std::vector<float> squared;     // |c - mean|^2, infinite for a repeated code
-  std::vector<bool> repeated;     // equal to an earlier code
-  std::vector<double> tile_norm;  // the largest |c - mean| of each tile of codes
+  bool use_bf16;
+  std::vector<double> mean;         // [D]
+  Tensor centred, half;             // [K,D] c - mean, and that in bf16 if it is used
+  std::vector<float> squared;       // |c - mean|^2, infinite for a repeated code
+  std::vector<bool> repeated;       // equal to an earlier code
+  std::vector<CentredNorms> norms;  // the largest ones of each tile of codes
 
   explicit Codes(const Tensor& codebook)
       : c(codebook.data<float>()),
         K(codebook.dim(0)),
         D(codebook.dim(1)),
+        use_bf16(cpu::has_bf16_products()),
         mean(static_cast<size_t>(D), 0.0),
         centred({K, D}),
+        half(use_bf16 ? Tensor({K, D}, DType::bf16) : Tensor()),
         squared(static_cast<size_t>(K)),
         repeated(static_cast<size_t>(K)),
-        tile_norm(static_cast<size_t>((K + kCodeTile - 1) / kCodeTile), 0.0) {
+        norms(static_cast<size_t>((K + kCodeTile - 1) / kCodeTile)) {
     for (int64_t k = 0; k < K; ++k)
-      for (int64_t d = 0; d < D; ++d) mean[d] += c[k * D + d] / static_cast<double>(K);
+      for (int64_t d = 0; d < D; ++d) mean[d] += c[k * D + d];
+    for (double& m : mean) m /= static_cast<double>(K);
+    // One tile, one thread: its largest norms need no lock.
+    cpu::parallel_blocks(
+        K, [&](int64_t begin, int64_t end) { prepare_tile(begin, end); }, kCodeTile);
     std::unordered_map<std::string_view, int64_t> seen;
+    seen.reserve(static_cast<size_t>(K));
     for (int64_t k = 0; k < K; ++k) {
-      float* row = centred.data<float>() + k * D;
-      centre(row, c + k * D);
-      const double length = norm(row, D);
       const std::string_view bytes(reinterpret_cast<const char*>(c + k * D), sizeof(float) * D);
       repeated[k] = !seen.emplace(bytes, k).second;
-      squared[k] = repeated[k] ? kInfinity : static_cast<float>(length * length);
-      double& largest = tile_norm[k / kCodeTile];
-      largest = length > largest ? length : largest;
+      if (repeated[k]) squared[k] = kInfinity;
     }
   }
 
-  // to [D] = from [D] - mean.
-  void centre(float* to, const float* from) const {
-    for (int64_t d = 0; d < D; ++d) to[d] = static_cast<float>(from[d] - mean[d]);
+  void prepare_tile(int64_t begin, int64_t end) {
+    CentredNorms& largest = norms[begin / kCodeTile];
+    for (int64_t k = begin; k < end; ++k) {
+      const CentredNorms n = centre(row_of(k), c + k * D);
+      squared[k] = static_cast<float>(n.f32 * n.f32);
+      largest = {larger(largest.f32, n.f32), larger(largest.rest, n.rest)};
+    }
+  }
+
+  Forms row_of(int64_t k) {
+    return {centred.data<float>() + k * D, use_bf16 ? half.data<bf16>() + k * D : nullptr};
+  }
+
+  // to [D] = from [D] - mean, in both forms.
+  CentredNorms centre(Forms to, const float* from) const {
+    for (int64_t d = 0; d < D; ++d) to.f32[d] = static_cast<float>(from[d] - mean[d]);
+    CentredNorms n{norm(to.f32, D), 0};
+    if (!use_bf16) return n;
+    for (int64_t d = 0; d < D; ++d) to.half[d] = cpu::normal_bf16(to.f32[d]);
+    n.rest = std::sqrt(sum_elements(D, [&](int64_t d) {
+      const double rest = static_cast<double>(to.f32[d]) - static_cast<float>(to.half[d]);
+      return rest * rest;
+    }));
+    return n;
+  }
+
+  // s of code k in f32.   e [D] centred.
+  float score(const float* e, int64_t k) const {
+    const float* code = centred.data<float>() + k * D;
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int64_t d = 0; d < D; ++d) dot += e[d] * code[d];
+    return squared[k] - 2.f * dot;
   }
 };
 
-// The search of one row: candidates so far, and the smallest value that s + error has taken.
-struct RowSearch {
-  double e_norm = 0;  // |e - mean|
-  float limit = kInfinity;
+// The codes that one stage cannot rule out for one row.
+template <int kMost>
+struct Candidates {
+  float limit = kInfinity;  // the smallest value that s + error has taken
   int count = 0;
-  bool full_scan = false;
-  int32_t index[kMostCandidates];
-  float lowest[kMostCandidates];  // s - error
+  bool all = false;  // too many: every code is a candidate
+  int32_t index[kMost];
+  float lowest[kMost];  // s - error
 
-  void start(const float* e, int64_t d) {
-    *this = RowSearch();
-    e_norm = norm(e, d);
+  // The scores s[j] of the codes k0 + j, j < n <= kCodeTile, each at most `error` off.
+  void take(const float* s, int64_t k0, int64_t n, double error) {
+    if (all || !(error < kInfinity)) {
+      all = true;
+      return;
+    }
+    // The smallest score of each block of codes first: few blocks need a second look.
+    float smallest = kInfinity, block_smallest[kCodeTile / kBlock];
+    for (int64_t j0 = 0; j0 < n; j0 += kBlock) {
+      const int64_t end = std::min(n, j0 + kBlock);
+      float least = kInfinity;
+#pragma omp simd reduction(min : least)
+      for (int64_t j = j0; j < end; ++j) least = std::min(least, s[j]);
+      block_smallest[j0 / kBlock] = least;
+      smallest = std::min(smallest, least);
+    }
+    // Up for the limit, down for a code's lowest: whatever is rounded, a code is rather kept.
+    const float margin = raised(static_cast<float>(error));
+    limit = std::min(limit, raised(smallest + margin));
+    const float bound = raised(limit + margin);
+    for (int64_t j0 = 0; j0 < n; j0 += kBlock) {
+      if (block_smallest[j0 / kBlock] > bound) continue;
+      for (int64_t j = j0; j < std::min(n, j0 + kBlock); ++j)
+        if (s[j] <= bound && s[j] < kInfinity) add(k0 + j, lowered(s[j] - margin));
+    }
   }
 
   void add(int64_t k, float low) {
-    if (count == kMostCandidates) drop_beaten();
-    if (count == kMostCandidates) {
-      full_scan = true;
+    if (count == kMost) drop_beaten();
+    if (count == kMost) {
+      all = true;
       return;
     }
     index[count] = static_cast<int32_t>(k);
@@ -103,61 +173,57 @@ struct RowSearch {
     count = kept;
   }
 
-  // `dots` [n]: e.c of the codes k0...k0+n-1; overwritten by s.
+  // Calls body(k) for every candidate.
+  template <class Body>
+  void for_each(const Codes& codes, const Body& body) {
+    if (!all) drop_beaten();
+    for (int64_t i = 0; i < (all ? codes.K : count); ++i)
+      if (const int64_t k = all ? i : index[i]; !codes.repeated[k]) body(k);
+  }
+};
+
+// The search of one row, from the tiles' scores to the code.
+struct RowSearch {
+  CentredNorms e;
+  Candidates<32> first;
+
+  void start(const CentredNorms& norms) { *this = RowSearch{norms, {}}; }
+
+  // `dots` [n]: e.c of the codes k0...k0+n-1, a tile; overwritten by their scores.
   void visit(float* dots, const Codes& codes, int64_t k0, int64_t n) {
-    if (full_scan) return;
-    const double c_norm = codes.tile_norm[k0 / kCodeTile], d = static_cast<double>(codes.D);
-    const double u = 0x1p-24, gamma = (d + 16) * u / (1 - (d + 16) * u);
-    // The dot product (the 16 covers the rounding of e, c, |c|^2 and of the subtraction), |c|^2,
-    // underflow, and the f64 of the end.
-    const double error = 2 * gamma * e_norm * c_norm + 8 * u * c_norm * c_norm + (d + 8) * 2.4e-38 +
-                         (d + 8) * 0x1p-52 * (e_norm + c_norm) * (e_norm + c_norm);
-    if (!(e_norm * c_norm < 1e30 && c_norm * c_norm < 1e30)) {
-      full_scan = true;
-      return;
-    }
+    const CentredNorms& c = codes.norms[k0 / kCodeTile];
     const float* squared = codes.squared.data() + k0;
-    float smallest = kInfinity;
-#pragma omp simd reduction(min : smallest)
-    for (int64_t j = 0; j < n; ++j) {
-      dots[j] = squared[j] - 2.f * dots[j];
-      smallest = std::min(smallest, dots[j]);
-    }
-    // Rounded up, so that the comparison below errs on the side of keeping.
-    const float margin = std::nextafter(static_cast<float>(2 * error), kInfinity);
-    limit = std::min(limit, std::nextafter(smallest + margin * 0.5f, kInfinity));
-    const float bound = std::nextafter(limit + margin * 0.5f, kInfinity);
-    if (smallest > bound) return;
-    for (int64_t j = 0; j < n; ++j)
-      if (dots[j] <= bound && dots[j] < kInfinity)
-        add(k0 + j, std::nextafter(dots[j] - margin * 0.5f, -kInfinity));
+    for (int64_t j = 0; j < n; ++j) dots[j] = squared[j] - 2.f * dots[j];
+    first.take(dots, k0, n, cpu::score_error(e, c, codes.D));
   }
 
-  int32_t finish(const float* e, const Codes& codes) {
-    if (full_scan) return scan(e, codes);
-    drop_beaten();
-    if (count == 1) return index[0];
+  // e [D] as given, centred [D].
+  int32_t finish(const float* given, const float* centred, const Codes& codes) {
+    if (!codes.use_bf16) return nearest_of(first, given, codes);
+    first.drop_beaten();
+    if (!first.all && first.count == 1) return first.index[0];
+    Candidates<24> second;
+    first.for_each(codes, [&](int64_t k) {
+      const float s = codes.score(centred, k);
+      const double c_norm = codes.norms[k / kCodeTile].f32;
+      second.take(&s, k, 1, cpu::score_error({e.f32, 0}, {c_norm, 0}, codes.D));
+    });
+    return nearest_of(second, given, codes);
+  }
+
+  template <int kMost>
+  static int32_t nearest_of(Candidates<kMost>& candidates, const float* given, const Codes& codes) {
+    candidates.drop_beaten();
+    if (!candidates.all && candidates.count == 1) return candidates.index[0];
     double best = std::numeric_limits<double>::infinity();
     int32_t winner = 0;
-    for (int i = 0; i < count; ++i) consider(e, codes, index[i], best, winner);
-    return winner;
-  }
-
-  static int32_t scan(const float* e, const Codes& codes) {
-    double best = std::numeric_limits<double>::infinity();
-    int32_t winner = 0;
-    for (int64_t k = 0; k < codes.K; ++k)
-      if (!codes.repeated[k]) consider(e, codes, static_cast<int32_t>(k), best, winner);
-    return winner;
-  }
-
-  static void consider(const float* e, const Codes& codes, int32_t k, double& best,
-                       int32_t& winner) {
-    const double distance = squared_distance(e, codes.c + k * codes.D, codes.D, best);
-    if (distance < best) {  // strictly: of equals the first stays
+    candidates.for_each(codes, [&](int64_t k) {
+      const double distance = squared_distance(given, codes.c + k * codes.D, codes.D, best);
+      if (!(distance < best)) return;  // of equals the first stays
       best = distance;
-      winner = k;
-    }
+      winner = static_cast<int32_t>(k);
+    });
+    return winner;
   }
 };
 
@@ -166,43 +232,42 @@ struct RowSearch {
 void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   const Codes codes(codebook);
   const int64_t R = e.dim(0), D = codes.D;
-  const Tensor scores({kRowTile * kCodeTile}), centred({kRowTile, D});
+  const Tensor scores({kRowTile * kCodeTile});
+  Tensor centred({kRowTile, D}), half;
+  if (codes.use_bf16) half = Tensor({kRowTile, D}, DType::bf16);
   std::vector<RowSearch> searches(kRowTile);
-  const int64_t row_block = 16;
-  for (int64_t r0 = 0; r0 < R; r0 += kRowTile) {
-    const int64_t rows = std::min(kRowTile, R - r0);
-    const float* first = e.data<float>() + r0 * D;
-    Tensor here = centred.rows(0, rows);
-    float* centred_rows = here.data<float>();
+  // Calls body(r) for all r < rows, in parallel.
+  const auto for_rows = [](int64_t rows, const auto& body) {
     cpu::parallel_blocks(
         rows,
         [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) {
-            float* row = centred_rows + r * D;
-            codes.centre(row, first + r * D);
-            searches[r].start(row, D);
-          }
+          for (int64_t r = begin; r < end; ++r) body(r);
         },
-        row_block);
+        kRowBlock);
+  };
+  for (int64_t r0 = 0; r0 < R; r0 += kRowTile) {
+    const int64_t rows = std::min(kRowTile, R - r0);
+    const float* given = e.data<float>() + r0 * D;
+    float* in_f32 = centred.data<float>();
+    bf16* in_bf16 = codes.use_bf16 ? half.data<bf16>() : nullptr;
+    for_rows(rows, [&](int64_t r) {
+      const Forms row{in_f32 + r * D, in_bf16 ? in_bf16 + r * D : nullptr};
+      searches[r].start(codes.centre(row, given + r * D));
+    });
     for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile) {
       const int64_t n = std::min(kCodeTile, codes.K - k0);
       Tensor tile = scores.rows(0, rows * n).reshape({rows, n});
-      e.backend().matmul(tile, here, codes.centred.rows(k0, k0 + n), false, true, {});
+      if (codes.use_bf16)
+        cpu::matmul_bf16(tile, half.rows(0, rows), codes.half.rows(k0, k0 + n));
+      else
+        e.backend().matmul(tile, centred.rows(0, rows), codes.centred.rows(k0, k0 + n), false, true,
+                           {});
       float* dots = tile.data<float>();
-      cpu::parallel_blocks(
-          rows,
-          [&](int64_t begin, int64_t end) {
-            for (int64_t r = begin; r < end; ++r) searches[r].visit(dots + r * n, codes, k0, n);
-          },
-          row_block);
+      for_rows(rows, [&](int64_t r) { searches[r].visit(dots + r * n, codes, k0, n); });
     }
     int32_t* out = index.data<int32_t>() + r0;
-    cpu::parallel_blocks(
-        rows,
-        [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) out[r] = searches[r].finish(first + r * D, codes);
-        },
-        row_block);
+    for_rows(rows,
+             [&](int64_t r) { out[r] = searches[r].finish(given + r * D, in_f32 + r * D, codes); });
   }
 }
 
