@@ -23,6 +23,13 @@ std::vector<Variable> inputs_of(const Variable& x, const Variable& weight, const
   return {x, weight};
 }
 
+// The way back through bias and activation; `mask` is the output y, undefined without a ReLU.
+ops::BiasReluGrad before_epilogue(Tensor dy, const Tensor& mask, bool has_bias) {
+  if (mask.defined() && has_bias) return ops::bias_relu_grad(std::move(dy), mask);
+  const Tensor dz = mask.defined() ? ops::relu_grad(std::move(dy), mask) : dy;
+  return {dz, has_bias ? ops::sum_rows(dz.flat_rows()) : Tensor()};
+}
+
 }  // namespace
 
 // y = act(conv(x, w) + b). With dz = dy where the activation passes:
@@ -31,15 +38,14 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dParams& params, Activation activation) {
   const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv2d(vx, w, epilogue_of(bias, activation), params);
-  const bool relu = activation == Activation::relu, has_bias = bias.defined();
-  const bool need_dx = x.requires_grad();
-  const Tensor mask = relu ? y : Tensor();
-  return record("conv2d", y, inputs_of(x, weight, bias), [=](const Tensor& dy) {
-    const Tensor dz = relu ? ops::relu_grad(dy, mask) : dy;
+  const bool has_bias = bias.defined(), need_dx = x.requires_grad();
+  const Tensor mask = activation == Activation::relu ? y : Tensor();
+  return record("conv2d", y, inputs_of(x, weight, bias), [=](Tensor dy) {
+    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, has_bias);
     std::vector<Tensor> d(has_bias ? 3 : 2);
     if (need_dx) d[0] = ops::conv2d_grad_input(dz, w, vx.shape(), params);
     d[1] = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
-    if (has_bias) d[2] = ops::sum_rows(dz.flat_rows());
+    if (has_bias) d[2] = dbias;
     return Gradients(std::move(d));
   });
 }
@@ -51,15 +57,14 @@ Variable conv_transpose2d(const Variable& x, const Variable& weight, const Varia
                           const Conv2dParams& params, Activation activation) {
   const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv_transpose2d(vx, w, epilogue_of(bias, activation), params);
-  const bool relu = activation == Activation::relu, has_bias = bias.defined();
-  const bool need_dx = x.requires_grad();
-  const Tensor mask = relu ? y : Tensor();
-  return record("conv_transpose2d", y, inputs_of(x, weight, bias), [=](const Tensor& dy) {
-    const Tensor dz = relu ? ops::relu_grad(dy, mask) : dy;
+  const bool has_bias = bias.defined(), need_dx = x.requires_grad();
+  const Tensor mask = activation == Activation::relu ? y : Tensor();
+  return record("conv_transpose2d", y, inputs_of(x, weight, bias), [=](Tensor dy) {
+    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, has_bias);
     std::vector<Tensor> d(has_bias ? 3 : 2);
     if (need_dx) d[0] = ops::conv2d(dz, w, {}, params);
     d[1] = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
-    if (has_bias) d[2] = ops::sum_rows(dz.flat_rows());
+    if (has_bias) d[2] = dbias;
     return Gradients(std::move(d));
   });
 }

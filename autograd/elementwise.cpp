@@ -9,7 +9,7 @@ namespace {
 Variable unary(const char* name, const Variable& x, UnaryOp op) {
   Tensor y = ops::unary(x.value(), op);
   const Tensor saved = saves_output(op) ? y : x.value();
-  return record(name, y, {x}, [=](const Tensor& dy) { return ops::unary_grad(dy, saved, op); });
+  return record(name, y, {x}, [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
 }
 
 }  // namespace
@@ -73,8 +73,8 @@ Variable div(const Variable& a, const Variable& b) {
 // y = max(a + b, 0);  da = db = dy where y > 0, else 0.
 Variable add_relu(const Variable& a, const Variable& b) {
   const Tensor y = ops::binary(a.value(), b.value(), BinaryOp::add_relu);
-  return record("add_relu", y, {a, b}, [=](const Tensor& dy) {
-    const Tensor d = ops::relu_grad(dy, y);
+  return record("add_relu", y, {a, b}, [=](Tensor dy) {
+    const Tensor d = ops::relu_grad(std::move(dy), y);
     return Gradients{d, d};
   });
 }

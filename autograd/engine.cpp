@@ -53,10 +53,16 @@ namespace {
 std::atomic<uint64_t> next_number{1};
 thread_local bool grad_enabled = true;
 
-// target += addend. Always into a new tensor: the first gradient to arrive may be shared with
-// another input (the backward of a + b returns dy twice).
+// target += addend. Into a new tensor where somebody else sees the target's memory: the first
+// gradient to arrive may be shared with another input (the backward of a + b returns dy twice).
 void accumulate(Tensor& target, const Tensor& addend) {
-  target = target.defined() ? ops::add(target, addend) : addend;
+  if (!target.defined()) {
+    target = addend;
+  } else if (target.unshared()) {
+    ops::add_to(target, addend);
+  } else {
+    target = ops::add(target, addend);
+  }
 }
 
 }  // namespace
@@ -112,13 +118,13 @@ void backward(const Variable& loss, bool retain_graph) {
 
   arrive("backward", Edge(loss), ops::full(loss.shape(), 1.f, loss.value().device()));
   while (!pending.empty()) {
-    const Pending current = std::move(pending.begin()->second);
+    Pending current = std::move(pending.begin()->second);
     pending.erase(pending.begin());
     Node& node = *current.node;
     check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
           " was freed by an earlier backward(); pass retain_graph to keep it");
     if (const auto result = node.retains.lock()) accumulate(result->grad, current.dy);
-    const Gradients gradients = node.backward(current.dy);
+    const Gradients gradients = node.backward(std::move(current.dy));
     check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
           gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
     for (size_t i = 0; i < node.inputs.size(); ++i) {

@@ -22,7 +22,8 @@ struct Gradients {
   Gradients(std::vector<Tensor> several) : list(std::move(several)) {}
   std::vector<Tensor> list;
 };
-using Backward = std::function<Gradients(const Tensor& dy)>;
+// dy comes by value: a backward whose dy is unshared() may write its result over it.
+using Backward = std::function<Gradients(Tensor dy)>;
 
 struct Node;
 

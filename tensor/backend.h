@@ -149,6 +149,10 @@ class Backend {
   virtual void sum(Tensor& y, const Tensor& x, float factor) = 0;
   // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
   virtual void sum_rows(Tensor& y, const Tensor& x) = 0;
+  // The way back through bias and ReLU in one pass: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
+  // dbias[c] = sum over r of dz[r,c].   With y = relu(x + bias) and f = <dy, y> these are df/dx and
+  // df/dbias.   dz, dy, y [R,C] f32 or bf16, dz may be dy;  dbias [C] f32.
+  virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) = 0;
   // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
   virtual void sum_columns(Tensor& y, const Tensor& x) = 0;
   // y[0] = mean over i of (a[i] - b[i])^2.   y [1].

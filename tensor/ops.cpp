@@ -117,11 +117,11 @@ Tensor unary(const Tensor& x, UnaryOp op) {
   return y;
 }
 
-Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op) {
+Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op) {
   Backend& backend = same_device("unary_grad", {&dy, &saved});
   check_float("unary_grad", {&dy, &saved});
   check_same_shape("unary_grad", dy, saved);
-  Tensor dx(dy.shape(), dy.dtype(), dy.device());
+  Tensor dx = reused(dy);
   TraceScope trace("unary_grad", backend, count(dy), {&dx, &dy, &saved});
   backend.unary_grad(dx, dy, saved, op);
   return dx;
@@ -135,6 +135,13 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
   TraceScope trace("binary", backend, count(a), {&y, &a, &b});
   backend.binary(y, a, b, op);
   return y;
+}
+
+void add_to(Tensor& y, const Tensor& x) {
+  Backend& backend = same_device("add_to", {&y, &x});
+  check_same_shape("add_to", y, x);
+  TraceScope trace("add_to", backend, count(y), {&y, &y, &x});
+  backend.binary(y, y, x, BinaryOp::add);
 }
 
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op) {
@@ -249,6 +256,18 @@ Tensor sum_rows(const Tensor& x) {
   TraceScope trace("sum_rows", backend, count(x), {&x});
   backend.sum_rows(y, x);
   return y;
+}
+
+BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y) {
+  Backend& backend = same_device("bias_relu_grad", {&dy, &y});
+  check_float("bias_relu_grad", {&dy, &y});
+  check_same_shape("bias_relu_grad", dy, y);
+  const Shape shape = y.shape();
+  Tensor dbias({y.dim(-1)}, DType::f32, y.device());
+  Tensor dz = reused(dy).flat_rows();
+  TraceScope trace("bias_relu_grad", backend, 2 * count(y), {&dz, &dy, &y});
+  backend.bias_relu_grad(dz, dbias, dy.flat_rows(), y.flat_rows());
+  return {dz.reshape(shape), dbias};
 }
 
 Tensor sum_columns(const Tensor& x) {

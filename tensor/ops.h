@@ -11,6 +11,11 @@
 
 namespace versor::ops {
 
+// Memory for a result of x's shape and type: x's own where nobody else holds it.
+inline Tensor reused(const Tensor& x) {
+  return x.unshared() ? x : Tensor(x.shape(), x.dtype(), x.device());
+}
+
 // filling and converting
 void fill(Tensor& y, float value);
 void copy(Tensor& y, const Tensor& x);
@@ -33,8 +38,10 @@ void find_nonfinite(Tensor& guard, const std::vector<Tensor>& tensors, int first
 
 // element-wise
 Tensor unary(const Tensor& x, UnaryOp op);
-Tensor unary_grad(const Tensor& dy, const Tensor& saved, UnaryOp op);
+// dx is written over dy where nobody else holds it (move dy in); so is dz of bias_relu_grad.
+Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op);
 Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
+void add_to(Tensor& y, const Tensor& x);                            // y += x
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
 Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b);
 Tensor scale(const Tensor& x, const Tensor& s, float factor = 1.f);
@@ -42,8 +49,8 @@ Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
 inline Tensor relu(const Tensor& x) {
   return unary(x, UnaryOp::relu);
 }
-inline Tensor relu_grad(const Tensor& dy, const Tensor& y) {
-  return unary_grad(dy, y, UnaryOp::relu);
+inline Tensor relu_grad(Tensor dy, const Tensor& y) {
+  return unary_grad(std::move(dy), y, UnaryOp::relu);
 }
 inline Tensor add(const Tensor& a, const Tensor& b) {
   return binary(a, b, BinaryOp::add);
@@ -69,8 +76,13 @@ inline Tensor nhwc_to_nchw(const Tensor& x) {
 // reductions
 Tensor sum(const Tensor& x, float factor = 1.f);  // [1]
 Tensor sum_rows(const Tensor& x);                 // [R,C] -> [C]
-Tensor sum_columns(const Tensor& x);              // [R,C] -> [R]
-Tensor mse(const Tensor& a, const Tensor& b);     // [1]
+// dz and dbias; any rank, y [...,C].
+struct BiasReluGrad {
+  Tensor dz, dbias;
+};
+BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y);
+Tensor sum_columns(const Tensor& x);           // [R,C] -> [R]
+Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
 
 // matrix products and convolution

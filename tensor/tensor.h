@@ -58,6 +58,7 @@ class Tensor {
   Tensor reshape(Shape shape) const;              // same storage, same number of elements
   Tensor rows(int64_t begin, int64_t end) const;  // same storage, a range of the first axis
   Tensor flat_rows() const;                       // same storage, [R,C] with C the last axis
+  bool unshared() const { return storage_.use_count() == 1; }  // no other Tensor sees this memory
   bool shares_storage_with(const Tensor& other) const { return storage_ == other.storage_; }
 
   Tensor to(Device device) const;  // itself if it is there already, else a copy

@@ -16,7 +16,7 @@ class VqBackend {
   // the lowest k among equals.  (eq. 2)   index i32 [R],  e [R,D],  codebook [K,D].
   // No R x K matrix is ever held; memory is O(R + K). A row with a NaN gets index 0.
   virtual void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) = 0;
-  // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D].
+  // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D]; de may be dy.
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                               Estimator estimator) = 0;
   // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, what `published` and `rotation_unscaled` pass on; they

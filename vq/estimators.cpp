@@ -28,7 +28,7 @@ Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator) {
   if (estimator == Estimator::ste || estimator == Estimator::published)
     return record("quantize", y, {e}, [](const Tensor& dy) { return dy; });
   return record("quantize", y, {e},
-                [=](const Tensor& dy) { return vq::estimator_grad(dy, ve, q, estimator); });
+                [=](Tensor dy) { return vq::estimator_grad(std::move(dy), ve, q, estimator); });
 }
 
 }  // namespace versor

@@ -2,6 +2,7 @@
 #include "vq/ops.h"
 
 #include "tensor/checks.h"
+#include "tensor/ops.h"
 #include "tensor/trace.h"
 
 namespace versor::vq {
@@ -46,10 +47,10 @@ Tensor nearest_code(const Tensor& e, const Tensor& codebook) {
   return index;
 }
 
-Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estimator estimator) {
+Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator estimator) {
   check_rows("estimator_grad", e, q);
   check_rows("estimator_grad", dy, e);
-  Tensor de(e.shape(), DType::f32, e.device());
+  Tensor de = ops::reused(dy);
   TraceScope trace("estimator_grad", e.backend(), 0, {&de, &dy, &e, &q});
   vq_backend_for(e.device()).estimator_grad(de, dy, e, q, estimator);
   return de;

@@ -7,7 +7,7 @@
 namespace versor::vq {
 
 Tensor nearest_code(const Tensor& e, const Tensor& codebook);  // i32 [R]
-Tensor estimator_grad(const Tensor& dy, const Tensor& e, const Tensor& q, Estimator estimator);
+Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator estimator);
 Tensor unscaled_value(const Tensor& e, const Tensor& q, Estimator estimator);
 Tensor geometry(const Tensor& e, const Tensor& q);  // [4]
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,

@@ -52,6 +52,7 @@ class CpuBackend final : public Backend {
 
   void sum(Tensor& y, const Tensor& x, float factor) override;
   void sum_rows(Tensor& y, const Tensor& x) override;
+  void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
   void sum_columns(Tensor& y, const Tensor& x) override;
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
   void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;

@@ -36,19 +36,22 @@ void CpuBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
 
 namespace {
 
-template <class T>
-void sum_of_rows(Tensor& y, const Tensor& x) {
-  const int64_t rows = x.dim(0), columns = x.dim(1);
+// y[c] = sum over r of row(r)[c], where row(r) gives the elements [columns] of row r and is called
+// once for each.
+template <class Row>
+void sum_of_rows(Tensor& y, int64_t rows, const Row& row) {
+  const int64_t columns = y.numel();
   const int64_t block = 4 * cpu::rows_per_block(columns);
   const int64_t blocks = (rows + block - 1) / block;
-  const T* in = x.data<T>();
   std::vector<double> partial(static_cast<size_t>(blocks * columns), 0.0);
   cpu::parallel_blocks(
       rows,
       [&](int64_t begin, int64_t end) {
         double* sums = partial.data() + begin / block * columns;
-        for (int64_t r = begin; r < end; ++r)
-          for (int64_t c = 0; c < columns; ++c) sums[c] += float(in[r * columns + c]);
+        for (int64_t r = begin; r < end; ++r) {
+          const auto* elements = row(r);
+          for (int64_t c = 0; c < columns; ++c) sums[c] += static_cast<float>(elements[c]);
+        }
       },
       block);
   float* out = y.data<float>();
@@ -59,11 +62,47 @@ void sum_of_rows(Tensor& y, const Tensor& x) {
   }
 }
 
+// g where y > 0, else 0; without a branch, so that a loop over it becomes vectors.
+float where_positive(float y, float g) {
+  return y > 0.f ? g : 0.f;
+}
+bf16 where_positive(bf16 y, bf16 g) {
+  const auto bits = static_cast<int16_t>(y.bits);  // positive numbers order as integers do
+  bf16 passed;
+  passed.bits = static_cast<uint16_t>(bits > 0 && bits <= 0x7f80 ? g.bits : 0);  // not of a NaN
+  return passed;
+}
+
+// Calls f with a null pointer of the tensor's element type, float or bf16.
+template <class F>
+void with_float_type(const Tensor& t, const F& f) {
+  if (t.dtype() == DType::bf16) return f(static_cast<bf16*>(nullptr));
+  f(static_cast<float*>(nullptr));
+}
+
 }  // namespace
 
 void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
-  if (x.dtype() == DType::bf16) return sum_of_rows<bf16>(y, x);
-  sum_of_rows<float>(y, x);
+  with_float_type(x, [&](auto* type) {
+    const auto* in = x.data<std::remove_pointer_t<decltype(type)>>();
+    sum_of_rows(y, x.dim(0), [=, columns = x.dim(1)](int64_t r) { return in + r * columns; });
+  });
+}
+
+void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
+  with_float_type(y, [&](auto* type) {
+    using T = std::remove_pointer_t<decltype(type)>;
+    const int64_t columns = y.dim(1);
+    sum_of_rows(dbias, y.dim(0), [&, columns](int64_t r) {
+      const T *g = dy.data<T>() + r * columns, *saved = y.data<T>() + r * columns;
+      T* out = dz.data<T>() + r * columns;
+#pragma omp simd
+      for (int64_t c = 0; c < columns; ++c) {
+        out[c] = where_positive(saved[c], g[c]);
+      }
+      return static_cast<const T*>(out);
+    });
+  });
 }
 
 void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {

@@ -37,6 +37,38 @@ TEST_CASE("reduce: sum_rows and sum_columns") {
   }
 }
 
+TEST_CASE("reduce: bias_relu_grad, f32 and bf16, also over dy") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(33);
+  for (const Shape& shape : {Shape{1, 1}, Shape{9, 1}, Shape{5, 7}, Shape{8193, 8}, Shape{700, 60},
+                             Shape{3, 20001}, Shape{0, 4}})
+    for (DType type : {DType::f32, DType::bf16}) {
+      CAPTURE(shape);
+      CAPTURE(str(type));
+      const bool wide = type == DType::f32;
+      ref::Array y = random_array(random, shape), dy = random_array(random, shape, -0.5, 1);
+      for (double& value : y.data) value = std::max(value, 0.0);  // half of them stop the gradient
+      if (!wide) y = rounded_to_bf16(y), dy = rounded_to_bf16(dy);
+      const ref::Array dz = ref::relu_grad(dy, y);
+      const auto on_device = [&](const ref::Array& x) { return wide ? to_tensor(x) : to_bf16(x); };
+      if (y.count() == 0) {
+        Fenced dbias({shape[1]});
+        Tensor nothing = empty(shape, type);
+        backend.bias_relu_grad(nothing, dbias.view, nothing, nothing);
+        check_output(dbias, ref::zeros({shape[1]}));
+        continue;
+      }
+      const Fenced in_y(on_device(y)), in_dy(on_device(dy));
+      Fenced out(shape, type), dbias({shape[1]}), over(on_device(dy)), dbias_over({shape[1]});
+      backend.bias_relu_grad(out.view, dbias.view, in_dy.view, in_y.view);
+      check_output(out, dz, 0);
+      check_output(dbias, ref::sum_rows(dz));
+      backend.bias_relu_grad(over.view, dbias_over.view, over.view, in_y.view);
+      check_output(over, dz, 0);
+      CHECK((bits_of(dbias_over.view) == bits_of(dbias.view)));
+    }
+}
+
 TEST_CASE("reduce: sums of nothing are zero") {
   Backend& backend = backend_for(test_device());
   Fenced total({1}), columns({4});

@@ -121,6 +121,26 @@ TEST_CASE("estimators: rotation_unscaled keeps the lengths of value and gradient
     }
 }
 
+TEST_CASE("estimators: the gradient may be written over dy") {
+  Random random(607);
+  for (int64_t D : {1, 7, 64, 300}) {
+    const Tensor e = to_tensor(random.array({33, D})), q = to_tensor(random.array({33, D}));
+    for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::reflection,
+                                Estimator::published, Estimator::rotation_unscaled}) {
+      const Tensor g = to_tensor(random.array({33, D}));
+      const std::string before = bits_of(g);
+      const Tensor apart = vq::estimator_grad(g, e, q, estimator);  // g is held here: it stays
+      CHECK((bits_of(g) == before));
+      CHECK_FALSE(apart.shares_storage_with(g));
+      Tensor over = ops::clone(g);
+      const void* memory = over.address();
+      over = vq::estimator_grad(std::move(over), e, q, estimator);
+      CHECK(over.address() == memory);
+      CHECK((bits_of(over) == bits_of(apart)));
+    }
+  }
+}
+
 TEST_CASE("estimators: gradients by hand") {
   // A quarter turn from (1,0) to (0,2): R = [0 -1; 1 0], lambda = 2, so 2 R^T g = 2 (g1, -g0).
   const Array e{{1, 2}, {1, 0}}, q{{1, 2}, {0, 2}}, g{{1, 2}, {3, 5}};
