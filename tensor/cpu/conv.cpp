@@ -89,8 +89,7 @@ void col2im(float* x, const float* columns, const Geometry& g, int64_t images) {
 template <class Body>
 void for_each_chunk(const Geometry& g, const Body& body) {
   Tensor columns({g.chunk() * g.positions(), g.row()});
-  for (int64_t n = 0; n < g.N; n += g.chunk())
-    body(n, std::min(g.chunk(), g.N - n), columns.data<float>());
+  for (int64_t n = 0; n < g.N; n += g.chunk()) body(n, std::min(g.chunk(), g.N - n), columns);
 }
 
 }  // namespace
@@ -98,7 +97,8 @@ void for_each_chunk(const Geometry& g, const Body& body) {
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
             const Conv2dParams& params) {
   const Geometry g(x, weight, params);
-  for_each_chunk(g, [&](int64_t n, int64_t images, float* columns) {
+  for_each_chunk(g, [&](int64_t n, int64_t images, Tensor& storage) {
+    float* columns = storage.data<float>();
     im2col(columns, x.data<float>() + n * g.H * g.W * g.C, g, images);
     gemm(images * g.positions(), g.O, g.row(), {columns, g.row(), 1},
          {weight.data<float>(), 1, g.row()}, y.data<float>() + n * g.positions() * g.O, false);
@@ -108,11 +108,21 @@ void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& ep
 
 void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params) {
+  conv2d_grad_input(dx, dy, weight, params,
+                    [](Tensor& columns, const Tensor& rows, const Tensor& w) {
+                      matmul(columns, rows, w, false, false, {});
+                    });
+}
+
+void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                       const Conv2dParams& params, Product product) {
   const Geometry g(dx, weight, params);
-  for_each_chunk(g, [&](int64_t n, int64_t images, float* columns) {
-    gemm(images * g.positions(), g.row(), g.O, {dy.data<float>() + n * g.positions() * g.O, g.O, 1},
-         {weight.data<float>(), g.row(), 1}, columns, false);
-    col2im(dx.data<float>() + n * g.H * g.W * g.C, columns, g, images);
+  const Tensor rows = dy.flat_rows(), matrix = weight.reshape({g.O, g.row()});
+  for_each_chunk(g, [&](int64_t n, int64_t images, Tensor columns) {
+    const int64_t first = n * g.positions(), count = images * g.positions();
+    columns = columns.rows(0, count);
+    product(columns, rows.rows(first, first + count), matrix);
+    col2im(dx.data<float>() + n * g.H * g.W * g.C, columns.data<float>(), g, images);
   });
 }
 
@@ -120,7 +130,8 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params) {
   const Geometry g(x, dweight, params);
   if (g.N == 0) x.backend().fill(dweight, 0.f);
-  for_each_chunk(g, [&](int64_t n, int64_t images, float* columns) {
+  for_each_chunk(g, [&](int64_t n, int64_t images, Tensor& storage) {
+    float* columns = storage.data<float>();
     im2col(columns, x.data<float>() + n * g.H * g.W * g.C, g, images);
     gemm(g.O, g.row(), images * g.positions(), {dy.data<float>() + n * g.positions() * g.O, 1, g.O},
          {columns, g.row(), 1}, dweight.data<float>(), n > 0);
@@ -169,14 +180,22 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
     return cpu::apply_epilogue(dx, wide, epilogue);
   }
   const bool plain = !epilogue.bias.defined() && !epilogue.relu;
-  Tensor sums = plain || dx.dtype() == DType::f32 ? dx : Tensor(dx.shape());
+  const bool few_channels = weight.dim(3) < 8;
+  Tensor sums = dx.dtype() == DType::f32 || (plain && !few_channels) ? dx : Tensor(dx.shape());
 #ifdef VERSOR_ONEDNN
-  if (cpu::use_onednn())
+  // With fewer channels than a vector has places the library's convolution is slow: 10 ms for the
+  // decoder's last layer, which as a matrix product and a sum of its columns takes 3 ms.
+  if (cpu::use_onednn() && few_channels)
+    cpu::reference::conv2d_grad_input(
+        sums, dy, weight, params, [](Tensor& columns, const Tensor& rows, const Tensor& matrix) {
+          cpu::onednn::matmul(columns, rows, matrix, false, false, {});
+        });
+  else if (cpu::use_onednn())
     cpu::onednn::conv2d_grad_input(sums, dy, weight, params);
   else
 #endif
     cpu::reference::conv2d_grad_input(sums, dy, weight, params);
-  if (!plain) cpu::apply_epilogue(dx, sums, epilogue);
+  if (!plain || sums.address() != dx.address()) cpu::apply_epilogue(dx, sums, epilogue);
 }
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,

@@ -173,8 +173,12 @@ void CpuBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const Adam
     float* w = weight.data<float>() + part.offset;
     float *pm = m.data<float>() + part.offset, *pv = v.data<float>() + part.offset;
     const float* g = part.grad.data<float>();
-    cpu::parallel_blocks(part.grad.numel(), [=, &params](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) adam_update(w[i], pm[i], pv[i], g[i], params, factors);
+    cpu::parallel_blocks(part.grad.numel(), [=](int64_t begin, int64_t end) {
+      // Copies that no store can change: else the loop would not become vectors.
+      const AdamParams p = params;
+      const AdamFactors f = factors;
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) adam_update(w[i], pm[i], pv[i], g[i], p, f);
     });
   }
 }

@@ -28,6 +28,11 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params);
 void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params);
+// The same around another matrix product, columns = rows weight.   columns f32 [P,kh*kw*I],
+// rows [P,O],  weight [O,kh*kw*I].
+using Product = void (*)(Tensor& columns, const Tensor& rows, const Tensor& weight);
+void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
+                       const Conv2dParams& params, Product product);
 }  // namespace reference
 
 #ifdef VERSOR_ONEDNN
