@@ -3,19 +3,14 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 
+#include "experiments/statistics.h"
 #include "tensor/ops.h"
 #include "tensor/replay.h"
 
 namespace versor {
 namespace {
-
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
 
 // Random numbers: on equal ones a GPU draws less power and runs faster than it will in earnest.
 Tensor noise(const Shape& shape, DType type, Device device) {

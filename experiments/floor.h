@@ -47,8 +47,9 @@ class Floor {
   virtual double seconds() const = 0;  // of one step, from the medians so far
 };
 
-// Throws Error in a build without oneDNN.
-std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list);
+// `activations`: images and weights are f32 or bf16, as in a step of that precision; the gradient
+// of the weights is f32 in both. Throws Error in a build without oneDNN.
+std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list, DType activations);
 // `activations`: f32 or bf16; the product is [rows,latent] by [latent,codes].
 std::unique_ptr<Floor> device_floor(const std::vector<StepConvolution>& list, int64_t rows,
                                     int64_t codes, int64_t latent, DType activations,

@@ -1,5 +1,7 @@
-// The floor on the CPU: bare oneDNN primitives. See floor.h.
+// The floor on the CPU: bare oneDNN primitives. See floor.h; experiments/peers/onednn_floor.cpp
+// measures the same without any of our code.
 #include "experiments/floor.h"
+#include "experiments/statistics.h"
 #include "tensor/error.h"
 
 #ifdef VERSOR_ONEDNN
@@ -17,11 +19,6 @@ namespace {
 using namespace cpu::onednn;
 using dnnl::memory;
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + values.size() / 2, values.end());
-  return values[values.size() / 2];
-}
-
 // A primitive with memory of its own, filled with small numbers.
 struct Bare {
   dnnl::primitive primitive;
@@ -29,10 +26,15 @@ struct Bare {
   std::unordered_map<int, memory> arguments;
   std::vector<double> seconds;
 
-  void bind(int argument, const memory::desc& desc) {
-    const auto bytes = static_cast<int64_t>(desc.get_size());
-    storage.push_back(ops::full({std::max<int64_t>(bytes / 4, 1)}, 0.01f));
+  void bind(int argument, const memory::desc& desc, DType type) {
+    const auto elements = static_cast<int64_t>(desc.get_size() / size_of(type));
+    storage.push_back(ops::full({std::max<int64_t>(elements, 1)}, 0.01f, {}, type));
     arguments.emplace(argument, memory(desc, engine(), storage.back().address()));
+  }
+  void bind_scratchpad(const memory::desc& desc) {
+    storage.push_back(
+        Tensor({std::max<int64_t>(static_cast<int64_t>(desc.get_size()), 1)}, DType::u8));
+    arguments.emplace(DNNL_ARG_SCRATCHPAD, memory(desc, engine(), storage.back().address()));
   }
   double run() {
     const auto start = std::chrono::steady_clock::now();
@@ -49,24 +51,24 @@ Bare bare(const ConvSizes& s, Pass pass, Format format) {
   if (pass == Pass::forward) {
     const Forward d = describe_forward(s, format, false, false);
     b.primitive = dnnl::convolution_forward(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc());
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
-    b.bind(DNNL_ARG_DST, d.dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
+    b.bind(DNNL_ARG_SRC, d.src_desc(), s.type);
+    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc(), s.type);
+    b.bind(DNNL_ARG_DST, d.dst_desc(), s.type);
+    b.bind_scratchpad(d.scratchpad_desc());
   } else if (pass == Pass::grad_input) {
     const GradInput d = describe_grad_input(s, format);
     b.primitive = dnnl::convolution_backward_data(d);
-    b.bind(DNNL_ARG_DIFF_SRC, d.diff_src_desc());
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
+    b.bind(DNNL_ARG_DIFF_SRC, d.diff_src_desc(), s.type);
+    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc(), s.type);
+    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc(), s.type);
+    b.bind_scratchpad(d.scratchpad_desc());
   } else {
     const GradWeight d = describe_grad_weight(s, format);
     b.primitive = dnnl::convolution_backward_weights(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc());
-    b.bind(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc());
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
-    b.bind(DNNL_ARG_SCRATCHPAD, d.scratchpad_desc());
+    b.bind(DNNL_ARG_SRC, d.src_desc(), s.type);
+    b.bind(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc(), DType::f32);
+    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc(), s.type);
+    b.bind_scratchpad(d.scratchpad_desc());
   }
   return b;
 }
@@ -78,9 +80,9 @@ struct Entry {
 
 class OneDnnFloor final : public Floor {
  public:
-  explicit OneDnnFloor(const std::vector<StepConvolution>& list) {
+  OneDnnFloor(const std::vector<StepConvolution>& list, DType type) {
     for (const StepConvolution& c : list) {
-      const ConvSizes s{c.N, c.H, c.W, c.I, c.O, c.k, c.k, c.stride, c.padding};
+      const ConvSizes s{c.N, c.H, c.W, c.I, c.O, c.k, c.k, c.stride, c.padding, type};
       entries_.push_back({c, bare(s, c.pass, Format::plain), bare(s, c.pass, Format::any)});
     }
   }
@@ -112,8 +114,8 @@ class OneDnnFloor final : public Floor {
 
 }  // namespace
 
-std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list) {
-  return std::make_unique<OneDnnFloor>(list);
+std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list, DType type) {
+  return std::make_unique<OneDnnFloor>(list, type);
 }
 
 }  // namespace versor
@@ -122,7 +124,7 @@ std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>& list) {
 
 namespace versor {
 
-std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>&) {
+std::unique_ptr<Floor> onednn_floor(const std::vector<StepConvolution>&, DType) {
   fail("bench", "this build has no oneDNN, so there is no floor to measure");
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -17,6 +18,12 @@ Summary summarize(const std::vector<double>& values) {
   for (double v : values) squares += (v - s.mean) * (v - s.mean);
   s.deviation = std::sqrt(squares / (s.n - 1));
   return s;
+}
+
+double median(std::vector<double> values) {
+  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
 }
 
 std::string to_text(const Summary& s, int decimals) {

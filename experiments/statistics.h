@@ -12,6 +12,9 @@ struct Summary {
 };
 Summary summarize(const std::vector<double>& values);
 
+// The middle one of times, which a disturbed measurement does not move. At least one is needed.
+double median(std::vector<double> values);
+
 // "0.0095 ± 0.0002", or the mean alone for one seed.
 std::string to_text(const Summary& s, int decimals);
 

@@ -1,0 +1,24 @@
+// What bin/bench prints and what it writes with --json: the same numbers twice.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "experiments/step_benchmark.h"
+#include "experiments/step_sweep.h"
+
+namespace versor {
+
+void print(const StepMeasurement& m);
+nlohmann::ordered_json to_json(const StepMeasurement& m);
+
+void print_sizes_header();
+void print_sizes_row(const StepMeasurement& m);
+
+void print_growth_header(const StepConfiguration& base);
+void print_growth_row(const Growth& g);
+nlohmann::ordered_json to_json(const Growth& g);
+
+void print(const EpochMeasurement& m);
+nlohmann::ordered_json to_json(const EpochMeasurement& m);
+
+}  // namespace versor
