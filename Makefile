@@ -10,6 +10,7 @@ ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels ins
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this very machine
+TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
 
@@ -109,7 +110,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench verify-gpu data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu data setup train one_step install bundle check-layers size \
   format lint help clean $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -207,8 +208,25 @@ paper: $(NEEDS) ## everything, and the report; meant for a GPU at full length
 report: $(if $(DRY),,all) ## results/report.html from what is there
 	$(EXPERIMENT) report
 
-bench: all ## speed of one training step against the floor of the bare library calls
-	bin/bench $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) $(ARGS)
+# auto is bf16 where that is fast
+BENCH = $(and $(DEVICE),--device $(DEVICE)) --precision $(or $(PRECISION),$(BENCH_PRECISIONS))
+BENCH_PRECISIONS := fp32,auto
+BENCH_RESULTS := $(or $(RESULTS),results)
+bench: all ## speed of one training step against the floor of the bare library calls, and by size
+	@mkdir -p $(BENCH_RESULTS)
+	bin/bench $(BENCH) --epoch 20 --sweep --json $(BENCH_RESULTS)/bench.json $(ARGS)
+
+bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in turn with PyTorch's
+	@command -v $(TORCH_PYTHON) >/dev/null || { echo "error: there is no $(TORCH_PYTHON); install" \
+	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
+	@$(TORCH_PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
+	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(BENCH_RESULTS)/bench-peers.json $(ARGS)
+
+# the floor without any of our code
+$(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
+	$(info $<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $< $(LDFLAGS) $(LIBRARIES) -o $@
 
 verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; PARTS=... for some of it
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
@@ -244,7 +262,7 @@ clean: ## remove build and bin; results and .deps stay
 help: ## this list
 	@awk -F ':[^#]*## ' '/^[a-z].*: .*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo "options:"
-	@awk -F ' [?]= .*## ' '/^[A-Z]+ [?]= .*## / { printf "  %-16s %s\n", $$1 "=", $$2 }' Makefile
+	@awk -F ' [?]= .*## ' '/^[A-Z_]+ [?]= .*## / { printf "  %-16s %s\n", $$1 "=", $$2 }' Makefile
 	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= PRESET= DEVICE= PRECISION= RESULTS=   of tables and figures"
 	@echo "                   (TRAIN, TEST: how many images; PRESET: published, versor; RESULTS: a folder)"
 	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic does without"

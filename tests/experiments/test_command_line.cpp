@@ -142,8 +142,10 @@ TEST_CASE("usage: wrong values of the other programs' options" *
                             "--lr nan", "--decay 2", "--decay nan", "--steps 0", "--steps x",
                             "--device foo", "--precision x", "--threads 0", "--unknown"})
     all.push_back({one + wrong, words(wrong)[0]});
-  for (const char* wrong : {"--batch 0", "--batch x", "--latent 1", "--codes 0", "--repeats 0",
-                            "--device foo", "--precision x", "--threads 0", "--unknown"})
+  for (const char* wrong :
+       {"--batch 0", "--batch x", "--latent 1", "--codes 0", "--repeats 0", "--device foo",
+        "--precision x", "--threads 0", "--unknown", "--epoch 0", "--epoch x", "--epoch 8000",
+        "--json", "--precision fp32,x", "--serve --sweep", "--serve --precision fp32,bf16"})
     all.push_back({std::string("bench ") + wrong, words(wrong)[0]});
   for (const char* wrong :
        {"--codes 0", "--latent 1", "--batch-size 0", "--epochs 0", "--estimator foo",
@@ -220,6 +222,7 @@ TEST_CASE("errors: places that cannot be written to" * doctest::skip(without_pro
                 {"train" + sizes + "--out /proc/versor", "/proc/versor"},
                 {"train" + sizes + "--results file", "file/runs/"},
                 {"train" + sizes + "--results /proc/versor", "/proc/versor/runs/"},
+                {"bench --batch 2 --latent 4 --codes 4 --json file/below", "file/below"},
                 {"table3" + sizes + "--results file", "file/runs/"},
                 {"table3" + sizes + "--results /proc/versor", "/proc/versor/runs/"}});
 }
