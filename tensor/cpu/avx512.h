@@ -7,6 +7,10 @@
 
 namespace versor::cpu::avx512 {
 
+// Whether products of this type should run on AVX-512: f32 on every processor that has it; bf16
+// where it has the dot products but not AMX, whose products of bf16 are many times faster still.
+bool has_products_of(DType type);
+
 // The weight gradient of a convolution (formula and shapes: backend.h). avx512_conv.cpp has the
 // method; can_... says whether this processor and these shapes are what it is made for.
 bool can_conv2d_grad_weight(const Tensor& dweight, const Tensor& x);

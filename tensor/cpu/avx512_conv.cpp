@@ -16,22 +16,12 @@
 
 #ifdef __x86_64__
 
-#include <cpuid.h>
-#include <immintrin.h>
-
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+
+#include "tensor/cpu/avx512_products.h"
 
 namespace versor::cpu::avx512 {
 namespace {
-
-// Only functions marked so may use the wide instructions: the rest of the file runs anywhere. Those
-// for f32 are the same templates and need no bf16 instruction.
-#define VERSOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
-
-// g++ 12 takes the undefined operand inside its own intrinsics for a mistake.
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 constexpr int64_t kInputs = 32, kOutputs = 8;  // a tile: 16 of the 32 registers
 constexpr int64_t kChunk = 16;  // elements [H,W] packed at a time, so that panels stay in the cache
@@ -51,15 +41,6 @@ struct Range {
         end(in - 1 + padding - tap < 0 ? 0 : std::min(out, (in - 1 + padding - tap) / stride + 1)) {
   }
 };
-
-template <class T>
-VERSOR_AVX512 inline __m512 multiply_add(__m512 sum, __m512i x, __m512i dy) {
-  if constexpr (sizeof(T) == 2) {
-    return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(x), reinterpret_cast<__m512bh>(dy));
-  } else {
-    return _mm512_fmadd_ps(_mm512_castsi512_ps(x), _mm512_castsi512_ps(dy), sum);
-  }
-}
 
 // Adds `elements` packed images to one tile of dw, for one tap.   dw: its first element, rows
 // `row` floats apart;  x, dy: the panels.
@@ -134,7 +115,7 @@ VERSOR_AVX512 void pack(int32_t* panels, int64_t panel, const T* first, const T*
 template <class T>
 void add_all(Tensor& dweight, const T* x, const T* dy, const Geometry& g) {
   static_assert(kInputs == 32 && kOutputs == 8);
-  const int64_t per = sizeof(T) == 2 ? 2 : 1, elements = (g.N + per - 1) / per;  // images in one
+  const int64_t per = kPerLane<T>, elements = (g.N + per - 1) / per;  // images in one
   const int64_t x_size = g.H * g.W * g.C, dy_size = g.out_h * g.out_w * g.O;
   const int64_t tiles = g.O / kOutputs, row = g.kernel_h * g.kernel_w * g.C;
   Tensor x_storage({kChunk * x_size}, DType::i32), dy_storage({kChunk * dy_size}, DType::i32);
@@ -163,24 +144,6 @@ void add_all(Tensor& dweight, const T* x, const T* dy, const Geometry& g) {
                       packed_dy + o * g.dy_panel(), here, g, i, j);
     }
   }
-}
-
-bool is_on() {
-  const char* value = std::getenv("VERSOR_AVX512");
-  return value == nullptr || std::strcmp(value, "0") != 0;
-}
-
-// f32 on every processor with AVX-512; bf16 where it has the dot products, but not AMX, whose
-// products of bf16 are many times faster still.
-bool has_products_of(DType type) {
-  static const bool f32 = is_on() && __builtin_cpu_supports("avx512f") &&
-                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  static const bool bf16 = [] {
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    const bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
-    return f32 && !amx && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
-  }();
-  return type == DType::bf16 ? bf16 : f32;
 }
 
 }  // namespace

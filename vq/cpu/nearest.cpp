@@ -4,13 +4,16 @@
 // e - mean and c - mean below, rounded to f32 once. |e - c|^2 differs from the score
 // s = |c|^2 - 2 e.c only by |e|^2, which all codes share. The search is a cascade; each stage knows
 // how far its scores can be off, and hands every code that could still be the nearest to the next:
-//   1. all codes, tile by tile, as a matrix product: of bf16 factors where the processor has
-//      instructions for them, else of f32
+//   1. all codes, as a matrix product: of bf16 factors where the processor has instructions for
+//      them, else of f32
 //   2. after bf16: the candidates in f32
 //   3. the candidates in f64, on the vectors as given, if there is more than one
 // A stage with too many candidates for a row leaves all codes to the next, as it does where values
 // are beyond the reach of f32 products. Codes that equal an earlier one bit for bit can never win
 // and are left out.
+//
+// The first stage comes in two forms: with AVX-512 as a kernel of our own, whose scores never leave
+// the cache (avx512_scores.h), elsewhere as the library's matrix products, tile by tile.
 //
 // Centring matters: latents after a ReLU share a large common part, and the bounds grow with |e||c|
 // while the distances do not. score_error.h has the bounds.
@@ -23,6 +26,7 @@
 
 #include "tensor/cpu/matmul.h"
 #include "tensor/cpu/parallel.h"
+#include "vq/cpu/avx512_scores.h"
 #include "vq/cpu/backend.h"
 #include "vq/cpu/score_error.h"
 
@@ -32,10 +36,11 @@ namespace {
 using cpu::CentredNorms;
 using cpu::lowered;
 using cpu::raised;
+using cpu::avx512::CodePanels;
 
 constexpr int64_t kRowTile = 256, kCodeTile = 1024;  // scores: 1 MiB
-constexpr int64_t kRowBlock = 16;                   // rows of a thread at a time
-constexpr int64_t kBlock = 64;                      // scores that are compared together
+constexpr int64_t kRowBlock = 16;                    // rows of a thread at a time
+constexpr int64_t kBlock = 64;                       // scores that are compared together
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A vector's centred f32 form, and its bf16 form if that is wanted (else null).
@@ -59,7 +64,7 @@ struct Codes {
       : c(codebook.data<float>()),
         K(codebook.dim(0)),
         D(codebook.dim(1)),
-        use_bf16(cpu::has_bf16_products()),
+        use_bf16(cpu::has_bf16_products() || cpu::avx512::has_products_of(DType::bf16)),
         mean(static_cast<size_t>(D), 0.0),
         centred({K, D}),
         half(use_bf16 ? Tensor({K, D}, DType::bf16) : Tensor()),
@@ -96,7 +101,8 @@ struct Codes {
 
   // to [D] = from [D] - mean, in both forms.
   CentredNorms centre(Forms to, const float* from) const {
-    for (int64_t d = 0; d < D; ++d) to.f32[d] = static_cast<float>(from[d] - mean[d]);
+    const double* middle = mean.data();
+    for (int64_t d = 0; d < D; ++d) to.f32[d] = static_cast<float>(from[d] - middle[d]);
     CentredNorms n{norm(to.f32, D), 0};
     if (!use_bf16) return n;
     for (int64_t d = 0; d < D; ++d) to.half[d] = cpu::normal_bf16(to.f32[d]);
@@ -117,6 +123,17 @@ struct Codes {
   }
 };
 
+// The smallest of x [n]. Eight at a time, each with a smallest of its own: these are vectors.
+float smallest_of(const float* x, int64_t n) {
+  float least[8];
+  std::fill(least, least + 8, kInfinity);
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) least[k] = x[i + k] < least[k] ? x[i + k] : least[k];
+  for (; i < n; ++i) least[0] = x[i] < least[0] ? x[i] : least[0];
+  return *std::min_element(least, least + 8);
+}
+
 // The codes that one stage cannot rule out for one row.
 template <int kMost>
 struct Candidates {
@@ -135,12 +152,8 @@ struct Candidates {
     // The smallest score of each block of codes first: few blocks need a second look.
     float smallest = kInfinity, block_smallest[kCodeTile / kBlock];
     for (int64_t j0 = 0; j0 < n; j0 += kBlock) {
-      const int64_t end = std::min(n, j0 + kBlock);
-      float least = kInfinity;
-#pragma omp simd reduction(min : least)
-      for (int64_t j = j0; j < end; ++j) least = std::min(least, s[j]);
-      block_smallest[j0 / kBlock] = least;
-      smallest = std::min(smallest, least);
+      block_smallest[j0 / kBlock] = smallest_of(s + j0, std::min(kBlock, n - j0));
+      smallest = std::min(smallest, block_smallest[j0 / kBlock]);
     }
     // Up for the limit, down for a code's lowest: whatever is rounded, a code is rather kept.
     const float margin = raised(static_cast<float>(error));
@@ -189,12 +202,9 @@ struct RowSearch {
 
   void start(const CentredNorms& norms) { *this = RowSearch{norms, {}}; }
 
-  // `dots` [n]: e.c of the codes k0...k0+n-1, a tile; overwritten by their scores.
-  void visit(float* dots, const Codes& codes, int64_t k0, int64_t n) {
-    const CentredNorms& c = codes.norms[k0 / kCodeTile];
-    const float* squared = codes.squared.data() + k0;
-    for (int64_t j = 0; j < n; ++j) dots[j] = squared[j] - 2.f * dots[j];
-    first.take(dots, k0, n, cpu::score_error(e, c, codes.D));
+  // s [n]: the scores of the codes k0...k0+n-1, a tile.
+  void visit(const float* s, const Codes& codes, int64_t k0, int64_t n) {
+    first.take(s, k0, n, cpu::score_error(e, codes.norms[k0 / kCodeTile], codes.D));
   }
 
   // e [D] as given, centred [D].
@@ -227,32 +237,60 @@ struct RowSearch {
   }
 };
 
-}  // namespace
+// Calls body(r) for all r < rows, in parallel.
+template <class Body>
+void for_rows(int64_t rows, const Body& body) {
+  cpu::parallel_blocks(
+      rows,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) body(r);
+      },
+      kRowBlock);
+}
 
-void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
-  const Codes codes(codebook);
+// index [R] of e [R,D]; each thread takes a few rows from the first stage to the last.
+void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& codes,
+                      const CodePanels& panels) {
+  const int64_t D = codes.D, size = panels.row_size();
+  const auto search_block = [&](int64_t begin, int64_t end) {
+    std::vector<float> centred(CodePanels::kRows * size), scores(CodePanels::kRows * kCodeTile);
+    std::vector<bf16> half(codes.use_bf16 ? CodePanels::kRows * size : 0);  // zeros beyond D
+    std::vector<RowSearch> searches(CodePanels::kRows);
+    for (int64_t r0 = begin; r0 < end; r0 += CodePanels::kRows) {
+      const int64_t rows = std::min(CodePanels::kRows, end - r0);
+      for (int64_t r = 0; r < rows; ++r) {
+        const Forms to{centred.data() + r * size, half.data() + r * size};
+        searches[r].start(codes.centre(to, e + (r0 + r) * D));
+      }
+      const void* factors = codes.use_bf16 ? static_cast<const void*>(half.data()) : centred.data();
+      for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile) {
+        const int64_t n = std::min(kCodeTile, codes.K - k0);
+        panels.score(scores.data(), kCodeTile, factors, codes.squared.data(), k0, k0 + n);
+        for (int64_t r = 0; r < rows; ++r)
+          searches[r].visit(scores.data() + r * kCodeTile, codes, k0, n);
+      }
+      for (int64_t r = 0; r < rows; ++r)
+        index[r0 + r] = searches[r].finish(e + (r0 + r) * D, centred.data() + r * size, codes);
+    }
+  };
+  cpu::parallel_blocks(R, search_block, 8 * CodePanels::kRows);
+}
+
+// The same with the library's products of kRowTile rows by kCodeTile codes.
+void search_in_tiles(int32_t* index, const Tensor& e, Codes& codes) {
   const int64_t R = e.dim(0), D = codes.D;
   const Tensor scores({kRowTile * kCodeTile});
   Tensor centred({kRowTile, D}), half;
   if (codes.use_bf16) half = Tensor({kRowTile, D}, DType::bf16);
   std::vector<RowSearch> searches(kRowTile);
-  // Calls body(r) for all r < rows, in parallel.
-  const auto for_rows = [](int64_t rows, const auto& body) {
-    cpu::parallel_blocks(
-        rows,
-        [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r) body(r);
-        },
-        kRowBlock);
-  };
   for (int64_t r0 = 0; r0 < R; r0 += kRowTile) {
     const int64_t rows = std::min(kRowTile, R - r0);
     const float* given = e.data<float>() + r0 * D;
     float* in_f32 = centred.data<float>();
     bf16* in_bf16 = codes.use_bf16 ? half.data<bf16>() : nullptr;
     for_rows(rows, [&](int64_t r) {
-      const Forms row{in_f32 + r * D, in_bf16 ? in_bf16 + r * D : nullptr};
-      searches[r].start(codes.centre(row, given + r * D));
+      const Forms to{in_f32 + r * D, in_bf16 ? in_bf16 + r * D : nullptr};
+      searches[r].start(codes.centre(to, given + r * D));
     });
     for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile) {
       const int64_t n = std::min(kCodeTile, codes.K - k0);
@@ -262,13 +300,27 @@ void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& co
       else
         e.backend().matmul(tile, centred.rows(0, rows), codes.centred.rows(k0, k0 + n), false, true,
                            {});
-      float* dots = tile.data<float>();
-      for_rows(rows, [&](int64_t r) { searches[r].visit(dots + r * n, codes, k0, n); });
+      const float* squared = codes.squared.data() + k0;
+      for_rows(rows, [&](int64_t r) {
+        float* s = tile.data<float>() + r * n;
+        for (int64_t j = 0; j < n; ++j) s[j] = squared[j] - 2.f * s[j];
+        searches[r].visit(s, codes, k0, n);
+      });
     }
-    int32_t* out = index.data<int32_t>() + r0;
-    for_rows(rows,
-             [&](int64_t r) { out[r] = searches[r].finish(given + r * D, in_f32 + r * D, codes); });
+    for_rows(rows, [&](int64_t r) {
+      index[r0 + r] = searches[r].finish(given + r * D, in_f32 + r * D, codes);
+    });
   }
+}
+
+}  // namespace
+
+void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
+  Codes codes(codebook);
+  if (!cpu::avx512::has_products_of(codes.use_bf16 ? DType::bf16 : DType::f32))
+    return search_in_tiles(index.data<int32_t>(), e, codes);
+  const CodePanels panels(codes.use_bf16 ? codes.half : codes.centred);
+  search_in_panels(index.data<int32_t>(), e.data<float>(), e.dim(0), codes, panels);
 }
 
 }  // namespace versor

@@ -8,6 +8,7 @@
 // vq/cuda/score_error.h is the same for a GPU.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -21,9 +22,14 @@ struct CentredNorms {
 };
 
 // x as bf16, where what is too small for a normal number becomes 0: the processor's products would
-// take it for 0 too.
+// take it for 0 too. Without branches, so that a loop over it becomes vectors; of a NaN anything
+// may come: its row or code has no finite error and is compared in f64 alone.
 inline bf16 normal_bf16(float x) {
-  return std::abs(x) < 0x1p-126f ? bf16() : bf16(x);
+  const auto u = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  bf16 result;
+  result.bits = static_cast<uint16_t>((u & 0x7fffffffu) < 0x00800000u ? 0u : rounded);
+  return result;
 }
 
 // A little more and a little less than x: by at least one unit in the last place.

@@ -1,0 +1,38 @@
+// What the processor can do: see avx512.h.
+#include "tensor/cpu/avx512.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+namespace versor::cpu::avx512 {
+
+#ifdef __x86_64__
+
+bool has_products_of(DType type) {
+  static const bool f32 = [] {
+    const char* value = std::getenv("VERSOR_AVX512");
+    const bool on = value == nullptr || std::strcmp(value, "0") != 0;
+    return on && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl");
+  }();
+  static const bool bf16 = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;  // what CPUID's leaf 7 says
+    const bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d >> 22 & 1);
+    return f32 && !amx && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1);
+  }();
+  return type == DType::bf16 ? bf16 : f32;
+}
+
+#else
+
+bool has_products_of(DType) {
+  return false;
+}
+
+#endif
+
+}  // namespace versor::cpu::avx512
