@@ -67,7 +67,7 @@ B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(if $(filter native,$(MARC
 OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g -D_GLIBCXX_ASSERTIONS,-O3)
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
 FLAGS := -std=c++20 $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
-  -DFMT_HEADER_ONLY $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
+  $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \

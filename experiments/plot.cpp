@@ -82,8 +82,9 @@ std::string log_axis(const std::vector<Curve>& curves) {
   if (at.size() > 9) at = ticks({1, 2, 5});
   if (at.size() > 12) at = ticks({1});
   if (at.size() < 3) return "";
-  return fmt::format("set logscale y\nset yrange [{:g}:{:g}]\nset ytics ({})\n", low, high,
-                     fmt::join(at, ", "));
+  std::string list;
+  for (const std::string& tick : at) list += (list.empty() ? "" : ", ") + tick;
+  return fmt::format("set logscale y\nset yrange [{:g}:{:g}]\nset ytics ({})\n", low, high, list);
 }
 
 bool write_and_run(const std::string& results, const std::string& file, const std::string& csv,
