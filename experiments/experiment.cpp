@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "experiments/program.h"
@@ -43,7 +45,7 @@ std::vector<std::string> overridden(const RunOptions& o) {
 
 // What the section is, compared with the paper, and how its runs were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
-  const auto& config = study.series().front().runs.front().config;
+  const auto& config = *study.series().front().runs.front().config;
   const int64_t codes =
       experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
   auto differences = differences_from_paper(config, codes, experiment.paper_epochs);

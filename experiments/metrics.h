@@ -4,7 +4,7 @@
 // them up (PassMetrics) when it wants to show or save them.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

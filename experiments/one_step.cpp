@@ -3,6 +3,8 @@
 //   bin/one_step --weights W --batch X --out O --estimator rotation --steps 5
 #include <omp.h>
 
+#include <CLI/CLI.hpp>
+
 #include "experiments/program.h"
 #include "experiments/training_step.h"
 

@@ -1,6 +1,7 @@
 // Frame of a program: see program.h.
 #include "experiments/program.h"
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
 #include <exception>

@@ -2,12 +2,17 @@
 //   0 done, 1 an error while working, 2 wrong usage (the line names the option), 130 interrupted.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <string>
 
 #include "tensor/device.h"
 #include "tensor/dtype.h"
+
+namespace CLI {  // a large header: only files that add options include it
+class App;
+class Option;
+class Validator;
+}  // namespace CLI
 
 namespace versor {
 

@@ -3,6 +3,7 @@
 //   command  make report   (make paper runs everything first)
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "experiments/errata.h"

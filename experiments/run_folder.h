@@ -5,7 +5,7 @@
 // Every file is written under another name and renamed, so that it is always whole.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 

@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <CLI/CLI.hpp>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "data/cifar10.h"
 #include "data/synthetic.h"

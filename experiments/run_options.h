@@ -2,14 +2,18 @@
 // serves the command line, the config.json of the run, and the key in the run folder's name.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "data/dataset.h"
 #include "vq/vqvae.h"
+
+namespace CLI {
+class App;
+}
 
 namespace versor {
 

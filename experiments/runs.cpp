@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/trainer.h"
@@ -58,14 +61,13 @@ Runs::Runs(const ManyRunsOptions& options) : options_(options) {
 
 Run Runs::describe(RunOptions options) const {
   apply_preset(options);
-  Run wanted{options, config_of(options, images_), ""};
+  auto config = config_of(options, images_);
   const auto at = [&](int threads) {
-    Run run = wanted;
-    run.config["threads"] = run.options.threads = threads;
-    run.folder = options_.results + "/runs/" + run_name(run.config);
-    return run;
+    config["threads"] = options.threads = threads;
+    return Run{options, std::make_shared<nlohmann::ordered_json>(config),
+               options_.results + "/runs/" + run_name(config)};
   };
-  wanted = at(options.threads);
+  const Run wanted = at(options.threads);
   if (finished(wanted)) return wanted;
   for (int threads = 1; threads <= kMostThreads; ++threads)
     if (const Run other = at(threads); finished(other)) return other;
@@ -73,7 +75,7 @@ Run Runs::describe(RunOptions options) const {
 }
 
 bool Runs::finished(const Run& run) const {
-  return is_finished(run.folder, run.config);
+  return is_finished(run.folder, *run.config);
 }
 
 bool Runs::complete(const Run& run) const {
@@ -102,8 +104,8 @@ std::string Runs::command(const Run& run) const {
 RunRecord record_of(const Run& run) {
   RunRecord record;
   record.folder = run.folder.substr(run.folder.rfind('/') + 1);
-  record.precision = run.config["precision"];
-  record.device = run.config["device"];
+  record.precision = (*run.config)["precision"];
+  record.device = (*run.config)["device"];
   const std::string path = run.folder + "/config.json";
   try {
     const auto config = nlohmann::json::parse(read_file(path));

@@ -2,6 +2,7 @@
 // was interrupted, and read if it is there. Tables share runs through their folders' names.
 #pragma once
 
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,7 +27,7 @@ void add_many_runs_options(CLI::App& app, ManyRunsOptions& options,
 
 struct Run {
   RunOptions options;
-  nlohmann::ordered_json config;
+  std::shared_ptr<const nlohmann::ordered_json> config;
   std::string folder;
 };
 

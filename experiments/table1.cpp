@@ -4,6 +4,7 @@
 //   command  make table1
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "experiments/program.h"

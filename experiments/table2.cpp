@@ -7,6 +7,8 @@
 //   command  make table2 SEEDS=1,2,3
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+
 #include "experiments/comparison.h"
 #include "experiments/plot.h"
 #include "experiments/program.h"

@@ -5,6 +5,7 @@
 //   command  make table3 SEEDS=1,2,3;  smaller: make table3 EPOCHS=5 TRAIN=10000
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "experiments/comparison.h"
@@ -50,7 +51,7 @@ Table main_table(const Study& study, Section& section) {
 // the paper's size, whatever the number of epochs.
 bool same_epochs(const Study& study) {
   const Run& run = study.series().front().runs.front();
-  return differences_from_paper(run.config, 1024, run.options.epochs).empty();
+  return differences_from_paper(*run.config, 1024, run.options.epochs).empty();
 }
 
 // Last epoch of ours against the same epoch of the authors' runs.

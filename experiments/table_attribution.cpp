@@ -6,6 +6,7 @@
 //   command  make table_attribution SEEDS=1,2,3
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "experiments/experiment.h"

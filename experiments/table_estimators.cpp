@@ -10,6 +10,7 @@
 //            results/reconstructions/test-images/: two folders are what an FID tool wants
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <numbers>
 
 #include "experiments/experiment.h"

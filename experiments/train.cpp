@@ -3,6 +3,9 @@
 //   bin/train --preset published --beta 0.25 --epochs 1 --seed 1
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
 #include "experiments/program.h"
 #include "experiments/trainer.h"
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <nlohmann/json.hpp>
 
 #include "experiments/gradient_probe.h"
 #include "experiments/snapshot.h"
@@ -53,9 +54,9 @@ bool InterruptGuard::interrupted() {
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
     : options_(options),
-      config_(config_of(options, images)),
+      config_(std::make_shared<nlohmann::ordered_json>(config_of(options, images))),
       settings_(std::move(settings)),
-      folder_(settings_.folder, config_, backend_for(parse_device(options.device)).info().name),
+      folder_(settings_.folder, *config_, backend_for(parse_device(options.device)).info().name),
       device_(parse_device(options.device)),
       rng_(options.seed),
       model_(model_options(options), device_, rng_.split(kModel)),
@@ -75,9 +76,9 @@ Trainer::Pass::Pass(const Batcher& images, int64_t codes, Device device)
       log(images.batches(), codes, device) {}
 
 TrainingEnd Trainer::run() {
-  if (is_finished(folder_.path(), config_)) return TrainingEnd::was_finished;
+  if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
   const InterruptGuard guard;
-  folder_.continue_shorter_run(config_);
+  folder_.continue_shorter_run(*config_);
   if (!restore()) {
     start_codebook();
     write_snapshot(folder_.path(), 0, model_, UsageHistogram(options_.codes).counts(), pictured());

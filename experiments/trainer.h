@@ -58,7 +58,7 @@ class Trainer {
   void progress(int64_t batch, int64_t batches);
 
   RunOptions options_;
-  nlohmann::ordered_json config_;
+  std::shared_ptr<const nlohmann::ordered_json> config_;
   TrainerSettings settings_;
   RunFolder folder_;
   Device device_;

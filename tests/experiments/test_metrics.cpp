@@ -2,6 +2,7 @@
 // metrics.csv; and a round trip that loses no bit.
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "experiments/metrics.h"

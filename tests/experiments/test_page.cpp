@@ -1,6 +1,8 @@
 // Sections as files, plots as CSV and script, and the page that they end on.
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "experiments/page.h"
 #include "experiments/plot.h"
 #include "tests/experiments/programs.h"

@@ -1,6 +1,8 @@
 // Options of a run: what the presets stand for, that a flag of its own wins, and that every option
 // which changes results changes the run's name.
+#include <CLI/CLI.hpp>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "data/synthetic.h"
