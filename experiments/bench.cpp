@@ -8,11 +8,11 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 
 #include "experiments/bench_output.h"
+#include "experiments/options.h"
 #include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/version.h"
@@ -34,12 +34,12 @@ struct BenchOptions {
   std::string json;
 };
 
-void add_options(CLI::App& app, BenchOptions& o) {
-  const auto positive = CLI::Range(int64_t{1}, int64_t{1} << 20);
+void add_options(Options& app, BenchOptions& o) {
+  const auto positive = in_range(1, int64_t{1} << 20);
   app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
   app.add_option("--batch,--batch-size", o.what.batch)->check(positive)->capture_default_str();
   app.add_option("--latent", o.what.latent)
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 16))
+      ->check(in_range(2, int64_t{1} << 16))
       ->capture_default_str();
   app.add_option("--codes", o.what.codes)->check(positive)->capture_default_str();
   app.add_option("--repeats", o.repeats, "medians are taken over so many")
@@ -47,10 +47,10 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->capture_default_str();
   app.add_option("--precision", o.precisions, "one, or several with commas: each is measured")
       ->delimiter(',')
-      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
+      ->check(one_of({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
   app.add_flag("!--no-graph", o.what.graph, "on a GPU, call every kernel of the step one by one");
-  app.add_option("--threads", o.what.threads)->check(CLI::Range(1, 4096))->default_str("all");
+  app.add_option("--threads", o.what.threads, "default: all cores")->check(in_range(1, 4096));
   app.add_flag("--sweep", o.sweep, "then sizes around it in fp32 and bf16, and what time grows by");
   app.add_option("--epoch", o.epoch, "then so many batches of the input path against bare steps")
       ->check(positive);
@@ -138,15 +138,15 @@ void run(BenchOptions o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Time of a training step against the floor of its bare convolutions.");
+  Options app("Time of a training step against the floor of its bare convolutions.");
   BenchOptions options;
   options.what.threads = 0;  // all
   add_options(app, options);
   return run_program(app, argc, argv, [&] {
     if (options.epoch * options.what.batch > kMostEpochImages)
-      throw CLI::ValidationError("--epoch", "more than 1000000 images");
+      throw UsageError("--epoch", "more than 1000000 images");
     if (options.serve && (options.precisions.size() > 1 || options.sweep || options.epoch > 0))
-      throw CLI::ValidationError("--serve", "takes one precision, no --sweep and no --epoch");
+      throw UsageError("--serve", "takes one precision, no --sweep and no --epoch");
     run(options);
     return 0;
   });

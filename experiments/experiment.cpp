@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -129,7 +128,7 @@ void Study::add(const std::string& label, const std::string& preset,
 }
 
 int run_experiment(int argc, char** argv, const Experiment& experiment) {
-  CLI::App app(experiment.summary);
+  Options app(experiment.summary);
   ManyRunsOptions options;
   add_many_runs_options(app, options, experiment.own);
   if (experiment.add_options) experiment.add_options(app);

@@ -3,15 +3,13 @@
 //   bin/one_step --weights W --batch X --out O --estimator rotation --steps 5
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
-
 #include "experiments/program.h"
 #include "experiments/training_step.h"
 
 using namespace versor;
 
 int main(int argc, char** argv) {
-  CLI::App app("Training steps from given weights and batch (safetensors in, safetensors out).");
+  Options app("Training steps from given weights and batch (safetensors in, safetensors out).");
   std::string weights, batch, out, estimator = "rotation", owner = "ema", precision = "fp32",
                                    device = "cpu";
   OneStepOptions options;
@@ -20,20 +18,20 @@ int main(int argc, char** argv) {
   app.add_option("--batch", batch, "images [N,C,H,W] in [-1,1]")->required();
   app.add_option("--out", out, "file to write")->required();
   app.add_option("--estimator", estimator)
-      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published", "rotation_unscaled"}))
+      ->check(one_of({"ste", "rotation", "reflection", "published", "rotation_unscaled"}))
       ->capture_default_str();
   app.add_option("--owner", owner)
-      ->check(CLI::IsMember({"ema", "gradient", "both"}))
+      ->check(one_of({"ema", "gradient", "both"}))
       ->capture_default_str();
   app.add_option("--beta", options.beta)->check(kNotNegative)->capture_default_str();
   app.add_option("--decay", options.decay)->check(kFraction)->capture_default_str();
   app.add_option("--lr", options.lr)->check(kNotNegative)->capture_default_str();
   app.add_option("--steps", options.steps)
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->check(in_range(1, int64_t{1} << 30))
       ->capture_default_str();
   add_precision_option(app, precision);
   app.add_option("--device", device)->check(kDeviceName)->capture_default_str();
-  app.add_option("--threads", threads)->check(CLI::Range(1, 4096));
+  app.add_option("--threads", threads)->check(in_range(1, 4096));
   return run_program(app, argc, argv, [&] {
     options.activations = activations_of(resolve_precision(precision, parse_device(device)));
     if (threads > 0) omp_set_num_threads(threads);

@@ -1,13 +1,9 @@
 // Frame of a program: see program.h.
 #include "experiments/program.h"
 
-#include <CLI/CLI.hpp>
-#include <charconv>
 #include <cstdio>
 #include <exception>
-#include <limits>
 
-#include "experiments/version.h"
 #include "tensor/backend.h"
 
 namespace versor {
@@ -20,45 +16,11 @@ void print_error(std::string message) {
   std::fprintf(stderr, "error: %s\n", message.c_str());
 }
 
-// Empty if text is a number in low..high, else what is wrong. CLI::Range would let NaN through.
-std::string outside(const std::string& text, double low, double high) {
-  double value = 0;
-  if (!CLI::detail::lexical_cast(text, value)) return text + " is not a number";
-  return value >= low && value <= high ? "" : text + " is out of range";
-}
-
 }  // namespace
 
-const CLI::Validator kDeviceName(
-    [](const std::string& text) {
-      try {
-        parse_device(text);
-        return std::string();
-      } catch (const Error& e) {
-        return std::string(e.what());
-      }
-    },
-    "DEVICE");
-
-const CLI::Validator kNotNegative(
-    [](const std::string& text) { return outside(text, 0, std::numeric_limits<double>::max()); },
-    "FLOAT >= 0");
-const CLI::Validator kFraction([](const std::string& text) { return outside(text, 0, 1); },
-                               "FLOAT in [0 - 1]");
-
-const CLI::Validator kSeedNumber(
-    [](const std::string& text) {
-      uint64_t seed = 0;
-      const char* end = text.data() + text.size();
-      const auto [stop, error] = std::from_chars(text.data(), end, seed);
-      return stop == end && error == std::errc() ? std::string()
-                                                 : text + " is not a number from 0 to 2^64 - 1";
-    },
-    "SEED");
-
-CLI::Option* add_precision_option(CLI::App& app, std::string& precision) {
+Option add_precision_option(Options& app, std::string& precision) {
   return app.add_option("--precision", precision, "of activations and products")
-      ->check(CLI::IsMember({"auto", "fp32", "tf32", "bf16"}))
+      ->check(one_of({"auto", "fp32", "tf32", "bf16"}))
       ->capture_default_str();
 }
 
@@ -80,19 +42,10 @@ DType activations_of(const std::string& precision) {
   return precision == "bf16" ? DType::bf16 : DType::f32;
 }
 
-int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
-  app.set_version_flag("--version", version() + " (commit " + commit() + ")");
+int run_program(Options& app, int argc, char** argv, const std::function<int()>& body) {
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help, --version
-    return app.exit(e);
-  } catch (const CLI::ParseError& e) {
-    print_error(std::string(e.what()) + " (see --help)");
-    return 2;
-  }
-  try {
-    return body();
-  } catch (const CLI::ParseError& e) {  // options that contradict each other
+    return app.parse(argc, argv) ? body() : 0;
+  } catch (const UsageError& e) {  // of the command line, or of options that contradict each other
     print_error(std::string(e.what()) + " (see --help)");
     return 2;
   } catch (const std::bad_alloc&) {

@@ -3,7 +3,6 @@
 //   command  make report   (make paper runs everything first)
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 
 #include "experiments/errata.h"
@@ -27,7 +26,7 @@ constexpr PagePart kParts[] = {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Puts the tables and figures that are there on one page.");
+  Options app("Puts the tables and figures that are there on one page.");
   std::string results = "results";
   app.add_option("--results", results)->capture_default_str();
   return run_program(app, argc, argv, [&] {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
@@ -14,8 +13,6 @@
 
 namespace versor {
 namespace {
-
-using CLI::ValidationError;
 
 // What each preset switches on. `published`: as the runs behind the paper's tables were made.
 struct Preset {
@@ -51,24 +48,24 @@ T choice(const std::string& name, const std::string& value,
          std::initializer_list<std::pair<const char*, T>> choices) {
   for (const auto& [text, result] : choices)
     if (value == text) return result;
-  throw ValidationError(name, "unknown value " + value);
+  throw UsageError(name, "unknown value " + value);
 }
 
 }  // namespace
 
-void add_run_options(CLI::App& app, RunOptions& o, const std::set<std::string>& without) {
-  const auto at_least_1 = CLI::Range(int64_t{1}, int64_t{1} << 30);
+void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& without) {
+  const auto at_least_1 = in_range(1, int64_t{1} << 30);
   app.add_option("--preset", o.preset, "versor: what we hold to be right; published: the paper's")
-      ->check(CLI::IsMember({"versor", "published"}))
+      ->check(one_of({"versor", "published"}))
       ->capture_default_str();
   app.add_option("--estimator", o.estimator, "gradient past the quantizer")
-      ->check(CLI::IsMember({"ste", "rotation", "reflection", "published", "rotation_unscaled"}));
+      ->check(one_of({"ste", "rotation", "reflection", "published", "rotation_unscaled"}));
   app.add_option("--owner", o.owner, "what moves the codebook")
-      ->check(CLI::IsMember({"ema", "gradient", "both"}));
+      ->check(one_of({"ema", "gradient", "both"}));
   app.add_option("--codebook-start", o.codebook_start, "first codes")
-      ->check(CLI::IsMember({"uniform", "kmeans"}));
+      ->check(one_of({"uniform", "kmeans"}));
   app.add_option("--accumulators", o.accumulators, "first EMA statistics")
-      ->check(CLI::IsMember({"warm", "zero"}));
+      ->check(one_of({"warm", "zero"}));
   app.add_option("--dead-codes", o.dead_codes,
                  "replace codes used less than this fraction of uniform use; 0: never")
       ->check(kFraction);
@@ -77,7 +74,7 @@ void add_run_options(CLI::App& app, RunOptions& o, const std::set<std::string>& 
       ->check(at_least_1)
       ->capture_default_str();
   app.add_option("--latent", o.latent, "D, length of a code")
-      ->check(CLI::Range(int64_t{2}, int64_t{1} << 16))
+      ->check(in_range(2, int64_t{1} << 16))
       ->capture_default_str();
   app.add_option("--decay", o.decay, "gamma of the EMA")->check(kFraction)->capture_default_str();
   app.add_option("--lr", o.lr, "Adam's learning rate")->check(kNotNegative)->capture_default_str();
@@ -89,12 +86,10 @@ void add_run_options(CLI::App& app, RunOptions& o, const std::set<std::string>& 
       ->check(at_least_1);
   add_precision_option(app, o.precision);
   app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
-  app.add_option("--threads", o.threads, "default: all cores")->check(CLI::Range(1, 4096));
+  app.add_option("--threads", o.threads, "default: all cores")->check(in_range(1, 4096));
   app.add_flag("--nondeterministic", o.nondeterministic,
                "allow faster GPU algorithms whose bits may differ from run to run");
-  app.add_option("--data", o.data)
-      ->check(CLI::IsMember({"cifar10", "synthetic"}))
-      ->capture_default_str();
+  app.add_option("--data", o.data)->check(one_of({"cifar10", "synthetic"}))->capture_default_str();
   app.add_option("--data-dir", o.data_dir,
                  "folder of CIFAR-10's binary files; default $CIFAR10_DIR or "
                  "data/cifar-10-batches-bin");
@@ -102,7 +97,7 @@ void add_run_options(CLI::App& app, RunOptions& o, const std::set<std::string>& 
       ->check(kNotNegative)
       ->capture_default_str();
   app.add_option("--seed", o.seed)->check(kSeedNumber)->capture_default_str();
-  for (const std::string& name : without) app.remove_option(app.get_option(name));
+  for (const std::string& name : without) app.remove_option(name);
 }
 
 void apply_preset(RunOptions& o) {
@@ -119,11 +114,10 @@ void apply_preset(RunOptions& o) {
 
 void resolve_machine(RunOptions& o) {
   if (o.data == "synthetic" && !o.data_dir.empty())
-    throw ValidationError("--data-dir", "does not go with --data synthetic");
+    throw UsageError("--data-dir", "does not go with --data synthetic");
   if (o.train_images > 0 && o.batch_size > o.train_images)
-    throw ValidationError(
-        "--batch-size",
-        fmt::format("{} is larger than the data: --train-images {}", o.batch_size, o.train_images));
+    throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
+                                                 o.batch_size, o.train_images));
   o.precision = resolve_precision(o.precision, parse_device(o.device), !o.nondeterministic);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);

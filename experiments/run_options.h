@@ -9,11 +9,8 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "experiments/options.h"
 #include "vq/vqvae.h"
-
-namespace CLI {
-class App;
-}
 
 namespace versor {
 
@@ -36,10 +33,10 @@ struct RunOptions {
 };
 
 // Adds the options of a run to a program, but for those that it sets itself ("--beta", ...).
-void add_run_options(CLI::App& app, RunOptions& options, const std::set<std::string>& without = {});
+void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without = {});
 
 // Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
-// CLI::ValidationError for wrong usage, Error where this build or machine lacks something.
+// UsageError for wrong usage, Error where this build or machine lacks something.
 // Afterwards no optional is empty. The two parts of it are for programs that make many runs: what
 // the machine decides, once, and what each run's preset decides.
 void resolve(RunOptions& options);

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "experiments/program.h"
@@ -18,10 +17,9 @@ constexpr int kMostThreads = 256;
 
 // What --quick stands for, where the command line does not say otherwise: the whole paper in
 // minutes on two cores.
-void shrink(const CLI::App& app, ManyRunsOptions& o) {
+void shrink(const Options& app, ManyRunsOptions& o) {
   const auto set = [&](const char* name, auto& option, auto value) {
-    const CLI::Option* given = app.get_option_no_throw(name);
-    if (given == nullptr || given->count() == 0) option = value;
+    if (!app.given(name)) option = value;
   };
   set("--latent", o.run.latent, 32);
   set("--codes", o.run.codes, 128);
@@ -35,12 +33,12 @@ void shrink(const CLI::App& app, ManyRunsOptions& o) {
 
 }  // namespace
 
-void add_many_runs_options(CLI::App& app, ManyRunsOptions& o, std::set<std::string> without) {
+void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::string> without) {
   without.insert({"--preset", "--seed"});
   add_run_options(app, o.run, without);
   app.add_option("--preset", o.presets, "versor, published, or both with a comma")
       ->delimiter(',')
-      ->check(CLI::IsMember({"versor", "published"}));
+      ->check(one_of({"versor", "published"}));
   app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")
       ->delimiter(',')
       ->check(kSeedNumber);
@@ -54,7 +52,7 @@ void add_many_runs_options(CLI::App& app, ManyRunsOptions& o, std::set<std::stri
 }
 
 Runs::Runs(const ManyRunsOptions& options) : options_(options) {
-  if (options_.seeds.empty()) throw CLI::ValidationError("--seeds", "at least one is needed");
+  if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
   resolve_machine(options_.run);
   images_ = load_data(options_.run);
 }

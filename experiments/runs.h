@@ -22,7 +22,7 @@ struct ManyRunsOptions {
   bool list = false, quiet = false, quick = false;
 };
 // `without`: what the program sets itself, as in add_run_options.
-void add_many_runs_options(CLI::App& app, ManyRunsOptions& options,
+void add_many_runs_options(Options& app, ManyRunsOptions& options,
                            std::set<std::string> without = {});
 
 struct Run {

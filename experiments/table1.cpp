@@ -4,7 +4,6 @@
 //   command  make table1
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "experiments/program.h"
@@ -75,7 +74,7 @@ Section make_section(const DatasetPair& images, bool paper) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Table 1: the images of the data set, counted from the files.");
+  Options app("Table 1: the images of the data set, counted from the files.");
   ManyRunsOptions options;
   add_many_runs_options(app, options);
   return run_program(app, argc, argv, [&] {

@@ -7,8 +7,6 @@
 //   command  make table2 SEEDS=1,2,3
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
 #include "experiments/comparison.h"
 #include "experiments/plot.h"
 #include "experiments/program.h"
@@ -18,7 +16,7 @@ using namespace versor;
 namespace {
 
 std::vector<int64_t> codes = {256, 512, 1024, 2048};
-const CLI::Option* codes_given = nullptr;
+const Options* command_line = nullptr;
 
 std::string label_of(int64_t k) {
   return fmt::format("K = {}", k);
@@ -26,7 +24,7 @@ std::string label_of(int64_t k) {
 
 void plan(Study& study) {
   // A miniature has an eighth of every size.
-  if (study.options().quick && codes_given->count() == 0)
+  if (study.options().quick && !command_line->given("--codes"))
     for (int64_t& k : codes) k /= 8;
   for (const std::string& preset : study.options().presets)
     for (int64_t k : codes) study.add(label_of(k), preset, [&](RunOptions& o) { o.codes = k; });
@@ -109,10 +107,11 @@ int main(int argc, char** argv) {
       .summary = "Table 2: the size of the codebook. Trains what is missing, then writes it.",
       .own = {"--codes"},
       .paper_codes = 0};
-  e.add_options = [](CLI::App& app) {
-    codes_given = app.add_option("--codes", codes, "sizes K of the codebook, separated by commas")
-                      ->delimiter(',')
-                      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  e.add_options = [](Options& app) {
+    command_line = &app;
+    app.add_option("--codes", codes, "sizes K of the codebook, separated by commas")
+        ->delimiter(',')
+        ->check(in_range(1, int64_t{1} << 30));
   };
   e.plan = plan;
   e.fill_section = fill_section;

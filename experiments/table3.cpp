@@ -5,7 +5,6 @@
 //   command  make table3 SEEDS=1,2,3;  smaller: make table3 EPOCHS=5 TRAIN=10000
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "experiments/comparison.h"
@@ -138,7 +137,7 @@ int main(int argc, char** argv) {
   Experiment e{.name = "table3",
                .summary = "Table 3: the beta ablation. Trains what is missing, then writes it.",
                .own = {"--beta"}};
-  e.add_options = [](CLI::App& app) {
+  e.add_options = [](Options& app) {
     app.add_option("--beta", betas, "weights of the commitment loss, separated by commas")
         ->delimiter(',')
         ->check(kNotNegative);

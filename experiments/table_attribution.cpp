@@ -6,7 +6,6 @@
 //   command  make table_attribution SEEDS=1,2,3
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <cmath>
 
 #include "experiments/experiment.h"
@@ -107,9 +106,9 @@ void fill_section(const Study& study, Section& section) {
 int main(int argc, char** argv) {
   Experiment e{.name = "table_attribution",
                .summary = "Each choice of the published runs alone. Trains what is missing."};
-  e.add_options = [](CLI::App& app) {
+  e.add_options = [](Options& app) {
     app.add_option("--base", base, "preset from which one choice at a time is changed")
-        ->check(CLI::IsMember({"versor", "published"}))
+        ->check(one_of({"versor", "published"}))
         ->capture_default_str();
   };
   e.plan = plan;

@@ -10,7 +10,6 @@
 //            results/reconstructions/test-images/: two folders are what an FID tool wants
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <numbers>
 
 #include "experiments/experiment.h"
@@ -125,7 +124,7 @@ int main(int argc, char** argv) {
   Experiment e{.name = "table_estimators",
                .summary = "The gradient estimators compared. Trains what is missing.",
                .own = {"--estimator", "--codebook-start", "--dead-codes"}};
-  e.add_options = [](CLI::App& app) {
+  e.add_options = [](Options& app) {
     app.add_flag("!--no-pictures", pictures, "leave out the PNG files of all reconstructions");
   };
   e.plan = plan;

@@ -3,7 +3,6 @@
 //   bin/train --preset published --beta 0.25 --epochs 1 --seed 1
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "experiments/program.h"
@@ -12,7 +11,7 @@
 using namespace versor;
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a VQ-VAE into a run folder; resumes what was interrupted.");
+  Options app("Trains a VQ-VAE into a run folder; resumes what was interrupted.");
   RunOptions options;
   TrainerSettings settings;
   std::string results = "results";
@@ -21,7 +20,7 @@ int main(int argc, char** argv) {
   app.add_option("--results", results)->capture_default_str();
   app.add_option("--save-every", settings.save_every,
                  "steps between checkpoints inside an epoch; default every two minutes")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+      ->check(in_range(1, int64_t{1} << 30));
   app.add_flag("--quiet", settings.quiet, "no progress");
   app.add_flag("!--no-graph", settings.graph,
                "on a GPU, call every step's kernels one by one; the results are the same");

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -89,47 +88,36 @@ std::string to_csv(const Embedding& e) {
   return text;
 }
 
-// A finite number from `least` on; CLI::Range lets NaN through.
-CLI::Validator at_least(double least, const std::string& name) {
-  return {[least](const std::string& text) {
-            double value = 0;
-            const bool number = CLI::detail::lexical_cast(text, value);
-            return number && value >= least && std::isfinite(value) ? ""
-                                                                    : text + " is out of range";
-          },
-          name};
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Exact t-SNE of the rows of a tensor or of a CSV file.");
+  Options app("Exact t-SNE of the rows of a tensor or of a CSV file.");
   std::string input, out, tensor = "codebook.weight";
   TsneOptions options;
   int threads = 0;
   app.add_option("--input", input, "a .safetensors file, or a .csv file with a point per line")
       ->required();
   app.add_option("--out", out, "CSV to write: x,y,copy_of")->required();
-  CLI::Option* name =
-      app.add_option("--tensor", tensor, "which of a .safetensors file's")->capture_default_str();
+  app.add_option("--tensor", tensor, "which of a .safetensors file's")->capture_default_str();
   app.add_option("--perplexity", options.perplexity, "effective number of neighbours")
-      ->check(at_least(1, "FLOAT >= 1"))
+      ->check(number_in(1, std::numeric_limits<double>::max(), "FLOAT >= 1"))
       ->capture_default_str();
   app.add_option("--learning-rate", options.learning_rate)
-      ->check(at_least(std::numeric_limits<double>::min(), "FLOAT > 0"))
+      ->check(number_in(std::numeric_limits<double>::min(), std::numeric_limits<double>::max(),
+                        "FLOAT > 0"))
       ->capture_default_str();
   app.add_option("--iterations", options.iterations)
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(in_range(0, 1 << 30))
       ->capture_default_str();
   app.add_option("--seed", options.seed)->check(kSeedNumber)->capture_default_str();
   app.add_option("--threads", threads, "default: all cores; the result is the same")
-      ->check(CLI::Range(1, 4096));
+      ->check(in_range(1, 4096));
   return run_program(app, argc, argv, [&] {
     const bool csv = input.ends_with(".csv");
     if (!csv && !input.ends_with(".safetensors"))
-      throw CLI::ValidationError("--input", input + " ends in neither .safetensors nor .csv");
-    if (csv && name->count() > 0)
-      throw CLI::ValidationError("--tensor", "goes with a .safetensors file only");
+      throw UsageError("--input", input + " ends in neither .safetensors nor .csv");
+    if (csv && app.given("--tensor"))
+      throw UsageError("--tensor", "goes with a .safetensors file only");
     if (threads > 0) omp_set_num_threads(threads);
     const auto start = std::chrono::steady_clock::now();
     const Tensor points = csv ? read_csv(input) : read_safetensors(input).at(tensor, input);

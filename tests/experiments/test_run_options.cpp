@@ -1,6 +1,5 @@
 // Options of a run: what the presets stand for, that a flag of its own wins, and that every option
 // which changes results changes the run's name.
-#include <CLI/CLI.hpp>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,7 +13,7 @@ namespace {
 
 // Parses as a program does; several = false: with --beta and --seed.
 RunOptions parsed(const std::string& arguments) {
-  CLI::App app;
+  Options app("");
   RunOptions options;
   add_run_options(app, options);
   app.parse(arguments);
@@ -30,7 +29,7 @@ nlohmann::ordered_json config(const RunOptions& options, int64_t train = 20, int
 std::string usage_error_of(const std::string& arguments) {
   try {
     parsed(arguments);
-  } catch (const CLI::ParseError& e) {
+  } catch (const UsageError& e) {
     return e.what();
   }
   return "";

@@ -1,0 +1,81 @@
+// The options of a program: what the programs use of CLI11, under the same names. CLI11 takes three
+// seconds to compile in every file that includes it, so only options.cpp does.
+//   Options app("What the program does.");
+//   app.add_option("--epochs", epochs, "how many")->check(in_range(1, 100))->capture_default_str();
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace versor {
+
+// Wrong usage; the text names the option.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+  UsageError(const std::string& option, const std::string& what)
+      : std::runtime_error(option + ": " + what) {}
+};
+
+// Looks at the text given for an option: empty if it is right, else what is wrong with it.
+struct Check {
+  std::string name;  // for --help: "FLOAT >= 0"
+  std::function<std::string(const std::string&)> wrong;
+};
+Check in_range(int64_t low, int64_t high);
+Check one_of(std::initializer_list<const char*> words);
+// A number in low..high; NaN is none.
+Check number_in(double low, double high, const std::string& name);
+
+extern const Check kDeviceName;   // cpu, cuda or cuda:N
+extern const Check kSeedNumber;   // 0..2^64-1; CLI11 2.1 itself takes -1 for the largest
+extern const Check kNotNegative;  // a finite number >= 0
+extern const Check kFraction;     // a number in 0..1
+
+class Option {
+ public:
+  explicit Option(CLI::Option* option) : option_(option) {}
+
+  const Option* operator->() const { return this; }  // app.add_option(...)->check(...)
+  Option check(const Check& check) const;
+  Option capture_default_str() const;  // shows the default in --help
+  Option delimiter(char separator) const;
+  Option required() const;
+
+ private:
+  CLI::Option* option_;
+};
+
+class Options {
+ public:
+  explicit Options(const std::string& summary);
+  ~Options();
+
+  // T: string, int, int64_t, uint64_t, double, or an optional or a vector of one of the types that
+  // options.cpp lists.
+  template <class T>
+  Option add_option(const std::string& name, T& value, const std::string& help = "");
+  Option add_flag(const std::string& name, bool& value, const std::string& help);
+  void remove_option(const std::string& name);
+
+  // Adds --version. False if that or --help was asked for, which it prints. Throws UsageError.
+  bool parse(int argc, char** argv);
+  void parse(const std::string& line);
+  // Whether the command line has this option.
+  bool given(const std::string& name) const;
+  // Called once the command line is parsed.
+  void parse_complete_callback(const std::function<void()>& callback);
+
+ private:
+  std::unique_ptr<CLI::App> app_;
+};
+
+}  // namespace versor
