@@ -221,6 +221,9 @@ bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in
 	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
 	@$(TORCH_PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
 	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(BENCH_RESULTS)/bench-peers.json $(ARGS)
+	@if $(TORCH_PYTHON) -c 'import faiss' 2>/dev/null; then \
+	  $(TORCH_PYTHON) -B experiments/peers/faiss_nearest.py --json $(BENCH_RESULTS)/bench-faiss.json; \
+	  else echo "not compared with FAISS: $(TORCH_PYTHON) cannot import faiss (pip install faiss-cpu)"; fi
 
 # the floor without any of our code
 $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags

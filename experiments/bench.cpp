@@ -3,6 +3,7 @@
 //   bin/bench --precision bf16 --batch 128              one configuration
 //   bin/bench --precision fp32,bf16 --sweep             and how it depends on the sizes
 //   bin/bench --epoch 50                                and whether the input path ever waits
+//   bin/bench --nearest                                 and the nearest-code search by itself
 //   bin/bench --serve                                   a step for each line read (bench_peers.py)
 // step_benchmark.h measures, bench_output.h prints; --json FILE keeps everything.
 #include <fmt/format.h>
@@ -10,12 +11,15 @@
 
 #include <algorithm>
 #include <iostream>
+#include <sstream>
 
 #include "experiments/bench_output.h"
 #include "experiments/options.h"
 #include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/version.h"
+#include "tensor/ops.h"
+#include "vq/ops.h"
 
 using namespace versor;
 
@@ -23,6 +27,7 @@ namespace {
 
 constexpr int64_t kSweepRepeats = 3;
 constexpr int kServedFloorRounds = 5;
+constexpr int64_t kNearestRows = 8192;  // of a batch of 128
 
 struct BenchOptions {
   StepConfiguration what;  // of the first measurement, but for the precision
@@ -30,7 +35,7 @@ struct BenchOptions {
   std::vector<std::string> precisions = {"auto"};
   int64_t repeats = 7;
   int64_t epoch = 0;  // batches; 0: not measured
-  bool sweep = false, serve = false;
+  bool sweep = false, nearest = false, serve = false;
   std::string json;
 };
 
@@ -54,7 +59,11 @@ void add_options(Options& app, BenchOptions& o) {
   app.add_flag("--sweep", o.sweep, "then sizes around it in fp32 and bf16, and what time grows by");
   app.add_option("--epoch", o.epoch, "then so many batches of the input path against bare steps")
       ->check(positive);
-  app.add_flag("--serve", o.serve, "a step (line \"step\") or the floor (\"floor\") on demand, ms");
+  app.add_flag("--nearest", o.nearest, "then the nearest-code search against its bare products");
+  app.add_flag(
+      "--serve", o.serve,
+      "on demand, in ms: a step (line \"step\"), the floor (\"floor\"), a search (\"nearest R "
+      "K D\")");
   app.add_option("--json", o.json, "file for everything that was measured");
 }
 
@@ -78,6 +87,32 @@ nlohmann::ordered_json run_sweep(const StepConfiguration& base) {
           {"growth", growth}};
 }
 
+nlohmann::ordered_json run_nearest(Device device, int64_t repeats) {
+  nlohmann::ordered_json rows;
+  print_nearest_header(kNearestRows);
+  for (const auto& [codes, latent] : nearest_sizes()) {
+    const NearestMeasurement m = measure_nearest(kNearestRows, codes, latent, device, repeats);
+    print_nearest_row(m);
+    rows.push_back(to_json(m));
+  }
+  return rows;
+}
+
+// One search of new random rows, for "R K D".
+double seconds_of_search(const std::string& sizes, Device device) {
+  std::istringstream in(sizes);
+  int64_t rows = 0, codes = 0, latent = 0;
+  check(in >> rows >> codes >> latent && rows > 0 && codes > 0 && latent > 0, "serve",
+        "nearest needs R K D, not '", sizes, "'");
+  const Tensor e = ops::uniform({rows, latent}, Rng(5), -1.f, 1.f, device);
+  const Tensor c = ops::uniform({codes, latent}, Rng(6), -1.f, 1.f, device);
+  Backend& backend = backend_for(device);
+  return seconds_of([&] {
+    vq::nearest_code(e, c);
+    backend.synchronize();
+  });
+}
+
 // Answers on standard output what is asked for on standard input, until that ends. First a line
 // that says what this is.
 void serve(const StepConfiguration& what) {
@@ -96,8 +131,10 @@ void serve(const StepConfiguration& what) {
       check(floor != nullptr, "floor", why);
       for (int i = 0; i < kServedFloorRounds; ++i) floor->measure_once();
       std::cout << 1e3 * floor->seconds() << std::endl;
+    } else if (line.starts_with("nearest ")) {
+      std::cout << 1e3 * seconds_of_search(line.substr(8), what.device) << std::endl;
     } else {
-      fail("serve", "unknown request '", line, "': step or floor");
+      fail("serve", "unknown request '", line, "': step, floor or nearest");
     }
   }
 }
@@ -130,6 +167,8 @@ void run(BenchOptions o) {
     all["epoch"] = to_json(m);
   }
   save();
+  if (o.nearest) all["nearest"] = run_nearest(o.what.device, o.repeats);
+  save();
   if (!o.sweep) return;
   all["sweep"] = run_sweep(o.what);
   save();
@@ -145,8 +184,9 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (options.epoch * options.what.batch > kMostEpochImages)
       throw UsageError("--epoch", "more than 1000000 images");
-    if (options.serve && (options.precisions.size() > 1 || options.sweep || options.epoch > 0))
-      throw UsageError("--serve", "takes one precision, no --sweep and no --epoch");
+    if (options.serve &&
+        (options.precisions.size() > 1 || options.sweep || options.nearest || options.epoch > 0))
+      throw UsageError("--serve", "takes one precision, no --sweep, --nearest and --epoch");
     run(options);
     return 0;
   });

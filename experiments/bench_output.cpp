@@ -198,6 +198,36 @@ Json to_json(const Growth& g) {
           {"ratio_to_default", g.ratio}};
 }
 
+void print_nearest_header(int64_t rows) {
+  fmt::print("\nnearest code of {} rows; product / search: 1 is the speed of the bare product\n",
+             rows);
+  fmt::print(
+      "    D      K  search ms   GFLOP/s  f32 product  / search  bf16 product  / search  peak "
+      "MiB\n");
+}
+
+void print_nearest_row(const NearestMeasurement& m) {
+  const auto product = [&](double seconds) {
+    return seconds > 0 ? fmt::format("{:.3f} {:>9.2f}", 1e3 * seconds, seconds / m.seconds)
+                       : std::string("-         -");
+  };
+  fmt::print("  {:>3} {:>6} {:>10.3f} {:>9.1f} {:>22} {:>23} {:>9.1f}\n", m.latent, m.codes,
+             1e3 * m.seconds, 1e-9 * m.flops() / m.seconds, product(m.product_seconds),
+             product(m.bf16_product_seconds), mib(m.peak_bytes));
+  std::fflush(stdout);
+}
+
+Json to_json(const NearestMeasurement& m) {
+  Json j = {{"rows", m.rows},
+            {"codes", m.codes},
+            {"latent", m.latent},
+            {"search_ms", 1e3 * m.seconds},
+            {"f32_product_ms", 1e3 * m.product_seconds},
+            {"peak_bytes", m.peak_bytes}};
+  if (m.bf16_product_seconds > 0) j["bf16_product_ms"] = 1e3 * m.bf16_product_seconds;
+  return j;
+}
+
 void print(const EpochMeasurement& m) {
   fmt::print("\nepoch of {} batches in {}: {:.3f} s; as many bare steps in turn: {:.3f} s\n",
              m.batches, m.what.precision, m.epoch_seconds, m.step_seconds);

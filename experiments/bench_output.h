@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "experiments/nearest_benchmark.h"
 #include "experiments/step_benchmark.h"
 #include "experiments/step_sweep.h"
 
@@ -17,6 +18,10 @@ void print_sizes_row(const StepMeasurement& m);
 void print_growth_header(const StepConfiguration& base);
 void print_growth_row(const Growth& g);
 nlohmann::ordered_json to_json(const Growth& g);
+
+void print_nearest_header(int64_t rows);
+void print_nearest_row(const NearestMeasurement& m);
+nlohmann::ordered_json to_json(const NearestMeasurement& m);
 
 void print(const EpochMeasurement& m);
 nlohmann::ordered_json to_json(const EpochMeasurement& m);

@@ -194,8 +194,8 @@ def options():
 def main():
     args = options()
     if subprocess.run([args.python, "-c", "import torch"], capture_output=True).returncode:
-        sys.exit(f"error: {args.python} cannot import torch; install it (pip install torch --index-"
-                 "url https://download.pytorch.org/whl/cpu) or name another one: TORCH_PYTHON=...")
+        sys.exit(f"error: {args.python} cannot import torch; install it (pip install torch) or name "
+                 "another one: TORCH_PYTHON=...")
     result = {"batch": args.batch, "latent": args.latent, "codes": args.codes,
               "threads": args.threads, "pairs": args.pairs, "floors": [], "steps": []}
     done = set()

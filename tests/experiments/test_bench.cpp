@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "experiments/nearest_benchmark.h"
 #include "experiments/statistics.h"
 #include "experiments/step_benchmark.h"
 #include "experiments/step_sweep.h"
@@ -109,6 +110,16 @@ TEST_CASE("bench: the memory of a step, item by item") {
   CHECK(m.peak >= m.before + m.saved);
   const Tensor other = ops::zeros({1000});  // what others have is not the step's
   CHECK(memory().peak == m.peak);
+}
+
+TEST_CASE("bench: the search beside its products, without ever holding all scores") {
+  const NearestMeasurement m = measure_nearest(4096, 4096, 8, {}, 1);
+  CHECK(m.flops() == 2. * 4096 * 4096 * 8);
+  CHECK(m.seconds > 0);
+  CHECK(m.product_seconds > 0);
+  CHECK((m.bf16_product_seconds > 0) == cpu::has_bf16_products());
+  CHECK(m.peak_bytes >= 4 * 4096);  // the result
+  CHECK(m.peak_bytes < 4 << 20);    // all scores would be 64 MiB
 }
 
 TEST_CASE("bench: sizes and growth around a configuration") {
