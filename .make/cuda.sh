@@ -108,10 +108,11 @@ cudnn=$(number MAJOR).$(number MINOR)
 uses="$nvcc $folder/cudnn_version.h"
 
 libraries=""
-for name in cudnn cublasLt; do
-  library $name || without "there is no lib$name.so (looked in the same places)"
-  libraries+=" $file -Wl,-rpath,$(dirname "$file")"
-done
+library cudnn || without "there is no libcudnn.so (looked in the same places)"
+libraries+=" $file -Wl,-rpath,$(dirname "$file")"
+# opened when the first product runs: tensor/cuda/cublas_lt.cpp
+library cublasLt || without "there is no libcublasLt.so (looked in the same places)"
+libraries+=" -Wl,-rpath,$(dirname "$file")"
 # cuDNN opens these when it compiles kernels of its own: they must be loaded with the program, since
 # it does not know where they are
 compiler=""
