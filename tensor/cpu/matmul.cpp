@@ -35,8 +35,8 @@ void matmul_bf16(Tensor& y, const Tensor& a, const Tensor& b) {
 #ifdef VERSOR_ONEDNN
   if (has_bf16_products()) return onednn::matmul(y, a, b, false, true, {});
 #endif
-  fail("matmul", "this build or processor has no products of bf16 (", a.shape(), ", ", b.shape(),
-       ")");
+  fail("matmul", "this build or processor has no products of bf16 (", y.shape(), " from ",
+       a.shape(), " and ", b.shape(), ")");
 }
 
 void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
