@@ -41,23 +41,24 @@ constexpr bool saves_output(UnaryOp op) {
   return op != UnaryOp::log && op != UnaryOp::square;
 }
 
-// op'(x) from the saved value s.
-VERSOR_HD inline float derivative(UnaryOp op, float s) {
+// dx = dy op'(x), with op'(x) from the saved value s. A ReLU lets dy pass or gives 0, also where dy
+// is not finite (0 times it would be NaN).
+VERSOR_HD inline float apply_grad(UnaryOp op, float dy, float s) {
   switch (op) {
     case UnaryOp::relu:
-      return s > 0.f ? 1.f : 0.f;
+      return s > 0.f ? dy : 0.f;
     case UnaryOp::tanh:
-      return 1.f - s * s;
+      return dy * (1.f - s * s);
     case UnaryOp::exp:
-      return s;
+      return dy * s;
     case UnaryOp::log:
-      return 1.f / s;
+      return dy * (1.f / s);
     case UnaryOp::sqrt:
-      return 0.5f / s;
+      return dy * (0.5f / s);
     case UnaryOp::square:
-      return 2.f * s;
+      return dy * (2.f * s);
   }
-  return 0.f;
+  return dy;
 }
 
 VERSOR_HD inline float apply(BinaryOp op, float a, float b) {

@@ -140,6 +140,7 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
 void add_to(Tensor& y, const Tensor& x) {
   Backend& backend = same_device("add_to", {&y, &x});
   check_same_shape("add_to", y, x);
+  check_float("add_to", {&y, &x});
   TraceScope trace("add_to", backend, count(y), {&y, &y, &x});
   backend.binary(y, y, x, BinaryOp::add);
 }

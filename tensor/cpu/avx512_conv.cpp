@@ -24,13 +24,14 @@ namespace versor::cpu::avx512 {
 namespace {
 
 constexpr int64_t kInputs = 32, kOutputs = 8;  // a tile: 16 of the 32 registers
-constexpr int64_t kChunk = 16;  // elements [H,W] packed at a time, so that panels stay in the cache
+constexpr int64_t kMostInChunk = 16;  // images of 4-byte elements, so that panels stay in the cache
 
 struct Geometry {
   int64_t N, H, W, C, O, kernel_h, kernel_w, out_h, out_w, stride, padding;
+  int64_t elements, chunk;  // images of 4-byte elements: all, and how many are packed at a time
 
-  int64_t x_panel() const { return kChunk * H * W * kInputs; }  // 4-byte elements
-  int64_t dy_panel() const { return kChunk * out_h * out_w * kOutputs; }
+  int64_t x_panel() const { return chunk * H * W * kInputs; }  // 4-byte elements
+  int64_t dy_panel() const { return chunk * out_h * out_w * kOutputs; }
 };
 
 // The outputs begin...end-1 that see input `h*stride + tap - padding` inside 0...in-1.
@@ -48,6 +49,7 @@ template <class T>
 VERSOR_AVX512 void add_tile(float* dw, int64_t row, const int32_t* x, const int32_t* dy,
                             int64_t elements, const Geometry& g, int64_t i, int64_t j) {
   const Range hs(i, g.H, g.out_h, g.stride, g.padding), ws(j, g.W, g.out_w, g.stride, g.padding);
+  if (ws.begin >= ws.end) return;  // this tap sees padding only
   __m512 sums[kOutputs][2];
 #pragma GCC unroll 8
   for (int o = 0; o < kOutputs; ++o) {
@@ -111,19 +113,19 @@ VERSOR_AVX512 void pack(int32_t* panels, int64_t panel, const T* first, const T*
     }
 }
 
-// All images, kChunk elements at a time: packing, then the tiles, shared out over the threads.
+// All images, a chunk at a time: packing, then the tiles, shared out over the threads.
 template <class T>
 void add_all(Tensor& dweight, const T* x, const T* dy, const Geometry& g) {
   static_assert(kInputs == 32 && kOutputs == 8);
-  const int64_t per = kPerLane<T>, elements = (g.N + per - 1) / per;  // images in one
+  constexpr int64_t per = kPerLane<T>;  // images in one element
   const int64_t x_size = g.H * g.W * g.C, dy_size = g.out_h * g.out_w * g.O;
   const int64_t tiles = g.O / kOutputs, row = g.kernel_h * g.kernel_w * g.C;
-  Tensor x_storage({kChunk * x_size}, DType::i32), dy_storage({kChunk * dy_size}, DType::i32);
+  Tensor x_storage({g.chunk * x_size}, DType::i32), dy_storage({g.chunk * dy_size}, DType::i32);
   auto *packed_x = x_storage.data<int32_t>(), *packed_dy = dy_storage.data<int32_t>();
   float* dw = dweight.data<float>();
 #pragma omp parallel
-  for (int64_t begin = 0; begin < elements; begin += kChunk) {
-    const int64_t here = std::min(kChunk, elements - begin);
+  for (int64_t begin = 0; begin < g.elements; begin += g.chunk) {
+    const int64_t here = std::min(g.chunk, g.elements - begin);
 #pragma omp for schedule(static)
     for (int64_t e = 0; e < here; ++e) {
       const int64_t n = (begin + e) * per;
@@ -154,9 +156,20 @@ bool can_conv2d_grad_weight(const Tensor& dweight, const Tensor& x) {
 
 void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params) {
-  const Geometry g{x.dim(0),  x.dim(1),       x.dim(2),       x.dim(3),
-                   dy.dim(3), dweight.dim(1), dweight.dim(2), dy.dim(1),
-                   dy.dim(2), params.stride,  params.padding};
+  const int64_t per = x.dtype() == DType::bf16 ? 2 : 1, elements = (x.dim(0) + per - 1) / per;
+  const Geometry g{x.dim(0),
+                   x.dim(1),
+                   x.dim(2),
+                   x.dim(3),
+                   dy.dim(3),
+                   dweight.dim(1),
+                   dweight.dim(2),
+                   dy.dim(1),
+                   dy.dim(2),
+                   params.stride,
+                   params.padding,
+                   elements,
+                   std::min(kMostInChunk, elements)};
   dweight.backend().fill(dweight, 0.f);
   if (x.dtype() == DType::bf16) return add_all(dweight, x.data<bf16>(), dy.data<bf16>(), g);
   add_all(dweight, x.data<float>(), dy.data<float>(), g);

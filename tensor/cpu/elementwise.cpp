@@ -89,7 +89,7 @@ void CpuBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, U
     const T *g = dy.data<T>(), *s = saved.data<T>();
     with_constant(op, [&](auto constant) {
       for_each_element<T>(
-          dx, [=](int64_t i) { return float(g[i]) * derivative(constant(), float(s[i])); });
+          dx, [=](int64_t i) { return apply_grad(constant(), float(g[i]), float(s[i])); });
     });
   });
 }

@@ -48,6 +48,7 @@ void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool 
   const Key key{y.dim(0),       y.dim(1), a.dim(transpose_a ? 0 : 1), transpose_a, transpose_b,
                 bias.defined(), a.dtype()};
   if (key.m == 0 || key.n == 0) return;
+  if (key.l == 0 && key.type == DType::bf16) return y.backend().fill(y, 0.f);  // never with a bias
   if (key.l == 0) return reference::matmul(y, a, b, transpose_a, transpose_b, bias);
   struct Prepared {
     dnnl::matmul::primitive_desc desc;

@@ -110,7 +110,7 @@ struct Apply {
 };
 template <auto op>
 struct ApplyGrad {
-  __device__ float operator()(float dy, float saved) const { return dy * derivative(op, saved); }
+  __device__ float operator()(float dy, float saved) const { return apply_grad(op, dy, saved); }
 };
 struct WeightedSum {
   float alpha, beta;

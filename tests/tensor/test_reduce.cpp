@@ -69,6 +69,18 @@ TEST_CASE("reduce: bias_relu_grad, f32 and bf16, also over dy") {
     }
 }
 
+TEST_CASE("reduce: bias_relu_grad stops what is not finite, as relu_grad does") {
+  Backend& backend = backend_for(test_device());
+  const double inf = INFINITY, nan = NAN;
+  const Tensor y = to_tensor({{4, 1}, {0, 0, 2, 1}}), dy = to_tensor({{4, 1}, {inf, nan, 3, -4}});
+  Fenced dz({4, 1}), dbias({1}), alone({4, 1});
+  backend.bias_relu_grad(dz.view, dbias.view, dy, y);
+  backend.unary_grad(alone.view, dy, y, UnaryOp::relu);
+  check_output(dz, {{4, 1}, {0, 0, 3, -4}}, 0);
+  check_output(alone, {{4, 1}, {0, 0, 3, -4}}, 0);
+  check_output(dbias, {{1}, {-1}}, 0);
+}
+
 TEST_CASE("reduce: sums of nothing are zero") {
   Backend& backend = backend_for(test_device());
   Fenced total({1}), columns({4});

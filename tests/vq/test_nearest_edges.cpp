@@ -84,6 +84,10 @@ TEST_CASE("nearest_code: NaN and infinite rows and codes") {
   }
 }
 
+TEST_CASE("nearest_code: without a single column all codes are equal") {
+  CHECK(search(ref::zeros({5, 0}), ref::zeros({7, 0})) == Indices(5, 0));
+}
+
 TEST_CASE("nearest_code: one answer for every number of threads; inputs are not touched") {
   Random random(504);
   const Tensor e = to_tensor(random.array({1500, 7})), codes = to_tensor(random.array({600, 7}));

@@ -259,7 +259,8 @@ void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& co
     for (int64_t r0 = begin; r0 < end; r0 += CodePanels::kRows) {
       const int64_t rows = std::min(CodePanels::kRows, end - r0);
       for (int64_t r = 0; r < rows; ++r) {
-        const Forms to{centred.data() + r * size, half.data() + r * size};
+        const Forms to{centred.data() + r * size,
+                       codes.use_bf16 ? half.data() + r * size : nullptr};
         searches[r].start(codes.centre(to, e + (r0 + r) * D));
       }
       const void* factors = codes.use_bf16 ? static_cast<const void*>(half.data()) : centred.data();

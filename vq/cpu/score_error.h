@@ -46,6 +46,7 @@ inline double score_error(const CentredNorms& e, const CentredNorms& c, int64_t 
   if (!(e_norm * c_norm < 1e30 && c_norm * c_norm < 1e30 && e_norm < 1e37 && c_norm < 1e37))
     return std::numeric_limits<double>::infinity();
   const double n = static_cast<double>(D + 16), u = 0x1p-24, gamma = n * u / (1 - n * u);
+  if (!(n * u < 0.5)) return std::numeric_limits<double>::infinity();
   const double products = e.rest * c_norm + e_norm * c.rest + gamma * e_norm * c_norm;
   const double underflow = 4 * n * 0x1p-126 * (1 + e_norm + c_norm);
   // The f64 of the end is off too.
