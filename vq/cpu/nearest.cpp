@@ -39,8 +39,12 @@ using cpu::raised;
 using cpu::avx512::CodePanels;
 
 constexpr int64_t kRowTile = 256, kCodeTile = 1024;  // scores: 1 MiB
+constexpr int64_t kPanelRows = 64;                   // rows of a thread at a time, with panels
 constexpr int64_t kRowBlock = 16;                    // rows of a thread at a time
 constexpr int64_t kBlock = 64;                       // scores that are compared together
+// With few columns the products are cheap, and among many codes in a small space bf16 cannot tell
+// the near ones apart.
+constexpr int64_t kSmallestForBf16 = 32;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // A vector's centred f32 form, and its bf16 form if that is wanted (else null).
@@ -64,7 +68,8 @@ struct Codes {
       : c(codebook.data<float>()),
         K(codebook.dim(0)),
         D(codebook.dim(1)),
-        use_bf16(cpu::has_bf16_products() || cpu::avx512::has_products_of(DType::bf16)),
+        use_bf16(D >= kSmallestForBf16 &&
+                 (cpu::has_bf16_products() || cpu::avx512::has_products_of(DType::bf16))),
         mean(static_cast<size_t>(D), 0.0),
         centred({K, D}),
         half(use_bf16 ? Tensor({K, D}, DType::bf16) : Tensor()),
@@ -248,33 +253,34 @@ void for_rows(int64_t rows, const Body& body) {
       kRowBlock);
 }
 
-// index [R] of e [R,D]; each thread takes a few rows from the first stage to the last.
+// index [R] of e [R,D]; each thread takes kPanelRows rows from the first stage to the last. A tile
+// of codes stays in its cache while the rows pass by, kRows at a time.
 void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& codes,
                       const CodePanels& panels) {
+  constexpr int64_t kRows = CodePanels::kRows;
   const int64_t D = codes.D, size = panels.row_size();
   const auto search_block = [&](int64_t begin, int64_t end) {
-    std::vector<float> centred(CodePanels::kRows * size), scores(CodePanels::kRows * kCodeTile);
-    std::vector<bf16> half(codes.use_bf16 ? CodePanels::kRows * size : 0);  // zeros beyond D
-    std::vector<RowSearch> searches(CodePanels::kRows);
-    for (int64_t r0 = begin; r0 < end; r0 += CodePanels::kRows) {
-      const int64_t rows = std::min(CodePanels::kRows, end - r0);
-      for (int64_t r = 0; r < rows; ++r) {
-        const Forms to{centred.data() + r * size,
-                       codes.use_bf16 ? half.data() + r * size : nullptr};
-        searches[r].start(codes.centre(to, e + (r0 + r) * D));
-      }
-      const void* factors = codes.use_bf16 ? static_cast<const void*>(half.data()) : centred.data();
-      for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile) {
-        const int64_t n = std::min(kCodeTile, codes.K - k0);
-        panels.score(scores.data(), kCodeTile, factors, codes.squared.data(), k0, k0 + n);
-        for (int64_t r = 0; r < rows; ++r)
-          searches[r].visit(scores.data() + r * kCodeTile, codes, k0, n);
-      }
-      for (int64_t r = 0; r < rows; ++r)
-        index[r0 + r] = searches[r].finish(e + (r0 + r) * D, centred.data() + r * size, codes);
+    const int64_t rows = end - begin;
+    std::vector<float> centred(kPanelRows * size), scores(kRows * kCodeTile);
+    std::vector<bf16> half(codes.use_bf16 ? kPanelRows * size : 0);  // zeros beyond D
+    std::vector<RowSearch> searches(static_cast<size_t>(rows));
+    for (int64_t r = 0; r < rows; ++r) {
+      const Forms to{centred.data() + r * size, codes.use_bf16 ? half.data() + r * size : nullptr};
+      searches[r].start(codes.centre(to, e + (begin + r) * D));
     }
+    for (int64_t k0 = 0; k0 < codes.K; k0 += kCodeTile)
+      for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
+        const int64_t n = std::min(kCodeTile, codes.K - k0);
+        const void* factors = codes.use_bf16 ? static_cast<const void*>(half.data() + r0 * size)
+                                             : centred.data() + r0 * size;
+        panels.score(scores.data(), kCodeTile, factors, codes.squared.data(), k0, k0 + n);
+        for (int64_t r = r0; r < std::min(rows, r0 + kRows); ++r)
+          searches[r].visit(scores.data() + (r - r0) * kCodeTile, codes, k0, n);
+      }
+    for (int64_t r = 0; r < rows; ++r)
+      index[begin + r] = searches[r].finish(e + (begin + r) * D, centred.data() + r * size, codes);
   };
-  cpu::parallel_blocks(R, search_block, 8 * CodePanels::kRows);
+  cpu::parallel_blocks(R, search_block, kPanelRows);
 }
 
 // The same with the library's products of kRowTile rows by kCodeTile codes.
