@@ -162,6 +162,13 @@ def compare_steps(args, us, precision):
     return rows
 
 
+def write_json(path, result):
+    """Into that file, with its folder; nothing if there is no path."""
+    if path:
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+        pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
 def print_rows(rows):
     for row in rows:
         head = f"{row['precision']:<5} {row['name'] + (' *' if row.get('best') else ''):<26}"
@@ -215,9 +222,7 @@ def main():
         print("      variant (* fastest)           ours ms  theirs ms  ours/theirs  peak MiB      "
               "theirs    idle")
         print_rows(rows)
-    if args.json:
-        pathlib.Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ equal in distribution, not in bits.
   python3 faiss_nearest.py --versor bin/bench --json results/bench-faiss.json
 """
 import argparse
-import json
 import os
-import pathlib
 import statistics
 import sys
 import time
@@ -16,7 +14,7 @@ import time
 import faiss
 import numpy
 
-from bench_peers import Program, ProgramError
+from bench_peers import Program, ProgramError, write_json
 
 SIZES = [(codes, latent) for latent in (4, 64, 256) for codes in (256, 1024, 4096, 16384, 65536)]
 
@@ -72,9 +70,7 @@ def main():
             result["sizes"].append(row)
             print(f"  {latent:3} {codes:6} {row['our_ms']:10.2f} {row['their_ms']:10.2f} "
                   f"{row['theirs_to_ours']:11.2f}", flush=True)
-    if args.json:
-        pathlib.Path(args.json).parent.mkdir(parents=True, exist_ok=True)
-        pathlib.Path(args.json).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(args.json, result)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "tensor/cpu/backend.h"
+#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/matmul.h"
 #include "tensor/cpu/parallel.h"
 
@@ -61,20 +62,13 @@ void for_each_element(Tensor& y, const F& f) {
   });
 }
 
-// Calls f with a null pointer of the tensor's element type, float or bf16.
-template <class F>
-void with_float_type(const Tensor& t, const F& f) {
-  if (t.dtype() == DType::bf16) return f(static_cast<bf16*>(nullptr));
-  f(static_cast<float*>(nullptr));
-}
-
 template <class T>
 using Element = std::remove_pointer_t<T>;
 
 }  // namespace
 
 void CpuBackend::unary(Tensor& y, const Tensor& x, UnaryOp op) {
-  with_float_type(x, [&](auto* type) {
+  cpu::with_float_type(x, [&](auto* type) {
     using T = Element<decltype(type)>;
     const T* in = x.data<T>();
     with_constant(op, [&](auto constant) {
@@ -84,7 +78,7 @@ void CpuBackend::unary(Tensor& y, const Tensor& x, UnaryOp op) {
 }
 
 void CpuBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) {
-  with_float_type(dx, [&](auto* type) {
+  cpu::with_float_type(dx, [&](auto* type) {
     using T = Element<decltype(type)>;
     const T *g = dy.data<T>(), *s = saved.data<T>();
     with_constant(op, [&](auto constant) {
@@ -95,7 +89,7 @@ void CpuBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, U
 }
 
 void CpuBackend::binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) {
-  with_float_type(y, [&](auto* type) {
+  cpu::with_float_type(y, [&](auto* type) {
     using T = Element<decltype(type)>;
     const T *pa = a.data<T>(), *pb = b.data<T>();
     with_constant(op, [&](auto constant) {
@@ -126,7 +120,7 @@ void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
   if (y.numel() == 0 || (!has_bias && !relu && y.address() == x.address())) return;
   const int64_t columns = y.dim(-1), rows = y.numel() / columns;
   const float *in = x.data<float>(), *b = has_bias ? epilogue.bias.data<float>() : nullptr;
-  with_float_type(y, [&](auto* type) {
+  cpu::with_float_type(y, [&](auto* type) {
     using T = Element<decltype(type)>;
     T* out = y.data<T>();
     cpu::parallel_blocks(
@@ -189,7 +183,7 @@ void CpuBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, 
   const auto tag_of = [&](size_t j) { return first_tag + static_cast<int32_t>(j); };
   for (size_t j = 0; j < tensors.size(); ++j) {
     bool finite = true;
-    with_float_type(tensors[j], [&](auto* type) {
+    cpu::with_float_type(tensors[j], [&](auto* type) {
       const auto* x = tensors[j].data<Element<decltype(type)>>();
       // NaN and infinity times 0 are NaN, and a sum keeps it.
       finite = cpu::parallel_sum(tensors[j].numel(), [=](int64_t begin, int64_t end) {

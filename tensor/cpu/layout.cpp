@@ -4,25 +4,11 @@
 
 #include "tensor/convert.h"
 #include "tensor/cpu/backend.h"
+#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
 namespace {
-
-// Calls f with a null pointer of the element type: the run-time type becomes a compile-time one.
-template <class F>
-void with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(static_cast<float*>(nullptr));
-    case DType::bf16:
-      return f(static_cast<bf16*>(nullptr));
-    case DType::i32:
-      return f(static_cast<int32_t*>(nullptr));
-    case DType::u8:
-      return f(static_cast<uint8_t*>(nullptr));
-  }
-}
 
 // out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
 void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_stride, int64_t rows,
@@ -39,7 +25,7 @@ void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_st
 }  // namespace
 
 void CpuBackend::fill(Tensor& y, float value) {
-  with_type(y.dtype(), [&](auto* type) {
+  cpu::with_type(y.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     T* out = y.data<T>();
     const T v = converted<T>(value);
@@ -61,8 +47,8 @@ void CpuBackend::copy(Tensor& y, const Tensor& x) {
 }
 
 void CpuBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
-  with_type(x.dtype(), [&](auto* from) {
-    with_type(y.dtype(), [&](auto* to) {
+  cpu::with_type(x.dtype(), [&](auto* from) {
+    cpu::with_type(y.dtype(), [&](auto* to) {
       using From = std::remove_pointer_t<decltype(from)>;
       using To = std::remove_pointer_t<decltype(to)>;
       const From* in = x.data<From>();
@@ -93,7 +79,7 @@ void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) 
     stride[slot] = 1;
     for (int later = axes[a] + 1; later < rank; ++later) stride[slot] *= x.dim(later);
   }
-  with_type(x.dtype(), [&](auto* type) {
+  cpu::with_type(x.dtype(), [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const T* in = x.data<T>();
     T* out = y.data<T>();

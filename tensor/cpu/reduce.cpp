@@ -1,5 +1,6 @@
 // Reductions on the CPU, in f64 over fixed blocks that are combined in order.
 #include "tensor/cpu/backend.h"
+#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
@@ -73,24 +74,17 @@ bf16 where_positive(bf16 y, bf16 g) {
   return passed;
 }
 
-// Calls f with a null pointer of the tensor's element type, float or bf16.
-template <class F>
-void with_float_type(const Tensor& t, const F& f) {
-  if (t.dtype() == DType::bf16) return f(static_cast<bf16*>(nullptr));
-  f(static_cast<float*>(nullptr));
-}
-
 }  // namespace
 
 void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
-  with_float_type(x, [&](auto* type) {
+  cpu::with_float_type(x, [&](auto* type) {
     const auto* in = x.data<std::remove_pointer_t<decltype(type)>>();
     sum_of_rows(y, x.dim(0), [=, columns = x.dim(1)](int64_t r) { return in + r * columns; });
   });
 }
 
 void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
-  with_float_type(y, [&](auto* type) {
+  cpu::with_float_type(y, [&](auto* type) {
     using T = std::remove_pointer_t<decltype(type)>;
     const int64_t columns = y.dim(1);
     sum_of_rows(dbias, y.dim(0), [&, columns](int64_t r) {
