@@ -66,7 +66,7 @@ CONFIG := $(if $(CUDA_FOUND),cuda,cpu)-$(if $(WITH_ONEDNN),onednn,reference)
 B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(if $(filter native,$(MARCH)),-native)
 OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g -D_GLIBCXX_ASSERTIONS,-O3)
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
-FLAGS := -std=c++20 $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
+FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
@@ -141,6 +141,7 @@ $(B)/shim/%.o: %.cpp $(B)/flags
 
 # no hot loops there, but large headers
 $(B)/tests/%.o $(B)/experiments/%.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+$(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
 $(B)/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/version.o: $(B)/commit
