@@ -14,7 +14,7 @@ class VqBackend {
 
   // index[r] = the k with the smallest sum over d of (e[r,d] - codebook[k,d])^2, evaluated in f64;
   // the lowest k among equals.  (eq. 2)   index i32 [R],  e [R,D],  codebook [K,D].
-  // No R x K matrix is ever held; memory is O(R + K). A row with a NaN gets index 0.
+  // No R x K matrix is ever held; memory is O(R + K D). A row with a NaN gets index 0.
   virtual void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) = 0;
   // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D]; de may be dy.
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
