@@ -16,9 +16,9 @@ class CodePanels {
   explicit CodePanels(const Tensor& codes);
 
   // scores[r * stride + k - begin] = squared[k] - 2 rows[r].codes[k] for r < kRows and the codes
-  // begin <= k < end; begin is a multiple of kCodes, and so many scores are written beyond `end`
-  // that their number is one too.   rows [kRows,row_size()] of the codes' type, what lies beyond
-  // D is 0;  squared [K].
+  // begin <= k < end. begin is a multiple of kCodes; the last panel is written whole, so that up to
+  // kCodes - 1 scores beyond `end` are overwritten too.   rows [kRows,row_size()] of the codes'
+  // type, what lies beyond D is 0;  squared [K].
   void score(float* scores, int64_t stride, const void* rows, const float* squared, int64_t begin,
              int64_t end) const;
 
