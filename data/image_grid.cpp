@@ -1,19 +1,19 @@
-// Image grids: layout, pixels, and a file that appears at once. A single image is a grid of one.
+// Image grids: layout and pixels. A single image is a grid of one.
 // PNG encoding is stb_image_write's.
 #include "data/image_grid.h"
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 
 #define STB_IMAGE_WRITE_STATIC
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #include <stb/stb_image_write.h>
+
+#include "tensor/file.h"
 
 namespace versor {
 
@@ -96,40 +96,22 @@ std::string encode_png(const std::string& path, const Picture& picture) {
   return png;
 }
 
-void write_file_at_once(const std::string& path, const std::string& content) {
-  const auto cannot_write = [&](const std::error_code& why) {
-    fail("image_grid", path, " cannot be written: ", why.message(),
-         "; does its folder exist, and may you write there?");
-  };
-  const std::string temporary = path + ".tmp";
-  std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-  if (!out.is_open()) cannot_write({errno, std::generic_category()});
-  out.write(content.data(), static_cast<std::streamsize>(content.size()));
-  out.close();
-  std::error_code error;
-  if (out.fail()) {
-    error = {errno, std::generic_category()};
-  } else {
-    std::filesystem::rename(temporary, path, error);
-  }
-  if (out.fail() || error) {
-    std::error_code ignored;
-    std::filesystem::remove(temporary, ignored);
-    cannot_write(error);
-  }
-}
-
-}  // namespace
-
-void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_of_images,
-                      int scale) {
+void write_picture(const std::string& path, const std::vector<Tensor>& rows_of_images, int scale,
+                   Survives survives) {
   Picture picture = blank_picture(path, rows_of_images, scale);
   int64_t top = 0;
   for (const Tensor& row : rows_of_images) {
     draw_row(picture, row, top, scale);
     top += row.dim(1) * scale + kGap;
   }
-  write_file_at_once(path, encode_png(path, picture));
+  write_file(path, encode_png(path, picture), survives);
+}
+
+}  // namespace
+
+void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_of_images,
+                      int scale) {
+  write_picture(path, rows_of_images, scale, Survives::power_cut);
 }
 
 void write_png_files(const std::string& folder, const Tensor& images, int64_t first) {
@@ -145,7 +127,9 @@ void write_png_files(const std::string& folder, const Tensor& images, int64_t fi
     try {  // an exception must not leave a parallel loop
       const std::string number = std::to_string(first + n);
       const std::string zeros(5 - std::min<size_t>(5, number.size()), '0');
-      write_image_grid(str(folder, "/", zeros, number, ".png"), {on_host.rows(n, n + 1)}, 1);
+      // ten thousand waits for the disk would take minutes
+      write_picture(str(folder, "/", zeros, number, ".png"), {on_host.rows(n, n + 1)}, 1,
+                    Survives::kill);
     } catch (...) {
       failed[static_cast<size_t>(n)] = std::current_exception();
     }

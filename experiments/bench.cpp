@@ -16,8 +16,8 @@
 #include "experiments/bench_output.h"
 #include "experiments/options.h"
 #include "experiments/program.h"
-#include "experiments/run_folder.h"
 #include "experiments/version.h"
+#include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
 

@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
+#include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
 
@@ -174,8 +176,7 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
 }
 
 MetricsTable read_metrics(const std::string& path) {
-  std::ifstream file(path);
-  check(file.is_open(), "metrics", "cannot open ", path);
+  std::istringstream file(read_file(path));
   const auto split = [](const std::string& line) {
     std::vector<std::string> cells;
     size_t begin = 0;
@@ -191,9 +192,12 @@ MetricsTable read_metrics(const std::string& path) {
   while (std::getline(file, line)) {
     std::vector<double> row;
     for (const std::string& cell : split(line)) {
-      char* end = nullptr;
-      row.push_back(std::strtod(cell.c_str(), &end));
-      check(!cell.empty() && *end == '\0', "metrics", path, ": \"", cell, "\" is not a number");
+      double value = 0;  // out of range for f64 it is no number that we wrote
+      const char* end = cell.data() + cell.size();
+      const auto [stop, error] = std::from_chars(cell.data(), end, value);
+      check(stop == end && error == std::errc(), "metrics", path, ": \"", cell,
+            "\" is not a number");
+      row.push_back(value);
     }
     check(row.size() == table.columns.size(), "metrics", path, ": a row has ", row.size(),
           " cells, the heading ", table.columns.size());

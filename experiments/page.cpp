@@ -8,8 +8,8 @@
 #include <map>
 #include <set>
 
-#include "experiments/run_folder.h"
 #include "experiments/version.h"
+#include "tensor/file.h"
 
 namespace versor {
 namespace {

@@ -12,8 +12,8 @@
 #include <iterator>
 #include <map>
 
-#include "experiments/run_folder.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 
 namespace versor {
 namespace {

@@ -1,6 +1,7 @@
 // Frame of a program: see program.h.
 #include "experiments/program.h"
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
@@ -43,6 +44,10 @@ DType activations_of(const std::string& precision) {
 }
 
 int run_program(Options& app, int argc, char** argv, const std::function<int()>& body) {
+  // A file that may not grow, and a reader of our output that went away, are errors of a write: no
+  // reason to die in the middle of an epoch.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     return app.parse(argc, argv) ? body() : 0;
   } catch (const UsageError& e) {  // of the command line, or of options that contradict each other

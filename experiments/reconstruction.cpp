@@ -9,8 +9,8 @@
 #include "data/batcher.h"
 #include "data/image_grid.h"
 #include "data/ssim.h"
-#include "experiments/run_folder.h"
 #include "nn/safetensors.h"
+#include "tensor/file.h"
 
 namespace versor {
 namespace {

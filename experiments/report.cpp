@@ -8,7 +8,7 @@
 #include "experiments/errata.h"
 #include "experiments/page.h"
 #include "experiments/program.h"
-#include "experiments/run_folder.h"
+#include "tensor/file.h"
 
 using namespace versor;
 

@@ -15,6 +15,7 @@
 #include "experiments/run_options.h"
 #include "experiments/version.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 
 namespace versor {
 namespace {
@@ -32,26 +33,6 @@ nlohmann::ordered_json options_in(const std::string& path) {
 
 }  // namespace
 
-void write_file(const std::string& path, const std::string& text) {
-  const std::string temporary = path + ".tmp";
-  {
-    std::ofstream out(temporary, std::ios::binary | std::ios::trunc);
-    out << text;
-    out.flush();
-    check(out.good(), "file", "cannot write ", temporary, ": ", std::strerror(errno));
-  }
-  check(std::rename(temporary.c_str(), path.c_str()) == 0, "file", "cannot rename ", temporary,
-        " to ", path, ": ", std::strerror(errno));
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  check(in.is_open(), "file", "cannot open ", path, ": ", std::strerror(errno));
-  std::ostringstream text;
-  text << in.rdbuf();
-  return text.str();
-}
-
 RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
                      const std::string& hardware)
     : path_(std::move(path)) {
@@ -61,8 +42,10 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
   lock_ = open(file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   check(lock_ >= 0, "run", "cannot write to the folder ", path_, ": ", std::strerror(errno));
   try {
-    check(flock(lock_, LOCK_EX | LOCK_NB) == 0, "run", "the folder ", path_,
-          " is in use by another process");
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+      fail("run", "the folder ", path_,
+           errno == EWOULDBLOCK ? " is in use by another process"
+                                : str(" cannot be locked: ", std::strerror(errno)));
     if (has("config.json")) {
       check(options_in(file("config.json")) == config, "run", "the folder ", path_,
             " holds a run with other options; choose another --out");
@@ -122,10 +105,9 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     if (fs::exists(from / "snapshots"))
       fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
     for (const char* name : {"timing.csv", "gradients.csv"})
-      if (fs::exists(from / name)) fs::copy_file(from / name, file(name), overwrite);
+      if (fs::exists(from / name)) write_file(file(name), read_file(from / name));
     // The checkpoint comes last and whole: with it the run has begun.
-    fs::copy_file(from / "trainer.safetensors", file("trainer.safetensors.tmp"), overwrite);
-    fs::rename(file("trainer.safetensors.tmp"), file("trainer.safetensors"));
+    versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
     return;
   }
 }

@@ -11,10 +11,6 @@
 
 namespace versor {
 
-// Writes text to a temporary file and renames it. Throws Error naming the file.
-void write_file(const std::string& path, const std::string& text);
-std::string read_file(const std::string& path);
-
 class RunFolder {
  public:
   // Opens or makes the folder and locks it until the end of the process's life. Throws Error if it

@@ -10,6 +10,7 @@
 #include "data/cifar10.h"
 #include "data/synthetic.h"
 #include "experiments/program.h"
+#include "tensor/hash.h"
 
 namespace versor {
 namespace {
@@ -22,13 +23,6 @@ struct Preset {
 };
 constexpr Preset kPresets[] = {{"versor", "rotation", "ema", "kmeans", "warm", 0.1, false},
                                {"published", "published", "both", "uniform", "zero", 0.0, true}};
-
-// FNV-1a, 64 bits: short, stable on every machine.
-uint64_t hash_bytes(const void* data, size_t bytes, uint64_t hash = 0xcbf29ce484222325u) {
-  const auto* p = static_cast<const unsigned char*>(data);
-  for (size_t i = 0; i < bytes; ++i) hash = (hash ^ p[i]) * 0x100000001b3u;
-  return hash;
-}
 
 // Which images, in which order: the labels of both splits tell two orders apart.
 std::string fingerprint(const DatasetPair& images) {
@@ -188,8 +182,7 @@ nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images)
 }
 
 std::string run_name(const nlohmann::ordered_json& c) {
-  const std::string text = c.dump();
-  const uint64_t hash = hash_bytes(text.data(), text.size());
+  const uint64_t hash = hash_text(c.dump());
   return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),
                      c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
                      c["latent"].get<int64_t>(), c["beta"].get<double>(), c["seed"].get<uint64_t>(),

@@ -8,6 +8,7 @@
 #include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/trainer.h"
+#include "tensor/file.h"
 
 namespace versor {
 namespace {

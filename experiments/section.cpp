@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "experiments/run_folder.h"
 #include "tensor/error.h"
+#include "tensor/file.h"
 
 namespace versor {
 

@@ -26,27 +26,40 @@ double seconds_since(Clock::time_point start) {
 enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
 
 constexpr double kSecondsBetweenSaves = 120;
+constexpr int64_t kMostLines = 1000;  // of progress in a file, besides a line for each epoch
 constexpr int64_t kPictures = 16;
 constexpr const char* kTimingHeader =
     "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
 
 volatile std::sig_atomic_t signal_received = 0;
 
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+
 extern "C" void note_signal(int signal) {
   signal_received = 1;
   std::signal(signal, SIG_DFL);  // a second one ends the process
+}
+
+// The first tensor of a module that has a NaN or infinity; "" if none has.
+std::string first_not_finite(const Module& module) {
+  for (const auto& [name, tensor] : state_dict(module))
+    if (tensor.dtype() == DType::f32)
+      for (float value : tensor.to_vector<float>())
+        if (!std::isfinite(value)) return name;
+  return "";
 }
 
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
   signal_received = 0;
-  std::signal(SIGINT, note_signal);
-  std::signal(SIGTERM, note_signal);
+  for (int signal : kSignals)
+    if (std::signal(signal, note_signal) == SIG_IGN && signal == SIGHUP)
+      std::signal(SIGHUP, SIG_IGN);
 }
 InterruptGuard::~InterruptGuard() {
-  std::signal(SIGINT, SIG_DFL);
-  std::signal(SIGTERM, SIG_DFL);
+  for (int signal : kSignals)
+    if (std::signal(signal, SIG_DFL) == SIG_IGN) std::signal(signal, SIG_IGN);
 }
 bool InterruptGuard::interrupted() {
   return signal_received != 0;
@@ -65,15 +78,17 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
-      train_pass_(train_images_, options.codes, device_),
-      test_pass_(test_images_, options.codes, device_),
-      guard_(train_pass_.batch),
-      train_(options.codes) {}
+      progress_(options.codes),
+      train_pass_(train_images_, progress_.train, options.codes, device_),
+      test_pass_(test_images_, progress_.test, options.codes, device_),
+      guard_(train_pass_.batch) {}
 
-Trainer::Pass::Pass(const Batcher& images, int64_t codes, Device device)
-    : order(images.in_order()),
+Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, int64_t codes, Device device)
+    : batches(images.batches()),
+      order(images.in_order()),
       batch(ops::zeros({1}, device, DType::i32)),
-      log(images.batches(), codes, device) {}
+      log(images.batches(), codes, device),
+      metrics(pass_metrics) {}
 
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
@@ -83,18 +98,19 @@ TrainingEnd Trainer::run() {
     start_codebook();
     write_snapshot(folder_.path(), 0, model_, UsageHistogram(options_.codes).counts(), pictured());
   }
-  saved_at_ = shown_at_ = Clock::now();
-  while (epoch_ < options_.epochs) {
+  started_at_ = saved_at_ = shown_at_ = Clock::now();
+  while (progress_.epoch < options_.epochs) {
     train_epoch();
     const double train_seconds = seconds_since(epoch_started_at_);
-    if (InterruptGuard::interrupted()) {
+    const auto start = Clock::now();
+    evaluate();
+    if (test_pass_.next < test_pass_.batches) {
       save();
       return TrainingEnd::interrupted;
     }
-    const auto start = Clock::now();
-    const PassMetrics test = evaluate();
-    finish_epoch(test, train_seconds, seconds_since(start));
+    finish_epoch(train_seconds, seconds_since(start));
   }
+  forget_previous_checkpoint(folder_);
   return TrainingEnd::finished;
 }
 
@@ -114,10 +130,16 @@ void Trainer::start_codebook() {
   model_.codebook().start_from(Tensor::from(latents, {rows, options_.latent}, device_));
 }
 
-// Enqueues one batch of a pass. The numbers that differ from step to step (which batch, Adam's t,
-// the updates of the codebook) are counted on the device by the step itself.
-void Trainer::step(Pass& pass, int64_t batch, bool training) {
-  const int64_t count = pass.order.batch_count(batch);
+// A pass goes on where its metrics stand.
+void Trainer::begin(Pass& pass) {
+  pass.next = pass.metrics.batches();
+  ops::fill(pass.batch, static_cast<float>(pass.next));
+}
+
+// Enqueues the next batch of a pass. The numbers that differ from step to step (which batch, Adam's
+// t, the updates of the codebook) are counted on the device by the step itself.
+void Trainer::step(Pass& pass, bool training) {
+  const int64_t count = pass.order.batch_count(pass.next++);
   const auto beta = static_cast<float>(options_.beta);
   Backend& backend = backend_for(device_);
   Replay& replay = pass.replays.try_emplace(count, backend, arena_, settings_.graph).first->second;
@@ -137,29 +159,27 @@ void Trainer::step(Pass& pass, int64_t batch, bool training) {
 void Trainer::train_epoch() {
   model_.set_training(true);
   Tensor order = train_pass_.order.order();
-  ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), epoch_).order());
-  ops::fill(train_pass_.batch, static_cast<float>(batch_));
-  const int64_t batches = train_images_.batches();
+  ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
+  begin(train_pass_);
   // Without a recording every step is looked at as it ends.
   const bool at_once = !(settings_.graph && backend_for(device_).info().can_record);
   epoch_started_at_ = Clock::now();
-  epoch_started_batch_ = taken_ = batch_;
-  while (batch_ < batches && !InterruptGuard::interrupted()) {
-    step(train_pass_, batch_++, true);
-    if (at_once) take_metrics();
-    progress(batch_, batches);
-    if (time_to_save(batch_)) save();
+  epoch_started_batch_ = train_pass_.next;
+  while (train_pass_.next < train_pass_.batches && !InterruptGuard::interrupted()) {
+    step(train_pass_, true);
+    if (at_once) take_metrics(train_pass_);
+    show_progress();
+    if (time_to_save()) save();
   }
-  take_metrics();
+  take_metrics(train_pass_);
 }
 
 // Reads what the steps since the last time have logged, and whether all of it was finite.
-void Trainer::take_metrics() {
-  if (taken_ == batch_) return;
+void Trainer::take_metrics(Pass& pass) {
+  if (pass.metrics.batches() == pass.next) return;
   if (const auto found = guard_.found())
     fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
-  train_.add(train_pass_.log, taken_, batch_);
-  taken_ = batch_;
+  pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 
 // Leaves the model to look at: a network that has not moved since, a codebook that may have moved
@@ -167,27 +187,29 @@ void Trainer::take_metrics() {
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
   write_safetensors(file, {state_dict(model_), {}});
-  fail("train", what, " of epoch ", epoch_ + 1, "; the model as it was then is in ", file);
+  fail("train", what, " of epoch ", progress_.epoch + 1, "; the model as it was then is in ", file);
 }
 
-PassMetrics Trainer::evaluate() {
+void Trainer::evaluate() {
+  if (train_pass_.next < train_pass_.batches) return;  // interrupted
   const NoGradGuard no_grad;
   model_.set_training(false);
-  ops::fill(test_pass_.batch, 0.f);
-  const int64_t batches = test_images_.batches();
-  for (int64_t b = 0; b < batches; ++b) step(test_pass_, b, false);
-  PassMetrics test(options_.codes);
-  test.add(test_pass_.log, 0, batches);
+  begin(test_pass_);
+  while (test_pass_.next < test_pass_.batches && !InterruptGuard::interrupted())
+    step(test_pass_, false);
+  take_metrics(test_pass_);
   // What the last step of the epoch has broken shows here first.
-  if (!std::isfinite(test.loss())) fail_not_finite("the loss is not finite in the evaluation");
-  return test;
+  if (progress_.test.batches() > 0 && !std::isfinite(progress_.test.loss())) {
+    const std::string tensor = first_not_finite(model_);
+    fail_not_finite(str(tensor.empty() ? "the loss" : tensor, " is not finite in the evaluation"));
+  }
 }
 
-void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds) {
-  const int64_t epoch = epoch_ + 1;
-  const int64_t steps = batch_ - epoch_started_batch_;
+void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
+  const int64_t epoch = progress_.epoch + 1;
+  const int64_t steps = train_pass_.next - epoch_started_batch_;
+  const PassMetrics &train = progress_.train, &test = progress_.test;
   MemoryPool& pool = backend_for(device_).pool();
-  rows_.push_back(metrics_row(epoch, train_, test));
   timings_.push_back(fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
                                  static_cast<double>(steps * options_.batch_size) / train_seconds,
                                  pool.peak_bytes()));
@@ -196,26 +218,27 @@ void Trainer::finish_epoch(const PassMetrics& test, double train_seconds, double
         stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
         fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
                     "test recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
-                    epoch, options_.epochs, train_.reconstruction_loss(), train_.codebook_loss(),
-                    train_.perplexity(), test.reconstruction_loss(), test.perplexity(),
+                    epoch, options_.epochs, train.reconstruction_loss(), train.codebook_loss(),
+                    train.perplexity(), test.reconstruction_loss(), test.perplexity(),
                     test.histogram().used(), options_.codes, train_seconds + eval_seconds)
             .c_str());
   }
   draw_reconstructions(folder_.file("reconstructions.png"), model_, pictured());
   if (is_kept(epoch, options_.epochs))
-    write_snapshot(folder_.path(), epoch, model_, train_.histogram().counts(), pictured());
+    write_snapshot(folder_.path(), epoch, model_, train.histogram().counts(), pictured());
   gradients_.push_back(gradients_row(epoch, model_, train_images_.in_order().batch(0),
                                      static_cast<float>(options_.beta)));
-  ++epoch_;
-  batch_ = taken_ = 0;
-  train_ = PassMetrics(options_.codes);
+  progress_.rows.push_back(metrics_row(epoch, train, test));
+  progress_.epoch = epoch;
+  progress_.train = progress_.test = PassMetrics(options_.codes);
+  train_pass_.next = test_pass_.next = 0;
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
   folder_.write_csv("gradients.csv", gradients_header(model_), gradients_);
   // The checkpoint comes before the row that says the epoch is done: killed in between, the run
   // resumes after the epoch and writes the row from the checkpoint's copy.
   save();
   write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
-  folder_.write_csv("metrics.csv", metrics_header(), rows_);
+  folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
 }
 
 // The first test images.
@@ -224,83 +247,62 @@ Tensor Trainer::pictured() const {
   return first.rows(0, std::min(kPictures, first.dim(0)));
 }
 
-bool Trainer::time_to_save(int64_t batch) const {
-  if (settings_.save_every > 0) return batch % settings_.save_every == 0;
+bool Trainer::time_to_save() const {
+  if (settings_.save_every > 0) return train_pass_.next % settings_.save_every == 0;
   return seconds_since(saved_at_) > kSecondsBetweenSaves;
 }
 
-// Everything that the rest of the run depends on, in one file.
 void Trainer::save() {
-  take_metrics();
-  SafetensorsFile file;
-  for (auto& [name, tensor] : state_dict(model_)) file.tensors["model." + name] = tensor;
-  const auto parameters = model_.named_parameters();
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    file.tensors["adam.m." + parameters[i].first] = adam_.first_moments()[i];
-    file.tensors["adam.v." + parameters[i].first] = adam_.second_moments()[i];
-  }
-  file.tensors["adam.step"] = adam_.step_counter();
-  file.tensors["codebook.updates"] = model_.codebook().update_counter();
-  const nlohmann::json position = {
-      {"epoch", epoch_}, {"batch", batch_}, {"train", train_.save()}, {"rows", rows_}};
-  file.metadata["position"] = position.dump();
-  write_safetensors(folder_.file("trainer.safetensors"), file);
+  take_metrics(train_pass_);
+  write_checkpoint(folder_, *config_, progress_, model_, adam_);
   saved_at_ = Clock::now();
 }
 
 bool Trainer::restore() {
-  if (!folder_.has("trainer.safetensors")) return false;
-  const std::string path = folder_.file("trainer.safetensors");
-  SafetensorsFile file = read_safetensors(path), model;
-  for (auto& [name, tensor] : file.tensors)
-    if (name.starts_with("model.")) model.tensors[name.substr(6)] = tensor;
-  load_state_dict(model_, model, path);
-  const auto parameters = model_.named_parameters();
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    ops::copy(adam_.first_moments()[i], file.at("adam.m." + parameters[i].first, path).to(device_));
-    ops::copy(adam_.second_moments()[i],
-              file.at("adam.v." + parameters[i].first, path).to(device_));
-  }
-  ops::copy(adam_.step_counter(), file.at("adam.step", path).to(device_));
-  ops::copy(model_.codebook().update_counter(), file.at("codebook.updates", path).to(device_));
-  try {
-    const auto position = nlohmann::json::parse(file.metadata["position"]);
-    epoch_ = position.at("epoch").get<int64_t>();
-    batch_ = position.at("batch").get<int64_t>();
-    train_.load(position.at("train"));
-    rows_ = position.at("rows").get<std::vector<std::string>>();
-  } catch (const nlohmann::json::exception& e) {
-    fail("run", path, ": its position is malformed (", e.what(), ")");
-  }
-  timings_ = folder_.csv_rows("timing.csv", epoch_);
-  gradients_ = folder_.csv_rows("gradients.csv", epoch_);
-  if (epoch_ > 0) {
+  const auto saved = restore_checkpoint(folder_, *config_, model_, adam_);
+  if (!saved) return false;
+  const bool possible = saved->epoch <= options_.epochs &&
+                        saved->train.batches() <= train_pass_.batches &&
+                        saved->test.batches() <= test_pass_.batches;
+  check(possible, "run", folder_.path(), ": the checkpoint's position lies outside the run");
+  progress_ = *saved;
+  timings_ = folder_.csv_rows("timing.csv", progress_.epoch);
+  gradients_ = folder_.csv_rows("gradients.csv", progress_.epoch);
+  if (progress_.epoch > 0) {
     // Killed between checkpoint and these two, an epoch's end left them behind.
-    if (batch_ == 0) write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
-    folder_.write_csv("metrics.csv", metrics_header(), rows_);
+    if (progress_.train.batches() == 0)
+      write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+    folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
   }
   if (!settings_.quiet)
     std::fprintf(stderr, "resuming after %lld epochs and %lld batches\n",
-                 static_cast<long long>(epoch_), static_cast<long long>(batch_));
+                 static_cast<long long>(progress_.epoch),
+                 static_cast<long long>(progress_.train.batches()));
   return true;
 }
 
-// One line: rewritten on a terminal five times a second, else a plain line every half minute.
-void Trainer::progress(int64_t batch, int64_t batches) {
+// One line: rewritten on a terminal five times a second, else a plain line every half minute, or as
+// often as makes kMostLines of the whole run.
+void Trainer::show_progress() {
   const bool terminal = isatty(STDERR_FILENO);
   if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
-  shown_at_ = Clock::now();
-  take_metrics();
+  const int64_t batch = train_pass_.next, batches = train_pass_.batches;
   const double per_step =
       seconds_since(epoch_started_at_) / static_cast<double>(batch - epoch_started_batch_);
-  const auto left = static_cast<double>((options_.epochs - epoch_) * batches - batch) * per_step;
+  const auto left =
+      static_cast<double>((options_.epochs - progress_.epoch) * batches - batch) * per_step;
+  if (!terminal && seconds_since(shown_at_) < (seconds_since(started_at_) + left) / kMostLines)
+    return;
+  shown_at_ = Clock::now();
+  take_metrics(train_pass_);
+  const PassMetrics& train = progress_.train;
   std::fprintf(
       stderr, "%s%s%s", terminal ? "\r" : "",
       fmt::format("epoch {}/{} [{}/{}]  loss {:.4f} recon {:.4f} codebook {:.4f}  perplexity {:.1f}"
                   "  codes {}  {:.0f} images/s  {:.0f}:{:02.0f} left",
-                  epoch_ + 1, options_.epochs, batch, batches, train_.loss(),
-                  train_.reconstruction_loss(), train_.codebook_loss(), train_.perplexity(),
-                  train_.histogram().used(), static_cast<double>(options_.batch_size) / per_step,
+                  progress_.epoch + 1, options_.epochs, batch, batches, train.loss(),
+                  train.reconstruction_loss(), train.codebook_loss(), train.perplexity(),
+                  train.histogram().used(), static_cast<double>(options_.batch_size) / per_step,
                   std::floor(left / 60), std::floor(std::fmod(left, 60)))
           .c_str(),
       terminal ? "\033[K" : "\n");

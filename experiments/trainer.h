@@ -8,8 +8,7 @@
 #include <memory>
 
 #include "data/batcher.h"
-#include "experiments/metrics.h"
-#include "experiments/run_folder.h"
+#include "experiments/checkpoint.h"
 #include "experiments/run_options.h"
 #include "experiments/training_step.h"
 #include "tensor/replay.h"
@@ -29,33 +28,38 @@ class Trainer {
  public:
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
-  // Trains what is left. SIGINT and SIGTERM end the step, save and return `interrupted`.
+  // Trains what is left. SIGINT, SIGTERM and SIGHUP end the step, of training or of evaluation,
+  // save and return `interrupted`.
   TrainingEnd run();
 
  private:
   // A pass over one set, training or evaluation: what its steps read and write on the device. The
   // addresses stay the same in every epoch, so that a recorded step can be replayed.
   struct Pass {
-    Pass(const Batcher& images, int64_t codes, Device device);
+    Pass(const Batcher& images, PassMetrics& metrics, int64_t codes, Device device);
 
+    int64_t batches;
     Epoch order;
     Tensor batch;  // i32 [1], number of the batch in the pass
     MetricsLog log;
     std::map<int64_t, Replay> replays;  // by the number of images in a batch
+    int64_t next = 0;                   // batch; those before it are done or enqueued
+    PassMetrics& metrics;               // of the first so many of these
   };
 
   void start_codebook();
   void train_epoch();
-  PassMetrics evaluate();
-  void step(Pass& pass, int64_t batch, bool training);
-  void take_metrics();
+  void evaluate();
+  void begin(Pass& pass);
+  void step(Pass& pass, bool training);
+  void take_metrics(Pass& pass);
   [[noreturn]] void fail_not_finite(const std::string& what);
-  void finish_epoch(const PassMetrics& test, double train_seconds, double eval_seconds);
+  void finish_epoch(double train_seconds, double eval_seconds);
   Tensor pictured() const;
   void save();
   bool restore();
-  bool time_to_save(int64_t batch) const;
-  void progress(int64_t batch, int64_t batches);
+  bool time_to_save() const;
+  void show_progress();
 
   RunOptions options_;
   std::shared_ptr<const nlohmann::ordered_json> config_;
@@ -67,21 +71,18 @@ class Trainer {
   Adam adam_;
   Batcher train_images_, test_images_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // of the recorded steps
+  Progress progress_;
   Pass train_pass_, test_pass_;
   FiniteGuard guard_;
+  std::vector<std::string> timings_, gradients_;
 
-  // Position: `epoch_` epochs are done, and `batch_` batches of the next one; `train_` has the sums
-  // of the first `taken_` of these.
-  int64_t epoch_ = 0, batch_ = 0, taken_ = 0;
-  PassMetrics train_;
-  std::vector<std::string> rows_, timings_, gradients_;
-
-  std::chrono::steady_clock::time_point saved_at_, shown_at_, epoch_started_at_;
+  std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;
   int64_t epoch_started_batch_ = 0;
 };
 
-// Catches SIGINT and SIGTERM while it lives: interrupted() turns true instead of the process
-// ending. A second signal ends the process.
+// Catches SIGINT, SIGTERM and SIGHUP (a terminal that was closed; under nohup it stays ignored)
+// while it lives: interrupted() turns true instead of the process ending. A second signal ends the
+// process.
 class InterruptGuard {
  public:
   InterruptGuard();

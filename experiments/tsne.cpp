@@ -13,8 +13,8 @@
 
 #include "experiments/embedding.h"
 #include "experiments/program.h"
-#include "experiments/run_folder.h"
 #include "nn/safetensors.h"
+#include "tensor/file.h"
 
 using namespace versor;
 

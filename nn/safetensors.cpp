@@ -1,16 +1,15 @@
 // Reading and writing safetensors: see safetensors.h.
 #include "nn/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tensor/file.h"
+#include "tensor/hash.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -19,50 +18,22 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kName = "safetensors";
-constexpr uint64_t kLongestHeader = 100'000'000;  // the limit of the reference implementation
-
-struct FileHandle {
-  FileHandle(const std::string& path, int flags, mode_t mode)
-      : fd(open(path.c_str(), flags, mode)) {
-    check(fd >= 0, kName, "cannot open ", path, ": ", std::strerror(errno));
-  }
-  ~FileHandle() { close(fd); }
-  FileHandle(const FileHandle&) = delete;
-  FileHandle& operator=(const FileHandle&) = delete;
-  int fd;
-};
-
-void read_exactly(int fd, void* target, size_t bytes, const std::string& path) {
-  char* out = static_cast<char*>(target);
-  while (bytes > 0) {
-    const ssize_t n = read(fd, out, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    check(n > 0, kName, path, " is truncated or cannot be read");
-    out += n;
-    bytes -= static_cast<size_t>(n);
-  }
-}
-
-void write_exactly(int fd, const void* source, size_t bytes, const std::string& path) {
-  const char* in = static_cast<const char*>(source);
-  while (bytes > 0) {
-    const ssize_t n = write(fd, in, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    check(n > 0, kName, "cannot write ", path, ": ", std::strerror(errno));
-    in += n;
-    bytes -= static_cast<size_t>(n);
-  }
-}
+// Some 100,000 tensors. The reference implementation takes six times as much, but a parsed header
+// has many times its size, and a hostile file should not.
+constexpr uint64_t kLongestHeader = uint64_t{16} << 20;
+constexpr const char* kChecksum = "versor_fnv1a64";  // in the metadata of a file that we wrote
 
 // How an element type of the file becomes one of ours.
 struct FileType {
   const char* name;
   size_t size;
   DType dtype;
+  bool converted = false;
 };
-constexpr FileType kTypes[] = {
-    {"F32", 4, DType::f32}, {"BF16", 2, DType::bf16}, {"I32", 4, DType::i32}, {"U8", 1, DType::u8},
-    {"F64", 8, DType::f32}, {"I64", 8, DType::i32},   {"F16", 2, DType::f32}};
+constexpr FileType kTypes[] = {{"F32", 4, DType::f32},       {"BF16", 2, DType::bf16},
+                               {"I32", 4, DType::i32},       {"U8", 1, DType::u8},
+                               {"F64", 8, DType::f32, true}, {"I64", 8, DType::i32, true},
+                               {"F16", 2, DType::f32, true}};
 
 float half_to_float(uint16_t h) {
   const int exponent = h >> 10 & 31, mantissa = h & 1023;
@@ -95,11 +66,18 @@ void convert(Tensor& t, const std::string& type, const std::vector<char>& raw,
   }
 }
 
-// Reads one tensor as its header entry describes it. `data_begin`, `data_bytes`: where the file
-// keeps the data, and how much there is.
-Tensor read_tensor(int fd, const json& entry, uint64_t data_begin, uint64_t data_bytes,
-                   const std::string& where) {
-  const std::string type = entry.at("dtype").get<std::string>();
+// A tensor as the header describes it: its elements, and where they lie in the data.
+struct Described {
+  std::string name;
+  const FileType* type;
+  Shape shape;
+  uint64_t begin, end;
+};
+
+// `data_bytes`: how much data the file has.
+Described describe(const std::string& name, const json& entry, uint64_t data_bytes,
+                   const std::string& path) {
+  const std::string where = str(path, ": ", name), type = entry.at("dtype").get<std::string>();
   const FileType* known = nullptr;
   for (const FileType& t : kTypes)
     if (type == t.name) known = &t;
@@ -127,18 +105,55 @@ Tensor read_tensor(int fd, const json& entry, uint64_t data_begin, uint64_t data
   check(begin <= end && end <= data_bytes && end - begin == elements * known->size, kName, where,
         ": data_offsets ", begin, "..", end, " do not hold ", elements, " elements of ", type,
         ", or lie outside the file");
+  check(begin % known->size == 0, kName, where, ": data_offsets ", begin, "..", end,
+        " are not aligned to the ", known->size, " bytes of an element");
+  return {name, known, Shape(std::span<const int64_t>(extents)), begin, end};
+}
 
-  Tensor t(Shape(std::span<const int64_t>(extents)), known->dtype);
-  check(lseek(fd, static_cast<off_t>(data_begin + begin), SEEK_SET) >= 0, kName, where,
-        ": cannot seek");
-  if (size_of(known->dtype) == known->size && type != "F16") {
-    read_exactly(fd, t.address(), end - begin, where);
+// As the format demands, the tensors fill the data one after the other: no byte belongs to two of
+// them (so they take no more memory than the file has bytes) and none to nobody.
+void check_ranges(std::vector<Described> all, uint64_t data_bytes, const std::string& path) {
+  std::sort(all.begin(), all.end(), [](const Described& a, const Described& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
+  uint64_t end = 0;
+  for (const Described& t : all) {
+    check(t.begin >= end, kName, path, ": ", t.name, " overlaps with the tensor before it");
+    check(t.begin == end, kName, path, ": no tensor has the bytes ", end, "..", t.begin,
+          " of the data");
+    end = t.end;
+  }
+  check(end == data_bytes, kName, path, ": no tensor has the last ", data_bytes - end,
+        " bytes of the data");
+}
+
+Tensor read_tensor(const InputFile& file, const Described& described, uint64_t data_begin) {
+  const FileType& type = *described.type;
+  const uint64_t bytes = described.end - described.begin;
+  Tensor t(described.shape, type.dtype);
+  if (type.converted) {
+    std::vector<char> raw(bytes);
+    file.read(raw.data(), bytes, data_begin + described.begin);
+    convert(t, type.name, raw, str(file.path(), ": ", described.name));
   } else {
-    std::vector<char> raw(end - begin);
-    read_exactly(fd, raw.data(), raw.size(), where);
-    convert(t, type, raw, where);
+    file.read(t.address(), bytes, data_begin + described.begin);
   }
   return t;
+}
+
+// Names, types, shapes and bytes of all tensors, and the metadata.
+std::string checksum_of(const SafetensorsFile& file) {
+  uint64_t hash = kHashStart;
+  for (const auto& [name, tensor] : file.tensors) {
+    const Tensor host = tensor.to({DeviceType::cpu, 0});
+    hash = hash_text(str(name, '\n', tensor.dtype(), tensor.shape(), '\n'), hash);
+    hash = hash_bytes(host.address(), host.bytes(), hash);
+  }
+  for (const auto& [key, value] : file.metadata)
+    hash = hash_text(str(key, '\n', value, '\n'), hash);
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(hash));
+  return text;
 }
 
 const char* file_type(DType dtype) {
@@ -147,12 +162,26 @@ const char* file_type(DType dtype) {
   fail(kName, "element type ", dtype, " has no name in the format");
 }
 
+using Entry = std::pair<const std::string, Tensor>;
+
+// In the order of their data: the widest elements first, so that all are aligned.
+std::vector<const Entry*> in_order(const SafetensorsFile& file) {
+  std::vector<const Entry*> all;
+  for (const Entry& entry : file.tensors) all.push_back(&entry);
+  std::stable_sort(all.begin(), all.end(), [](const Entry* a, const Entry* b) {
+    return size_of(a->second.dtype()) > size_of(b->second.dtype());
+  });
+  return all;
+}
+
 // The header, with the offsets of the tensors laid one after the other. `path` is for an error.
 std::string header_of(const SafetensorsFile& file, const std::string& path) {
   json header = json::object();
-  if (!file.metadata.empty()) header["__metadata__"] = file.metadata;
+  header["__metadata__"] = file.metadata;
+  header["__metadata__"][kChecksum] = checksum_of(file);
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : file.tensors) {
+  for (const Entry* entry : in_order(file)) {
+    const auto& [name, tensor] = *entry;
     const uint64_t end = offset + tensor.bytes();
     header[name] = {{"dtype", file_type(tensor.dtype())},
                     {"shape", std::vector<int64_t>(tensor.shape().begin(), tensor.shape().end())},
@@ -177,20 +206,19 @@ const Tensor& SafetensorsFile::at(const std::string& name, const std::string& pa
 }
 
 SafetensorsFile read_safetensors(const std::string& path) {
-  const FileHandle file(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);  // a FIFO must not block
-  struct stat info {};
-  check(fstat(file.fd, &info) == 0 && S_ISREG(info.st_mode), kName, path, " is not a regular file");
-  const auto size = static_cast<uint64_t>(info.st_size);
+  const InputFile file(path);
+  const uint64_t size = file.size();
   check(size >= 8, kName, path, " is truncated: ", size, " bytes");
   uint64_t header_bytes = 0;
-  read_exactly(file.fd, &header_bytes, 8, path);
+  file.read(&header_bytes, 8, 0);
   check(header_bytes <= kLongestHeader && header_bytes <= size - 8, kName, path,
         " is truncated or not a safetensors file: its header would have ", header_bytes,
         " bytes, the file has ", size);
   std::string text(header_bytes, '\0');
-  read_exactly(file.fd, text.data(), header_bytes, path);
+  file.read(text.data(), header_bytes, 8);
 
   SafetensorsFile result;
+  std::vector<Described> described;
   try {
     std::set<std::string> seen;
     const auto no_duplicates = [&](int depth, json::parse_event_t event, json& value) {
@@ -203,38 +231,36 @@ SafetensorsFile read_safetensors(const std::string& path) {
     const json header = json::parse(text, no_duplicates);
     check(header.is_object(), kName, path, ": the header is not an object");
     for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
+      if (name == "__metadata__")
         result.metadata = entry.get<std::map<std::string, std::string>>();
-      } else {
-        result.tensors[name] = read_tensor(file.fd, entry, 8 + header_bytes,
-                                           size - 8 - header_bytes, str(path, ": ", name));
-      }
+      else
+        described.push_back(describe(name, entry, size - 8 - header_bytes, path));
     }
   } catch (const json::exception& e) {
     fail(kName, path, ": the header is malformed (", e.what(), ")");
   }
+  check_ranges(described, size - 8 - header_bytes, path);
+  for (const Described& d : described)
+    result.tensors[d.name] = read_tensor(file, d, 8 + header_bytes);
+  if (const auto checksum = result.metadata.extract(kChecksum))
+    check(checksum.mapped() == checksum_of(result), kName, path,
+          " is damaged: its content does not match its checksum");
   return result;
 }
 
-void write_safetensors(const std::string& path, const SafetensorsFile& file) {
-  const std::string temporary = path + ".tmp";
+void write_safetensors(const std::string& path, const SafetensorsFile& file,
+                       const std::string& previous) {
   const std::string header = header_of(file, path);
-  const FileHandle out(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  try {
-    const uint64_t header_bytes = header.size();
-    write_exactly(out.fd, &header_bytes, 8, temporary);
-    write_exactly(out.fd, header.data(), header.size(), temporary);
-    for (const auto& [name, tensor] : file.tensors) {
-      const Tensor host = tensor.to({DeviceType::cpu, 0});
-      write_exactly(out.fd, host.address(), host.bytes(), temporary);
-    }
-    check(fsync(out.fd) == 0, kName, "cannot write ", temporary, ": ", std::strerror(errno));
-    check(std::rename(temporary.c_str(), path.c_str()) == 0, kName, "cannot rename ", temporary,
-          " to ", path, ": ", std::strerror(errno));
-  } catch (...) {
-    unlink(temporary.c_str());  // a full disk should not stay full
-    throw;
+  const uint64_t header_bytes = header.size();
+  OutputFile out(path);
+  out.write(&header_bytes, 8);
+  out.write(header);
+  for (const Entry* entry : in_order(file)) {
+    const Tensor host = entry->second.to({DeviceType::cpu, 0});
+    out.write(host.address(), host.bytes());
   }
+  if (!previous.empty()) out.keep_previous_as(previous);
+  out.commit();
 }
 
 Tensor to_torch_layout(const Tensor& tensor) {

@@ -1,6 +1,7 @@
 // The safetensors file format: 8 bytes with the length of a JSON header, the header, the raw data.
 // Format description: the README of the safetensors project (huggingface/safetensors).
-// Reading trusts nothing: every size and offset is checked against the size of the file first.
+// Reading trusts nothing: every size and offset is checked against the size of the file first, and
+// the memory taken is in proportion to the file's size, whatever its header promises.
 #pragma once
 
 #include <map>
@@ -18,13 +19,15 @@ struct SafetensorsFile {
   const Tensor& at(const std::string& name, const std::string& path) const;
 };
 
-// Throws Error naming the file: missing, truncated, malformed, or an element type other than
-// F32, BF16, I32 and U8 (F64, F16 and I64 are converted).
+// Throws Error naming the file: missing, truncated, malformed, damaged (where the file has our
+// checksum), or an element type other than F32, BF16, I32 and U8 (F64, F16 and I64 are converted).
 SafetensorsFile read_safetensors(const std::string& path);
 
-// Writes to a temporary file beside `path` and renames it, so that a reader sees the old file or
-// the whole new one. Tensors may be on any device.
-void write_safetensors(const std::string& path, const SafetensorsFile& file);
+// The old file or the whole new one is there at all times, as OutputFile promises, and the new one
+// carries a checksum in its metadata, which reading it compares. With `previous` the old file is
+// kept under that name. Tensors may be on any device.
+void write_safetensors(const std::string& path, const SafetensorsFile& file,
+                       const std::string& previous = "");
 
 // The state of a module as PyTorch would save its twin: parameters and buffers under their names,
 // weights of convolutions as [O,I,kh,kw] (ours: [O,kh,kw,I]).

@@ -1,9 +1,11 @@
-// What the tests of files share: a folder that goes away with the test, and the message of an
-// error.
+// What the tests of files share: a folder that goes away with the test, a disk that is full, and
+// the message of an error.
 #pragma once
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <filesystem>
 #include <stdexcept>
 #include <string>
@@ -31,6 +33,26 @@ class TemporaryFolder {
 
  private:
   std::filesystem::path path_;
+};
+
+// While it lives the disk is full, so to speak: no file may grow beyond `bytes`.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &unlimited_);
+    const rlimit little{bytes, unlimited_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &little);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &unlimited_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit unlimited_{};
 };
 
 // What the Error says that `action` throws; "" if it throws none.

@@ -23,7 +23,7 @@
 #include <thread>
 #include <vector>
 
-#include "experiments/run_folder.h"
+#include "tensor/file.h"
 #include "tests/data/temporary_folder.h"
 
 namespace versor::testing {

@@ -6,7 +6,7 @@
 #include <numbers>
 
 #include "experiments/metrics.h"
-#include "experiments/run_folder.h"
+#include "tensor/file.h"
 #include "tests/support.h"
 
 namespace versor::testing {

@@ -1,6 +1,7 @@
 // A run that is killed or interrupted, and started again, ends with the bytes of one that never
 // was: metrics.csv and model.safetensors. Wherever the kill falls: inside an epoch, or between the
 // files that are written at its end.
+#include <csignal>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -18,7 +19,8 @@ std::optional<int64_t> steps_saved(const std::string& folder) {
   const std::string path = folder + "/trainer.safetensors";
   if (!fs::exists(path)) return {};
   const auto position = nlohmann::json::parse(read_safetensors(path).metadata.at("position"));
-  return kTinySteps * position.at("epoch").get<int64_t>() + position.at("batch").get<int64_t>();
+  return kTinySteps * position.at("epoch").get<int64_t>() +
+         position.at("train").at("batches").get<int64_t>();
 }
 
 // Starts a run and sends it a signal once `ready`. Where the machine was so slow that the run
@@ -175,11 +177,125 @@ TEST_CASE("resume: a damaged checkpoint is named, not used and not overwritten" 
     file.tensors.erase("model.decoder.4.bias");
     write_safetensors(path, file);
   }
+  SUBCASE("a bit flipped") {
+    std::string bytes = read_file(path);
+    bytes[bytes.size() / 2] ^= 4;
+    write_file(path, bytes);
+  }
+  SUBCASE("another run's") {
+    file.metadata["options"].replace(file.metadata["options"].find("\"beta\":0.25"), 11,
+                                     "\"beta\":0.5");
+    write_safetensors(path, file);
+  }
+  SUBCASE("a position outside the run") {
+    std::string& position = file.metadata["position"];
+    position.replace(position.find("\"batches\":0"), 11, "\"batches\":99");
+    write_safetensors(path, file);
+  }
   const auto before = tree(folder);
   const Ended ended = run(tiny(folder, "--epochs 1 --quiet"));
   CHECK(ended.code == 1);
-  CHECK(contains(error_line(ended), path));
+  CHECK(contains(error_line(ended), folder));
   CHECK((tree(folder) == before));
+}
+
+TEST_CASE("resume: where the newest checkpoint is damaged the one before it serves" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string undisturbed = temporary / "undisturbed", folder = temporary / "run";
+  const std::string path = folder + "/trainer.safetensors",
+                    previous = folder + "/trainer.previous.safetensors",
+                    damaged = folder + "/trainer.damaged.safetensors";
+  REQUIRE(run(tiny(undisturbed, "--epochs 3")).code == 0);
+  CHECK_FALSE(fs::exists(undisturbed + "/trainer.previous.safetensors"));
+  const std::string command = tiny(folder, "--epochs 3 --save-every 1");
+  run_and_signal(command, folder, SIGKILL, [&] { return steps_saved(folder).value_or(0) >= 5; });
+  const int64_t reached = steps_saved(folder).value();
+  REQUIRE(read_safetensors(previous).metadata.contains("position"));
+  std::string bytes = read_file(path);
+  bytes[bytes.size() - 100] ^= 1;
+  write_file(path, bytes);
+  const Ended ended = run(command);
+  CAPTURE(ended.err);
+  CHECK(ended.code == 0);
+  CHECK(contains(ended.err, path + " is damaged"));
+  const int64_t before = reached - 1;  // the step before
+  CHECK(contains(ended.err, "resuming after " + std::to_string(before / kTinySteps) +
+                                " epochs and " + std::to_string(before % kTinySteps) + " batches"));
+  CHECK((read_file(damaged) == bytes));
+  check_same_results(folder, undisturbed);
+}
+
+TEST_CASE("resume: interrupted in the evaluation, also where that moves the codebook" *
+          doctest::skip(without_programs())) {
+  // 8 steps of training and 128 of evaluation, so that most signals fall into the evaluation.
+  for (const std::string preset : {"versor", "published"}) {
+    CAPTURE(preset);
+    const TemporaryFolder temporary;
+    const auto command = [&](const std::string& folder) {
+      return "train --data synthetic --latent 8 --codes 8 --train-images 32 --test-images 512 "
+             "--batch-size 4 --epochs 2 --threads 1 --preset " +
+             preset + " --out " + folder;
+    };
+    const std::string undisturbed = temporary / "undisturbed", folder = temporary / "run";
+    REQUIRE(run(command(undisturbed)).code == 0);
+    bool in_evaluation = false;
+    for (int attempt = 0; attempt < 20 && !in_evaluation; ++attempt) {
+      fs::remove_all(folder);
+      const Ended ended = run_and_signal(command(folder), folder, SIGTERM, [&] {
+        if (!fs::exists(folder + "/metrics.csv")) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(4 * attempt));
+        return true;
+      });
+      REQUIRE(ended.code == 130);
+      const auto position = nlohmann::json::parse(
+          read_safetensors(folder + "/trainer.safetensors").metadata.at("position"));
+      in_evaluation = position.at("test").at("batches").get<int64_t>() > 0;
+    }
+    CHECK(in_evaluation);
+    CHECK(run(command(folder)).code == 0);
+    check_same_results(folder, undisturbed);
+  }
+}
+
+TEST_CASE("resume: a terminal that is closed interrupts, unless under nohup" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run";
+  const auto begun = [&] { return fs::exists(folder + "/metrics.csv"); };
+  const Ended ended = run_and_signal(tiny(folder, "--epochs 300"), folder, SIGHUP, begun);
+  CHECK(ended.code == 130);
+  CHECK(contains(ended.err, "interrupted; saved in " + folder));
+  fs::remove_all(folder);
+  const auto handler = std::signal(SIGHUP, SIG_IGN);  // as nohup does for what it starts
+  Process process(tiny(folder, "--epochs 3"));
+  std::signal(SIGHUP, handler);
+  while (process.running() && !begun()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  process.send(SIGHUP);
+  CHECK(process.wait().code == 0);
+}
+
+TEST_CASE("resume: a full disk is one clear error, and the run goes on when there is room" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string undisturbed = temporary / "undisturbed", folder = temporary / "run";
+  REQUIRE(run(tiny(undisturbed, "--epochs 2")).code == 0);
+  run_and_signal(tiny(folder, "--epochs 2 --save-every 1"), folder, SIGKILL,
+                 [&] { return steps_saved(folder).value_or(0) >= 3; });
+  const std::string before = read_file(folder + "/trainer.safetensors");
+  {
+    // Too little for a checkpoint: 8 latents make one of some 60 KB.
+    const FullDisk full(16384);
+    const Ended ended = run(tiny(folder, "--epochs 2 --save-every 1 --quiet"));
+    CHECK(ended.code == 1);
+    const std::string line = error_line(ended);
+    CHECK(contains(line, "cannot write " + folder));
+    CHECK(contains(line, "unchanged"));
+  }
+  CHECK((read_file(folder + "/trainer.safetensors") == before));
+  CHECK_FALSE(fs::exists(folder + "/trainer.safetensors.tmp"));
+  CHECK(run(tiny(folder, "--epochs 2")).code == 0);
+  check_same_results(folder, undisturbed);
 }
 
 }  // namespace versor::testing

@@ -1,0 +1,80 @@
+// Files, so that nothing is lost and nothing outside can hang or fill a program.
+// Reading: regular files only (a named pipe would wait for its writer for ever), and the size is
+// known before memory is taken for it. Writing: a reader sees the old file or the whole new one,
+// also after a kill, a power cut or a full disk: temporary file beside it, fsync, rename, fsync of
+// the folder. Every error names the file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace versor {
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor();
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class InputFile {
+ public:
+  // Throws Error if it is not there, not readable, or no regular file.
+  explicit InputFile(std::string path);
+
+  const std::string& path() const { return path_; }
+  uint64_t size() const { return size_; }
+  // Exactly `bytes` bytes from `offset` on. Throws Error if the file ends before.
+  void read(void* target, uint64_t bytes, uint64_t offset) const;
+
+ private:
+  std::string path_;
+  Descriptor file_;
+  uint64_t size_ = 0;
+};
+
+// The whole of a file of at most `most` bytes.
+constexpr uint64_t kLongestText = uint64_t{64} << 20;
+std::string read_file(const std::string& path, uint64_t most = kLongestText);
+
+// What a file's new content has to survive: the end of the program, or a power cut too (which
+// costs a wait for the disk).
+enum class Survives { kill, power_cut };
+
+// A new file, or the new content of one, that appears when it is committed. Before that, and if it
+// never is, what was there is as it was.
+class OutputFile {
+ public:
+  // Throws Error if the folder cannot be written, or if something other than a file is there.
+  explicit OutputFile(std::string path, Survives survives = Survives::power_cut);
+  ~OutputFile();
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
+
+  void write(const void* source, uint64_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  // The file that is there takes the name `path` first, instead of being lost.
+  void keep_previous_as(const std::string& path) { previous_ = path; }
+  void commit();
+
+ private:
+  [[noreturn]] void cannot_write() const;
+
+  std::string path_, temporary_, previous_;
+  Survives survives_;
+  Descriptor file_;
+  bool committed_ = false;
+};
+
+void write_file(const std::string& path, std::string_view text,
+                Survives survives = Survives::power_cut);
+void copy_file(const std::string& from, const std::string& to);
+
+}  // namespace versor
