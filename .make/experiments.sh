@@ -4,6 +4,7 @@
 # Every part trains what is missing and leaves what is finished alone. With SIDE_BY_SIDE=N its
 # trainings run N at a time, each with its share of the cores and the visible GPUs in turn. Parts
 # wait for one another, also those of another make in the same results folder, since they share runs.
+# A training or a part that fails does not stop the others; the last line then names the parts.
 # With DRY=1 (make -n) it only prints the commands that would train.
 # Environment: SIDE_BY_SIDE, DRY, RESULTS (default results), DATA, CIFAR10_DIR.
 set -euo pipefail
@@ -47,15 +48,25 @@ fi
 mkdir -p "$results"
 exec 9>"$results/.lock"
 flock 9
+# What fails leaves the others alone: it is named at the end, and the exit code says so. Ctrl-C ends
+# all (130, or 255 from xargs for a training that was interrupted).
+failed=""
 for part in $parts; do
+  status=0
   if [ "$part" = report ]; then
-    bin/report --results "$results"
-    continue
+    bin/report --results "$results" || status=$?
+  else
+    if [ -n "$side" ]; then
+      trainings "$part" | xargs -d '\n' -P "$side" -I{} bash -c '{} 9>&- || [ $? != 130 ] || exit 255' || status=$?
+      [ "$status" != 124 ] || exit 130
+    fi
+    status=0
+    bin/"$part" "${options[@]}" 9>&- || status=$?
   fi
-  if [ -n "$side" ]; then
-    # 255 would stop xargs: one training's failure leaves the others alone, the part then reports it
-    trainings "$part" | xargs -d '\n' -P "$side" -I{} bash -c '{} 9>&- || exit 1' ||
-      echo "a training of $part has failed, see above" >&2
-  fi
-  bin/"$part" "${options[@]}" 9>&-
+  [ "$status" != 130 ] || exit 130
+  [ "$status" = 0 ] || failed+=" $part"
 done
+if [ -n "$failed" ]; then
+  echo "not complete:$failed (see above; the same command tries again what is missing)" >&2
+  exit 1
+fi

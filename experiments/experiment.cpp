@@ -44,7 +44,7 @@ std::vector<std::string> overridden(const RunOptions& o) {
 
 // What the section is, compared with the paper, and how its runs were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
-  const auto& config = *study.series().front().runs.front().config;
+  const auto& config = *study.any_run().config;
   const int64_t codes =
       experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
   auto differences = differences_from_paper(config, codes, experiment.paper_epochs);
@@ -70,6 +70,8 @@ void describe(const Study& study, const Experiment& experiment, Section& section
   section.notes.push_back(fmt::format("{} runs on {}; commit {}", section.runs.size(),
                                       joined({hardware.begin(), hardware.end()}, ", "),
                                       joined({commits.begin(), commits.end()}, ", ")));
+  for (const std::string& failure : study.failures())
+    section.notes.push_back("failed, and not in any figure here: " + failure);
   if (commits.size() > 1)
     section.notes.push_back("warning: these runs were made by different commits");
 }
@@ -83,6 +85,12 @@ void print(const Section& section) {
 }
 
 }  // namespace
+
+const Run& Series::first() const {
+  check(!runs.empty(), "experiment", "no run of \"", label, "\", preset ", preset,
+        ", has come to its end");
+  return runs.front();
+}
 
 Summary Series::at(const std::string& column, int64_t epoch, const std::string& file) const {
   std::vector<double> values;
@@ -113,6 +121,31 @@ const Series& Study::find(const std::string& label, const std::string& preset) c
   return *it;
 }
 
+const Run& Study::any_run() const {
+  const auto it =
+      std::find_if(series_.begin(), series_.end(), [](const Series& s) { return !s.runs.empty(); });
+  check(it != series_.end(), "experiment", "there is no run");
+  return it->first();
+}
+
+bool Study::complete() {
+  for (const Run& run : distinct_runs(*this)) {
+    try {
+      if (!runs_.complete(run)) return false;
+    } catch (const std::exception& e) {
+      failures_.push_back(fmt::format("{}: {}", run.folder, e.what()));
+      if (!options().quiet) fmt::print(stderr, "failed: {}\n", failures_.back());
+      for (Series& series : series_)
+        std::erase_if(series.runs, [&](const Run& r) { return r.folder == run.folder; });
+    }
+  }
+  const bool some =
+      std::any_of(series_.begin(), series_.end(), [](const Series& s) { return !s.runs.empty(); });
+  check(some, "experiment", "all ", failures_.size(),
+        " trainings failed; the first: ", failures_.empty() ? "" : failures_.front());
+  return true;
+}
+
 void Study::add(const std::string& label, const std::string& preset,
                 const std::function<void(RunOptions&)>& change, bool one_seed) {
   Series series{label, preset, {}};
@@ -135,15 +168,16 @@ int run_experiment(int argc, char** argv, const Experiment& experiment) {
   return run_program(app, argc, argv, [&] {
     Study study(options);
     experiment.plan(study);
-    for (const Run& run : distinct_runs(study)) {
-      if (options.list) {
+    const std::vector<Run> all = distinct_runs(study);
+    if (options.list) {
+      for (const Run& run : all)
         if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
-      } else if (!study.runs().complete(run)) {
-        fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
-        return kInterrupted;
-      }
+      return 0;
     }
-    if (options.list) return 0;
+    if (!study.complete()) {
+      fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
+      return kInterrupted;
+    }
     Section section;
     section.name = experiment.name;
     describe(study, experiment, section);
@@ -152,6 +186,8 @@ int run_experiment(int argc, char** argv, const Experiment& experiment) {
     print(section);
     fmt::print("\nwritten: {0}/{1}.md, {1}.json and the tables as CSV\n", options.results,
                experiment.name);
+    check(study.failures().empty(), experiment.name, study.failures().size(), " of ", all.size(),
+          " trainings failed, see above; the same command tries them again");
     return 0;
   });
 }

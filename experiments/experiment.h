@@ -17,10 +17,12 @@ namespace versor {
 // The same options for every seed: what a cell of a table is the mean of.
 struct Series {
   std::string label, preset;
-  std::vector<Run> runs;  // one per seed
+  std::vector<Run> runs;  // one per seed, but for those that failed
 
+  // The run of the first seed. Throws Error where there is none.
+  const Run& first() const;
   // A column of metrics.csv (or of another CSV of the run) after `epoch` epochs (0: after the
-  // last), over the seeds.
+  // last), over the seeds; of none where all have failed.
   Summary at(const std::string& column, int64_t epoch = 0,
              const std::string& file = "metrics.csv") const;
   // Its mean over the seeds, epoch by epoch.
@@ -37,15 +39,23 @@ class Study {
   const ManyRunsOptions& options() const { return runs_.options(); }
   const std::deque<Series>& series() const { return series_; }
   const Series& find(const std::string& label, const std::string& preset) const;
+  // The first run that there is. Throws Error where all have failed.
+  const Run& any_run() const;
+  // Runs that failed, and why.
+  const std::vector<std::string>& failures() const { return failures_; }
 
   // Adds a series: the command line's options with a preset and what `change` sets, where the
   // command line has not decided it. Only the first seed if `one_seed`.
   void add(const std::string& label, const std::string& preset,
            const std::function<void(RunOptions&)>& change = {}, bool one_seed = false);
+  // Trains what is missing. A run that fails is left out of its series, and the others go on. False
+  // if it was interrupted.
+  bool complete();
 
  private:
   Runs runs_;
   std::deque<Series> series_;
+  std::vector<std::string> failures_;
 };
 
 struct Experiment {
@@ -57,7 +67,8 @@ struct Experiment {
   int64_t paper_codes = 1024, paper_epochs = 50;  // K (0: several) and epochs in the paper
 };
 
-// main() of such a program; writes the section and prints it.
+// main() of such a program; writes the section and prints it. Where runs have failed the section is
+// made of the others, names them, and the exit code is 1.
 int run_experiment(int argc, char** argv, const Experiment& experiment);
 
 }  // namespace versor

@@ -52,7 +52,7 @@ int64_t nearest(const std::vector<int64_t>& kept, int64_t epoch) {
 // --- figures 1-5 --------------------------------------------------------------------------------
 
 void add_reconstructions(const Study& study, Section& section, const Series& series) {
-  const Run& run = series.runs.front();
+  const Run& run = series.first();
   const auto kept = snapshot_epochs(run.folder);
   check(!kept.empty(), "figures", run.folder,
         " has no snapshots: remove the folder to train again");
@@ -119,7 +119,7 @@ Panel panel_of(const Snapshot& snapshot, const Embedding& embedding, int64_t epo
 }
 
 void add_codebooks(const Study& study, Section& section, const Series& series) {
-  const Run& run = series.runs.front();
+  const Run& run = series.first();
   const auto kept = snapshot_epochs(run.folder);
   CodebookPlot plot;
   plot.file = fmt::format("figures6-8-{}", series.preset);
@@ -146,7 +146,7 @@ void add_codebooks(const Study& study, Section& section, const Series& series) {
 
 // Every panel starts from the layout of the one before it, so that a code can be followed.
 void add_evolution(const Study& study, Section& section, const Series& series) {
-  const Run& run = series.runs.front();
+  const Run& run = series.first();
   const auto kept = snapshot_epochs(run.folder);
   CodebookPlot plot;
   plot.file = fmt::format("evolution-{}", series.preset);
@@ -205,7 +205,7 @@ void add_gradient_flow(const Study& study, Section& section) {
                   .log_y = true};
     const char* layers[] = {"encoder.0", "encoder.2", "encoder.4", "encoder.5",
                             "decoder.0", "decoder.1", "decoder.2", "decoder.4"};
-    const auto table = read_metrics(series.runs.front().folder + "/gradients.csv");
+    const auto table = read_metrics(series.first().folder + "/gradients.csv");
     int layer_colour = 0;
     for (const std::string layer : layers) {
       std::vector<double> norms(table.rows.size());

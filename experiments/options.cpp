@@ -61,6 +61,22 @@ const Check kDeviceName = {"DEVICE", [](const std::string& text) {
 const Check kNotNegative = number_in(0, std::numeric_limits<double>::max(), "FLOAT >= 0");
 const Check kFraction = number_in(0, 1, "FLOAT in [0 - 1]");
 
+std::optional<uint64_t> parse_bytes(const std::string& text) {
+  uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || end - stop > 1) return {};
+  const size_t power = stop == end ? 0 : std::string("KMGT").find(*stop) + 1;  // none: 0
+  if (stop != end && power == 0) return {};
+  const uint64_t unit = uint64_t{1} << (10 * power);
+  if (value == 0 || value > std::numeric_limits<uint64_t>::max() / unit) return {};
+  return value * unit;
+}
+
+const Check kMemorySize = {"SIZE", [](const std::string& text) {
+                             return parse_bytes(text) ? "" : text + " is no size like 500M or 4G";
+                           }};
+
 const Check kSeedNumber = {"SEED", [](const std::string& text) {
                              uint64_t seed = 0;
                              const char* end = text.data() + text.size();

@@ -8,6 +8,7 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -39,6 +40,10 @@ extern const Check kDeviceName;   // cpu, cuda or cuda:N
 extern const Check kSeedNumber;   // 0..2^64-1; CLI11 2.1 itself takes -1 for the largest
 extern const Check kNotNegative;  // a finite number >= 0
 extern const Check kFraction;     // a number in 0..1
+extern const Check kMemorySize;   // bytes, as 1000000, 500M, 4G or 1T (powers of 1024)
+
+// The bytes of such a text; nothing if it is none.
+std::optional<uint64_t> parse_bytes(const std::string& text);
 
 class Option {
  public:

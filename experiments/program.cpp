@@ -25,6 +25,17 @@ Option add_precision_option(Options& app, std::string& precision) {
       ->capture_default_str();
 }
 
+Option add_memory_option(Options& app, std::string& limit) {
+  return app
+      .add_option("--max-memory", limit,
+                  "for tensors on the device, as 500M or 4G; default what there is")
+      ->check(kMemorySize);
+}
+
+void limit_memory(const std::string& limit, Device device) {
+  if (const auto bytes = parse_bytes(limit)) backend_for(device).pool().set_limit(*bytes);
+}
+
 std::string resolve_precision(const std::string& precision, Device device, bool deterministic) {
   Backend& backend = backend_for(device);
   const DeviceInfo info = backend.info();

@@ -17,6 +17,9 @@ int run_program(Options& app, int argc, char** argv, const std::function<int()>&
 constexpr int kInterrupted = 130;
 
 Option add_precision_option(Options& app, std::string& precision);
+// --max-memory: "500M", "4G"; and sets that limit, if one is given, for the tensors on a device.
+Option add_memory_option(Options& app, std::string& limit);
+void limit_memory(const std::string& limit, Device device);
 // Settles what computes how: finds the device (throws Error if it is not there), decides what
 // "auto" stands for on it (bf16 where that is fast, else fp32), refuses tf32 where there is none,
 // and tells the device's libraries. Returns fp32, tf32 or bf16.

@@ -79,6 +79,7 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
   app.add_option("--test-images", o.test_images, "the first so many; default all")
       ->check(at_least_1);
   add_precision_option(app, o.precision);
+  add_memory_option(app, o.max_memory);
   app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
   app.add_option("--threads", o.threads, "default: all cores")->check(in_range(1, 4096));
   app.add_flag("--nondeterministic", o.nondeterministic,
@@ -112,7 +113,9 @@ void resolve_machine(RunOptions& o) {
   if (o.train_images > 0 && o.batch_size > o.train_images)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
-  o.precision = resolve_precision(o.precision, parse_device(o.device), !o.nondeterministic);
+  const Device device = parse_device(o.device);
+  limit_memory(o.max_memory, device);
+  o.precision = resolve_precision(o.precision, device, !o.nondeterministic);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);
 }

@@ -28,6 +28,7 @@ struct RunOptions {
   uint64_t seed = 1;
   std::string precision = "auto", device = "cpu";
   int threads = 0;                // 0: OpenMP's own choice
+  std::string max_memory;         // "": what there is
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   std::string data = "cifar10", data_dir;
 };

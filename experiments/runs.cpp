@@ -96,6 +96,7 @@ std::string Runs::command(const Run& run) const {
   if (o.train_images > 0) line += fmt::format(" --train-images {}", o.train_images);
   if (o.test_images > 0) line += fmt::format(" --test-images {}", o.test_images);
   if (!o.data_dir.empty()) line += fmt::format(" --data-dir '{}'", o.data_dir);
+  if (!o.max_memory.empty()) line += " --max-memory " + o.max_memory;
   if (options_.quiet) line += " --quiet";
   return line + fmt::format(" --out '{}'", run.folder);
 }

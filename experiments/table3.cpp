@@ -49,7 +49,7 @@ Table main_table(const Study& study, Section& section) {
 // A run is compared with the authors' curves epoch by epoch where one epoch of it is one of theirs:
 // the paper's size, whatever the number of epochs.
 bool same_epochs(const Study& study) {
-  const Run& run = study.series().front().runs.front();
+  const Run& run = study.any_run();
   return differences_from_paper(*run.config, 1024, run.options.epochs).empty();
 }
 
@@ -77,7 +77,7 @@ Table epoch_table(const Study& study, const std::vector<PublishedRun>& authors) 
       const Summary ours = study.find(label_of(beta), "published").at(c.metric);
       const double mean = summarize(theirs).mean;
       table.rows.push_back({label_of(beta), c.title, to_text(ours, c.decimals), each,
-                            fmt::format("{:+.1f} %", 100 * (ours.mean / mean - 1))});
+                            change_in_percent(mean, ours.mean)});
     }
   return table;
 }
@@ -105,7 +105,7 @@ void add_plots(const Study& study, Section& section, const std::vector<Published
           // Of a short run's plot the authors' 50 epochs would leave a corner.
           auto theirs = run.metrics.column(column);
           theirs.resize(
-              std::min(theirs.size(), static_cast<size_t>(2 * series.runs[0].options.epochs)));
+              std::min(theirs.size(), static_cast<size_t>(2 * study.any_run().options.epochs)));
           plot.curves.push_back(
               epoch_curve("authors', " + run.file, theirs, static_cast<int>(b), true));
         }

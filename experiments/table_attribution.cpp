@@ -84,7 +84,7 @@ void fill_section(const Study& study, Section& section) {
     for (const MetricColumn& c : kColumns)
       cells.push_back(to_text(series.at(c.metric), c.decimals));
     const double recon = series.at("test_recon_loss").mean;
-    cells.push_back(fmt::format("{:+.1f} %", 100 * (recon / first - 1)));
+    cells.push_back(change_in_percent(first, recon));
     table.rows.push_back(cells);
     const bool single = &series != &study.series().front() && &series != &study.series().back();
     const auto effect = [&](const Series& s) {

@@ -66,7 +66,7 @@ std::vector<std::string> cells_of(const Study& study, const Series& series) {
   const Summary angle = series.at("gradient_angle", 0, "gradients.csv");
   cells.push_back(to_text({angle.n, kDegrees * angle.mean, kDegrees * angle.deviation}, 1));
   cells.push_back(to_text(series.at("gradient_scale", 0, "gradients.csv"), 3));
-  cells.push_back(fmt::format("{:.1f}", summarize(seconds).mean));
+  cells.push_back(seconds.empty() ? "failed" : fmt::format("{:.1f}", summarize(seconds).mean));
   return cells;
 }
 
@@ -108,7 +108,8 @@ void fill_section(const Study& study, Section& section) {
     std::vector<std::string> row{estimator, start, dead_codes > 0 ? "replaced" : "kept"};
     for (std::string& cell : cells_of(study, series)) row.push_back(std::move(cell));
     table.rows.push_back(row);
-    if (pictures) write_reconstructions(series.runs.front(), test, folder + series.label);
+    if (pictures && !series.runs.empty())
+      write_reconstructions(series.first(), test, folder + series.label);
   });
   if (pictures)
     section.notes.push_back(

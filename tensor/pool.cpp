@@ -2,10 +2,19 @@
 #include "tensor/pool.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "tensor/error.h"
 
 namespace versor {
+
+std::string readable_bytes(size_t bytes) {
+  constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return str(std::round(value * 10) / 10, " ", kUnits[unit]);
+}
 
 MemoryPool::MemoryPool(RawAllocate allocate, RawFree free)
     : raw_allocate_(std::move(allocate)), raw_free_(std::move(free)) {}
@@ -17,8 +26,12 @@ MemoryPool::~MemoryPool() {
 // Steps of 1/8 of the power of two below: at most 12.5 % are wasted, and sizes meet again.
 size_t MemoryPool::rounded(size_t bytes) {
   size_t step = 64;
-  while (step * 16 <= bytes) step *= 2;
+  while (step <= bytes / 16) step *= 2;  // without overflow
   return std::max<size_t>((bytes + step - 1) / step * step, 64);
+}
+
+void* MemoryPool::take_from_device(size_t size) {
+  return size <= limit_ && reserved_ <= limit_ - size ? raw_allocate_(size) : nullptr;
 }
 
 void* MemoryPool::allocate(size_t bytes) {
@@ -30,13 +43,12 @@ void* MemoryPool::allocate(size_t bytes) {
     block = it->second.back();
     it->second.pop_back();
   } else {
-    block = raw_allocate_(size);
+    block = take_from_device(size);
     if (block == nullptr) {  // blocks kept for other sizes may be in the way
       give_back_kept();
-      block = raw_allocate_(size);
+      block = take_from_device(size);
     }
-    check(block != nullptr, "memory", "cannot allocate ", bytes, " bytes (in use: ", current_,
-          " bytes, reserved: ", reserved_, " bytes)");
+    if (block == nullptr) return nullptr;
     reserved_ += size;
     ++raw_allocations_;
     if (open_) owners_[block] = open_;
@@ -93,6 +105,18 @@ size_t MemoryPool::raw_allocations() const {
 void MemoryPool::reset_peak() {
   std::lock_guard lock(mutex_);
   peak_ = current_;
+}
+
+void MemoryPool::set_limit(size_t bytes) {
+  std::lock_guard lock(mutex_);
+  limit_ = bytes;
+}
+
+std::string MemoryPool::state() const {
+  std::lock_guard lock(mutex_);
+  const bool limited = limit_ != std::numeric_limits<size_t>::max();
+  return str(readable_bytes(current_), limited ? str(" of ", readable_bytes(limit_)) : "",
+             " in use");
 }
 
 void MemoryPool::release_cached() {

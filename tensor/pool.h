@@ -7,13 +7,18 @@
 
 #include <cstddef>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace versor {
+
+// "1.5 GiB", "640 bytes".
+std::string readable_bytes(size_t bytes);
 
 class MemoryPool {
  public:
@@ -25,7 +30,8 @@ class MemoryPool {
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  // A block of at least `bytes` bytes. Throws Error saying how much was asked for and is in use.
+  // A block of at least `bytes` bytes; nullptr where there is no memory left, or none within the
+  // limit: state() then says how things are.
   void* allocate(size_t bytes);
   void free(void* block, size_t bytes);
 
@@ -34,7 +40,9 @@ class MemoryPool {
   size_t reserved_bytes() const;   // taken from the device: handed out or kept for reuse
   size_t raw_allocations() const;  // how often the device itself was asked
   void reset_peak();
-  void release_cached();  // gives kept blocks back to the device, but for those of arenas
+  void set_limit(size_t bytes);  // of what is taken from the device; none at first
+  std::string state() const;     // "1.5 GiB of 2 GiB in use" for an error
+  void release_cached();         // gives kept blocks back to the device, but for those of arenas
 
   // A set of blocks of its own. What it has handed out returns to it, also after it was closed.
   // When it ends, its blocks become the pool's. It must not outlive the pool.
@@ -64,7 +72,8 @@ class MemoryPool {
 
  private:
   static size_t rounded(size_t bytes);
-  void give_back_kept();  // with the mutex held
+  void* take_from_device(size_t size);  // these two with the mutex held
+  void give_back_kept();
 
   RawAllocate raw_allocate_;
   RawFree raw_free_;
@@ -73,6 +82,7 @@ class MemoryPool {
   Arena* open_ = nullptr;
   std::unordered_map<void*, Arena*> owners_;  // of the blocks that belong to an arena
   size_t current_ = 0, peak_ = 0, reserved_ = 0, raw_allocations_ = 0;
+  size_t limit_ = std::numeric_limits<size_t>::max();
 };
 
 }  // namespace versor

@@ -16,11 +16,14 @@ Device parse_device(const std::string& text) {
 }
 
 struct Tensor::Storage {
-  Storage(size_t bytes_, Device device_) : device(device_), bytes(bytes_) {
-    backend = &backend_for(device);
-    block = backend->pool().allocate(bytes);
+  Storage(size_t bytes_, Device device_)
+      : device(device_),
+        bytes(bytes_),
+        backend(&backend_for(device)),
+        block(backend->pool().allocate(bytes)) {}
+  ~Storage() {
+    if (block != nullptr) backend->pool().free(block, bytes);
   }
-  ~Storage() { backend->pool().free(block, bytes); }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
@@ -30,8 +33,12 @@ struct Tensor::Storage {
   void* block;
 };
 
-Tensor::Tensor(Shape shape, DType dtype, Device device) : shape_(shape), dtype_(dtype) {
+Tensor::Tensor(Shape shape, DType dtype, Device device, const char* asker)
+    : shape_(shape), dtype_(dtype) {
   storage_ = std::make_shared<Storage>(bytes(), device);
+  check(storage_->block != nullptr, asker, "cannot allocate ", readable_bytes(bytes()), " for ",
+        dtype, " ", shape, " on ", device, ", ", storage_->backend->pool().state(),
+        "; smaller sizes need less, --max-memory sets the limit");
 }
 
 Device Tensor::device() const {

@@ -18,8 +18,10 @@ class Backend;
 class Tensor {
  public:
   Tensor() = default;  // undefined: stands for "none" where a tensor is optional
-  // Memory from the device's pool, not initialised.
-  explicit Tensor(Shape shape, DType dtype = DType::f32, Device device = {});
+  // Memory from the device's pool, not initialised. Throws Error where there is none, saying who
+  // asked for how much: `asker` is the function that makes the tensor.
+  explicit Tensor(Shape shape, DType dtype = DType::f32, Device device = {},
+                  const char* asker = __builtin_FUNCTION());
 
   // A tensor on `device` with the given host values, in row-major order.
   template <class T>

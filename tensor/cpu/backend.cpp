@@ -1,6 +1,9 @@
 // Memory of the CPU device.
 #include "tensor/cpu/backend.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -25,12 +28,24 @@ std::string processor() {
   return name + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
 }
 
+// What the machine has, or the part of it that a container may use. More is never there, but Linux
+// would promise it and end the program when it is touched.
+size_t memory_of_machine() {
+  const auto pages = static_cast<size_t>(sysconf(_SC_PHYS_PAGES));
+  size_t bytes = pages * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)), of_container = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> of_container)
+    bytes = std::min(bytes, of_container);
+  return bytes;
+}
+
 }  // namespace
 
 // 64-byte alignment: a cache line, and one AVX-512 register.
 CpuBackend::CpuBackend()
     : pool_([](size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); },
-            [](void* block) { std::free(block); }) {}
+            [](void* block) { std::free(block); }) {
+  pool_.set_limit(memory_of_machine());
+}
 
 DeviceInfo CpuBackend::info() {
   static const std::string name = "CPU (" + processor() + ")";

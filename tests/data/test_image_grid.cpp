@@ -22,8 +22,8 @@ using versor::Tensor;
 using versor::write_image_grid;
 using versor::write_png_files;
 using versor::testing::contains;
-using versor::testing::FullDisk;
 using versor::testing::error_of;
+using versor::testing::FullDisk;
 using versor::testing::TemporaryFolder;
 using Pixel = std::array<int, 3>;
 

@@ -135,4 +135,28 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   CHECK_FALSE(contains(page, "src=\"plots"));
 }
 
+// A weight that f32 has no number for makes every loss infinite.
+TEST_CASE("experiments: a run that fails is named, the others make the table, the exit code is 1" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const Ended ended = run(miniature("table3", results, "--codes 8 --beta 1e39,0.25"));
+  CAPTURE(ended.err);
+  CHECK(ended.code == 1);
+  CHECK(contains(error_line(ended), "2 of 4 trainings failed"));
+  CHECK(contains(ended.out, "beta1e+39"));
+  CHECK(contains(ended.out, "loss is not finite in step 1"));
+  const auto table = lines(read_file(results + "/table3.csv"));
+  REQUIRE(table.size() == 5);
+  CHECK(table[1].starts_with("1e+39,\"ours, published\",failed,failed"));
+  CHECK(table[3].starts_with("0.25,\"ours, published\",0."));
+  REQUIRE(run("report --results " + results).code == 0);
+  CHECK(contains(read_file(results + "/report.html"), "failed, and not in any figure here"));
+  // With nothing but failures there is no table, and the first one is told.
+  const Ended all = run(miniature("table3", results + "2", "--codes 8 --beta 1e39"));
+  CHECK(all.code == 1);
+  CHECK(contains(error_line(all), "all 2 trainings failed; the first: " + results + "2/runs/"));
+  CHECK_FALSE(fs::exists(results + "2/table3.csv"));
+}
+
 }  // namespace versor::testing
