@@ -110,7 +110,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak data setup train one_step install bundle check-layers size \
   format lint help clean $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -234,6 +234,9 @@ $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
 
 verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; PARTS=... for some of it
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
+
+soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
+	@VERSOR_BIN=$(B)/bin .make/soak.sh
 
 data: ## CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR it checks that folder
 	@.make/data.sh

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# make soak: a long run in small, against everything that can happen to one.
+#   kills    a training is killed (SIGKILL) at random moments and started again, KILLS times; then it
+#            must have the bytes of one that nobody disturbed, checkpoint included
+#   memory   STEPS steps in one process: its resident memory may not grow by more than 1 %
+#   disk     a training on a full disk, and in a folder that has become read-only: one clear error,
+#            the last checkpoint whole, and the same bytes once there is room (the full disk is a
+#            small tmpfs, which needs root: skipped, and said so, without)
+# Environment: VERSOR_BIN, KILLS (200), STEPS (10000), SEED (of the moments; printed), PARTS.
+set -uo pipefail
+kills=${KILLS:-200} steps=${STEPS:-10000} parts=${PARTS:-kills memory disk} failed=0
+RANDOM=$((${SEED:-$(($(date +%s) % 32768))})) seed=${SEED:-$RANDOM}
+RANDOM=$seed
+work=$(mktemp -d)
+trap 'umount "$work/disk" 2>/dev/null; rm -rf "$work"' EXIT
+train=("$VERSOR_BIN/train" --data synthetic --latent 8 --codes 16 --batch-size 16 --test-images 32
+  --threads 1 --quiet)
+say() { printf '%s\n' "$*"; }
+verdict() {  # verdict NAME STATUS TEXT
+  if [ "$2" = 0 ]; then say "ok      $1: $3"; else say "FAILED  $1: $3"; failed=1; fi
+}
+
+same_results() {  # same_results FOLDER FOLDER: of the same bytes?
+  local file status=0
+  for file in metrics.csv gradients.csv trainer.safetensors model.safetensors reconstructions.png \
+    snapshots/epoch-0001.safetensors; do
+    cmp "$1/$file" "$2/$file" || status=1
+  done
+  return $status
+}
+
+# Epochs of 10 steps and a checkpoint every third: kills fall into steps, checkpoints, evaluations
+# and the files of an epoch's end. A process lives for 0 to 0.2 s longer than it takes to start.
+part_kills() {
+  local options=(--train-images 160 --epochs $((kills * 2)) --dead-codes 0.5 --save-every 3)
+  "${train[@]}" "${options[@]}" --out "$work/undisturbed" >/dev/null || { verdict kills 1 "the undisturbed run fails"; return; }
+  local done=0 started=0 finished=0 id status start=$SECONDS
+  while [ "$finished" = 0 ]; do
+    "${train[@]}" "${options[@]}" --out "$work/killed" >/dev/null 2>"$work/err" &
+    id=$! started=$((started + 1))
+    if [ "$done" -lt "$kills" ]; then
+      sleep "0.$(printf %03d $((RANDOM % 250)))"
+      kill -KILL $id 2>/dev/null
+    fi
+    wait $id 2>/dev/null
+    status=$?
+    case $status in
+      137) done=$((done + 1)) ;;
+      0) finished=1 ;;
+      *) verdict kills 1 "start $started ends with $status: $(cat "$work/err")"; return ;;
+    esac
+  done
+  same_results "$work/killed" "$work/undisturbed"
+  status=$?
+  [ "$done" -ge "$kills" ] || status=1
+  verdict kills $status "$done kills of $kills, $started starts, $((SECONDS - start)) s, $(tail -n 1 "$work/killed/metrics.csv" | cut -d, -f1) epochs, all bytes as undisturbed (seed $seed)"
+}
+
+resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status" 2>/dev/null; }
+
+# The memory goes up and down within an epoch (pictures, checkpoints); its largest values are
+# compared, those of the second tenth of the run with those of the last.
+part_memory() {
+  local epochs=$((steps / 100)) id epoch now first=0 last=0
+  "${train[@]}" --train-images 1600 --epochs $epochs --out "$work/long" >/dev/null 2>"$work/err" &
+  id=$!
+  while kill -0 $id 2>/dev/null; do
+    epoch=$(($(wc -l 2>/dev/null <"$work/long/metrics.csv" || echo 1) - 1))
+    now=$(resident $id)
+    if [ -n "$now" ] && [ $((epoch * 10 / epochs)) = 1 ] && [ "$now" -gt "$first" ]; then first=$now; fi
+    if [ -n "$now" ] && [ $((epoch * 10 / epochs)) = 9 ] && [ "$now" -gt "$last" ]; then last=$now; fi
+    sleep 0.02
+  done 2>/dev/null
+  wait $id && [ "$first" -gt 0 ] && [ "$last" -gt 0 ] && [ $((last * 100)) -le $((first * 101)) ]
+  verdict memory $? "$((epochs * 100)) steps, at most $first KiB resident in the second tenth of them, $last KiB in the last"
+}
+
+ended_with_one_error() {  # ended_with_one_error STATUS WORDS: as a program should?
+  say "        $(cat "$work/err")"
+  [ "$1" = 1 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "^error: .*$2" "$work/err"
+}
+
+part_disk() {
+  local options=(--train-images 160 --epochs 6 --save-every 1) run=$work/run before id status as=()
+  "${train[@]}" "${options[@]}" --out "$work/roomy" >/dev/null
+  mkdir "$work/disk"
+  if mount -t tmpfs -o size=2m tmpfs "$work/disk" 2>/dev/null; then
+    run=$work/disk/run
+    dd if=/dev/zero of="$work/disk/ballast" bs=1k count=1500 2>/dev/null
+    "${train[@]}" "${options[@]}" --out "$run" >/dev/null 2>"$work/err"
+    status=$?
+    ended_with_one_error $status "No space left on device"
+    verdict "disk, full" $? "one clear error, exit code $status"
+    rm "$work/disk/ballast"
+  else
+    say "skipped disk, full: a tmpfs cannot be mounted here"
+  fi
+  # Root may write everywhere, so this goes on as somebody else.
+  mkdir -p "$run"
+  if [ "$(id -u)" = 0 ]; then
+    as=(setpriv --reuid 65534 --clear-groups)
+    chmod 755 "$work" && chown -R 65534 "$run"
+  fi
+  "${as[@]}" "${train[@]}" "${options[@]}" --out "$run" >/dev/null 2>"$work/err" &
+  id=$!
+  while [ ! -s "$run/metrics.csv" ] && kill -0 $id 2>/dev/null; do sleep 0.002; done
+  kill -STOP $id
+  before=$(cksum <"$run/trainer.safetensors")
+  chmod 555 "$run"
+  kill -CONT $id
+  wait $id
+  status=$?
+  ended_with_one_error $status "Permission denied" && [ "$before" = "$(cksum <"$run/trainer.safetensors")" ]
+  verdict "disk, read-only" $? "one clear error, exit code $status, the last checkpoint is whole"
+  chmod 755 "$run"
+  "${as[@]}" "${train[@]}" "${options[@]}" --out "$run" >/dev/null 2>"$work/err" && same_results "$run" "$work/roomy"
+  verdict "disk, room again" $? "the run goes on and ends with the bytes of one that nobody disturbed"
+}
+
+for part in $parts; do "part_$part"; done
+exit $failed
