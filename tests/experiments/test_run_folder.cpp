@@ -47,6 +47,24 @@ TEST_CASE("runs: reference kernels give the same bytes with 1 and 2 threads" *
   CHECK((read_file(temporary / "1/config.json") != read_file(temporary / "2/config.json")));
 }
 
+TEST_CASE("runs: a trace, and a clock that goes backwards, change nothing" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string plain = metrics_after(temporary / "plain");
+  CHECK((metrics_after(temporary / "traced", "", "1", {"VERSOR_TRACE=1"}) == plain));
+  CHECK((read_file(temporary / "traced/model.safetensors") ==
+         read_file(temporary / "plain/model.safetensors")));
+  // What is in the folder comes from the future. (Nothing reads the time of day; clocks that only
+  // go forwards measure.)
+  const std::string folder = temporary / "future";
+  metrics_after(folder, "");
+  fs::remove(folder + "/metrics.csv");
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file())
+      fs::last_write_time(entry, fs::file_time_type::clock::now() + std::chrono::hours(10'000));
+  CHECK((metrics_after(folder) == plain));
+}
+
 TEST_CASE("runs: the preset versor's evaluation moves nothing, the published one's does" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
