@@ -2,12 +2,17 @@
 // the list differ only in red and green. Curves of one colour differ in dashes and marks as well.
 #include "experiments/plot.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -21,11 +26,15 @@ namespace {
 constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                     "#56b4e9", "#e69f00", "#000000", "#8a7700"};
 
-// In gnuplot's single quotes a quote is doubled; text is plain ("noenhanced"), so that an
-// underscore stays one.
+// In gnuplot's single quotes a quote is doubled and nothing is substituted; text is plain
+// ("noenhanced"), so that an underscore stays one. The names of files are outside data: a line
+// break in one would begin a command of its own.
 std::string quoted(const std::string& text) {
   std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
+  for (char c : text) {
+    if (c == '\'') out += c;
+    out += static_cast<unsigned char>(c) < ' ' ? ' ' : c;
+  }
   return out + "'";
 }
 
@@ -43,13 +52,21 @@ bool run_gnuplot(const std::string& folder, const std::string& file) {
   const char* given = std::getenv("GNUPLOT");
   std::string program = given != nullptr && *given != '\0' ? given : "gnuplot";
   if (program.find('/') != std::string::npos) program = std::filesystem::absolute(program).string();
-  const std::string command =
-      fmt::format("cd '{}' && \"{}\" '{}.gp' >'{}.log' 2>&1", folder, program, file, file);
-  const int status = std::system(command.c_str());
-  const std::string log = folder + "/" + file + ".log";
+  const std::string script = file + ".gp", log = folder + "/" + file + ".log";
+  constexpr int kNotFound = 127;
+  const pid_t id = fork();
+  check(id >= 0, "plot", "cannot start ", program, ": ", std::strerror(errno));
+  if (id == 0) {  // without a shell, to which a quote in the folder's name would mean something
+    const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (dup2(out, 1) == 1 && dup2(out, 2) == 2 && chdir(folder.c_str()) == 0)
+      execlp(program.c_str(), program.c_str(), script.c_str(), nullptr);
+    _exit(kNotFound);
+  }
+  int status = 0;
+  while (waitpid(id, &status, 0) < 0 && errno == EINTR) {
+  }
   const std::string said = std::filesystem::exists(log) ? read_file(log) : "";
   std::filesystem::remove(log);
-  constexpr int kNotFound = 127;  // the shell's answer where there is no such program
   if (WIFEXITED(status) && WEXITSTATUS(status) == kNotFound) return false;
   check(status == 0, "plot", "gnuplot cannot draw ", folder, "/", file, ".gp: ", said);
   return true;

@@ -32,6 +32,13 @@ void shrink(const Options& app, ManyRunsOptions& o) {
   set("--seeds", o.seeds, std::vector<uint64_t>{1});
 }
 
+// For a shell, whatever is in it.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
 }  // namespace
 
 void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::string> without) {
@@ -95,10 +102,10 @@ std::string Runs::command(const Run& run) const {
       o.epochs, o.seed, o.precision, o.device, o.threads, o.data);
   if (o.train_images > 0) line += fmt::format(" --train-images {}", o.train_images);
   if (o.test_images > 0) line += fmt::format(" --test-images {}", o.test_images);
-  if (!o.data_dir.empty()) line += fmt::format(" --data-dir '{}'", o.data_dir);
+  if (!o.data_dir.empty()) line += " --data-dir " + quoted(o.data_dir);
   if (!o.max_memory.empty()) line += " --max-memory " + o.max_memory;
   if (options_.quiet) line += " --quiet";
-  return line + fmt::format(" --out '{}'", run.folder);
+  return line + " --out " + quoted(run.folder);
 }
 
 RunRecord record_of(const Run& run) {

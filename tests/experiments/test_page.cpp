@@ -118,4 +118,20 @@ TEST_CASE("plot: without gnuplot the numbers and the script are kept, and a note
   CHECK(read_file(folder / "plots/c.csv") == "panel,x,y,count,dead\n0,0,0,5,0\n0,1,2,0,1\n");
 }
 
+TEST_CASE("plot: nothing in a name or a folder's name is executed") {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "it's; touch shell";
+  LinePlot plot{.file = "p",
+                .title = "`touch backquotes`",
+                .y_label = "loss",
+                .log_y = false,
+                .curves = {epoch_curve("a'\nsystem 'touch gnuplot'\n#", {1, 2}, 0)}};
+  const bool drawn = draw(results, plot);
+  CHECK(fs::exists(results + "/plots/p.svg") == drawn);
+  for (const auto& entry : fs::recursive_directory_iterator(temporary.path())) {
+    const std::string name = entry.path().filename().string();
+    CHECK_FALSE((name == "shell" || name == "backquotes" || name == "gnuplot"));
+  }
+}
+
 }  // namespace versor::testing
