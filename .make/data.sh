@@ -71,5 +71,6 @@ echo "$md5  $archive" | md5sum --check --status ||
   fail "$archive has not the checksum $md5; remove it and try again"
 tar -xzf "$archive" -C "$work" || fail "$archive cannot be unpacked"
 check "$work/cifar-10-batches-bin" "the archive is not complete"
-mv "$work/cifar-10-batches-bin" "$folder"
+mv -nT "$work/cifar-10-batches-bin" "$folder"  # never over something that came meanwhile
+[ ! -e "$work/cifar-10-batches-bin" ] || fail "$folder is there already"
 echo "CIFAR-10: $folder is ready"
