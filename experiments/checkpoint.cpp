@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "experiments/json_file.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
 
@@ -65,16 +66,18 @@ std::string to_text(const Progress& p) {
 Progress parse_progress(const std::string& text, int64_t codes, const std::string& path) {
   Progress p(codes);
   try {
-    const auto json = nlohmann::json::parse(text);
-    p.epoch = json.at("epoch").get<int64_t>();
+    const auto json = parse_json<nlohmann::json>(text, path);
+    p.epoch = count_in(json.at("epoch"), path);
     p.train.load(json.at("train"));
     p.test.load(json.at("test"));
     p.rows = json.at("rows").get<std::vector<std::string>>();
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, ": its position is malformed (", e.what(), ")");
+  } catch (const Error& e) {
+    fail("run", path, ": its position is malformed (", e.what(), ")");
   }
-  check(p.epoch >= 0 && p.rows.size() == static_cast<size_t>(p.epoch), "run", path, ": ",
-        p.rows.size(), " rows of metrics for ", p.epoch, " epochs");
+  check(p.rows.size() == static_cast<size_t>(p.epoch), "run", path, ": ", p.rows.size(),
+        " rows of metrics for ", p.epoch, " epochs");
   return p;
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "experiments/json_file.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -32,8 +33,18 @@ enum Logged {
   kLoggedColumns
 };
 
+constexpr const char* kSaved = "the saved state";
+
 std::string hex(double value) {
   return fmt::format("{:a}", value);
+}
+
+double from_hex(const std::string& text) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  check(!text.empty() && end == text.data() + text.size(), "metrics", kSaved, " has \"", text,
+        "\" for a number");
+  return value;
 }
 
 struct Column {
@@ -134,12 +145,12 @@ nlohmann::json PassMetrics::save() const {
 void PassMetrics::load(const nlohmann::json& saved) {
   const auto targets = sums_.all();
   const auto& sums = saved.at("sums");
-  check(sums.size() == targets.size(), "metrics", "saved state has ", sums.size(), " sums, not ",
+  check(sums.size() == targets.size(), "metrics", kSaved, " has ", sums.size(), " sums, not ",
         targets.size());
-  for (size_t i = 0; i < targets.size(); ++i)
-    *targets[i] = std::strtod(sums[i].get<std::string>().c_str(), nullptr);
-  batches_ = saved.at("batches").get<int64_t>();
-  auto counts = saved.at("counts").get<std::vector<int64_t>>();
+  for (size_t i = 0; i < targets.size(); ++i) *targets[i] = from_hex(sums[i].get<std::string>());
+  batches_ = count_in(saved.at("batches"), kSaved);
+  std::vector<int64_t> counts;
+  for (const auto& count : saved.at("counts")) counts.push_back(count_in(count, kSaved));
   check(counts.size() == histogram_.counts().size(), "metrics", "saved histogram has ",
         counts.size(), " codes, not ", histogram_.counts().size());
   histogram_.counts() = std::move(counts);
@@ -169,7 +180,7 @@ double MetricsTable::last(const std::string& name) const {
 
 std::vector<double> MetricsTable::column(const std::string& name) const {
   const auto it = std::find(columns.begin(), columns.end(), name);
-  check(it != columns.end() && !rows.empty(), "metrics", "no column ", name, " or no rows");
+  check(it != columns.end() && !rows.empty(), "metrics", path, ": no column ", name, " or no rows");
   std::vector<double> values;
   for (const auto& row : rows) values.push_back(row[static_cast<size_t>(it - columns.begin())]);
   return values;
@@ -185,7 +196,7 @@ MetricsTable read_metrics(const std::string& path) {
     cells.push_back(line.substr(begin));
     return cells;
   };
-  MetricsTable table;
+  MetricsTable table{path, {}, {}};
   std::string line;
   std::getline(file, line);
   table.columns = split(line);

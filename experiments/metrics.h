@@ -52,6 +52,7 @@ class PassMetrics {
   const UsageHistogram& histogram() const { return histogram_; }
 
   nlohmann::json save() const;  // exact: numbers as hexadecimal floats
+  // Throws Error or nlohmann's exception where the state is malformed, and is of no use then.
   void load(const nlohmann::json& saved);
 
  private:
@@ -73,6 +74,7 @@ std::string metrics_row(int64_t epoch, const PassMetrics& train, const PassMetri
 
 // metrics.csv as a table: columns by name. Throws Error naming the file if it is malformed.
 struct MetricsTable {
+  std::string path;  // for errors
   std::vector<std::string> columns;
   std::vector<std::vector<double>> rows;
   double last(const std::string& column) const;

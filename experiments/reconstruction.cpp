@@ -44,7 +44,7 @@ void for_each_reconstruction(
 
 // Calls write with a folder beside the wanted one and renames it when all is there.
 void whole_folder(const std::string& folder, const std::function<void(const std::string&)>& write) {
-  if (fs::exists(folder)) return;
+  if (is_there(folder)) return;
   const std::string unfinished = folder + ".tmp";
   fs::remove_all(unfinished);
   fs::create_directories(unfinished);
@@ -56,7 +56,7 @@ void whole_folder(const std::string& folder, const std::function<void(const std:
 
 double test_ssim(const Run& run, const Dataset& test) {
   const std::string path = run.folder + "/ssim.csv";
-  if (fs::exists(path)) return read_metrics(path).last("test_ssim");
+  if (is_there(path)) return read_metrics(path).last("test_ssim");
   double sum = 0;
   for_each_reconstruction(run, test, [&](const Tensor& images, const Tensor& made, int64_t) {
     for (double value : ssim(images, made)) sum += value;

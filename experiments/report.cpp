@@ -3,8 +3,6 @@
 //   command  make report   (make paper runs everything first)
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "experiments/errata.h"
 #include "experiments/page.h"
 #include "experiments/program.h"
@@ -34,7 +32,7 @@ int main(int argc, char** argv) {
     std::vector<PagePart> missing;
     for (const PagePart& part : kParts) {
       const std::string path = fmt::format("{}/{}.json", results, part.name);
-      if (std::filesystem::exists(path))
+      if (is_there(path))
         sections.push_back(read_section(path));
       else
         missing.push_back(part);

@@ -8,10 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "experiments/json_file.h"
 #include "experiments/run_options.h"
 #include "experiments/version.h"
 #include "tensor/error.h"
@@ -25,7 +25,15 @@ namespace fs = std::filesystem;
 // The part of a config.json that makes the run what it is; the rest says how it was made.
 nlohmann::ordered_json options_in(const std::string& path) {
   try {
-    return nlohmann::ordered_json::parse(read_file(path)).at("options");
+    return read_json<nlohmann::ordered_json>(path).at("options");
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+}
+
+std::string commit_in(const std::string& path) {
+  try {
+    return read_json<nlohmann::json>(path).at("commit").get<std::string>();
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
@@ -68,7 +76,7 @@ RunFolder::~RunFolder() {
 }  // the lock ends with it
 
 bool RunFolder::has(const std::string& name) const {
-  return fs::exists(file(name));
+  return is_there(file(name));
 }
 
 std::vector<std::string> RunFolder::csv_rows(const std::string& name, int64_t keep) const {
@@ -95,17 +103,16 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     shorter["epochs"] = epochs;
     const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
     if (!is_finished(from.string(), shorter)) continue;
-    auto record = nlohmann::ordered_json::parse(read_file(file("config.json")));
-    record["continues"] = {
-        {"run", from.filename().string()},
-        {"epochs", epochs},
-        {"commit", nlohmann::json::parse(read_file(from / "config.json"))["commit"]}};
+    auto record = read_json<nlohmann::ordered_json>(file("config.json"));
+    record["continues"] = {{"run", from.filename().string()},
+                           {"epochs", epochs},
+                           {"commit", commit_in((from / "config.json").string())}};
     write_file(file("config.json"), record.dump(2) + "\n");
     const auto overwrite = fs::copy_options::overwrite_existing;
-    if (fs::exists(from / "snapshots"))
+    if (is_there((from / "snapshots").string()))
       fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
     for (const char* name : {"timing.csv", "gradients.csv"})
-      if (fs::exists(from / name)) write_file(file(name), read_file(from / name));
+      if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
     // The checkpoint comes last and whole: with it the run has begun.
     versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
     return;
@@ -113,10 +120,10 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
 }
 
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
-  if (!fs::exists(folder + "/config.json") || !fs::exists(folder + "/model.safetensors"))
-    return false;
+  for (const char* name : {"/config.json", "/model.safetensors", "/metrics.csv"})
+    if (!is_there(folder + name)) return false;
   if (options_in(folder + "/config.json") != config) return false;
-  std::ifstream metrics(folder + "/metrics.csv");
+  std::istringstream metrics(read_file(folder + "/metrics.csv"));
   int64_t lines = 0;
   for (std::string line; std::getline(metrics, line);) ++lines;
   return lines == 1 + config["epochs"].get<int64_t>();

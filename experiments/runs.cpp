@@ -5,10 +5,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "experiments/json_file.h"
 #include "experiments/program.h"
 #include "experiments/run_folder.h"
 #include "experiments/trainer.h"
-#include "tensor/file.h"
 
 namespace versor {
 namespace {
@@ -115,12 +115,12 @@ RunRecord record_of(const Run& run) {
   record.device = (*run.config)["device"];
   const std::string path = run.folder + "/config.json";
   try {
-    const auto config = nlohmann::json::parse(read_file(path));
+    const auto config = read_json<nlohmann::json>(path);
     record.commit = config.at("commit").get<std::string>();
     record.hardware = config.value("hardware", "");
     if (config.contains("continues")) {
       record.continues = config["continues"].at("run").get<std::string>();
-      record.continues_epochs = config["continues"].at("epochs").get<int64_t>();
+      record.continues_epochs = count_in(config["continues"].at("epochs"), path);
     }
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, " is malformed: ", e.what());

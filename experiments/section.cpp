@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "experiments/json_file.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -20,6 +21,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Section, name, title, scale, notes, findings,
                                    runs, verdicts)
 
 namespace {
+
+constexpr int64_t kMostCells = 1'000'000;  // of a section: the page's sum fits into an int
 
 std::string markdown(const Section& section) {
   std::string text = "# " + section.title + "\n\n";
@@ -40,12 +43,23 @@ void write_section(const std::string& results, const Section& section) {
   for (const Table& table : section.tables)
     write_file(results + "/" + table.file + ".csv", table.csv());
   write_file(results + "/" + section.name + ".md", markdown(section));
-  write_file(results + "/" + section.name + ".json", nlohmann::json(section).dump(1) + "\n");
+  write_file(results + "/" + section.name + ".json", section_text(section));
+}
+
+std::string section_text(const Section& section) {
+  return nlohmann::json(section).dump(1) + "\n";
 }
 
 Section read_section(const std::string& path) {
   try {
-    return nlohmann::json::parse(read_file(path)).get<Section>();
+    const auto json = read_json<nlohmann::json>(path);
+    int64_t cells = 0;
+    for (const auto& verdict : json.at("verdicts")) {
+      cells += count_in(verdict, path);
+      check(cells <= kMostCells, "report", path, " is malformed: too many cells");
+    }
+    for (const auto& run : json.at("runs")) count_in(run.at("continues_epochs"), path);
+    return json.get<Section>();
   } catch (const nlohmann::json::exception& e) {
     fail("report", path, " is malformed: ", e.what());
   }

@@ -39,6 +39,8 @@ struct Section {
 
 // Writes the files named above; throws Error naming a file that cannot be written.
 void write_section(const std::string& results, const Section& section);
+// The text of its JSON file.
+std::string section_text(const Section& section);
 // Throws Error naming the file if it is missing or malformed.
 Section read_section(const std::string& path);
 

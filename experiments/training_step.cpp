@@ -23,6 +23,19 @@ std::vector<std::pair<std::string, Tensor>> gradients(const VqVae& model) {
   return all;
 }
 
+// A file whose largest tensors do not have the sizes that its small ones say is refused before a
+// model of these sizes, whose memory is their product, is made.
+void check_sizes(const SafetensorsFile& file, const std::string& path, const VqVaeOptions& m) {
+  const int64_t d = m.codebook.latent;
+  const std::pair<const char*, Shape> expected[] = {
+      {"encoder.2.weight", {d, m.hidden, 4, 4}},
+      {"encoder.4.conv1.weight", {d, d, 3, 3}},
+      {"encoder.0.weight", {m.hidden, m.image_channels, 4, 4}}};
+  for (const auto& [name, shape] : expected)
+    check(file.at(name, path).shape() == shape, "one_step", path, ": ", name, " has the shape ",
+          file.at(name, path).shape(), ", the other tensors need ", shape);
+}
+
 }  // namespace
 
 StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta,
@@ -54,6 +67,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   m.codebook.start = CodebookStart::uniform;  // what the file holds replaces it
   m.codebook.dead_code_fraction = 0;
   m.activations = options.activations;
+  check_sizes(weights, weights_path, m);
   VqVae model(m, device, Rng(0));
   load_state_dict(model, weights, weights_path);
 

@@ -5,13 +5,11 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <charconv>
 #include <chrono>
-#include <cmath>
 #include <limits>
-#include <sstream>
 
 #include "experiments/embedding.h"
+#include "experiments/points.h"
 #include "experiments/program.h"
 #include "nn/safetensors.h"
 #include "tensor/file.h"
@@ -19,59 +17,6 @@
 using namespace versor;
 
 namespace {
-
-// The fields of a line, without the blanks around them.
-std::vector<std::string> fields(const std::string& line) {
-  std::vector<std::string> all;
-  std::istringstream in(line);
-  for (std::string field; std::getline(in, field, ',');) {
-    const size_t begin = field.find_first_not_of(" \t\r"), end = field.find_last_not_of(" \t\r");
-    all.push_back(begin == std::string::npos ? "" : field.substr(begin, end - begin + 1));
-  }
-  return all;
-}
-
-// False where the text is no number, or one that f32 does not reach. NaN and infinity are numbers
-// here: tsne() refuses them.
-bool parse(const std::string& text, float& value) {
-  double number = 0;  // so that one too small for f32 becomes 0
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  value = static_cast<float>(number);
-  return stop == end && error == std::errc() && std::isinf(value) == std::isinf(number);
-}
-
-// Points [n,D], one on a line; a first line without any number is a heading. Throws Error naming
-// the file and the line.
-Tensor read_csv(const std::string& path) {
-  std::istringstream in(read_file(path));
-  std::vector<float> values;
-  int64_t n = 0, d = 0, number = 0;
-  for (std::string line; std::getline(in, line);) {
-    ++number;
-    const std::vector<std::string> row = fields(line);
-    if (row.empty() || (row.size() == 1 && row[0].empty())) continue;
-    const size_t before = values.size();
-    std::string wrong;
-    for (const std::string& field : row) {
-      float value = 0;
-      if (parse(field, value))
-        values.push_back(value);
-      else
-        wrong = field;
-    }
-    const auto numbers = static_cast<int64_t>(values.size() - before);
-    if (number == 1 && numbers == 0) continue;
-    check(numbers == static_cast<int64_t>(row.size()), "csv", path, ", line ", number, ": \"",
-          wrong, "\" is not a number of f32");
-    check(n == 0 || numbers == d, "csv", path, ", line ", number, ": ", numbers,
-          " numbers where the lines before have ", d);
-    d = numbers;
-    ++n;
-  }
-  check(n > 0, "csv", path, " has no points; one on a line, numbers separated by commas");
-  return Tensor::from(values, {n, d});
-}
 
 Embedding embed(const Tensor& points, const TsneOptions& options, const std::string& path) {
   try {
@@ -120,7 +65,7 @@ int main(int argc, char** argv) {
       throw UsageError("--tensor", "goes with a .safetensors file only");
     if (threads > 0) omp_set_num_threads(threads);
     const auto start = std::chrono::steady_clock::now();
-    const Tensor points = csv ? read_csv(input) : read_safetensors(input).at(tensor, input);
+    const Tensor points = csv ? read_points(input) : read_safetensors(input).at(tensor, input);
     const Embedding e = embed(points, options, input);
     write_file(out, to_csv(e));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

@@ -46,6 +46,14 @@ Descriptor::~Descriptor() {
   if (fd_ >= 0) close(fd_);
 }
 
+bool is_there(const std::string& path) {
+  struct stat info {};
+  if (lstat(path.c_str(), &info) == 0) return true;
+  check(errno == ENOENT || errno == ENOTDIR, "file", "cannot look for ", path, ": ",
+        std::strerror(errno));
+  return false;
+}
+
 InputFile::InputFile(std::string path)
     : path_(std::move(path)),
       file_(open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)) {  // a pipe must not block
@@ -130,7 +138,7 @@ void write_file(const std::string& path, std::string_view text, Survives survive
 void copy_file(const std::string& from, const std::string& to) {
   const InputFile in(from);
   OutputFile out(to);
-  std::vector<char> part(1 << 20);
+  std::vector<char> part(std::min<uint64_t>(in.size(), 1 << 20));
   for (uint64_t at = 0; at < in.size(); at += part.size()) {
     const uint64_t bytes = std::min<uint64_t>(part.size(), in.size() - at);
     in.read(part.data(), bytes, at);

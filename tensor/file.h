@@ -24,6 +24,10 @@ class Descriptor {
   int fd_;
 };
 
+// Whether anything has this name, a link that leads nowhere included: opening it says what is wrong
+// with it. Throws Error where that cannot be seen.
+bool is_there(const std::string& path);
+
 class InputFile {
  public:
   // Throws Error if it is not there, not readable, or no regular file.

@@ -205,7 +205,7 @@ TEST_CASE("metrics.csv: what is wrong with a file is said with its name") {
   CHECK(contains(error("a,b\n1,x\n"), "\"x\" is not a number"));
   CHECK(contains(error("a,b\n1,2,3\n"), "3 cells, the heading 2"));
   CHECK(error("a,b\n1,-2e-3\n") == "");
-  CHECK(contains(error_of([&] { read_metrics(path).last("c"); }), "no column c"));
+  CHECK(contains(error_of([&] { read_metrics(path).last("c"); }), path + ": no column c"));
   CHECK(error("a,b\n") == "");
   CHECK(contains(error_of([&] { read_metrics(path).last("a"); }), "no rows"));
 }

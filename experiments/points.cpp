@@ -1,0 +1,67 @@
+// Points from a CSV file: see points.h.
+#include "experiments/points.h"
+
+#include <charconv>
+#include <cmath>
+#include <sstream>
+#include <vector>
+
+#include "tensor/file.h"
+
+namespace versor {
+namespace {
+
+// The fields of a line, without the blanks around them.
+std::vector<std::string> fields(const std::string& line) {
+  std::vector<std::string> all;
+  std::istringstream in(line);
+  for (std::string field; std::getline(in, field, ',');) {
+    const size_t begin = field.find_first_not_of(" \t\r"), end = field.find_last_not_of(" \t\r");
+    all.push_back(begin == std::string::npos ? "" : field.substr(begin, end - begin + 1));
+  }
+  return all;
+}
+
+// False where the text is no number, or one that f32 does not reach. NaN and infinity are numbers
+// here: tsne() refuses them.
+bool parse(const std::string& text, float& value) {
+  double number = 0;  // so that one too small for f32 becomes 0
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  value = static_cast<float>(number);
+  return stop == end && error == std::errc() && std::isinf(value) == std::isinf(number);
+}
+
+}  // namespace
+
+Tensor read_points(const std::string& path) {
+  std::istringstream in(read_file(path));
+  std::vector<float> values;
+  int64_t n = 0, d = 0, number = 0;
+  for (std::string line; std::getline(in, line);) {
+    ++number;
+    const std::vector<std::string> row = fields(line);
+    if (row.empty() || (row.size() == 1 && row[0].empty())) continue;
+    const size_t before = values.size();
+    std::string wrong;
+    for (const std::string& field : row) {
+      float value = 0;
+      if (parse(field, value))
+        values.push_back(value);
+      else
+        wrong = field;
+    }
+    const auto numbers = static_cast<int64_t>(values.size() - before);
+    if (number == 1 && numbers == 0) continue;
+    check(numbers == static_cast<int64_t>(row.size()), "csv", path, ", line ", number, ": \"",
+          wrong, "\" is not a number of f32");
+    check(n == 0 || numbers == d, "csv", path, ", line ", number, ": ", numbers,
+          " numbers where the lines before have ", d);
+    d = numbers;
+    ++n;
+  }
+  check(n > 0, "csv", path, " has no points; one on a line, numbers separated by commas");
+  return Tensor::from(values, {n, d});
+}
+
+}  // namespace versor
