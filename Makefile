@@ -110,7 +110,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz data setup train one_step install bundle check-layers size \
   format lint help clean $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -142,7 +142,7 @@ $(B)/shim/%.o: %.cpp $(B)/flags
 # no hot loops there, but large headers
 $(B)/tests/%.o $(B)/experiments/%.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
 $(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
-$(B)/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
+$(B)/experiments/version.o build/fuzz/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/version.o: $(B)/commit
 
@@ -237,6 +237,34 @@ verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; P
 
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
+
+# Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h), no oneDNN.
+F := build/fuzz
+FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
+FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz -I. \
+  -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
+  -fno-sanitize-recover=all -ffp-contract=off
+FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp,checkpoint \
+  fmt gradient_probe json_file metrics options page points program published_runs run_folder run_options \
+  runs section snapshot table trainer training_step version)
+fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
+$(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
+$F/flags: ;
+$F/%.o: %.cpp $F/flags
+	$(info $< (for the fuzzer))
+	@mkdir -p $(@D)
+	$(Q)clang++ $(FUZZ_FLAGS) $(DEFINES) -MMD -MP -c $< -o $@
+$F/libversor.a: $(call fuzz_objects,$(FUZZED))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+$(FUZZ_TARGETS:%=$F/bin/%): $F/bin/%: $F/tests/fuzz/%.o $F/libversor.a
+	@mkdir -p $(@D)
+	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@
+-include $(patsubst %.o,%.d,$(call fuzz_objects,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cpp)))
+
+fuzz: ## libFuzzer on every reader of outside data, needs clang; SECONDS=60 for each, TARGETS=, JOBS=
+	+@TIME='$(or $(SECONDS),60)' TARGETS='$(or $(TARGETS),$(FUZZ_TARGETS))' JOBS='$(or $(JOBS),1)' \
+	  .make/fuzz.sh
 
 data: ## CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR it checks that folder
 	@.make/data.sh

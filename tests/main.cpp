@@ -15,7 +15,8 @@ namespace versor::testing {
 namespace {
 
 // The files whose tests know nothing of the device under test, by a part of their paths.
-constexpr const char* kOtherFiles[] = {"tests/data/", "tests/experiments/", "tests/test_reference"};
+constexpr const char* kOtherFiles[] = {"tests/data/", "tests/experiments/", "tests/fuzz/",
+                                       "tests/test_reference"};
 
 // Whether a test is not for the device under test; such a one is not even counted as skipped.
 bool is_for_cpu_only(const doctest::TestCaseData& test) {

@@ -1,0 +1,63 @@
+// The command line of a program that makes many runs, a word on each line: what is taken is a run
+// that can be described, and no number is out of its range.
+#include <cmath>
+#include <vector>
+
+#include "experiments/runs.h"
+#include "nlohmann/json.hpp"
+#include "tests/fuzz/fuzz.h"
+
+namespace versor::fuzzing {
+namespace {
+
+void describe(RunOptions options) {
+  apply_preset(options);
+  require(options.estimator && options.owner && options.codebook_start && options.accumulators &&
+              options.dead_codes && options.ema_in_eval,
+          "a preset decides everything");
+  model_options(options);
+  static const Dataset images{Tensor({2, 1, 1, 1}, DType::u8), {0, 1}, "two images", true};
+  require(!run_name(config_of(options, {images, images})).empty(), "the run has a name");
+}
+
+void read(std::string_view input) {
+  static ManyRunsOptions options;
+  static Options* app = nullptr;  // made once: that takes longer than to parse
+  if (app == nullptr) {
+    static Options made("");
+    add_many_runs_options(made, options);
+    app = &made;
+  }
+  options = {};
+  std::vector<std::string> words{"program"};
+  for (size_t at = 0; at <= input.size();) {
+    const size_t end = std::min(input.find('\n', at), input.size());
+    words.emplace_back(input.substr(at, end - at));
+    words.back() = words.back().c_str();  // a word ends at a NUL
+    at = end + 1;
+  }
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  bool goes_on = false;
+  if (!accepts("", [&] { goes_on = app->parse(static_cast<int>(argv.size()), argv.data()); }) ||
+      !goes_on)
+    return;
+  const RunOptions& run = options.run;
+  require(run.codes >= 1 && run.latent >= 2 && run.batch_size >= 1 && run.epochs >= 1 &&
+              run.train_images >= 0 && run.test_images >= 0 && run.threads >= 0,
+          "sizes are sizes");
+  require(std::isfinite(run.beta) && run.beta >= 0 && std::isfinite(run.lr) && run.lr >= 0 &&
+              run.decay >= 0 && run.decay <= 1,
+          "numbers are in their ranges");
+  for (const std::string& preset : options.presets) {
+    RunOptions one = run;
+    one.preset = preset;
+    describe(one);
+  }
+}
+
+}  // namespace
+
+FUZZ_TARGET(command_line, read)
+
+}  // namespace versor::fuzzing

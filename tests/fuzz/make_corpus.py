@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""Makes the first inputs of the fuzz targets, right ones and hostile ones, in tests/fuzz/corpus/.
+Inputs that were findings lie beside them, named found-*, and are left alone.
+  python3 tests/fuzz/make_corpus.py"""
+import json
+import pathlib
+import struct
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(target, name, content):
+    path = CORPUS / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def tensors(entries, data=b"", metadata=None):
+    """A safetensors file: name -> (type, shape, begin, end)."""
+    header = {} if metadata is None else {"__metadata__": metadata}
+    for name, (dtype, shape, begin, end) in entries.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    return framed(json.dumps(header, separators=(",", ":")), data)
+
+
+def framed(header, data=b""):
+    header = header if isinstance(header, bytes) else header.encode()
+    return struct.pack("<Q", len(header)) + header + data
+
+
+def one(dtype, shape, begin, end):
+    return '{"w":{"dtype":"%s","shape":%s,"data_offsets":[%s,%s]}}' % (dtype, shape, begin, end)
+
+
+def make_safetensors():
+    types = {"f32": ("F32", [2, 2], 0, 16), "i64": ("I64", [1], 16, 24), "f64": ("F64", [], 24, 32),
+             "i32": ("I32", [1, 1, 1, 1], 32, 36), "f16": ("F16", [2], 36, 40),
+             "bf16": ("BF16", [1], 40, 42), "u8": ("U8", [3], 42, 45), "none": ("F32", [0, 3], 0, 0)}
+    data = struct.pack("<4f", 1, -2, float("nan"), float("inf")) + struct.pack("<qdi", -5, 1e300, 7)
+    put("safetensors", "types", tensors(types, data + bytes(range(9)), {"format": "pt"}))
+    put("safetensors", "empty-header", framed("{}"))
+    put("safetensors", "no-bytes", b"")
+    put("safetensors", "header-of-an-exabyte", struct.pack("<Q", 1 << 60) + b"{}")
+    put("safetensors", "header-longer-by-one", struct.pack("<Q", 3) + b"{}")
+    for name, header in {
+            "terabytes": one("F32", "[1099511627776]", 0, 4398046511104),
+            "product-is-0-modulo-2-64": one("F32", "[4294967296,4294967296]", 0, 0),
+            "product-is-4-modulo-2-64": one("F32", "[4611686018427387905,4]", 0, 16),
+            "zero-times-much": one("F32", "[0,18446744073709551615]", 0, 0),
+            "extent-beyond-64-bits": one("F32", "[18446744073709551616]", 0, 0),
+            "extent-negative": one("F32", "[-1]", 0, 4),
+            "extent-1e999": one("F32", "[1e999]", 0, 4),
+            "extent-fraction": one("F32", "[2.5]", 0, 10),
+            "offsets-backwards": one("F32", "[4]", 16, 0),
+            "offsets-wrap": one("F32", "[1]", 18446744073709551612, 18446744073709551616),
+            "not-aligned": one("F32", "[3]", 2, 14),
+            "five-axes": one("U8", "[1,1,1,1,16]", 0, 16),
+            "type-unknown": one("F8_E4M3", "[16]", 0, 16),
+            "type-a-number": '{"w":{"dtype":7,"shape":[4],"data_offsets":[0,16]}}',
+            "no-shape": '{"w":{"dtype":"F32","data_offsets":[0,16]}}',
+            "twice": '{"w":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},'
+                     '"w":{"dtype":"U8","shape":[8],"data_offsets":[8,16]}}',
+            "not-utf-8": b'{"\xff\xfe":{"dtype":"U8","shape":[16],"data_offsets":[0,16]}}',
+            "nul-in-name": r'{"a\u0000b":{"dtype":"U8","shape":[16],"data_offsets":[0,16]}}',
+            "metadata-no-text": '{"__metadata__":{"a":3},"w":{"dtype":"U8","shape":[16],'
+                                '"data_offsets":[0,16]}}',
+            "wrong-checksum": '{"__metadata__":{"versor_fnv1a64":"0"},"w":{"dtype":"U8",'
+                              '"shape":[16],"data_offsets":[0,16]}}',
+            "no-object": "[[[[1]]]]",
+            "deep": '{"w":' + "[" * 1000 + "]" * 1000 + "}"}.items():
+        put("safetensors", name, framed(header, bytes(16)))
+    for name, first, second in [("overlap", (0, 8), (4, 12)), ("gap", (0, 8), (12, 20)),
+                                ("same", (0, 8), (0, 8))]:
+        put("safetensors", name, tensors({"a": ("F32", [2], *first), "b": ("F32", [2], *second)},
+                                         bytes(max(first[1], second[1]))))
+
+
+def model(hidden, latent, codes, images=None):
+    """The weights of a whole model, all 0.5."""
+    shapes = {"encoder.0.weight": [hidden, 1, 4, 4], "encoder.0.bias": [hidden],
+              "encoder.2.weight": [latent, hidden, 4, 4], "encoder.2.bias": [latent],
+              "decoder.2.weight": [latent, hidden, 4, 4], "decoder.2.bias": [hidden],
+              "decoder.4.weight": [hidden, 1, 4, 4], "decoder.4.bias": [1],
+              "codebook.weight": [codes, latent], "ema_cluster_size": [codes],
+              "ema_dw": [codes, latent]}
+    for block in "encoder.4", "encoder.5", "decoder.0", "decoder.1":
+        for conv in "conv1", "conv2":
+            shapes[f"{block}.{conv}.weight"] = [latent, latent, 3, 3]
+            shapes[f"{block}.{conv}.bias"] = [latent]
+    if images:
+        shapes["images"] = images
+    entries, at = {}, 0
+    for name, shape in shapes.items():
+        size = 4
+        for extent in shape:
+            size *= extent
+        entries[name] = ("F32", shape, at, at + size)
+        at += size
+    return entries, struct.pack("<f", 0.5) * (at // 4)
+
+
+def make_weights():
+    entries, data = model(1, 1, 2, [1, 1, 4, 4])
+    put("weights", "whole", tensors(entries, data))
+    put("weights", "whole-d-2", tensors(*model(1, 2, 2, [1, 1, 4, 4])))
+    without = dict(entries)
+    del without["images"]
+    put("weights", "no-images", tensors(without, data[:-64]))
+    renamed = {"decoder.9" + n[9:] if n.startswith("decoder.4") else n: e for n, e in entries.items()}
+    put("weights", "unknown-names", tensors(renamed, data))
+    # a model of 400 x 400 channels would have 10 MB, and more in its residual blocks
+    much = {"encoder.0.weight": ("U8", [400, 1, 1, 1], 0, 400),
+            "codebook.weight": ("U8", [1, 400], 400, 800)}
+    put("weights", "promises-much", tensors(much, bytes(800)))
+    put("weights", "empty-axes", tensors({"encoder.0.weight": ("U8", [400, 1, 0, 0], 0, 0),
+                                          "codebook.weight": ("U8", [1, 400], 0, 400)}, bytes(400)))
+    put("weights", "rank-0", tensors({"encoder.0.weight": ("F32", [], 0, 4),
+                                      "codebook.weight": ("F32", [], 4, 8)}, bytes(8)))
+
+
+def make_cifar10():
+    record = bytes([7]) + bytes(i * 7 % 251 for i in range(3072))
+    put("cifar10", "one-record", bytes([128]) + record)
+    put("cifar10", "label-10", bytes([128, 10]) + record[1:])
+    put("cifar10", "too-short", bytes([128]) + record[:-1])
+    put("cifar10", "too-long", bytes([128]) + record + b"\0")
+    put("cifar10", "padded-to-two", bytes([1, 9]))
+    put("cifar10", "empty", bytes([128]))
+
+
+CONFIG = {"estimator": "ste", "codebook_start": "kmeans", "codes": 2, "latent": 2, "beta": 0.25,
+          "epochs": 2, "seed": 1, "precision": "fp32", "device": "cpu"}
+
+
+def make_run_folder():
+    options = json.dumps(CONFIG)
+    record = '{"options":' + options + ',"commit":"0123abc","hardware":"a CPU"%s}'
+    timing = "epoch,train_seconds,eval_seconds\n1,2.5,0.5\n2,2.25,0.5\n"
+    metrics = "epoch,train_loss\n1,0.5\n2,0.25\n"
+
+    def files(config, timing=timing, metrics=metrics):
+        return b"\0".join(x if isinstance(x, bytes) else x.encode() for x in (config, timing, metrics))
+
+    put("run_folder", "finished", files(record % ""))
+    put("run_folder", "not-finished", files(record % "", timing[:-11], metrics[:-7]))
+    put("run_folder", "crlf", files(record % "", timing, metrics.replace("\n", "\r\n")))
+    put("run_folder", "continues", files(record % ',"continues":{"run":"r","epochs":1}'))
+    for name, more in {"epochs-1e300": ',"continues":{"run":"r","epochs":1e300}',
+                       "epochs-negative": ',"continues":{"run":"r","epochs":-1}',
+                       "epochs-beyond-64-bits": ',"continues":{"run":"r","epochs":1e19}',
+                       "continues-a-number": ',"continues":3',
+                       "deep": ',"more":' + "[" * 600 + "]" * 600}.items():
+        put("run_folder", name, files(record % more))
+    put("run_folder", "commit-a-number", files('{"options":' + options + ',"commit":7}'))
+    put("run_folder", "no-commit", files('{"options":' + options + "}"))
+    put("run_folder", "other-options", files('{"options":{"epochs":"2"}}'))
+    put("run_folder", "no-object", files("[1]"))
+    put("run_folder", "empty", b"")
+    put("run_folder", "not-utf-8", files(b'{"options":"\xff"}'))
+    put("run_folder", "cut", files((record % "")[:60]))
+    put("run_folder", "no-columns", files(record % "", "epoch\n1\n"))
+    put("run_folder", "no-rows", files(record % "", timing.split("\n")[0] + "\n"))
+
+
+def make_section():
+    whole = {"name": "table3", "title": "A <title>", "scale": "", "notes": ["a note"],
+             "findings": ["one"], "pictures": [{"file": "a.png", "caption": "c"}],
+             "tables": [{"file": "t", "title": "T", "notes": [], "columns": ["a", "b"],
+                         "rows": [["1", "x,\"y\"\n"], ["2"]]}],
+             "runs": [{"folder": "r", "commit": "c", "hardware": "", "precision": "fp32",
+                       "device": "cpu", "continues": "", "continues_epochs": 0,
+                       "seconds": [1.5, 2e300]}],
+             "verdicts": {"agrees": 3, "differs": 1}}
+    put("section", "whole", json.dumps(whole))
+    for name, verdicts in {"many-cells": {"agrees": 2147483647, "differs": 1},
+                           "cells-1e300": {"agrees": 1e300}, "cells-negative": {"agrees": -1},
+                           "cells-a-list": [2147483647, 2147483647]}.items():
+        put("section", name, json.dumps({**whole, "verdicts": verdicts}))
+    run = {**whole["runs"][0], "continues": "r", "continues_epochs": -1}
+    put("section", "continues-negative", json.dumps({**whole, "runs": [run]}))
+    put("section", "continues-itself", json.dumps({**whole, "runs": [{**run, "continues_epochs": 9}]}))
+    put("section", "seconds-1e999", json.dumps(whole).replace("2e+300", "1e999"))
+    put("section", "deep", "[" * 2000 + "]" * 2000)
+    put("section", "no-object", "3")
+    put("section", "columns-missing", json.dumps({**whole, "tables": [{"file": "t"}]}))
+
+
+def make_progress():
+    zeros = ["0x0p+0"] * 10
+    part = {"sums": ["0x1.8p+0", "inf", "-nan", *zeros[3:]], "batches": 3, "counts": [4, 0]}
+    none = {"sums": zeros, "batches": 0, "counts": [0, 0]}
+    whole = {"epoch": 1, "train": part, "test": none, "rows": ["1,0.5"]}
+    put("progress", "whole", json.dumps(whole))
+    put("progress", "start", json.dumps({"epoch": 0, "train": none, "test": none, "rows": []}))
+    for name, change in {"batches-negative": {"batches": -1}, "batches-1e300": {"batches": 1e300},
+                         "batches-2-64": {"batches": 2**64 - 1}, "counts-negative": {"counts": [-1, 1]},
+                         "counts-largest": {"counts": [2**63 - 1, 2**63 - 1]},
+                         "counts-fewer": {"counts": [1]}, "counts-an-object": {"counts": {"a": 1, "b": 2}},
+                         "sums-text": {"sums": ["x"] + zeros[1:]}, "sums-empty": {"sums": [""] * 10},
+                         "sums-nul": {"sums": ["0x1p+0\0"] + zeros[1:]},
+                         "sums-numbers": {"sums": [0.0] * 10}, "sums-fewer": {"sums": zeros[1:]}}.items():
+        put("progress", name, json.dumps({**whole, "train": {**part, **change}}))
+    put("progress", "epoch-negative", json.dumps({**whole, "epoch": -1}))
+    put("progress", "epoch-true", json.dumps({**whole, "epoch": True}))
+    put("progress", "rows-fewer", json.dumps({**whole, "epoch": 2}))
+    put("progress", "deep", '{"epoch":' + "[" * 1500)
+    put("progress", "empty", "")
+
+
+def make_texts():
+    for name, text in {"whole": "epoch,train_loss\n1,0.5\n2,-2.5e-3\n", "no-line-end": "a,b\n1,2",
+                       "crlf": "a,b\r\n1,2\r\n", "nan": "a,b\nnan,inf\n-nan,-inf\n",
+                       "1e999": "a\n1e999\n", "hexadecimal": "a\n0x10\n", "empty": "",
+                       "heading": "a,b\n", "commas": ",,,,\n,,,,\n", "nul": "a,b\n1\0,2\n",
+                       "same-names": "a,a\n1,2\n", "blank-line": "a\n1\n\n2\n",
+                       "one-long-line": "a\n" + "1," * 1900, "not-utf-8": b"\xff\xfe,a\n1,2\n"}.items():
+        put("metrics", name, text)
+    for name, text in {"whole": "x, y\r\n0,0\n\n 1.5,-2 \n3e-4,1e20\n", "no-heading": "1,2\n3,4",
+                       "nan": "nan,inf\n", "1e39": "1e39,0\n", "1e999": "1e999\n", "1e-999": "1e-999\n",
+                       "ragged": "1,2\n3\n", "comma-at-the-end": "1,2,\n3,4,\n", "commas": ",,,\n1,2\n",
+                       "empty": "", "blank": " \n\t\n", "nul": "1\0,2\n", "heading": "a,b\n",
+                       "half-heading": "a,2\n", "one-long-line": "1," * 1900}.items():
+        put("points", name, text)
+    for name, text in {"first": "beta_0.25_k1024", "second": "training_testing_k1024_beta0.25",
+                       "no-number": "beta_k", "only-dots": "beta_...5_k1", "dots": "beta0.2.5_k8",
+                       "negative": "beta-1_k-1", "codes-too-many": "beta1_k" + "9" * 40,
+                       "beta-too-large": "beta" + "9" * 400 + "_k1", "beta-tiny": "beta0." + "0" * 400 + "1_k1",
+                       "words-first": "book_betamax_beta2_k3", "exponent": "beta1e999_k1",
+                       "nan": "betanan_kinf", "empty": ""}.items():
+        put("published", name, text)
+    for name, text in {"cpu": "cpu", "cuda": "cuda", "cuda-1": "cuda:1", "cuda-999": "cuda:999",
+                       "too-many": "cuda:99999999999", "negative": "cuda:-1", "blank": "cuda: 1",
+                       "empty": "", "nul": "cpu\0", "upper": "CPU", "no-index": "cuda:"}.items():
+        put("device", name, text)
+    for name, words in {"none": "", "sizes": "--codes 16 --latent 8 --batch-size 4 --epochs 2",
+                        "numbers": "--beta 0.5 --decay 0.9 --lr 1e-3 --dead-codes 0 --ema-in-eval 1",
+                        "lists": "--seeds 1,2,18446744073709551615 --preset published,versor",
+                        "choices": "--estimator ste --owner both --codebook-start uniform "
+                                   "--accumulators zero --precision bf16 --device cuda:1 --data synthetic",
+                        "quick": "--quick --quiet --list --results there --threads 2",
+                        "nan": "--beta nan", "1e999": "--beta 1e999", "infinite": "--lr inf",
+                        "too-large": "--codes 99999999999999999999", "negative": "--codes -1",
+                        "hexadecimal": "--codes 0x10", "octal": "--epochs 010", "equals": "--codes=7",
+                        "no-value": "--codes", "unknown": "--no-such 1", "twice": "--codes 2 --codes 3",
+                        "seed-negative": "--seeds -1", "positional": "word -- -x",
+                        "empty-list": "--seeds ,", "flag-value": "--quick=7 --quiet=false"}.items():
+        put("command_line", name, words.replace(" ", "\n"))
+    put("command_line", "not-utf-8", b"--results\n\xff\xfe\n--data-dir\n\"'\\")
+
+
+for make in (make_safetensors, make_weights, make_cifar10, make_run_folder, make_section,
+             make_progress, make_texts):
+    make()

@@ -1,0 +1,32 @@
+// metrics.csv and its like: every row has the heading's columns, and every line is a row.
+#include "experiments/metrics.h"
+
+#include <algorithm>
+
+#include "tests/fuzz/fuzz.h"
+
+namespace versor::fuzzing {
+namespace {
+
+void read(std::string_view input) {
+  static MemoryFile file;
+  file.set(input);
+  MetricsTable table;
+  if (!accepts(file.path(), [&] { table = read_metrics(file.path()); })) return;
+  const auto breaks = std::count(input.begin(), input.end(), '\n');
+  const auto lines = breaks + (input.empty() || input.back() == '\n' ? 0 : 1);
+  require(static_cast<int64_t>(table.rows.size()) == std::max<int64_t>(lines - 1, 0),
+          "every line is a row");
+  for (const auto& row : table.rows)
+    require(row.size() == table.columns.size(), "a row has the heading's columns");
+  for (const std::string& column : {table.columns.front(), table.columns.back()})
+    accepts(file.path(), [&] {
+      require(table.column(column).size() == table.rows.size(), "a value in each row");
+    });
+}
+
+}  // namespace
+
+FUZZ_TARGET(metrics, read)
+
+}  // namespace versor::fuzzing

@@ -1,0 +1,28 @@
+// Points of a CSV file: no more than it has lines, and no more numbers than it has bytes.
+#include "experiments/points.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "tests/fuzz/fuzz.h"
+
+namespace versor::fuzzing {
+namespace {
+
+void read(std::string_view input) {
+  static MemoryFile file;
+  file.set(input);
+  Tensor points;
+  if (!accepts(file.path(), [&] { points = read_points(file.path()); })) return;
+  const auto breaks = std::count(input.begin(), input.end(), '\n');
+  require(points.shape().rank() == 2 && points.dim(0) >= 1 && points.dim(0) <= breaks + 1 &&
+              points.dim(1) >= 1,
+          "at most a point for each line");
+  require(points.numel() <= static_cast<int64_t>(input.size()), "a number takes a byte");
+}
+
+}  // namespace
+
+FUZZ_TARGET(points, read)
+
+}  // namespace versor::fuzzing
