@@ -4,7 +4,7 @@
 # each target; the last line is "N executions, M findings". An input that is a finding stays in
 # build/fuzz/findings/; new inputs that reach new code are kept in build/fuzz/corpus/, for the next
 # time. Exits 1 if there is a finding.
-# No allocation may be larger than $LARGEST MiB for inputs of at most 8 KiB: that is how memory in
+# No allocation may be larger than $LARGEST MiB for inputs of at most 16 KiB: that is how memory in
 # proportion to the file is proved.
 # Environment: TIME (seconds for each target), TARGETS, JOBS (targets at a time), MAKE.
 set -uo pipefail
@@ -39,7 +39,7 @@ fuzz() {  # fuzz TARGET: writes its line, and "EXECUTIONS FINDINGS" to a file be
   mkdir -p "$out/corpus/$1" "$temporary/$1"
   rm -f "$out/findings/$1-"*
   ASAN_OPTIONS=quarantine_size_mb=16:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    TMPDIR=$temporary/$1 "$out/bin/$1" -max_total_time="$TIME" -max_len=8192 -timeout=10 \
+    TMPDIR=$temporary/$1 "$out/bin/$1" -max_total_time="$TIME" -max_len=16384 -timeout=10 \
     -rss_limit_mb=512 -malloc_limit_mb=$LARGEST -print_final_stats=1 -close_fd_mask=1 \
     -artifact_prefix="$out/findings/$1-" $([ ! -f "$dictionary" ] || echo "-dict=$dictionary") \
     "$out/corpus/$1" "tests/fuzz/corpus/$1" >"$log" 2>&1

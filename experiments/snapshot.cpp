@@ -70,16 +70,13 @@ std::vector<int64_t> snapshot_epochs(const std::string& run_folder) {
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch) {
   const std::string path = path_of(run_folder, epoch, ".safetensors");
   const SafetensorsFile file = read_safetensors(path);
-  const auto counts = file.at("counts", path).to_vector<int32_t>();
-  Snapshot snapshot{epoch,
-                    file.at("codebook.weight", path),
-                    {counts.begin(), counts.end()},
-                    path_of(run_folder, epoch, ".png")};
-  check(snapshot.codebook.shape().rank() == 2 &&
-            snapshot.codebook.dim(0) == static_cast<int64_t>(counts.size()),
-        "snapshot", path, ": counts [", counts.size(), "] do not match the codebook ",
-        snapshot.codebook.shape());
-  return snapshot;
+  const Tensor &codebook = file.at("codebook.weight", path), &counts = file.at("counts", path);
+  check(codebook.dtype() == DType::f32 && codebook.shape().rank() == 2 &&
+            counts.dtype() == DType::i32 && counts.shape() == Shape{codebook.dim(0)},
+        "snapshot", path, ": counts, ", counts.dtype(), " ", counts.shape(),
+        ", do not match the codebook, ", codebook.dtype(), " ", codebook.shape());
+  const auto numbers = counts.to_vector<int32_t>();
+  return {epoch, codebook, {numbers.begin(), numbers.end()}, path_of(run_folder, epoch, ".png")};
 }
 
 }  // namespace versor

@@ -16,10 +16,12 @@
 #include "experiments/points.h"
 #include "experiments/published_runs.h"
 #include "experiments/section.h"
+#include "experiments/snapshot.h"
 #include "experiments/training_step.h"
 #include "nn/safetensors.h"
 #include "tensor/backend.h"
 #include "tensor/file.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -196,6 +198,23 @@ TEST_CASE("outside data: numbers in the names of published runs") {
   write_file(folder / "beta_1_k99999999999999999999.csv", "a\n1\n");
   CHECK(contains(error_of([&] { read_published_runs(folder.path().string()); }),
                  "beta_1_k99999999999999999999"));
+}
+
+TEST_CASE("outside data: a snapshot has f32 codes and an i32 count for each") {
+  const TemporaryFolder folder;
+  fs::create_directory(folder / "snapshots");
+  const std::string path = folder / "snapshots/epoch-0001.safetensors";
+  const auto said = [&](const Tensor& codebook, const Tensor& counts) {
+    write_safetensors(path, {{{"codebook.weight", codebook}, {"counts", counts}}, {}});
+    return error_of([&] { read_snapshot(folder.path().string(), 1); });
+  };
+  const Tensor codes = ops::zeros({2, 3}), counts = ops::zeros({2}, {}, DType::i32);
+  CHECK(said(codes, counts) == "");
+  for (const auto& [wrong, beside] :
+       {std::pair(ops::zeros({2, 3}, {}, DType::i32), counts), std::pair(codes, ops::zeros({2})),
+        std::pair(codes, ops::zeros({3}, {}, DType::i32)), std::pair(ops::zeros({2}), counts),
+        std::pair(ops::zeros({}), counts)})
+    CHECK(contains(said(wrong, beside), path));
 }
 
 TEST_CASE("outside data: weights whose sizes only small tensors promise make no model") {

@@ -118,6 +118,50 @@ def make_weights():
                                       "codebook.weight": ("F32", [], 4, 8)}, bytes(8)))
 
 
+def make_checkpoint():
+    shapes = {n: e[1] for n, e in model(1, 1, 2)[0].items()}
+    entries, at = {}, 0
+
+    def add(name, dtype, shape):
+        nonlocal at
+        size = 4
+        for extent in shape:
+            size *= extent
+        entries[name] = (dtype, shape, at, at + size)
+        at += size
+
+    for name, shape in shapes.items():
+        add("model." + name, "F32", shape)
+        if name not in ("codebook.weight", "ema_cluster_size", "ema_dw"):  # Adam has the others
+            if len(shape) == 4:  # moments lie as ours do: [O,kh,kw,I]
+                shape = [shape[0], shape[2], shape[3], shape[1]]
+            for moment in "mv":
+                add(f"adam.{moment}.{name}", "F32", shape)
+    add("adam.step", "I32", [1])
+    add("codebook.updates", "I32", [1])
+    zeros = {"sums": ["0x0p+0"] * 10, "batches": 0, "counts": [0, 0]}
+    position = {"epoch": 1, "train": {**zeros, "batches": 3}, "test": zeros, "rows": ["1,0.5"]}
+    metadata = {"options": '{"epochs":2,"seed":1}', "position": json.dumps(position)}
+    put("checkpoint", "whole", tensors(entries, bytes(at), metadata))  # the one larger than 4 KB
+    put("checkpoint", "no-options", tensors({}, b"", {"position": "{}"}))
+    put("checkpoint", "options-deep", tensors({}, b"", {"options": "[" * 1000 + "]" * 1000}))
+    put("checkpoint", "options-no-object", tensors({}, b"", {"options": "3"}))
+    put("checkpoint", "other-run", tensors({}, b"", {"options": '{"epochs":2,"seed":2}'}))
+    put("checkpoint", "no-tensors", tensors({}, b"", metadata))
+
+    def snapshot(codebook, counts, dtype="F32"):
+        end = 4 * codebook[0] * codebook[-1]
+        counts_end = end + 4 * counts
+        return tensors({"codebook.weight": (dtype, codebook, 0, end),
+                        "counts": ("I32", [counts], end, counts_end)}, bytes(counts_end))
+
+    put("checkpoint", "snapshot", snapshot([2, 3], 2))
+    put("checkpoint", "snapshot-fewer-counts", snapshot([2, 3], 1))
+    put("checkpoint", "snapshot-of-counts", snapshot([2, 3], 2, "I32"))
+    put("checkpoint", "snapshot-counts-f32", tensors({"codebook.weight": ("F32", [1, 1], 0, 4),
+                                                      "counts": ("F32", [1], 4, 8)}, bytes(8)))
+
+
 def make_cifar10():
     record = bytes([7]) + bytes(i * 7 % 251 for i in range(3072))
     put("cifar10", "one-record", bytes([128]) + record)
@@ -248,6 +292,6 @@ def make_texts():
     put("command_line", "not-utf-8", b"--results\n\xff\xfe\n--data-dir\n\"'\\")
 
 
-for make in (make_safetensors, make_weights, make_cifar10, make_run_folder, make_section,
+for make in (make_safetensors, make_weights, make_checkpoint, make_cifar10, make_run_folder, make_section,
              make_progress, make_texts):
     make()
