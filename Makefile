@@ -238,15 +238,16 @@ verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; P
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
 
-# Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h), no oneDNN.
+# Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h) and no
+# oneDNN
 F := build/fuzz
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
-FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz -I. \
-  -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
+FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz \
+  -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
-FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp,checkpoint \
-  fmt gradient_probe json_file metrics options page points program published_runs run_folder run_options \
-  runs section snapshot table trainer training_step version)
+FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
+  checkpoint fmt gradient_probe json_file metrics options page points program published_runs \
+  run_folder run_options runs section snapshot table trainer training_step version)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;
@@ -262,7 +263,7 @@ $(FUZZ_TARGETS:%=$F/bin/%): $F/bin/%: $F/tests/fuzz/%.o $F/libversor.a
 	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@
 -include $(patsubst %.o,%.d,$(call fuzz_objects,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cpp)))
 
-fuzz: ## libFuzzer on every reader of outside data, needs clang; SECONDS=60 for each, TARGETS=, JOBS=
+fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 for each, TARGETS=..., JOBS=1
 	+@TIME='$(or $(SECONDS),60)' TARGETS='$(or $(TARGETS),$(FUZZ_TARGETS))' JOBS='$(or $(JOBS),1)' \
 	  .make/fuzz.sh
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# make fuzz: feeds made-up inputs to every reader of outside data (tests/fuzz/) under the address and
-# undefined-behaviour sanitizers, starting from the inputs of tests/fuzz/corpus/. Prints one line for
-# each target; the last line is "N executions, M findings". An input that is a finding stays in
-# build/fuzz/findings/; new inputs that reach new code are kept in build/fuzz/corpus/, for the next
-# time. Exits 1 if there is a finding.
+# make fuzz: feeds made-up inputs to every reader of outside data (tests/fuzz/) under the address
+# and undefined-behaviour sanitizers, starting from the inputs of tests/fuzz/corpus/. Prints one
+# line for each target; the last line is "N executions, M findings". An input that is a finding
+# stays in build/fuzz/findings/; new inputs that reach new code are kept in build/fuzz/corpus/, for
+# the next time. Exits 1 if there is a finding.
 # No allocation may be larger than $LARGEST MiB for inputs of at most 16 KiB: that is how memory in
 # proportion to the file is proved.
 # Environment: TIME (seconds for each target), TARGETS, JOBS (targets at a time), MAKE.
@@ -11,7 +11,8 @@ set -uo pipefail
 out=build/fuzz LARGEST=1
 mkdir -p "$out/findings" "$out/log"
 
-if ! clang++ -fsanitize=fuzzer,address,undefined -x c++ - -o "$out/probe" >"$out/probe.log" 2>&1 <<'CPP'
+if ! clang++ -fsanitize=fuzzer,address,undefined -x c++ - -o "$out/probe" \
+  >"$out/probe.log" 2>&1 <<'CPP'
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -31,15 +32,16 @@ done
 ${MAKE:-make} $(for target in $TARGETS; do echo "$out/bin/$target"; done) || exit 1
 
 # folders of the targets, gone at the end whatever happens to them
-temporary=$(mktemp -d "$([ -w /dev/shm ] && echo /dev/shm || echo "${TMPDIR:-/tmp}")/versor-fuzz-XXXXXX")
+memory=/dev/shm; [ -w "$memory" ] || memory=${TMPDIR:-/tmp}
+temporary=$(mktemp -d "$memory/versor-fuzz-XXXXXX")
 trap 'rm -rf "$temporary"' EXIT
 
 fuzz() {  # fuzz TARGET: writes its line, and "EXECUTIONS FINDINGS" to a file beside its log
   local log=$out/log/$1.txt dictionary=tests/fuzz/$1.dict finding="" runs cov
   mkdir -p "$out/corpus/$1" "$temporary/$1"
   rm -f "$out/findings/$1-"*
-  ASAN_OPTIONS=quarantine_size_mb=16:detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    TMPDIR=$temporary/$1 "$out/bin/$1" -max_total_time="$TIME" -max_len=16384 -timeout=10 \
+  ASAN_OPTIONS=quarantine_size_mb=16 UBSAN_OPTIONS=print_stacktrace=1 TMPDIR=$temporary/$1 \
+    "$out/bin/$1" -max_total_time="$TIME" -max_len=16384 -timeout=10 \
     -rss_limit_mb=512 -malloc_limit_mb=$LARGEST -print_final_stats=1 -close_fd_mask=1 \
     -artifact_prefix="$out/findings/$1-" $([ ! -f "$dictionary" ] || echo "-dict=$dictionary") \
     "$out/corpus/$1" "tests/fuzz/corpus/$1" >"$log" 2>&1
@@ -62,4 +64,5 @@ for target in $TARGETS; do
 done
 wait
 awk '{ runs += $1; findings += $2 }
-     END { printf "%d executions, %d findings\n", runs, findings; exit findings > 0 }' "$out/log/"*.sum
+     END { printf "%d executions, %d findings\n", runs, findings; exit findings > 0 }' \
+  "$out/log/"*.sum

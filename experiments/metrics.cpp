@@ -35,6 +35,10 @@ enum Logged {
 
 constexpr const char* kSaved = "the saved state";
 
+// Some 40,000 epochs. Rows take many times the memory of their text, which a hostile file could
+// use.
+constexpr uint64_t kLongestTable = uint64_t{16} << 20;
+
 std::string hex(double value) {
   return fmt::format("{:a}", value);
 }
@@ -187,11 +191,11 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
 }
 
 MetricsTable read_metrics(const std::string& path) {
-  std::istringstream file(read_file(path));
-  const auto split = [](const std::string& line) {
-    std::vector<std::string> cells;
+  std::istringstream file(read_file(path, kLongestTable));
+  const auto split = [](std::string_view line) {
+    std::vector<std::string_view> cells;
     size_t begin = 0;
-    for (size_t end; (end = line.find(',', begin)) != std::string::npos; begin = end + 1)
+    for (size_t end; (end = line.find(',', begin)) != std::string_view::npos; begin = end + 1)
       cells.push_back(line.substr(begin, end - begin));
     cells.push_back(line.substr(begin));
     return cells;
@@ -199,10 +203,10 @@ MetricsTable read_metrics(const std::string& path) {
   MetricsTable table{path, {}, {}};
   std::string line;
   std::getline(file, line);
-  table.columns = split(line);
+  for (const std::string_view name : split(line)) table.columns.emplace_back(name);
   while (std::getline(file, line)) {
     std::vector<double> row;
-    for (const std::string& cell : split(line)) {
+    for (const std::string_view cell : split(line)) {
       double value = 0;  // out of range for f64 it is no number that we wrote
       const char* end = cell.data() + cell.size();
       const auto [stop, error] = std::from_chars(cell.data(), end, value);

@@ -1,9 +1,11 @@
 // Points from a CSV file: see points.h.
 #include "experiments/points.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <sstream>
+#include <string_view>
 #include <vector>
 
 #include "tensor/file.h"
@@ -12,19 +14,20 @@ namespace versor {
 namespace {
 
 // The fields of a line, without the blanks around them.
-std::vector<std::string> fields(const std::string& line) {
-  std::vector<std::string> all;
-  std::istringstream in(line);
-  for (std::string field; std::getline(in, field, ',');) {
-    const size_t begin = field.find_first_not_of(" \t\r"), end = field.find_last_not_of(" \t\r");
-    all.push_back(begin == std::string::npos ? "" : field.substr(begin, end - begin + 1));
+std::vector<std::string_view> fields(std::string_view line) {
+  std::vector<std::string_view> all;
+  for (size_t at = 0; at < line.size();) {
+    const std::string_view field = line.substr(at, line.find(',', at) - at);
+    at += field.size() + 1;
+    const size_t begin = std::min(field.find_first_not_of(" \t\r"), field.size());
+    all.push_back(field.substr(begin, field.find_last_not_of(" \t\r") + 1 - begin));
   }
   return all;
 }
 
 // False where the text is no number, or one that f32 does not reach. NaN and infinity are numbers
 // here: tsne() refuses them.
-bool parse(const std::string& text, float& value) {
+bool parse(std::string_view text, float& value) {
   double number = 0;  // so that one too small for f32 becomes 0
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
@@ -40,11 +43,11 @@ Tensor read_points(const std::string& path) {
   int64_t n = 0, d = 0, number = 0;
   for (std::string line; std::getline(in, line);) {
     ++number;
-    const std::vector<std::string> row = fields(line);
+    const std::vector<std::string_view> row = fields(line);
     if (row.empty() || (row.size() == 1 && row[0].empty())) continue;
     const size_t before = values.size();
-    std::string wrong;
-    for (const std::string& field : row) {
+    std::string_view wrong;
+    for (const std::string_view field : row) {
       float value = 0;
       if (parse(field, value))
         values.push_back(value);

@@ -122,7 +122,7 @@ TEST_CASE("outside data: every reader takes files and links to files, and nothin
   }
 }
 
-TEST_CASE("outside data: JSON that is nested deeply or very long is refused") {
+TEST_CASE("outside data: files that are nested deeply or very long are refused") {
   const TemporaryFolder folder;
   const std::string path = folder / "config.json";
   const std::string deep(1'000'000, '['), close(1'000'000, ']');
@@ -134,6 +134,7 @@ TEST_CASE("outside data: JSON that is nested deeply or very long is refused") {
   }
   fs::resize_file(path, 17 << 20);
   CHECK(contains(error_of([&] { read_section(path); }), "too large"));
+  CHECK(contains(error_of([&] { read_metrics(path); }), "too large"));
 }
 
 TEST_CASE("outside data: the position of a checkpoint is counts and numbers, or an error") {

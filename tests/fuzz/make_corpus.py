@@ -33,9 +33,11 @@ def one(dtype, shape, begin, end):
 
 
 def make_safetensors():
-    types = {"f32": ("F32", [2, 2], 0, 16), "i64": ("I64", [1], 16, 24), "f64": ("F64", [], 24, 32),
+    types = {"f32": ("F32", [2, 2], 0, 16), "i64": ("I64", [1], 16, 24),
+    "f64": ("F64", [], 24, 32),
              "i32": ("I32", [1, 1, 1, 1], 32, 36), "f16": ("F16", [2], 36, 40),
-             "bf16": ("BF16", [1], 40, 42), "u8": ("U8", [3], 42, 45), "none": ("F32", [0, 3], 0, 0)}
+             "bf16": ("BF16", [1], 40, 42), "u8": ("U8", [3], 42, 45),
+             "none": ("F32", [0, 3], 0, 0)}
     data = struct.pack("<4f", 1, -2, float("nan"), float("inf")) + struct.pack("<qdi", -5, 1e300, 7)
     put("safetensors", "types", tensors(types, data + bytes(range(9)), {"format": "pt"}))
     put("safetensors", "empty-header", framed("{}"))
@@ -106,7 +108,7 @@ def make_weights():
     without = dict(entries)
     del without["images"]
     put("weights", "no-images", tensors(without, data[:-64]))
-    renamed = {"decoder.9" + n[9:] if n.startswith("decoder.4") else n: e for n, e in entries.items()}
+    renamed = {n.replace("decoder.4", "decoder.9"): entry for n, entry in entries.items()}
     put("weights", "unknown-names", tensors(renamed, data))
     # a model of 400 x 400 channels would have 10 MB, and more in its residual blocks
     much = {"encoder.0.weight": ("U8", [400, 1, 1, 1], 0, 400),
@@ -183,7 +185,8 @@ def make_run_folder():
     metrics = "epoch,train_loss\n1,0.5\n2,0.25\n"
 
     def files(config, timing=timing, metrics=metrics):
-        return b"\0".join(x if isinstance(x, bytes) else x.encode() for x in (config, timing, metrics))
+        texts = config, timing, metrics
+        return b"\0".join(x if isinstance(x, bytes) else x.encode() for x in texts)
 
     put("run_folder", "finished", files(record % ""))
     put("run_folder", "not-finished", files(record % "", timing[:-11], metrics[:-7]))
@@ -222,7 +225,8 @@ def make_section():
         put("section", name, json.dumps({**whole, "verdicts": verdicts}))
     run = {**whole["runs"][0], "continues": "r", "continues_epochs": -1}
     put("section", "continues-negative", json.dumps({**whole, "runs": [run]}))
-    put("section", "continues-itself", json.dumps({**whole, "runs": [{**run, "continues_epochs": 9}]}))
+    run["continues_epochs"] = 9
+    put("section", "continues-itself", json.dumps({**whole, "runs": [run]}))
     put("section", "seconds-1e999", json.dumps(whole).replace("2e+300", "1e999"))
     put("section", "deep", "[" * 2000 + "]" * 2000)
     put("section", "no-object", "3")
@@ -237,12 +241,16 @@ def make_progress():
     put("progress", "whole", json.dumps(whole))
     put("progress", "start", json.dumps({"epoch": 0, "train": none, "test": none, "rows": []}))
     for name, change in {"batches-negative": {"batches": -1}, "batches-1e300": {"batches": 1e300},
-                         "batches-2-64": {"batches": 2**64 - 1}, "counts-negative": {"counts": [-1, 1]},
+                         "batches-2-64": {"batches": 2**64 - 1},
+                         "counts-negative": {"counts": [-1, 1]},
                          "counts-largest": {"counts": [2**63 - 1, 2**63 - 1]},
-                         "counts-fewer": {"counts": [1]}, "counts-an-object": {"counts": {"a": 1, "b": 2}},
-                         "sums-text": {"sums": ["x"] + zeros[1:]}, "sums-empty": {"sums": [""] * 10},
+                         "counts-fewer": {"counts": [1]},
+                         "counts-an-object": {"counts": {"a": 1, "b": 2}},
+                         "sums-text": {"sums": ["x"] + zeros[1:]},
+                         "sums-empty": {"sums": [""] * 10},
                          "sums-nul": {"sums": ["0x1p+0\0"] + zeros[1:]},
-                         "sums-numbers": {"sums": [0.0] * 10}, "sums-fewer": {"sums": zeros[1:]}}.items():
+                         "sums-numbers": {"sums": [0.0] * 10},
+                         "sums-fewer": {"sums": zeros[1:]}}.items():
         put("progress", name, json.dumps({**whole, "train": {**part, **change}}))
     put("progress", "epoch-negative", json.dumps({**whole, "epoch": -1}))
     put("progress", "epoch-true", json.dumps({**whole, "epoch": True}))
@@ -257,18 +265,22 @@ def make_texts():
                        "1e999": "a\n1e999\n", "hexadecimal": "a\n0x10\n", "empty": "",
                        "heading": "a,b\n", "commas": ",,,,\n,,,,\n", "nul": "a,b\n1\0,2\n",
                        "same-names": "a,a\n1,2\n", "blank-line": "a\n1\n\n2\n",
-                       "one-long-line": "a\n" + "1," * 1900, "not-utf-8": b"\xff\xfe,a\n1,2\n"}.items():
+                       "one-long-line": "a\n" + "1," * 1900,
+                       "not-utf-8": b"\xff\xfe,a\n1,2\n"}.items():
         put("metrics", name, text)
     for name, text in {"whole": "x, y\r\n0,0\n\n 1.5,-2 \n3e-4,1e20\n", "no-heading": "1,2\n3,4",
-                       "nan": "nan,inf\n", "1e39": "1e39,0\n", "1e999": "1e999\n", "1e-999": "1e-999\n",
-                       "ragged": "1,2\n3\n", "comma-at-the-end": "1,2,\n3,4,\n", "commas": ",,,\n1,2\n",
+                       "nan": "nan,inf\n", "1e39": "1e39,0\n", "1e999": "1e999\n",
+                       "1e-999": "1e-999\n",
+                       "ragged": "1,2\n3\n", "comma-at-the-end": "1,2,\n3,4,\n",
+                       "commas": ",,,\n1,2\n",
                        "empty": "", "blank": " \n\t\n", "nul": "1\0,2\n", "heading": "a,b\n",
                        "half-heading": "a,2\n", "one-long-line": "1," * 1900}.items():
         put("points", name, text)
     for name, text in {"first": "beta_0.25_k1024", "second": "training_testing_k1024_beta0.25",
                        "no-number": "beta_k", "only-dots": "beta_...5_k1", "dots": "beta0.2.5_k8",
                        "negative": "beta-1_k-1", "codes-too-many": "beta1_k" + "9" * 40,
-                       "beta-too-large": "beta" + "9" * 400 + "_k1", "beta-tiny": "beta0." + "0" * 400 + "1_k1",
+                       "beta-too-large": "beta" + "9" * 400 + "_k1",
+                       "beta-tiny": "beta0." + "0" * 400 + "1_k1",
                        "words-first": "book_betamax_beta2_k3", "exponent": "beta1e999_k1",
                        "nan": "betanan_kinf", "empty": ""}.items():
         put("published", name, text)
@@ -284,14 +296,17 @@ def make_texts():
                         "quick": "--quick --quiet --list --results there --threads 2",
                         "nan": "--beta nan", "1e999": "--beta 1e999", "infinite": "--lr inf",
                         "too-large": "--codes 99999999999999999999", "negative": "--codes -1",
-                        "hexadecimal": "--codes 0x10", "octal": "--epochs 010", "equals": "--codes=7",
-                        "no-value": "--codes", "unknown": "--no-such 1", "twice": "--codes 2 --codes 3",
+                        "hexadecimal": "--codes 0x10", "octal": "--epochs 010",
+                        "equals": "--codes=7",
+                        "no-value": "--codes", "unknown": "--no-such 1",
+                        "twice": "--codes 2 --codes 3",
                         "seed-negative": "--seeds -1", "positional": "word -- -x",
-                        "empty-list": "--seeds ,", "flag-value": "--quick=7 --quiet=false"}.items():
+                        "empty-list": "--seeds ,",
+                        "flag-value": "--quick=7 --quiet=false"}.items():
         put("command_line", name, words.replace(" ", "\n"))
     put("command_line", "not-utf-8", b"--results\n\xff\xfe\n--data-dir\n\"'\\")
 
 
-for make in (make_safetensors, make_weights, make_checkpoint, make_cifar10, make_run_folder, make_section,
-             make_progress, make_texts):
+for make in (make_safetensors, make_weights, make_checkpoint, make_cifar10, make_run_folder,
+             make_section, make_progress, make_texts):
     make()
