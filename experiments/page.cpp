@@ -9,6 +9,7 @@
 #include <set>
 
 #include "experiments/version.h"
+#include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace versor {
@@ -35,6 +36,9 @@ std::string paragraph(const std::string& text, const char* style = "") {
 }
 
 std::string picture(const std::string& results, const Picture& p) {
+  // a results folder from elsewhere must not bring other files of this machine onto the page
+  check(!p.file.starts_with('/') && p.file.find("..") == std::string::npos, "report",
+        "the picture ", p.file, " is not below ", results);
   const bool svg = p.file.ends_with(".svg");
   return fmt::format(
       "<figure><img{} alt=\"{}\" "
@@ -176,10 +180,10 @@ std::string report_page(const std::string& results, const std::vector<Section>& 
       html_escape(title), kStyle);
   html += opening(sections, missing) + "<nav>";
   for (const Section& s : sections)
-    html += fmt::format("<a href=\"#{}\">{}</a> ", s.name, html_escape(s.title));
+    html += fmt::format("<a href=\"#{}\">{}</a> ", html_escape(s.name), html_escape(s.title));
   html += "</nav>\n";
   for (const Section& s : sections) {
-    html += fmt::format("<h2 id=\"{}\">{}</h2>\n", s.name, html_escape(s.title));
+    html += fmt::format("<h2 id=\"{}\">{}</h2>\n", html_escape(s.name), html_escape(s.title));
     if (!s.scale.empty()) html += paragraph(s.scale, " class=\"scale\"");
     for (const std::string& note : s.notes) html += paragraph(note);
     for (const Table& table : s.tables) html += table.html();

@@ -10,10 +10,11 @@
 namespace versor {
 namespace {
 
-// One line, whatever the message holds.
+// One line, whatever the message holds: names of files may have line breaks and commands to a
+// terminal in them.
 void print_error(std::string message) {
   for (char& c : message)
-    if (c == '\n') c = ' ';
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
   std::fprintf(stderr, "error: %s\n", message.c_str());
 }
 
