@@ -62,6 +62,12 @@ TEST_CASE("engine: retain_grad keeps the gradient of a result, on all paths toge
   CHECK_FALSE(other.grad().defined());
   squared.zero_grad();
   CHECK_FALSE(squared.grad().defined());
+  Variable twice = square(x);
+  twice.retain_grad();
+  const Variable loss = sum(square(twice));
+  backward(loss, /*retain_graph=*/true);
+  backward(loss);
+  CHECK(gradient(twice) == Values{36, 4});  // like a leaf's it adds up over several backwards
   Variable copy = leaf({5});
   copy.retain_grad();  // a leaf keeps its gradient anyway
   backward(sum(square(copy)));
