@@ -3,12 +3,15 @@
 // is not finite stops the run with the name of what went wrong.
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "data/synthetic.h"
 #include "experiments/program.h"
 #include "experiments/trainer.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
+#include "vq/ops.h"
 
 namespace versor::testing {
 namespace {
@@ -74,6 +77,40 @@ TEST_CASE("training: recorded steps give the bits of steps called one by one, an
     CHECK(recorded == train(options, false));
     CHECK(recorded == train(options, true));
   }
+}
+
+// The evaluation moves nothing, so that the model in the file is the one that was evaluated.
+TEST_CASE("training: the test metrics are those of the saved model on all test images") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "run";
+  RunOptions options = tiny_run(here());
+  options.epochs = 1;
+  options.test_images = 14;
+  resolve(options);
+  const DatasetPair images = load_data(options);
+  Trainer trainer(options, images, {.folder = path, .quiet = true});
+  REQUIRE(trainer.run() == TrainingEnd::finished);
+
+  VqVae model(model_options(options), test_device(), Rng(0));
+  load_state_dict(model, read_safetensors(path + "/model.safetensors"), path);
+  model.set_training(false);
+  const NoGradGuard no_grad;
+  const Epoch epoch = Batcher(images.test, options.batch_size, test_device()).in_order();
+  REQUIRE(epoch.batches() == 3);
+  double reconstruction = 0, commitment = 0, perplexity = 0;
+  std::set<int32_t> used;
+  for (int64_t b = 0; b < 3; ++b) {
+    const VqVaeOutput output = model(epoch.batch(b));
+    reconstruction += ops::mse(output.reconstruction.value(), epoch.batch(b)).item() / 3;
+    commitment += output.commitment_loss.value().item() / 3;
+    perplexity += vq::perplexity(output.quantized.counts).item() / 3;
+    for (int32_t k : output.quantized.index.to_vector<int32_t>()) used.insert(k);
+  }
+  const MetricsTable table = read_metrics(path + "/metrics.csv");
+  CHECK(table.last("test_recon_loss") == doctest::Approx(reconstruction).epsilon(1e-6));
+  CHECK(table.last("test_commitment_loss") == doctest::Approx(commitment).epsilon(1e-6));
+  CHECK(table.last("test_perplexity") == doctest::Approx(perplexity).epsilon(1e-6));
+  CHECK(table.last("test_codes_used") == static_cast<double>(used.size()));
 }
 
 TEST_CASE("training: the device follows the CPU" * doctest::skip(!on_other_device())) {
