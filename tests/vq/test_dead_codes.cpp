@@ -76,6 +76,20 @@ TEST_CASE("dead codes: the rows follow from seed, number of the update and order
   }
 }
 
+// More codes than a GPU's block has threads, dead ones in every warp of it.
+TEST_CASE("dead codes: numbered in the order of the codes, however many there are") {
+  constexpr int64_t kCodes = 2100, kRows = 200;
+  std::vector<double> sizes(kCodes, 1.0);
+  for (int64_t k = 5; k < kCodes; k += 13) sizes[static_cast<size_t>(k)] = 0;
+  Book book(sizes, kRows);
+  CHECK(book.replace(0.1, Rng(6), 3) == 162);
+  const Array codes = to_array(book.codes), rows = to_array(book.rows);
+  const Rng rng = Rng(6).split(3);
+  uint32_t i = 0;
+  for (int64_t k = 5; k < kCodes; k += 13)
+    CHECK(ref::row_of(codes, k).data == ref::row_of(rows, rng.permute(i++, kRows)).data);
+}
+
 TEST_CASE("dead codes: nothing is replaced once the guard has found something") {
   const std::vector<double> sizes{5, 0.1, 3, 0, 3.75, 0.15};
   Book book(sizes, 20);
