@@ -3,13 +3,16 @@
 // swapcontext() would cost a system call each time.
 // A fiber runs thread after thread of a block as long as none has to wait: a kernel without
 // barriers needs one fiber. Where a thread waits, its fiber stays with it and the next thread goes
-// on. Every pass over the block gives each thread that can go on one turn.
+// on. A pass over the block gives each thread that can go on its turn, and a warp as many turns as
+// it can take: it runs ahead of the others as far as a barrier of the block lets it, as it may on a
+// GPU, so that a missing barrier shows.
 #include "tests/cuda_on_cpu.h"
 
 #include <setjmp.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -84,6 +87,7 @@ class Machine {
   void complete_meeting(Warp& warp, unsigned first_thread, unsigned lanes);
   void suspend(State state);
   unsigned thread_at(unsigned position) const;
+  unsigned start_of_warp(unsigned first_thread) const;
   void enter(unsigned thread);
   Fiber& next();
   Fiber& idle_fiber();
@@ -179,6 +183,11 @@ unsigned Machine::thread_at(unsigned position) const {
   return order == Order::forward ? position : count_ - 1 - position;
 }
 
+// The position of the warp's thread whose turn is first.
+unsigned Machine::start_of_warp(unsigned first_thread) const {
+  return order == Order::forward ? first_thread : count_ - std::min(count_, first_thread + kLanes);
+}
+
 void Machine::enter(unsigned thread) {
   current_ = thread;
   const unsigned plane = blockDim.x * blockDim.y;
@@ -246,7 +255,8 @@ void Machine::wait_for_block() {
   for (unsigned t = 0; t < count_; ++t) threads_[t].state = State::ready;
 }
 
-// All lanes of the mask are here: each may go on, and finds what the others brought.
+// All lanes of the mask are here: each may go on, before the next warp does, and finds what the
+// others brought.
 void Machine::complete_meeting(Warp& warp, unsigned first_thread, unsigned lanes) {
   const Thread& last = threads_[current_];
   for (unsigned lane = 0; lane < kLanes; ++lane) {
@@ -260,6 +270,7 @@ void Machine::complete_meeting(Warp& warp, unsigned first_thread, unsigned lanes
     thread.state = State::ready;
   }
   warp.waiting &= ~lanes;
+  cursor_ = std::min(cursor_, start_of_warp(first_thread));
 }
 
 Meeting Machine::meet(const char* intrinsic, unsigned mask, uint64_t value) {

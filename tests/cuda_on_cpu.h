@@ -65,7 +65,8 @@ extern dim3 blockDim, gridDim;
 namespace cuda_on_cpu {
 
 // In which order blocks, and the threads of a block, get their turn: forward, unless the
-// environment has VERSOR_KERNEL_ORDER=reverse. Returns the order before.
+// environment has VERSOR_KERNEL_ORDER=reverse; a warp runs ahead of the ones after it as far as the
+// barriers of the block let it. Returns the order before.
 enum class Order { forward, reverse };
 Order set_order(Order order);
 

@@ -156,6 +156,30 @@ TEST_CASE("cuda_on_cpu: ballots, partial masks, the short last warp, __popc and 
   CHECK(__popc(0) == 0);
 }
 
+TEST_CASE("cuda_on_cpu: a warp runs ahead of the others until a barrier of the block holds it") {
+  for (Order order : kOrders) {
+    const Ordered scope(order);
+    const auto seen_by_warps = [](bool barrier) {
+      std::vector<int> written(4, 0), seen(4, 0);
+      run(4 * 32, [&](int t) {
+        const int warp = t / 32;
+        if (t % 32 == 0) written[warp] = 1;
+        __syncthreads();
+        const int sum = std::accumulate(written.begin(), written.end(), 0);
+        if (t % 32 == 1) seen[warp] = sum;
+        __shfl_sync(kAll, t, 0);  // holds nobody but the warp's own lanes
+        if (barrier) __syncthreads();
+        if (t % 32 == 0) written[warp] = 10;
+      });
+      return seen;
+    };
+    CHECK(seen_by_warps(true) == std::vector<int>(4, 4));
+    std::vector<int> overtaken{4, 13, 22, 31};
+    if (order == Order::reverse) std::ranges::reverse(overtaken);
+    CHECK(seen_by_warps(false) == overtaken);
+  }
+}
+
 TEST_CASE("cuda_on_cpu: atomics return what was there before") {
   for (Order order : kOrders) {
     const Ordered scope(order);
