@@ -9,6 +9,7 @@ PROGRAMS := train one_step bench tsne $(PAPER)
 ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
+SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this very machine
 TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
 PREFIX ?= /usr/local## where `make install` goes
@@ -30,7 +31,7 @@ SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
-BUILDS := $(filter-out help clean data format lint size check-layers,$(GOALS))
+BUILDS := $(filter-out help clean data format lint size check-layers sanitize,$(GOALS))
 
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
 # here and not in a recipe, so that `make clean test` keeps this order
@@ -63,11 +64,23 @@ endif
 # ---- flags ---------------------------------------------------------------------------------------
 WITH_ONEDNN := $(if $(filter auto,$(ONEDNN)),$(ONEDNN_FOUND),$(filter 1,$(ONEDNN)))
 CONFIG := $(if $(CUDA_FOUND),cuda,cpu)-$(if $(WITH_ONEDNN),onednn,reference)
-B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(if $(filter native,$(MARCH)),-native)
-OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g -D_GLIBCXX_ASSERTIONS,-O3)
+B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(addprefix -,$(SANITIZE))$(if $(filter native,$(MARCH)),-native)
+CHECKS := -D_GLIBCXX_ASSERTIONS -DVERSOR_DEBUG=1
+# instrumented, g++ believes variables of <regex> to be uninitialised
+SANITIZE_address := -fsanitize=address,undefined -fno-sanitize-recover=all \
+  $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
+SANITIZE_thread := -fsanitize=thread
+ifneq ($(SANITIZE),)
+$(if $(SANITIZE_$(SANITIZE)),,$(error SANITIZE=$(SANITIZE): there are address and thread))
+OPTIMIZE := -O1 -g -fno-omit-frame-pointer $(CHECKS) $(SANITIZE_$(SANITIZE))
+else
+OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g $(CHECKS),-O3)
+endif
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
 FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
+# not for tests and programs, which convert freely; clang++ would add signs, which g++ leaves out
+LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conversion)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \
@@ -86,7 +99,7 @@ BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
-$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARIES))
+$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(LIBRARIES))
 $(if $(CUDA_FOUND),$(call stamp,$(B)/nvcc-flags,$(NVCC) $(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
 KERNELS := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
@@ -110,14 +123,15 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz data setup train one_step install bundle check-layers size \
-  format lint help clean $(PROGRAMS:%=bin/%)
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz sanitize data setup train one_step install bundle check-layers size \
+  format lint help clean sanitize-build sanitize-build-programs sanitize-build-quick sanitize-flags \
+  $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
 $(B)/%.o: %.cpp $(B)/flags
 	$(info $<)
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $(DEFINES) -MMD -MP -c $< -o $@
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $(WARNINGS) $(DEFINES) -MMD -MP -c $< -o $@
 
 $(B)/%.o: %.cu $(B)/nvcc-flags
 	$(info $<)
@@ -127,13 +141,16 @@ $(B)/%.o: %.cu $(B)/nvcc-flags
 $(B)/tensor/cuda/%.o $(B)/vq/cuda/%.o: DEFINES = $(CUDA_INCLUDES)
 $(B)/tests/tensor/test_cudnn_plans.o: DEFINES = $(if $(CUDA_FOUND),-DVERSOR_CUDA=1 $(CUDA_INCLUDES))
 
-# a misaligned access of a kernel ends the program here, as it would on a GPU
+$(call objects,$(LIBRARY)) $(call shim_objects,$(KERNEL_FILES)): WARNINGS := $(LIBRARY_WARNINGS)
+
+# a misaligned access of a kernel ends the program here, as it would on a GPU; SANITIZE=address has
+# that check already and says where
 SHIM_FLAGS := $(subst -O3,-O2,$(OPTIMIZE)) $(FLAGS) -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h \
-  -fsanitize=alignment -fsanitize-undefined-trap-on-error
+  $(if $(SANITIZE),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
 $(B)/shim/%.o: %.cu $(B)/flags
 	$(info $< (on the CPU))
 	@mkdir -p $(@D)
-	$(Q)$(CXX) $(SHIM_FLAGS) -MMD -MP -x c++ -c $< -o $@
+	$(Q)$(CXX) $(SHIM_FLAGS) $(WARNINGS) -MMD -MP -x c++ -c $< -o $@
 $(B)/shim/%.o: %.cpp $(B)/flags
 	$(info $<)
 	@mkdir -p $(@D)
@@ -187,6 +204,18 @@ quick: all ## a miniature of the whole paper in minutes; its files are in result
 # VERSOR_CUDA says which part of the tests is for a GPU
 test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
 	@VERSOR_BIN='$(CURDIR)/$(B)/bin' VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
+
+# for .make/sanitize.sh: the last line is the folder; bin/ keeps what it has
+sanitize-build: $(B)/bin/run_kernel_tests
+sanitize-build sanitize-build-programs: $(BINARIES)
+sanitize-build sanitize-build-programs sanitize-build-quick: $(B)/bin/run_tests
+sanitize-build sanitize-build-programs sanitize-build-quick:
+	@echo $(B)
+sanitize-flags:
+	@echo $(FLAGS) $(LIBRARY_WARNINGS)
+
+sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some of it, QUICK=1 in minutes
+	@MAKE='$(MAKE)' .make/sanitize.sh
 
 train one_step: %: bin/% ## build one program; bin/train --help says how it is used
 

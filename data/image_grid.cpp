@@ -40,7 +40,7 @@ Pixel to_pixel(const float* values, int64_t channels) {
     const float value = values[channels == 3 ? c : 0];
     if (std::isnan(value)) return {255, 0, 255};
     pixel[static_cast<size_t>(c)] =
-        static_cast<uint8_t>((std::clamp(value, -1.f, 1.f) + 1.f) * 127.5f + 0.5f);
+        static_cast<uint8_t>(std::lround((std::clamp(value, -1.f, 1.f) + 1.f) * 127.5f));
   }
   return pixel;
 }

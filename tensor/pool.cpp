@@ -16,8 +16,8 @@ std::string readable_bytes(size_t bytes) {
   return str(std::round(value * 10) / 10, " ", kUnits[unit]);
 }
 
-MemoryPool::MemoryPool(RawAllocate allocate, RawFree free)
-    : raw_allocate_(std::move(allocate)), raw_free_(std::move(free)) {}
+MemoryPool::MemoryPool(RawAllocate allocate, RawFree free, Hooks hooks)
+    : raw_allocate_(std::move(allocate)), raw_free_(std::move(free)), hooks_(std::move(hooks)) {}
 
 MemoryPool::~MemoryPool() {
   release_cached();
@@ -55,6 +55,7 @@ void* MemoryPool::allocate(size_t bytes) {
   }
   current_ += size;
   peak_ = std::max(peak_, current_);
+  if (hooks_.handed_out) hooks_.handed_out(block, open_ ? size : bytes, size);
   return block;
 }
 
@@ -62,13 +63,17 @@ void MemoryPool::free(void* block, size_t bytes) {
   const size_t size = rounded(bytes);
   std::lock_guard lock(mutex_);
   const auto owner = owners_.find(block);
-  (owner == owners_.end() ? kept_ : owner->second->kept_)[size].push_back(block);
+  const bool in_arena = owner != owners_.end();
+  if (hooks_.taken_back && !in_arena) hooks_.taken_back(block, size);
+  (in_arena ? owner->second->kept_ : kept_)[size].push_back(block);
   current_ -= size;
 }
 
 MemoryPool::Arena::~Arena() {
   std::lock_guard lock(pool_.mutex_);
   for (auto& [size, blocks] : kept_) {
+    if (pool_.hooks_.taken_back)
+      for (void* block : blocks) pool_.hooks_.taken_back(block, size);
     auto& all = pool_.kept_[size];
     all.insert(all.end(), blocks.begin(), blocks.end());
   }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "tensor/cpu/poison.h"
 #include "tensor/cuda/backend.h"
 #include "tests/cuda_on_cpu.h"
 
@@ -19,7 +20,7 @@ class Context {
                     if (block != nullptr) std::memset(block, 0xff, rounded(bytes));
                     return block;
                   },
-                  [](void* block) { std::free(block); }};
+                  [](void* block) { std::free(block); }, cpu::poison_hooks()};
   BackendOptions options;
 
  private:
@@ -73,7 +74,7 @@ struct View {
   void write(const Tensor& t) const { t.copy_to_host(address); }
 };
 
-Backend& cpu() {
+Backend& the_cpu() {
   return backend_for({});
 }
 
@@ -168,14 +169,14 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
     const auto input = [tf32](const View& view) {
       return tf32 ? rounded_to_tf32(view.read()) : view.read();
     };
-    cpu().matmul(result, input(a), input(b), transpose_a, transpose_b, bias.read());
+    the_cpu().matmul(result, input(a), input(b), transpose_a, transpose_b, bias.read());
   });
 }
 
 void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                          const Conv2dParams& params) {
   enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
-    cpu().conv2d(result, x.read(), weight.read(), {}, params);
+    the_cpu().conv2d(result, x.read(), weight.read(), {}, params);
   });
   apply_epilogue(y, epilogue);
 }
@@ -183,7 +184,7 @@ void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const
 void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                     const Epilogue& epilogue, const Conv2dParams& params) {
   enqueue(dx, [dy = View(dy), weight = View(weight), params](Tensor& result) {
-    cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
+    the_cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
   });
   apply_epilogue(dx, epilogue);
 }
@@ -191,7 +192,7 @@ void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& 
 void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                      const Conv2dParams& params) {
   enqueue(dweight, [x = View(x), dy = View(dy), params](Tensor& result) {
-    cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
+    the_cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
   });
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "tensor/cpu/matmul.h"
+#include "tensor/cpu/poison.h"
 
 namespace versor {
 namespace {
@@ -43,7 +44,7 @@ size_t memory_of_machine() {
 // 64-byte alignment: a cache line, and one AVX-512 register.
 CpuBackend::CpuBackend()
     : pool_([](size_t bytes) { return std::aligned_alloc(64, (bytes + 63) / 64 * 64); },
-            [](void* block) { std::free(block); }) {
+            [](void* block) { std::free(block); }, cpu::poison_hooks()) {
   pool_.set_limit(memory_of_machine());
 }
 

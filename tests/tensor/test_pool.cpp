@@ -1,10 +1,18 @@
 // The memory pool: counters, reuse, and what it says when memory is out.
-#include <cstdlib>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include "autograd/functions.h"
+#include "tensor/cpu/backend.h"
 #include "tensor/ops.h"
-#include "tensor/pool.h"
 #include "tests/support.h"
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace versor::testing {
 namespace {
@@ -23,6 +31,48 @@ struct Counted {
                     std::free(block);
                   }};
 };
+
+// A pool whose hooks write down what they hear.
+struct Listening {
+  std::vector<std::string> heard;
+  MemoryPool pool{
+      [](size_t bytes) { return std::malloc(bytes); },
+      [](void* block) { std::free(block); },
+      {.handed_out = [this](void*, size_t bytes,
+                            size_t size) { heard.push_back(str("out ", bytes, " of ", size)); },
+       .taken_back = [this](void*, size_t size) { heard.push_back(str("back ", size)); }}};
+};
+
+// Sets a variable of the environment while it lives.
+class Environment {
+ public:
+  Environment(const char* name, const char* value) : name_(name) {
+    const char* before = std::getenv(name);
+    if (before != nullptr) before_ = before;
+    setenv(name, value, 1);
+  }
+  ~Environment() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kAddressSanitizer = true;
+// The place of the first byte that may not be touched; `size` if there is none.
+size_t first_poisoned(char* block, size_t size) {
+  char* place = static_cast<char*>(__asan_region_is_poisoned(block, size));
+  return place == nullptr ? size : static_cast<size_t>(place - block);
+}
+#else
+constexpr bool kAddressSanitizer = false;
+size_t first_poisoned(char*, size_t size) {
+  return size;
+}
+#endif
 
 TEST_CASE("pool: counts bytes in use, at most, and taken from the device" * cpu_only()) {
   Counted c;
@@ -174,6 +224,60 @@ TEST_CASE("pool: a block that outlives its arena goes back to the pool" * cpu_on
   c.pool.free(block, 500);
   CHECK(c.pool.allocate(500) == block);
   c.pool.free(block, 500);
+}
+
+TEST_CASE("pool: the device hears of every block that comes and goes" * cpu_only()) {
+  Listening l;
+  l.pool.free(l.pool.allocate(100), 100);
+  l.pool.free(l.pool.allocate(128), 128);  // the same block
+  CHECK(l.heard ==
+        std::vector<std::string>{"out 100 of 128", "back 128", "out 128 of 128", "back 128"});
+}
+
+TEST_CASE("pool: a block of an arena is whole and in use as long as the arena lives" * cpu_only()) {
+  Listening l;
+  {
+    MemoryPool::Arena arena(l.pool);
+    const MemoryPool::ArenaScope scope(arena);
+    l.pool.free(l.pool.allocate(100), 100);
+    CHECK(l.heard == std::vector<std::string>{"out 128 of 128"});
+  }
+  CHECK(l.heard == std::vector<std::string>{"out 128 of 128", "back 128"});
+}
+
+TEST_CASE("pool: with VERSOR_POISON=1 new memory of the CPU is NaN, also where it was used" *
+          cpu_only()) {
+  const Environment poison("VERSOR_POISON", "1");
+  CpuBackend backend;
+  MemoryPool& pool = backend.pool();
+  for (int use = 0; use < 2; ++use) {
+    float* block = static_cast<float*>(pool.allocate(3 * sizeof(float)));
+    for (int i = 0; i < 3; ++i) {
+      CHECK(std::isnan(block[i]));
+      CHECK(std::isnan(static_cast<float>(reinterpret_cast<bf16*>(block)[i])));
+    }
+    std::fill(block, block + 3, 1.f);
+    pool.free(block, 3 * sizeof(float));
+  }
+  CHECK(pool.raw_allocations() == 1);
+}
+
+// Only a build with SANITIZE=address can tell.
+TEST_CASE("pool: AddressSanitizer knows what may not be touched" * cpu_only() *
+          doctest::skip(!kAddressSanitizer)) {
+  CpuBackend backend;
+  MemoryPool& pool = backend.pool();
+  for (size_t bytes : {2ul, 62ul, 64ul, 1030ul}) {
+    CAPTURE(bytes);
+    char* block = static_cast<char*>(pool.allocate(bytes));
+    const size_t size = pool.current_bytes();
+    CHECK(first_poisoned(block, size) == bytes);
+    pool.free(block, bytes);
+    CHECK(first_poisoned(block, size) == 0);
+    CHECK(pool.allocate(bytes) == block);
+    CHECK(first_poisoned(block, size) == bytes);
+    pool.free(block, bytes);
+  }
 }
 
 TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {

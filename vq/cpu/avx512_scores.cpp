@@ -33,7 +33,7 @@ VERSOR_AVX512 void score_panel(float* scores, int64_t stride, const int32_t* row
   const __m512 two = _mm512_set1_ps(2.f);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r)
-    for (int half = 0; half < 2; ++half)
+    for (int64_t half = 0; half < 2; ++half)
       _mm512_storeu_ps(scores + r * stride + 16 * half,
                        _mm512_fnmadd_ps(two, sums[r][half], _mm512_loadu_ps(squared + 16 * half)));
 }

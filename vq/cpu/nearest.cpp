@@ -150,7 +150,7 @@ struct Candidates {
 
   // The scores s[j] of the codes k0 + j, j < n <= kCodeTile, each at most `error` off.
   void take(const float* s, int64_t k0, int64_t n, double error) {
-    if (all || !(error < kInfinity)) {
+    if (all || !std::isfinite(error)) {
       all = true;
       return;
     }
