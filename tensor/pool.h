@@ -24,8 +24,9 @@ class MemoryPool {
  public:
   using RawAllocate = std::function<void*(size_t)>;  // returns nullptr when there is no memory
   using RawFree = std::function<void(void*)>;
-  // What a device does with a block on its way, if anything. Work that was recorded in an arena goes
-  // on to use what the arena keeps: a block of one is handed out whole, and taken back at its end.
+  // What a device does with a block on its way, if anything. Work that was recorded in an arena
+  // goes on to use what the arena keeps: a block of one is handed out whole, and taken back at its
+  // end.
   struct Hooks {
     // The first `bytes` of the block's `size` bytes are for the caller.
     std::function<void(void* block, size_t bytes, size_t size)> handed_out;
