@@ -113,6 +113,25 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   CHECK(table.last("test_codes_used") == static_cast<double>(used.size()));
 }
 
+// Nothing moves at a learning rate of 0 with the gradient as the codebook's owner: then batches of
+// equal size have the same mean in every order, and with a smaller last batch the order shows.
+TEST_CASE("training: an epoch has every image once, in an order of its own") {
+  RunOptions options = tiny_run(here());
+  options.lr = 0;
+  options.owner = "gradient";
+  options.dead_codes = 0;
+  const auto losses = [&](int64_t batch_size) {
+    options.batch_size = batch_size;
+    return train(options, true).table.column("train_recon_loss");
+  };
+  const std::vector<double> equal = losses(7), unequal = losses(6);
+  for (size_t epoch : {1, 2}) {
+    CHECK(equal[epoch] == doctest::Approx(equal[0]).epsilon(1e-6));
+    CHECK(unequal[epoch] != doctest::Approx(unequal[0]).epsilon(1e-4));
+  }
+  CHECK(unequal[1] != doctest::Approx(unequal[2]).epsilon(1e-4));
+}
+
 TEST_CASE("training: the device follows the CPU" * doctest::skip(!on_other_device())) {
   const Run cpu = train(tiny_run("cpu"), false), device = train(tiny_run(here()), true);
   for (const std::string& column : cpu.table.columns) {
