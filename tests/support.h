@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <omp.h>
 
+#include "tensor/backend.h"
 #include "tests/arrays.h"
 #include "tests/data/temporary_folder.h"  // error_of, contains
 
@@ -100,5 +101,15 @@ bool same_bits_always(const Make& make) {
   }
   return !expected.empty();
 }
+
+// How the device computes, strict again when it ends.
+class Configured {
+ public:
+  explicit Configured(const BackendOptions& options) { backend().configure(options); }
+  ~Configured() { backend().configure({}); }
+
+ private:
+  static Backend& backend() { return backend_for(test_device()); }
+};
 
 }  // namespace versor::testing

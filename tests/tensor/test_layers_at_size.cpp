@@ -10,16 +10,6 @@ namespace {
 
 constexpr double kTf32Tolerance = 3e-3;
 
-// How the device computes, strict again when it ends.
-class Configured {
- public:
-  explicit Configured(const BackendOptions& options) { backend().configure(options); }
-  ~Configured() { backend().configure({}); }
-
- private:
-  static Backend& backend() { return backend_for(test_device()); }
-};
-
 bool on_a_gpu() {
   return !contains(backend_for(test_device()).info().name, "on the CPU");
 }

@@ -189,6 +189,31 @@ TEST_CASE("nearest_code: near codes in groups, seen from close by and from far a
     }
 }
 
+// What a fast product rounds off e, or off the codes, can be all on one side. With r = 2^-n in 62
+// of 64 places, small enough to be rounded off the +1 and -1 there, E = e - r, codes c and -c of
+// ones:
+//   e.c = 62 r - 46 r = 16 r > 0, but E.c = -46 r < 0,
+// so that the rounded scores are wrong by almost as much as the bound of both together allows; and
+// the same with the parts of e and c exchanged.
+TEST_CASE("nearest_code: rounding that is as bad as it can be") {
+  Array mixed = ref::zeros({2, 64}), ones = ref::filled({2, 64}, 1.0);
+  const auto check_for = [&](int bits) {
+    CAPTURE(bits);
+    const double r = std::pow(2.0, -bits);
+    for (int64_t d = 0; d < 64; ++d) {
+      mixed.at(0, d) = d < 62 ? (d % 2 ? -1 : 1) + r : d == 62 ? -46 * r : 0;
+      mixed.at(1, d) = -mixed.at(0, d);
+      ones.at(1, d) = -1;
+    }
+    CHECK(search(mixed, ones) == Indices{0, 1});
+    CHECK(search(ones, mixed) == Indices{0, 1});
+  };
+  check_for(10);  // bf16
+  if (!backend_for(test_device()).info().has_tf32) return;
+  const Configured fast({.tf32 = true});
+  check_for(13);
+}
+
 TEST_CASE("nearest_code: a large common offset") {
   for (int64_t D : {1, 4, 256}) {
     Random random(400 + static_cast<uint64_t>(D));
