@@ -123,7 +123,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz sanitize data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-programs sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
@@ -266,6 +266,12 @@ verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; P
 
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
+
+# without CUDA: nvcc would take minutes for each, and our kernels run on the CPU here
+MUTANT_TESTS = $(patsubst build/cuda-%,build/cpu-%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
+mutants: ## do the tests see the faults of tests/mutants? ONLY=name,name or SAMPLE=5 for some
+	@TARGETS='$(MUTANT_TESTS)' BIN='$(B:build/cuda-%=build/cpu-%)/bin' ONLY='$(ONLY)' \
+	  SAMPLE='$(SAMPLE)' SEED='$(SEED)' .make/mutants.sh
 
 # Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h) and no
 # oneDNN
