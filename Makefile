@@ -141,6 +141,9 @@ $(B)/%.o: %.cu $(B)/nvcc-flags
 $(B)/tensor/cuda/%.o $(B)/vq/cuda/%.o: DEFINES = $(CUDA_INCLUDES)
 $(B)/tests/tensor/test_cudnn_plans.o: DEFINES = $(if $(CUDA_FOUND),-DVERSOR_CUDA=1 $(CUDA_INCLUDES))
 
+ifneq ($(findstring clang,$(CXX)),)
+$(B)/tests/%.o: FLAGS += -include tests/sanitizers/capture.h
+endif
 $(call objects,$(LIBRARY)) $(call shim_objects,$(KERNEL_FILES)): WARNINGS := $(LIBRARY_WARNINGS)
 
 # a misaligned access of a kernel ends the program here, as it would on a GPU; SANITIZE=address has

@@ -321,7 +321,9 @@ TEST_CASE("reference: slice, concat and permute") {
   CHECK(gradient_error(db, of_b, b, dy) <= kTolerance);
   for (auto [begin, end] : {std::array<int64_t, 2>{0, 5}, {0, 2}, {3, 5}, {1, 4}}) {
     const Array dslice = random.array({3, end - begin});
-    const Function slice = [&](const Array& v) { return ref::slice_columns(v, begin, end); };
+    const Function slice = [&, begin = begin, end = end](const Array& v) {
+      return ref::slice_columns(v, begin, end);
+    };
     CHECK(gradient_error(ref::slice_columns_grad(dslice, begin, 5), slice, a, dslice) <=
           kTolerance);
   }
@@ -354,7 +356,9 @@ TEST_CASE("reference: gather, segment sum and counts") {
     const Indices indices = random.indices(rows, count);
     const Array codes = random.array({count, size}), e = random.array({rows, size});
     const Function gather = [&](const Array& v) { return ref::gather_rows(v, indices); };
-    const Function segment = [&](const Array& v) { return ref::segment_sum(v, indices, count); };
+    const Function segment = [&, count = count](const Array& v) {
+      return ref::segment_sum(v, indices, count);
+    };
     CHECK(gradient_error(ref::gather_rows_grad(e, indices, count), gather, codes, e) <= kTolerance);
     CHECK(gradient_error(ref::segment_sum_grad(codes, indices), segment, e, codes) <= kTolerance);
   }
