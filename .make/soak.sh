@@ -100,6 +100,10 @@ part_disk() {
   if [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid 65534 --clear-groups)
     chmod 755 "$work" && chown -R 65534 "$run"
+    if ! "${as[@]}" "${train[0]}" --version >/dev/null 2>&1; then
+      say "skipped disk, read-only: another user than root cannot start the programs here"
+      return
+    fi
   fi
   "${as[@]}" "${train[@]}" "${options[@]}" --out "$run" >/dev/null 2>"$work/err" &
   id=$!
