@@ -214,6 +214,18 @@ TEST_CASE("nearest_code: rounding that is as bad as it can be") {
   check_for(13);
 }
 
+// |c|^2 is 1 + 0.6 and 1 + 0.4 units in the last place of f32, which rounding makes 1 + 1 and 1. A
+// short e brings the first code nearer by 0.3 units, which rounding loses.
+TEST_CASE("nearest_code: squares of codes that are rounded apart") {
+  const double unit = std::pow(2.0, -23), near = std::sqrt(0.6 * unit), far = std::sqrt(0.4 * unit);
+  const Array codes = rounded({{4, 2}, {1, far, 1, near, -1, -near, -1, -far}});
+  const Array e =
+      rounded({{2, 2}, {0, 0.15 * unit / (near - far), 0, -0.15 * unit / (near - far)}});
+  CHECK(naive_search(e, codes) == Indices{0, 3});
+  CHECK(ref::nearest_code(e, codes) == Indices{1, 2});
+  CHECK(search(e, codes) == Indices{1, 2});
+}
+
 TEST_CASE("nearest_code: a large common offset") {
   for (int64_t D : {1, 4, 256}) {
     Random random(400 + static_cast<uint64_t>(D));
