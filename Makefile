@@ -124,7 +124,8 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
-  format lint help clean sanitize-build sanitize-build-programs sanitize-build-quick sanitize-flags \
+  format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
+  sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
 all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
 
@@ -176,6 +177,12 @@ $(BINARIES) $(B)/bin/run_tests: $(call objects,$(SHARED)) $(B)/libversor.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
 
+# the tests of the library alone, for QUICK=1 make sanitize: without experiments/ they build fast
+$(B)/bin/run_library_tests: $(call objects,$(filter-out tests/experiments/% tests/fuzz/% \
+  tests/test_golden.cpp tests/test_training_on_device.cpp,$(TESTS))) $(B)/libversor.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
+
 # the same tests with our CUDA kernels, which run on the CPU here
 $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_plans.cpp,$(TESTS)) \
   $(SHARED) $(LIBRARY)) $(call shim_objects,$(SHIM))
@@ -210,9 +217,10 @@ test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all test
 
 # for .make/sanitize.sh: the last line is the folder; bin/ keeps what it has
 sanitize-build: $(B)/bin/run_kernel_tests
-sanitize-build sanitize-build-programs: $(BINARIES)
-sanitize-build sanitize-build-programs sanitize-build-quick: $(B)/bin/run_tests
-sanitize-build sanitize-build-programs sanitize-build-quick:
+sanitize-build sanitize-build-tests: $(B)/bin/run_tests
+sanitize-build sanitize-build-tests sanitize-build-programs: $(BINARIES)
+sanitize-build-quick: $(B)/bin/run_library_tests
+sanitize-build sanitize-build-tests sanitize-build-programs sanitize-build-quick:
 	@echo $(B)
 sanitize-flags:
 	@echo $(FLAGS) $(LIBRARY_WARNINGS)
