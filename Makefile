@@ -3,7 +3,7 @@
 # scripts in .make/ fetch the data and do the checks.
 VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the other files there are shared
-PAPER := table1 table2 table3 figures table_attribution table_estimators report
+PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers report
 PROGRAMS := train one_step bench tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
@@ -209,7 +209,7 @@ OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(
 
 quick: all ## a miniature of the whole paper in minutes; its files are in results/quick
 	@images=$$(DATA=$(DATA) .make/data.sh images) && \
-	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(PAPER)" --quick --quiet $$images
+	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet $$images
 
 # VERSOR_CUDA says which part of the tests is for a GPU
 test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
@@ -239,8 +239,10 @@ table3: $(NEEDS) ## the weight of the commitment loss, resumable; BETA=0.25,2 fo
 figures: $(NEEDS) ## reconstructions, codebooks and gradient flow of a run of twice the EPOCHS
 table_attribution: $(NEEDS) ## the published runs' choices one by one
 table_estimators: $(NEEDS) ## the gradient estimators at equal everything else
-table1 table2 table3 figures table_attribution table_estimators:
-	$(EXPERIMENT) "$@ report" $(strip $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))))
+table_quantizers: $(NEEDS) ## all quantizers at equal bit-rate; RATES=640 QUANTIZERS=ste,fsq for some
+table1 table2 table3 figures table_attribution table_estimators table_quantizers:
+	$(EXPERIMENT) "$@ report" $(strip $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
+	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS))))
 
 # table 3, then the final run, which goes on from one of its runs
 paper: $(NEEDS) ## everything, and the report; meant for a GPU at full length

@@ -6,7 +6,9 @@
 #   thread    all tests under ThreadSanitizer, with the reference kernels: those are our own loops,
 #             and oneDNN brings libgomp, whose barriers ThreadSanitizer does not see. clang++ and
 #             LLVM's OpenMP with its tool Archer, which tells ThreadSanitizer of every barrier. The
-#             tests of the CUDA kernels are fibers of one OS thread: nothing there to race.
+#             tests of the CUDA kernels are fibers of one OS thread: nothing there to race. Two
+#             tests are left out: the limit on a file's size that stands for a full disk breaks
+#             ThreadSanitizer's own memory, and a signal in the middle of an evaluation comes too late.
 #   valgrind  memcheck over very short trainings: uninitialised memory, leaks
 #   tidy      clang-tidy with .clang-tidy over the library
 #   warnings  the library with g++ and clang++, whose warnings are errors
@@ -106,7 +108,8 @@ part_thread() {
   begin_tests thread
   OMP_TOOL_LIBRARIES=$archer \
     TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=86 log_path=$out/thread.report" \
-    OMP_NUM_THREADS=4 VERSOR_BIN=$here/$bin tests thread "$bin/run_tests"
+    OMP_NUM_THREADS=4 VERSOR_BIN=$here/$bin tests thread "$bin/run_tests" \
+    -tce='resume: a full disk*,resume: interrupted in the evaluation*'
   end_tests thread
 }
 

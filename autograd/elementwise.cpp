@@ -85,6 +85,12 @@ Variable scale(const Variable& x, float factor) {
                 [=](const Tensor& dy) { return ops::scaled(dy, factor); });
 }
 
+// y = x + c;  dx = dy.
+Variable add_scalar(const Variable& x, float c) {
+  return record("add_scalar", ops::cast(x.value(), x.value().dtype(), 1.f, c), {x},
+                [](const Tensor& dy) { return dy; });
+}
+
 // y = x in another type;  dx = dy in x's type.
 Variable cast(const Variable& x, DType dtype) {
   const DType before = x.value().dtype();
@@ -99,6 +105,27 @@ Variable add_bias(const Variable& x, const Variable& bias) {
                 [](const Tensor& dy) {
                   return Gradients{dy, ops::sum_rows(dy.flat_rows())};
                 });
+}
+
+// y[r,c] = s[r] x[r,c];  dx[r,c] = s[r] dy[r,c], ds[r] = sum of dy[r,c] x[r,c] over c.
+Variable scale_rows(const Variable& x, const Variable& s) {
+  const Tensor vx = x.value(), vs = s.value();
+  const bool need_x = x.requires_grad(), need_s = s.requires_grad();
+  return record("scale_rows", ops::scale_rows(vx, vs), {x, s}, [=](const Tensor& dy) {
+    return Gradients{need_x ? ops::scale_rows(dy, vs) : Tensor(),
+                     need_s ? ops::sum_columns(ops::mul(dy, vx)) : Tensor()};
+  });
+}
+
+// y[...,c] = x[...,c] v[c];  dx[...,c] = dy[...,c] v[c], dv[c] = sum of dy[...,c] x[...,c].
+Variable scale_columns(const Variable& x, const Variable& v) {
+  const Tensor vx = x.value(), vv = v.value();
+  const bool need_x = x.requires_grad(), need_v = v.requires_grad();
+  Tensor y = ops::binary_rows(vx, vv, BinaryOp::mul);
+  return record("scale_columns", y, {x, v}, [=](const Tensor& dy) {
+    return Gradients{need_x ? ops::binary_rows(dy, vv, BinaryOp::mul) : Tensor(),
+                     need_v ? ops::sum_rows(ops::mul(dy, vx).flat_rows()) : Tensor()};
+  });
 }
 
 }  // namespace versor

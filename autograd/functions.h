@@ -26,8 +26,11 @@ Variable mul(const Variable& a, const Variable& b);
 Variable div(const Variable& a, const Variable& b);
 Variable add_relu(const Variable& a, const Variable& b);  // max(a + b, 0), one pass
 Variable scale(const Variable& x, float factor);
-Variable cast(const Variable& x, DType dtype);               // f32 to bf16 and back
-Variable add_bias(const Variable& x, const Variable& bias);  // x [...,C], bias [C]
+Variable add_scalar(const Variable& x, float c);
+Variable cast(const Variable& x, DType dtype);                 // f32 to bf16 and back
+Variable add_bias(const Variable& x, const Variable& bias);    // x [...,C], bias [C]
+Variable scale_rows(const Variable& x, const Variable& s);     // x [R,C], s [R]
+Variable scale_columns(const Variable& x, const Variable& v);  // x [...,C], v [C]
 
 inline Variable operator+(const Variable& a, const Variable& b) {
   return add(a, b);
@@ -59,6 +62,13 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable sum(const Variable& x);                     // [1]
 Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
+Variable sum_columns(const Variable& x);             // [R,C] -> [R]
+Variable softmax(const Variable& x);                 // of every row [R,K]
+// y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
+// Rows far longer than 1e-6 get the length 1. Of a far shorter one, whose direction is noise, y is
+// 10^6 x: short, with a gradient that stays finite, at zero too. (The square of a row longer than
+// 1e19 is beyond f32.)
+Variable normalize_rows(const Variable& x);
 
 // layout.cpp
 Variable reshape(const Variable& x, Shape shape);

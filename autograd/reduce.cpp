@@ -1,4 +1,5 @@
-// Reductions to a scalar and their derivatives.
+// Reductions to a scalar or to one number of each row, functions of whole rows, and their
+// derivatives.
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 
@@ -33,6 +34,31 @@ Variable mse(const Variable& a, const Variable& b) {
     return Gradients{need_a ? ops::mse_grad(dy, va, vb) : Tensor(),
                      need_b ? ops::mse_grad(dy, vb, va) : Tensor()};
   });
+}
+
+// y[r] = sum of x[r,c] over c;  dx[r,c] = dy[r].
+Variable sum_columns(const Variable& x) {
+  const Shape shape = x.shape();
+  return record("sum_columns", ops::sum_columns(x.value()), {x}, [=](const Tensor& dy) {
+    return ops::scale_rows(ops::full(shape, 1.f, dy.device()), dy);
+  });
+}
+
+// y[r,k] = exp(x[r,k]) / sum of exp(x[r,j]) over j;
+// dx[r,k] = y[r,k] (dy[r,k] - sum of dy[r,j] y[r,j] over j).
+Variable softmax(const Variable& x) {
+  const Tensor y = ops::softmax(x.value());
+  return record("softmax", y, {x}, [=](const Tensor& dy) {
+    const Tensor products = ops::mul(dy, y);
+    return ops::sub(products, ops::scale_rows(y, ops::sum_columns(products)));
+  });
+}
+
+// y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).
+Variable normalize_rows(const Variable& x) {
+  const Variable length = sqrt(add_scalar(sum_columns(square(x)), 1e-12f));
+  const Variable ones(ops::full(length.shape(), 1.f, length.value().device()));
+  return scale_rows(x, div(ones, length));
 }
 
 }  // namespace versor

@@ -34,4 +34,14 @@ inline Dataset head(const Dataset& set, int64_t n) {
       set.images.rows(0, n), {set.labels.begin(), set.labels.begin() + n}, set.name, set.synthetic};
 }
 
+// The last n images, as a view too.
+inline Dataset tail(const Dataset& set, int64_t n) {
+  check(n >= 1 && n <= set.size(), "tail", "cannot take the last ", n, " images of the ",
+        set.size(), " of ", set.name);
+  return {set.images.rows(set.size() - n, set.size()),
+          {set.labels.end() - n, set.labels.end()},
+          set.name,
+          set.synthetic};
+}
+
 }  // namespace versor

@@ -17,14 +17,14 @@ constexpr const char *kName = "trainer.safetensors", *kPrevious = "trainer.previ
 
 // Calls visit(name in the file, tensor) for all state that is not the model's own.
 template <class Visit>
-void for_each_counter(VqVae& model, Adam& adam, const Visit& visit) {
+void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
   const auto parameters = model.named_parameters();
   for (size_t i = 0; i < parameters.size(); ++i) {
     visit("adam.m." + parameters[i].first, adam.first_moments()[i]);
     visit("adam.v." + parameters[i].first, adam.second_moments()[i]);
   }
   visit("adam.step", adam.step_counter());
-  visit("codebook.updates", model.codebook().update_counter());
+  for (auto& [name, counter] : model.counters()) visit("codebook." + name, counter);
 }
 
 // The file, or the one before it where this one is damaged.
@@ -63,8 +63,9 @@ std::string to_text(const Progress& p) {
       .dump();
 }
 
-Progress parse_progress(const std::string& text, int64_t codes, const std::string& path) {
-  Progress p(codes);
+Progress parse_progress(const std::string& text, const Alphabet& alphabet,
+                        const std::string& path) {
+  Progress p(alphabet);
   try {
     const auto json = parse_json<nlohmann::json>(text, path);
     p.epoch = count_in(json.at("epoch"), path);
@@ -82,7 +83,7 @@ Progress parse_progress(const std::string& text, int64_t codes, const std::strin
 }
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
-                      const Progress& progress, VqVae& model, Adam& adam) {
+                      const Progress& progress, VqModel& model, Adam& adam) {
   SafetensorsFile file;
   for (auto& [name, tensor] : state_dict(model)) file.tensors["model." + name] = tensor;
   for_each_counter(model, adam,
@@ -97,7 +98,7 @@ void forget_previous_checkpoint(const RunFolder& folder) {
 }
 
 std::optional<Progress> restore_checkpoint(const RunFolder& folder,
-                                           const nlohmann::ordered_json& config, VqVae& model,
+                                           const nlohmann::ordered_json& config, VqModel& model,
                                            Adam& adam) {
   if (!folder.has(kName)) return {};
   const std::string path = folder.file(kName);
@@ -113,7 +114,7 @@ std::optional<Progress> restore_checkpoint(const RunFolder& folder,
           tensor.shape());
     ops::copy(tensor, saved.to(tensor.device()));
   });
-  return parse_progress(file.metadata["position"], model.options().codebook.codes, path);
+  return parse_progress(file.metadata["position"], model.alphabet(), path);
 }
 
 }  // namespace versor

@@ -14,13 +14,13 @@
 #include "experiments/metrics.h"
 #include "experiments/run_folder.h"
 #include "nn/adam.h"
-#include "vq/vqvae.h"
+#include "vq/model.h"
 
 namespace versor {
 
 // Where a run is.
 struct Progress {
-  explicit Progress(int64_t codes) : train(codes), test(codes) {}
+  explicit Progress(const Alphabet& alphabet) : train(alphabet), test(alphabet) {}
 
   int64_t epoch = 0;              // so many are done
   PassMetrics train, test;        // the batches of the next one so far
@@ -28,13 +28,13 @@ struct Progress {
 };
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
-                      const Progress& progress, VqVae& model, Adam& adam);
+                      const Progress& progress, VqModel& model, Adam& adam);
 
 // Restores model and Adam from the folder's checkpoint; nothing if there is none. A damaged one is
 // put aside as trainer.damaged.safetensors, with a line on stderr, where the one before it is whole
 // and serves instead. Throws Error where no checkpoint is of use, or if it is another run's.
 std::optional<Progress> restore_checkpoint(const RunFolder& folder,
-                                           const nlohmann::ordered_json& config, VqVae& model,
+                                           const nlohmann::ordered_json& config, VqModel& model,
                                            Adam& adam);
 
 // Removes the one before the newest, once the run has finished.
@@ -42,6 +42,6 @@ void forget_previous_checkpoint(const RunFolder& folder);
 
 // The text in the checkpoint's metadata, and back. `path` is for the error, where it is malformed.
 std::string to_text(const Progress& progress);
-Progress parse_progress(const std::string& text, int64_t codes, const std::string& path);
+Progress parse_progress(const std::string& text, const Alphabet& alphabet, const std::string& path);
 
 }  // namespace versor

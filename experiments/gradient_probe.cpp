@@ -58,7 +58,7 @@ Moments moments_of(const Tensor& gradient) {
 
 }  // namespace
 
-std::string gradients_header(const VqVae& model) {
+std::string gradients_header(const VqModel& model) {
   std::string line =
       "epoch,mean_lambda,max_lambda,mean_angle,max_angle,gradient_scale,gradient_angle";
   for (const auto& [name, parameter] : model.named_parameters())
@@ -66,21 +66,22 @@ std::string gradients_header(const VqVae& model) {
   return line;
 }
 
-std::string gradients_row(int64_t epoch, VqVae& model, const Tensor& images, float beta) {
+std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta) {
   const auto parameters = model.named_parameters();
   for (auto [name, parameter] : parameters) parameter.zero_grad();
-  model.codebook().freeze(true);
+  model.freeze(true);
   VqVaeOutput output = model(images);
-  model.codebook().freeze(false);
+  model.freeze(false);
   Variable passed = output.quantized.value;
   passed.retain_grad();
   backward(vqvae_loss(output, images, beta).total);
 
-  const Tensor e = output.latents.value().flat_rows(), q = output.quantized.codes;
+  const Tensor e = output.quantized.input, q = output.quantized.codes;
   const auto geometry = vq::geometry(e, q).to_vector<float>();
   const Tensor g = passed.grad();
-  const Estimator estimator = model.options().estimator;
-  const bool straight = estimator == Estimator::ste || estimator == Estimator::published;
+  const Estimator estimator = model.options().quantizer.estimator.estimator;
+  // Of a quantizer behind a projection g and e do not even have the same length.
+  const bool straight = !bends_gradient(estimator) || g.shape() != e.shape();
   const Change change = change_of(g, straight ? g : vq::estimator_grad(g, e, q, estimator));
   std::string row = fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}", epoch, geometry[1],
                                 geometry[0], geometry[2], geometry[3], change.scale, change.angle);

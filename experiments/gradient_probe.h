@@ -1,11 +1,12 @@
 // Gradient flow, looked at once an epoch: one batch forward and backward through the model as it is
 // then, changing nothing. What it shows is what the estimators do: the rotation scales the gradient
-// by lambda = |q|/|e| and turns it by the angle between e and q (vq/row_math.h).
+// by lambda = |q|/|e| and turns it by the angle between e and q (vq/row_math.h). Of a
+// hierarchy all of it is the last level's.
 #pragma once
 
 #include <string>
 
-#include "vq/vqvae.h"
+#include "vq/model.h"
 
 namespace versor {
 
@@ -15,9 +16,9 @@ namespace versor {
 //                                    the gradient at the decoder's input, the straight-through one,
 //                                    and de what the estimator makes of it for the encoder
 //   <parameter>.norm, .mean, .std    of the total loss's gradient, for every parameter
-std::string gradients_header(const VqVae& model);
+std::string gradients_header(const VqModel& model);
 
 // A row of gradients.csv.   images [N,H,W,C].
-std::string gradients_row(int64_t epoch, VqVae& model, const Tensor& images, float beta);
+std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta);
 
 }  // namespace versor

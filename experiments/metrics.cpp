@@ -23,6 +23,7 @@ enum Logged {
   kReconstruction,
   kCodebook,
   kCommitment,
+  kError,
   kPerplexity,
   kMeanSquare,   // mean of e^2
   kSquaredMean,  // mean over d of (mean of e[:,d])^2; the difference is the variance of e
@@ -30,6 +31,7 @@ enum Logged {
   kMeanLambda,
   kMeanAngle,
   kReplaced,
+  kImages,
   kLoggedColumns
 };
 
@@ -72,23 +74,25 @@ constexpr Column kOurs[] = {
     {"max_lambda", [](const PassMetrics& m) { return m.max_lambda(); }},
     {"mean_lambda", [](const PassMetrics& m) { return m.mean_lambda(); }},
     {"mean_angle", [](const PassMetrics& m) { return m.mean_angle(); }},
-    {"replaced_codes", [](const PassMetrics& m) { return m.replaced_codes(); }}};
+    {"replaced_codes", [](const PassMetrics& m) { return m.replaced_codes(); }},
+    {"bits_per_image", [](const PassMetrics& m) { return m.bits_per_image(); }},
+    {"nominal_bits_per_image", [](const PassMetrics& m) { return m.nominal_bits_per_image(); }}};
 
 }  // namespace
 
 std::vector<double*> PassMetrics::Sums::all() {
-  return {&loss,  &reconstruction, &codebook, &commitment, &perplexity,
-          &ratio, &lambda,         &angle,    &max_lambda, &replaced};
+  return {&loss,   &reconstruction, &codebook,   &commitment, &perplexity, &ratio,
+          &lambda, &angle,          &max_lambda, &replaced,   &images};
 }
 
-MetricsLog::MetricsLog(int64_t batches, int64_t codes, Device device)
+MetricsLog::MetricsLog(int64_t batches, const Alphabet& alphabet, Device device)
     : table_(ops::zeros({batches, kLoggedColumns}, device)),
-      counts_(ops::zeros({codes}, device, DType::i32)),
+      counts_(ops::zeros({alphabet.symbols, alphabet.codes}, device, DType::i32)),
       none_(ops::zeros({1}, device, DType::i32)) {}
 
 void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch) {
   const Quantized& quantized = output.quantized;
-  const Tensor e = output.latents.value().flat_rows();  // [R,D]
+  const Tensor& e = quantized.input;
   const Tensor geometry = vq::geometry(e, quantized.codes), sums = ops::sum_rows(e);
   const auto mean_of_squares = [](const Tensor& x, double elements) {
     return ops::sum(ops::unary(x, UnaryOp::square), static_cast<float>(1 / elements));
@@ -97,8 +101,10 @@ void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const 
   std::vector<Tensor> values(kLoggedColumns);
   values[kLoss] = loss.total.value();
   values[kReconstruction] = loss.reconstruction.value();
-  values[kCodebook] = output.codebook_loss.value();
-  values[kCommitment] = output.commitment_loss.value();
+  const auto or_none = [&](const Variable& loss) { return loss.defined() ? loss.value() : none_; };
+  values[kCodebook] = or_none(quantized.codebook_loss);
+  values[kCommitment] = or_none(quantized.commitment_loss);
+  values[kError] = quantized.error;
   values[kPerplexity] = vq::perplexity(quantized.counts);
   values[kMeanSquare] = mean_of_squares(e, elements);
   values[kSquaredMean] = mean_of_squares(sums, elements * rows);
@@ -106,6 +112,8 @@ void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const 
   values[kMeanLambda] = geometry.rows(1, 2);
   values[kMeanAngle] = geometry.rows(2, 3);
   values[kReplaced] = quantized.replaced.defined() ? quantized.replaced : none_;
+  const int64_t images = output.reconstruction.shape()[0];
+  values[kImages] = ops::full({1}, static_cast<float>(images), e.device());
   ops::write_row(table_, batch, values);
   ops::add_counts(counts_, quantized.counts);
 }
@@ -120,11 +128,12 @@ void PassMetrics::add(MetricsLog& log, int64_t begin, int64_t end) {
     sums_.codebook += row[kCodebook];
     sums_.commitment += row[kCommitment];
     sums_.perplexity += row[kPerplexity];
-    sums_.ratio += variance > 0 ? row[kCommitment] / variance : 0.0;
+    sums_.ratio += variance > 0 ? row[kError] / variance : 0.0;
     sums_.max_lambda = larger(sums_.max_lambda, static_cast<double>(row[kMaxLambda]));
     sums_.lambda += row[kMeanLambda];
     sums_.angle += row[kMeanAngle];
     sums_.replaced += row[kReplaced];
+    sums_.images += row[kImages];
   }
   histogram_.add(log.counts_);
   ops::fill(log.counts_, 0.f);

@@ -1,5 +1,6 @@
 // What is measured in an epoch: plain means over its batches, as in the published CSVs, and usage
 // of the codebook over the whole set. One list of columns in metrics.cpp gives names and order.
+// Of a hierarchy, ratio, lambda and angle are the last level's, all others count every level.
 // A step writes its numbers into a log on the device (MetricsLog) and nobody waits; the host adds
 // them up (PassMetrics) when it wants to show or save them.
 #pragma once
@@ -8,15 +9,15 @@
 #include <string>
 #include <vector>
 
+#include "vq/model.h"
 #include "vq/usage.h"
-#include "vq/vqvae.h"
 
 namespace versor {
 
 // The numbers of every batch of a pass, and the histogram of codes, on the device.
 class MetricsLog {
  public:
-  MetricsLog(int64_t batches, int64_t codes, Device device);
+  MetricsLog(int64_t batches, const Alphabet& alphabet, Device device);
 
   // Enqueues: row batch[0] gets the numbers of this batch.   batch i32 [1] on the device.
   void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch);
@@ -24,14 +25,14 @@ class MetricsLog {
  private:
   friend class PassMetrics;
   Tensor table_;   // [batches, columns of metrics.cpp]
-  Tensor counts_;  // i32 [K], since they were last taken
-  Tensor none_;    // i32 [1], zero: replaced codes where none can be
+  Tensor counts_;  // i32 [L,K], since they were last taken
+  Tensor none_;    // i32 [1], zero: what a quantizer does not have
 };
 
 // Sums over the batches of one pass, training or evaluation.
 class PassMetrics {
  public:
-  explicit PassMetrics(int64_t codes) : histogram_(codes) {}
+  explicit PassMetrics(const Alphabet& alphabet) : histogram_(alphabet) {}
 
   // Reads the batches begin..end-1 of the log, and all codes counted since the last time; waits
   // for the device.
@@ -44,11 +45,13 @@ class PassMetrics {
   double commitment_loss() const { return mean(sums_.commitment); }
   double perplexity() const { return mean(sums_.perplexity); }
   double psnr() const;                // dB, of the mean loss; images lie in [-1,1]
-  double quantization_ratio() const;  // mse(e,q) / var(e)
+  double quantization_ratio() const;  // mse(e,q) / var(e), of the vectors that are quantized
   double max_lambda() const { return sums_.max_lambda; }
   double mean_lambda() const { return mean(sums_.lambda); }
   double mean_angle() const { return mean(sums_.angle); }  // radians, between e and q
   double replaced_codes() const { return sums_.replaced; }
+  double bits_per_image() const { return histogram_.entropy_bits() / sums_.images; }
+  double nominal_bits_per_image() const { return histogram_.nominal_bits() / sums_.images; }
   const UsageHistogram& histogram() const { return histogram_; }
 
   nlohmann::json save() const;  // exact: numbers as hexadecimal floats
@@ -58,7 +61,7 @@ class PassMetrics {
  private:
   struct Sums {
     double loss = 0, reconstruction = 0, codebook = 0, commitment = 0, perplexity = 0, ratio = 0,
-           lambda = 0, angle = 0, max_lambda = 0, replaced = 0;
+           lambda = 0, angle = 0, max_lambda = 0, replaced = 0, images = 0;
     std::vector<double*> all();
   };
   double mean(double sum) const { return sum / static_cast<double>(batches_); }

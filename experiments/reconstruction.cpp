@@ -32,13 +32,13 @@ void for_each_reconstruction(
     const Run& run, const Dataset& test,
     const std::function<void(const Tensor&, const Tensor&, int64_t)>& take) {
   const Device device = parse_device(run.options.device);
-  VqVae model(model_options(run.options), device, Rng(0));
+  const auto model = make_model(run.options, device, Rng(0));
   const std::string path = run.folder + "/model.safetensors";
-  load_state_dict(model, read_safetensors(path), path);
-  model.codebook().freeze(true);
+  load_state_dict(*model, read_safetensors(path), path);
+  model->freeze(true);
   const NoGradGuard no_grad;
   for_each_batch(test, device, [&](const Tensor& images, int64_t first) {
-    take(images.to({}), model(images).reconstruction.value().to({}), first);
+    take(images.to({}), (*model)(images).reconstruction.value().to({}), first);
   });
 }
 

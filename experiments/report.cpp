@@ -19,7 +19,8 @@ constexpr PagePart kParts[] = {
     {"table3", "Table 3: the weight of the commitment loss", "table3"},
     {"figures", "Figures 1 to 8: reconstructions, codebooks, gradient flow", "figures"},
     {"table_attribution", "What makes the difference between the presets", "table_attribution"},
-    {"table_estimators", "Gradient estimators at equal everything else", "table_estimators"}};
+    {"table_estimators", "Gradient estimators at equal everything else", "table_estimators"},
+    {"table_quantizers", "Quantizers at equal bit-rate", "table_quantizers"}};
 
 }  // namespace
 

@@ -4,13 +4,17 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "data/cifar10.h"
 #include "data/synthetic.h"
 #include "experiments/program.h"
 #include "tensor/hash.h"
+#include "vq/vqvae.h"
+#include "vq/vqvae2.h"
 
 namespace versor {
 namespace {
@@ -45,6 +49,80 @@ T choice(const std::string& name, const std::string& value,
   throw UsageError(name, "unknown value " + value);
 }
 
+// "8,5,5,5"; an Error for anything else.
+std::vector<int64_t> parse_levels(const std::string& text) {
+  std::vector<int64_t> levels;
+  std::istringstream parts(text + ",");  // the comma makes an empty end visible
+  for (std::string part; std::getline(parts, part, ',');) {
+    int64_t level = 0;
+    const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), level);
+    if (error != std::errc() || stop != part.data() + part.size())
+      throw UsageError("--levels", "\"" + part + "\" is not a number");
+    levels.push_back(level);
+  }
+  return levels;
+}
+
+void add_quantizer_options(Options& app, RunOptions& o) {
+  const auto at_least_1 = in_range(1, 1 << 16);
+  app.add_option("--quantizer", o.quantizer,
+                 "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid")
+      ->check(one_of({"vq", "simvq", "fsq", "lfq", "bsq"}))
+      ->capture_default_str();
+  app.add_option("--levels", o.levels, "of fsq: levels of each dimension")->capture_default_str();
+  app.add_option("--groups", o.groups, "parts of the latent, each quantized by itself")
+      ->check(at_least_1)
+      ->capture_default_str();
+  app.add_option("--layers", o.layers, "residual quantization in so many steps")
+      ->check(at_least_1)
+      ->capture_default_str();
+  app.add_flag("--shared-codebook", o.shared_codebook, "one codebook for all groups or layers");
+  app.add_flag("--layer-dropout", o.layer_dropout, "train with the first few layers at random");
+  app.add_option("--codebook-dim", o.codebook_dim,
+                 "length of a code behind a projection; 0: none, but grids have their own")
+      ->check(in_range(0, 1 << 16))
+      ->capture_default_str();
+  app.add_flag("--cosine", o.cosine, "codes and latents are compared at length 1");
+  app.add_option("--temperature", o.temperature,
+                 "of gumbel and of codes drawn with ste; 0: the nearest code, and 0.01 for gumbel")
+      ->check(kNotNegative)
+      ->capture_default_str();
+  app.add_option("--soft-em", o.soft_em, "temperature of soft assignments in the EMA; 0: hard")
+      ->check(kNotNegative)
+      ->capture_default_str();
+  app.add_option("--orthogonality", o.orthogonality, "weight of the codes' orthogonality loss")
+      ->check(kNotNegative)
+      ->capture_default_str();
+  app.add_option("--diversity", o.diversity, "weight of the loss for even use of codes")
+      ->check(kNotNegative)
+      ->capture_default_str();
+  app.add_option("--entropy-weight", o.entropy_weight, "of the entropy loss of lfq and bsq")
+      ->check(kNotNegative)
+      ->capture_default_str();
+}
+
+// What only a codebook of moving averages has; and what estimators need that train codes.
+void apply_quantizer(RunOptions& o) {
+  if (o.quantizer == "fsq") {
+    o.codes = 1;
+    for (int64_t level : parse_levels(o.levels)) {
+      if (level < 2 || level > (1 << 16) / o.codes)
+        throw UsageError("--levels", "needs at least 2 of each dimension and at most 65536 codes");
+      o.codes *= level;
+    }
+  }
+  const bool learned = o.quantizer == "vq", grid = !learned && o.quantizer != "simvq";
+  if (grid && !o.estimator) o.estimator = "ste";
+  const bool draws =
+      o.temperature > 0 || (o.estimator && (*o.estimator == "gumbel" || *o.estimator == "diveq"));
+  if ((!learned || draws) && !o.owner) o.owner = "gradient";
+  if (!learned) {
+    o.codebook_start = "uniform";
+    o.accumulators = "warm";
+    o.dead_codes = 0;
+  }
+}
+
 }  // namespace
 
 void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& without) {
@@ -53,7 +131,8 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
       ->check(one_of({"versor", "published"}))
       ->capture_default_str();
   app.add_option("--estimator", o.estimator, "gradient past the quantizer")
-      ->check(one_of({"ste", "rotation", "reflection", "published", "rotation_unscaled"}));
+      ->check(one_of(
+          {"ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel", "diveq"}));
   app.add_option("--owner", o.owner, "what moves the codebook")
       ->check(one_of({"ema", "gradient", "both"}));
   app.add_option("--codebook-start", o.codebook_start, "first codes")
@@ -64,20 +143,36 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
                  "replace codes used less than this fraction of uniform use; 0: never")
       ->check(kFraction);
   app.add_option("--ema-in-eval", o.ema_in_eval, "evaluation updates the codebook too (0 or 1)");
+  app.add_option("--model", o.model, "one level of latents (vqvae) or two (vqvae2)")
+      ->check(one_of({"vqvae", "vqvae2"}))
+      ->capture_default_str();
   app.add_option("--codes", o.codes, "K, size of the codebook")
       ->check(at_least_1)
       ->capture_default_str();
   app.add_option("--latent", o.latent, "D, length of a code")
       ->check(in_range(2, int64_t{1} << 16))
       ->capture_default_str();
+  add_quantizer_options(app, o);
   app.add_option("--decay", o.decay, "gamma of the EMA")->check(kFraction)->capture_default_str();
   app.add_option("--lr", o.lr, "Adam's learning rate")->check(kNotNegative)->capture_default_str();
+  app.add_option("--lr-schedule", o.lr_schedule,
+                 "constant, or half a cosine down to 0 over all epochs")
+      ->check(one_of({"constant", "cosine"}))
+      ->capture_default_str();
+  app.add_option("--warmup", o.warmup, "steps in which the learning rate rises from 0")
+      ->check(in_range(0, int64_t{1} << 30))
+      ->capture_default_str();
   app.add_option("--batch-size", o.batch_size)->check(at_least_1)->capture_default_str();
   app.add_option("--epochs", o.epochs)->check(at_least_1)->capture_default_str();
   app.add_option("--train-images", o.train_images, "the first so many; default all")
       ->check(at_least_1);
   app.add_option("--test-images", o.test_images, "the first so many; default all")
       ->check(at_least_1);
+  app.add_option("--validation-images", o.validation_images,
+                 "hold back the last so many training images and evaluate on them instead of the "
+                 "test images")
+      ->check(in_range(0, int64_t{1} << 30))
+      ->capture_default_str();
   add_precision_option(app, o.precision);
   add_memory_option(app, o.max_memory);
   app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
@@ -96,6 +191,7 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
 }
 
 void apply_preset(RunOptions& o) {
+  apply_quantizer(o);
   for (const Preset& p : kPresets) {
     if (o.preset != p.name) continue;
     if (!o.estimator) o.estimator = p.estimator;
@@ -130,6 +226,12 @@ DatasetPair load_data(const RunOptions& o) {
                            ? synthetic_images(o.train_images > 0 ? o.train_images : 50'000,
                                               o.test_images > 0 ? o.test_images : 10'000)
                            : load_cifar10(data_folder(o));
+  if (o.validation_images > 0) {
+    check(o.validation_images < images.train.size(), "data", "--validation-images ",
+          o.validation_images, " leaves none of the ", images.train.size(), " training images");
+    images.test = tail(images.train, o.validation_images);
+    images.train = head(images.train, images.train.size() - o.validation_images);
+  }
   if (o.train_images > 0) images.train = head(images.train, o.train_images);
   if (o.test_images > 0) images.test = head(images.test, o.test_images);
   check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
@@ -137,25 +239,81 @@ DatasetPair load_data(const RunOptions& o) {
   return images;
 }
 
-VqVaeOptions model_options(const RunOptions& o) {
-  VqVaeOptions m;
-  m.estimator = parse_estimator(*o.estimator);
-  m.codebook.codes = o.codes;
-  m.codebook.latent = o.latent;
-  m.codebook.decay = o.decay;
-  m.codebook.owner =
+CodebookOptions codebook_options(const RunOptions& o) {
+  CodebookOptions c;
+  c.codes = o.codes;
+  c.latent = o.latent;
+  c.decay = o.decay;
+  c.owner =
       choice<Owner>("--owner", *o.owner,
                     {{"ema", Owner::ema}, {"gradient", Owner::gradient}, {"both", Owner::both}});
-  m.codebook.start = choice<CodebookStart>(
+  c.start = choice<CodebookStart>(
       "--codebook-start", *o.codebook_start,
       {{"uniform", CodebookStart::uniform}, {"kmeans", CodebookStart::kmeans}});
-  m.codebook.accumulators =
+  c.accumulators =
       choice<Accumulators>("--accumulators", *o.accumulators,
                            {{"warm", Accumulators::warm}, {"zero", Accumulators::zero}});
-  m.codebook.dead_code_fraction = *o.dead_codes;
-  m.codebook.ema_in_eval = *o.ema_in_eval;
+  c.dead_code_fraction = *o.dead_codes;
+  c.ema_in_eval = *o.ema_in_eval;
+  c.cosine = o.cosine;
+  c.soft_em = o.soft_em;
+  c.orthogonality = o.orthogonality;
+  c.diversity = o.diversity;
+  return c;
+}
+
+VqVaeOptions model_options(const RunOptions& o) {
+  VqVaeOptions m;
+  QuantizerOptions& q = m.quantizer;
+  q.kind = choice<QuantizerKind>("--quantizer", o.quantizer,
+                                 {{"vq", QuantizerKind::vq},
+                                  {"simvq", QuantizerKind::simvq},
+                                  {"fsq", QuantizerKind::fsq},
+                                  {"lfq", QuantizerKind::lfq},
+                                  {"bsq", QuantizerKind::bsq}});
+  q.estimator = parse_estimator(*o.estimator);
+  if (o.temperature > 0) q.estimator.temperature = o.temperature;
+  q.levels = parse_levels(o.levels);
+  q.entropy_weight = o.entropy_weight;
+  q.groups = o.groups;
+  q.layers = o.layers;
+  q.shared = o.shared_codebook;
+  q.layer_dropout = o.layer_dropout;
+  q.codebook_dim = o.codebook_dim;
+  q.codebook = codebook_options(o);
   m.activations = activations_of(o.precision);
   return m;
+}
+
+std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng) {
+  if (o.model == "vqvae2") return std::make_unique<VqVae2>(model_options(o), device, rng);
+  return std::make_unique<VqVae>(model_options(o), device, rng);
+}
+
+nlohmann::ordered_json unusual_options(const RunOptions& o) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::object();
+  const RunOptions usual;
+  const auto add = [&](const char* name, const auto& value, const auto& usual_value) {
+    if (value != usual_value) all[name] = value;
+  };
+  add("model", o.model, usual.model);
+  add("quantizer", o.quantizer, usual.quantizer);
+  if (o.quantizer == "fsq") all["levels"] = o.levels;
+  add("groups", o.groups, usual.groups);
+  add("layers", o.layers, usual.layers);
+  add("shared_codebook", o.shared_codebook, usual.shared_codebook);
+  add("layer_dropout", o.layer_dropout, usual.layer_dropout);
+  add("codebook_dim", o.codebook_dim, usual.codebook_dim);
+  add("cosine", o.cosine, usual.cosine);
+  add("temperature", o.temperature, usual.temperature);
+  add("soft_em", o.soft_em, usual.soft_em);
+  add("orthogonality", o.orthogonality, usual.orthogonality);
+  add("diversity", o.diversity, usual.diversity);
+  add("entropy_weight", o.entropy_weight, usual.entropy_weight);
+  add("warmup", o.warmup, usual.warmup);
+  add("lr_schedule", o.lr_schedule, usual.lr_schedule);
+  add("validation_images", o.validation_images, usual.validation_images);
+  return all;
 }
 
 nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images) {
@@ -181,6 +339,10 @@ nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images)
                                    {"precision", o.precision},
                                    {"threads", o.threads}};
   if (o.nondeterministic) config["nondeterministic"] = true;
+  const auto unusual = unusual_options(o);
+  for (const auto& [name, value] : unusual.items()) config[name] = value;
+  // With it a shorter run is not the beginning of a longer one, so that epochs are named twice.
+  if (o.lr_schedule != "constant") config["lr_schedule_epochs"] = o.epochs;
   return config;
 }
 
@@ -197,6 +359,7 @@ std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c,
   std::vector<std::string> all;
   const bool real = c["data"] == "CIFAR-10";
   if (!real) all.push_back(c["data"].get<std::string>());
+  if (c.contains("model")) all.push_back(fmt::format("model {}", c["model"].get<std::string>()));
   const auto part = [&](const char* key, int64_t paper, const char* what) {
     if (c[key] != paper || !real)
       all.push_back(fmt::format("{} of {} {}", c[key].get<int64_t>(), paper, what));

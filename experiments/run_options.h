@@ -2,6 +2,7 @@
 // serves the command line, the config.json of the run, and the key in the run folder's name.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <set>
@@ -10,7 +11,7 @@
 
 #include "data/dataset.h"
 #include "experiments/options.h"
-#include "vq/vqvae.h"
+#include "vq/model.h"
 
 namespace versor {
 
@@ -21,10 +22,19 @@ struct RunOptions {
   std::optional<double> dead_codes;
   std::optional<bool> ema_in_eval;
 
-  int64_t codes = 1024, latent = 256;
+  std::string model = "vqvae";
+  int64_t codes = 1024, latent = 256;  // of each level of the model
+  // The quantizer; the defaults are the paper's, one learned codebook.
+  std::string quantizer = "vq", levels = "8,5,5,5";
+  int64_t groups = 1, layers = 1, codebook_dim = 0;
+  bool shared_codebook = false, layer_dropout = false, cosine = false;
+  double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   double beta = 0.25, decay = 0.99, lr = 2e-4;
   int64_t batch_size = 128, epochs = 50;
+  std::string lr_schedule = "constant";
+  int64_t warmup = 0;                         // steps
   int64_t train_images = 0, test_images = 0;  // 0: all
+  int64_t validation_images = 0;  // the last so many training images take the test images' place
   uint64_t seed = 1;
   std::string precision = "auto", device = "cpu";
   int threads = 0;                // 0: OpenMP's own choice
@@ -48,9 +58,16 @@ void apply_preset(RunOptions& options);
 DatasetPair load_data(const RunOptions& options);
 
 VqVaeOptions model_options(const RunOptions& options);
+// The model that --model names, with these options.
+std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng);
 
 // Every option that changes results, in a fixed order; `images` says which data in which order.
 nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& images);
+
+// The model's and quantizer's options that differ from the paper's, by their names with
+// underscores: part of the config only where they are used, so that the paper's runs keep their
+// keys.
+nlohmann::ordered_json unusual_options(const RunOptions& options);
 
 // "published-rotation-k1024-d256-beta0.25-seed1-1a2b3c4d": readable, and 8 hex digits of the hash
 // of the whole config.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "experiments/json_file.h"
@@ -100,6 +101,14 @@ std::string Runs::command(const Run& run) const {
       *o.estimator, *o.owner, *o.codebook_start, *o.accumulators, *o.dead_codes,
       static_cast<int>(*o.ema_in_eval), o.codes, o.latent, o.beta, o.decay, o.lr, o.batch_size,
       o.epochs, o.seed, o.precision, o.device, o.threads, o.data);
+  const auto unusual = unusual_options(o);
+  for (const auto& [name, value] : unusual.items()) {
+    std::string option = name;
+    std::replace(option.begin(), option.end(), '_', '-');
+    line += " --" + option;
+    if (!value.is_boolean())
+      line += " " + (value.is_string() ? value.get<std::string>() : value.dump());
+  }
   if (o.train_images > 0) line += fmt::format(" --train-images {}", o.train_images);
   if (o.test_images > 0) line += fmt::format(" --test-images {}", o.test_images);
   if (!o.data_dir.empty()) line += " --data-dir " + quoted(o.data_dir);

@@ -27,11 +27,11 @@ bool is_kept(int64_t epoch, int64_t epochs) {
   return epoch <= 5 || epoch % 5 == 1 || epoch % 25 == 0 || epoch == epochs;
 }
 
-void draw_reconstructions(const std::string& path, VqVae& model, const Tensor& images) {
+void draw_reconstructions(const std::string& path, VqModel& model, const Tensor& images) {
   const NoGradGuard no_grad;
-  model.codebook().freeze(true);
+  model.freeze(true);
   const Tensor reconstructions = model(images).reconstruction.value();
-  model.codebook().freeze(false);
+  model.freeze(false);
   std::vector<Tensor> rows;
   for (int64_t i = 0; i < images.dim(0); i += kPerRow) {
     const int64_t end = std::min(i + kPerRow, images.dim(0));
@@ -41,14 +41,26 @@ void draw_reconstructions(const std::string& path, VqVae& model, const Tensor& i
   write_image_grid(path, rows, 3);
 }
 
-void write_snapshot(const std::string& run_folder, int64_t epoch, VqVae& model,
+void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model,
                     const std::vector<int64_t>& counts, const Tensor& images) {
   fs::create_directories(run_folder + "/snapshots");
   draw_reconstructions(path_of(run_folder, epoch, ".png"), model, images);
-  const std::vector<int32_t> narrow(counts.begin(), counts.end());
   SafetensorsFile file;
-  file.tensors["codebook.weight"] = model.codebook().weight().value();
-  file.tensors["counts"] = Tensor::from(narrow, {static_cast<int64_t>(narrow.size())});
+  auto of_level = counts.begin();
+  for (const VqModel::Level& level : model.levels()) {
+    // Of several symbols: the vectors of rows whose symbols are all equal, and the first one's
+    // counts.
+    const auto [symbols, codes] = level.quantizer->alphabet();
+    const std::vector<int32_t> narrow(of_level, of_level + codes);
+    std::vector<int32_t> all_codes(static_cast<size_t>(symbols * codes));
+    for (size_t i = 0; i < all_codes.size(); ++i)
+      all_codes[i] = static_cast<int32_t>(static_cast<int64_t>(i) % codes);
+    const std::string prefix = &level == &model.levels().back() ? "" : level.name + ".";
+    file.tensors[prefix + "codebook.weight"] =
+        level.quantizer->decode(Tensor::from(all_codes, {symbols, codes}, images.device()));
+    file.tensors[prefix + "counts"] = Tensor::from(narrow, {codes});
+    of_level += symbols * codes;
+  }
   write_safetensors(path_of(run_folder, epoch, ".safetensors"), file);
 }
 

@@ -1,13 +1,15 @@
 // What a run keeps of some of its epochs, to be looked at later: the codebook with the use of every
 // code, and the first test images with their reconstructions. Figures 1-8 are made from these.
 //   <run>/snapshots/epoch-0026.safetensors  codebook.weight [K,D], counts i32 [K]
+//                                           (of a hierarchy the last level's; top.codebook.weight,
+//                                           top.counts are the top one's)
 //   <run>/snapshots/epoch-0026.png          test images above their reconstructions
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "vq/vqvae.h"
+#include "vq/model.h"
 
 namespace versor {
 
@@ -25,7 +27,7 @@ struct Snapshot {
 bool is_kept(int64_t epoch, int64_t epochs);
 
 // images [n,H,W,C], the first of the test set. Changes nothing in the model.
-void write_snapshot(const std::string& run_folder, int64_t epoch, VqVae& model,
+void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model,
                     const std::vector<int64_t>& counts, const Tensor& images);
 
 // The epochs that a run has kept, ascending; none if it has no snapshots.
@@ -35,6 +37,6 @@ Snapshot read_snapshot(const std::string& run_folder, int64_t epoch);
 
 // Writes images [n,H,W,C], eight in a row and each row above its reconstructions; changes nothing
 // in the model.
-void draw_reconstructions(const std::string& path, VqVae& model, const Tensor& images);
+void draw_reconstructions(const std::string& path, VqModel& model, const Tensor& images);
 
 }  // namespace versor

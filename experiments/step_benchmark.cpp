@@ -25,8 +25,8 @@ constexpr uint64_t kImageSeed = 2;
 
 VqVaeOptions model_of(const StepConfiguration& what) {
   VqVaeOptions options;
-  options.codebook.latent = what.latent;
-  options.codebook.codes = what.codes;
+  options.quantizer.codebook.latent = what.latent;
+  options.quantizer.codebook.codes = what.codes;
   options.activations = activations_of(what.precision);
   return options;
 }
@@ -106,9 +106,9 @@ class EpochPass {
         batcher_(images, what.batch, what.device),
         order_(batcher_.in_order()),
         number_(ops::zeros({1}, what.device, DType::i32)),
-        log_(batcher_.batches(), what.codes, what.device),
+        log_(batcher_.batches(), {1, what.codes}, what.device),
         guard_(number_),
-        metrics_(what.codes),
+        metrics_({1, what.codes}),
         replay_(backend_for(what.device), benchmark.arena(), what.graph) {}
 
   void begin(int64_t epoch) {
@@ -182,7 +182,7 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what)
           ops::uniform({what.batch, kImage, kImage, 3}, Rng(kImageSeed), -1.f, 1.f, what.device)),
       replay_(backend_, arena_, what.graph) {
   omp_set_num_threads(what.threads);
-  model_.codebook().start_from(model_.encode(images_).value().flat_rows());
+  model_.quantizer().start_from(model_.encode(images_).value().flat_rows());
   time();  // the library's primitives, the pool, a recording
 }
 

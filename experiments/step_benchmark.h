@@ -12,6 +12,7 @@
 #include "experiments/training_step.h"
 #include "tensor/replay.h"
 #include "tensor/trace.h"
+#include "vq/vqvae.h"
 
 namespace versor {
 

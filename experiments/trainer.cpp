@@ -49,6 +49,13 @@ std::string first_not_finite(const Module& module) {
   return "";
 }
 
+AdamParams adam_params(const RunOptions& options, int64_t batches) {
+  const bool decays = options.lr_schedule == "cosine";
+  return {.lr = static_cast<float>(options.lr),
+          .warmup = static_cast<int>(options.warmup),
+          .decay = decays ? static_cast<int>(options.epochs * batches) : 0};
+}
+
 }  // namespace
 
 InterruptGuard::InterruptGuard() {
@@ -72,31 +79,33 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       folder_(settings_.folder, *config_, backend_for(parse_device(options.device)).info().name),
       device_(parse_device(options.device)),
       rng_(options.seed),
-      model_(model_options(options), device_, rng_.split(kModel)),
-      adam_(model_.parameters(), {.lr = static_cast<float>(options.lr)}),
+      model_(make_model(options, device_, rng_.split(kModel))),
       train_images_(images.train, options.batch_size, device_),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
+      adam_(model_->parameters(), adam_params(options, train_images_.batches())),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
-      progress_(options.codes),
-      train_pass_(train_images_, progress_.train, options.codes, device_),
-      test_pass_(test_images_, progress_.test, options.codes, device_),
-      guard_(train_pass_.batch) {}
+      progress_(model_->alphabet()),
+      train_pass_(train_images_, progress_.train, device_),
+      test_pass_(test_images_, progress_.test, device_),
+      guard_(train_pass_.batch),
+      graph_(settings_.graph && model_->recordable()) {}
 
-Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, int64_t codes, Device device)
+Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device device)
     : batches(images.batches()),
       order(images.in_order()),
       batch(ops::zeros({1}, device, DType::i32)),
-      log(images.batches(), codes, device),
+      log(images.batches(), pass_metrics.histogram().alphabet(), device),
       metrics(pass_metrics) {}
 
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
+  backend_for(device_).pool().reset_peak();  // the peak is to be this run's
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
-    start_codebook();
-    write_snapshot(folder_.path(), 0, model_, UsageHistogram(options_.codes).counts(), pictured());
+    start_codebooks();
+    write_snapshot(folder_.path(), 0, *model_, progress_.train.histogram().counts(), pictured());
   }
   started_at_ = saved_at_ = shown_at_ = Clock::now();
   while (progress_.epoch < options_.epochs) {
@@ -115,19 +124,10 @@ TrainingEnd Trainer::run() {
 }
 
 // k-means sees the first max(8K, R) latents of the untrained encoder: whole batches of the first
-// epoch, until there are enough.
-void Trainer::start_codebook() {
-  if (model_.options().codebook.start != CodebookStart::kmeans) return;
-  const NoGradGuard no_grad;
+// epoch, until each quantizer has enough.
+void Trainer::start_codebooks() {
   const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), 0);
-  std::vector<float> latents;
-  const auto wanted = static_cast<size_t>(8 * options_.codes * options_.latent);
-  for (int64_t b = 0; b < epoch.batches() && latents.size() < wanted; ++b) {
-    const auto batch = model_.encode(epoch.batch(b)).value().to_vector<float>();
-    latents.insert(latents.end(), batch.begin(), batch.end());
-  }
-  const auto rows = static_cast<int64_t>(latents.size()) / options_.latent;
-  model_.codebook().start_from(Tensor::from(latents, {rows, options_.latent}, device_));
+  model_->start_codebooks(epoch.batches(), [&](int64_t b) { return epoch.batch(b); });
 }
 
 // A pass goes on where its metrics stand.
@@ -142,14 +142,14 @@ void Trainer::step(Pass& pass, bool training) {
   const int64_t count = pass.order.batch_count(pass.next++);
   const auto beta = static_cast<float>(options_.beta);
   Backend& backend = backend_for(device_);
-  Replay& replay = pass.replays.try_emplace(count, backend, arena_, settings_.graph).first->second;
+  Replay& replay = pass.replays.try_emplace(count, backend, arena_, graph_).first->second;
   replay.run([&] {
     const Tensor images = pass.order.batch_at(pass.batch, count);
     if (training) {
-      const StepResult result = training_step(model_, adam_, images, beta, &guard_);
+      const StepResult result = training_step(*model_, adam_, images, beta, &guard_);
       pass.log.record(result.output, result.loss, pass.batch);
     } else {
-      const VqVaeOutput output = model_(images);
+      const VqVaeOutput output = (*model_)(images);
       pass.log.record(output, vqvae_loss(output, images, beta), pass.batch);
     }
     ops::increment(pass.batch);
@@ -157,12 +157,12 @@ void Trainer::step(Pass& pass, bool training) {
 }
 
 void Trainer::train_epoch() {
-  model_.set_training(true);
+  model_->set_training(true);
   Tensor order = train_pass_.order.order();
   ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
   begin(train_pass_);
   // Without a recording every step is looked at as it ends.
-  const bool at_once = !(settings_.graph && backend_for(device_).info().can_record);
+  const bool at_once = !(graph_ && backend_for(device_).info().can_record);
   epoch_started_at_ = Clock::now();
   epoch_started_batch_ = train_pass_.next;
   while (train_pass_.next < train_pass_.batches && !InterruptGuard::interrupted()) {
@@ -186,21 +186,21 @@ void Trainer::take_metrics(Pass& pass) {
 // once more where the encoder's output was still finite.
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
-  write_safetensors(file, {state_dict(model_), {}});
+  write_safetensors(file, {state_dict(*model_), {}});
   fail("train", what, " of epoch ", progress_.epoch + 1, "; the model as it was then is in ", file);
 }
 
 void Trainer::evaluate() {
   if (train_pass_.next < train_pass_.batches) return;  // interrupted
   const NoGradGuard no_grad;
-  model_.set_training(false);
+  model_->set_training(false);
   begin(test_pass_);
   while (test_pass_.next < test_pass_.batches && !InterruptGuard::interrupted())
     step(test_pass_, false);
   take_metrics(test_pass_);
   // What the last step of the epoch has broken shows here first.
   if (progress_.test.batches() > 0 && !std::isfinite(progress_.test.loss())) {
-    const std::string tensor = first_not_finite(model_);
+    const std::string tensor = first_not_finite(*model_);
     fail_not_finite(str(tensor.empty() ? "the loss" : tensor, " is not finite in the evaluation"));
   }
 }
@@ -214,30 +214,30 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
                                  static_cast<double>(steps * options_.batch_size) / train_seconds,
                                  pool.peak_bytes()));
   if (!settings_.quiet) {
-    std::fprintf(
-        stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
-        fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
-                    "test recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
-                    epoch, options_.epochs, train.reconstruction_loss(), train.codebook_loss(),
-                    train.perplexity(), test.reconstruction_loss(), test.perplexity(),
-                    test.histogram().used(), options_.codes, train_seconds + eval_seconds)
-            .c_str());
+    std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+                 fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
+                             "test recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
+                             epoch, options_.epochs, train.reconstruction_loss(),
+                             train.codebook_loss(), train.perplexity(), test.reconstruction_loss(),
+                             test.perplexity(), test.histogram().used(),
+                             test.histogram().counts().size(), train_seconds + eval_seconds)
+                     .c_str());
   }
-  draw_reconstructions(folder_.file("reconstructions.png"), model_, pictured());
+  draw_reconstructions(folder_.file("reconstructions.png"), *model_, pictured());
   if (is_kept(epoch, options_.epochs))
-    write_snapshot(folder_.path(), epoch, model_, train.histogram().counts(), pictured());
-  gradients_.push_back(gradients_row(epoch, model_, train_images_.in_order().batch(0),
+    write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
+  gradients_.push_back(gradients_row(epoch, *model_, train_images_.in_order().batch(0),
                                      static_cast<float>(options_.beta)));
   progress_.rows.push_back(metrics_row(epoch, train, test));
   progress_.epoch = epoch;
-  progress_.train = progress_.test = PassMetrics(options_.codes);
+  progress_.train = progress_.test = PassMetrics(model_->alphabet());
   train_pass_.next = test_pass_.next = 0;
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
-  folder_.write_csv("gradients.csv", gradients_header(model_), gradients_);
+  folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);
   // The checkpoint comes before the row that says the epoch is done: killed in between, the run
   // resumes after the epoch and writes the row from the checkpoint's copy.
   save();
-  write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+  write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
   folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
 }
 
@@ -254,12 +254,12 @@ bool Trainer::time_to_save() const {
 
 void Trainer::save() {
   take_metrics(train_pass_);
-  write_checkpoint(folder_, *config_, progress_, model_, adam_);
+  write_checkpoint(folder_, *config_, progress_, *model_, adam_);
   saved_at_ = Clock::now();
 }
 
 bool Trainer::restore() {
-  const auto saved = restore_checkpoint(folder_, *config_, model_, adam_);
+  const auto saved = restore_checkpoint(folder_, *config_, *model_, adam_);
   if (!saved) return false;
   const bool possible = saved->epoch <= options_.epochs &&
                         saved->train.batches() <= train_pass_.batches &&
@@ -271,7 +271,7 @@ bool Trainer::restore() {
   if (progress_.epoch > 0) {
     // Killed between checkpoint and these two, an epoch's end left them behind.
     if (progress_.train.batches() == 0)
-      write_safetensors(folder_.file("model.safetensors"), {state_dict(model_), {}});
+      write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
     folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
   }
   if (!settings_.quiet)

@@ -1,4 +1,4 @@
-// Trains one VQ-VAE from a config and data into a run folder: epochs of training and evaluation,
+// Trains one model from a config and data into a run folder: epochs of training and evaluation,
 // metrics, pictures, checkpoints. An interrupted run goes on where its last checkpoint stands and
 // ends with the same bytes in metrics.csv as one that was never interrupted.
 #pragma once
@@ -36,7 +36,7 @@ class Trainer {
   // A pass over one set, training or evaluation: what its steps read and write on the device. The
   // addresses stay the same in every epoch, so that a recorded step can be replayed.
   struct Pass {
-    Pass(const Batcher& images, PassMetrics& metrics, int64_t codes, Device device);
+    Pass(const Batcher& images, PassMetrics& metrics, Device device);
 
     int64_t batches;
     Epoch order;
@@ -47,7 +47,7 @@ class Trainer {
     PassMetrics& metrics;               // of the first so many of these
   };
 
-  void start_codebook();
+  void start_codebooks();
   void train_epoch();
   void evaluate();
   void begin(Pass& pass);
@@ -67,13 +67,14 @@ class Trainer {
   RunFolder folder_;
   Device device_;
   Rng rng_;
-  VqVae model_;
-  Adam adam_;
+  std::unique_ptr<VqModel> model_;
   Batcher train_images_, test_images_;
+  Adam adam_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // of the recorded steps
   Progress progress_;
   Pass train_pass_, test_pass_;
   FiniteGuard guard_;
+  bool graph_;  // steps are recorded
   std::vector<std::string> timings_, gradients_;
 
   std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;

@@ -3,6 +3,7 @@
 
 #include "tensor/ops.h"
 #include "vq/ops.h"
+#include "vq/vqvae.h"
 
 namespace versor {
 namespace {
@@ -16,7 +17,7 @@ int64_t extent(const SafetensorsFile& file, const std::string& path, const std::
   return shape[axis];
 }
 
-std::vector<std::pair<std::string, Tensor>> gradients(const VqVae& model) {
+std::vector<std::pair<std::string, Tensor>> gradients(const VqModel& model) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const auto& [name, p] : model.named_parameters())
     if (p.grad().defined()) all.emplace_back("the gradient of " + name, p.grad());
@@ -26,7 +27,7 @@ std::vector<std::pair<std::string, Tensor>> gradients(const VqVae& model) {
 // A file whose largest tensors do not have the sizes that its small ones say is refused before a
 // model of these sizes, whose memory is their product, is made.
 void check_sizes(const SafetensorsFile& file, const std::string& path, const VqVaeOptions& m) {
-  const int64_t d = m.codebook.latent;
+  const int64_t d = m.quantizer.codebook.latent;
   const std::pair<const char*, Shape> expected[] = {
       {"encoder.2.weight", {d, m.hidden, 4, 4}},
       {"encoder.4.conv1.weight", {d, d, 3, 3}},
@@ -38,7 +39,7 @@ void check_sizes(const SafetensorsFile& file, const std::string& path, const VqV
 
 }  // namespace
 
-StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta,
+StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float beta,
                          FiniteGuard* guard) {
   adam.zero_grad();
   StepResult result;
@@ -57,15 +58,17 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   check(options.steps >= 1, "one_step", "the number of steps must be at least 1, got ",
         options.steps);
   VqVaeOptions m;
-  m.estimator = options.estimator;
+  QuantizerOptions& quantizer = m.quantizer;
+  CodebookOptions& codebook = quantizer.codebook;
+  quantizer.estimator = options.estimator;
   m.hidden = extent(weights, weights_path, "encoder.0.weight", 4, 0);
   m.image_channels = extent(weights, weights_path, "encoder.0.weight", 4, 1);
-  m.codebook.codes = extent(weights, weights_path, "codebook.weight", 2, 0);
-  m.codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
-  m.codebook.owner = options.owner;
-  m.codebook.decay = options.decay;
-  m.codebook.start = CodebookStart::uniform;  // what the file holds replaces it
-  m.codebook.dead_code_fraction = 0;
+  codebook.codes = extent(weights, weights_path, "codebook.weight", 2, 0);
+  codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
+  codebook.owner = options.owner;
+  codebook.decay = options.decay;
+  codebook.start = CodebookStart::uniform;  // what the file holds replaces it
+  codebook.dead_code_fraction = 0;
   m.activations = options.activations;
   check_sizes(weights, weights_path, m);
   VqVae model(m, device, Rng(0));
@@ -97,8 +100,8 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   };
   scalar("loss", step.loss.total.value());
   scalar("reconstruction_loss", step.loss.reconstruction.value());
-  scalar("codebook_loss", out.codebook_loss.value());
-  scalar("commitment_loss", out.commitment_loss.value());
+  scalar("codebook_loss", out.quantized.codebook_loss.value());
+  scalar("commitment_loss", out.quantized.commitment_loss.value());
   scalar("perplexity", vq::perplexity(out.quantized.counts));
   return file;
 }

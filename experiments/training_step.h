@@ -3,7 +3,7 @@
 
 #include "nn/adam.h"
 #include "nn/safetensors.h"
-#include "vq/vqvae.h"
+#include "vq/model.h"
 
 namespace versor {
 
@@ -14,7 +14,7 @@ struct StepResult {
 
 // Forward (updating the codebook), backward, Adam. Gradients stay until the next step. The guard
 // (may be null) watches the encoder's output, the loss and every gradient.
-StepResult training_step(VqVae& model, Adam& adam, const Tensor& images, float beta,
+StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float beta,
                          FiniteGuard* guard = nullptr);
 
 struct OneStepOptions {

@@ -105,6 +105,8 @@ class Backend {
   virtual void cast(Tensor& y, const Tensor& x, float scale, float shift) = 0;
   // y[i] = low + (high - low) * rng.uniform(i).
   virtual void uniform(Tensor& y, Rng rng, float low, float high) = 0;
+  // y[i] = rng.normal(i), equal on all devices up to the rounding of log and cos.
+  virtual void normal(Tensor& y, Rng rng) = 0;
   // counter[0] += 1.   counter i32 [1].
   virtual void increment(Tensor& counter) = 0;
   // total[i] += counts[i].   i32, equal shapes.
@@ -128,6 +130,8 @@ class Backend {
   virtual void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) = 0;
   // y[r,c] = op(x[r,c], v[c]).   y, x [R,C],  v [C].
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
+  // y[r,c] = s[r] * x[r,c].   y, x [R,C],  s [R].
+  virtual void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) = 0;
   // y[i] = alpha * a[i] + beta * b[i].
   virtual void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
                             const Tensor& b) = 0;
@@ -155,6 +159,12 @@ class Backend {
   virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) = 0;
   // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
   virtual void sum_columns(Tensor& y, const Tensor& x) = 0;
+  // y[r,k] = exp(x[r,k] - m) / sum over j of exp(x[r,j] - m), m the largest of row r. -inf gives 0;
+  // a row with a NaN or +inf, or of -inf alone, is NaN.   y, x [R,K];  y may be x.
+  virtual void softmax(Tensor& y, const Tensor& x) = 0;
+  // index[r] = the k of the largest x[r,k], the lowest of equals. A NaN is less than all numbers,
+  // so that a row of NaN alone gives 0.   index i32 [R],  x [R,K], K >= 1.
+  virtual void argmax(Tensor& index, const Tensor& x) = 0;
   // y[0] = mean over i of (a[i] - b[i])^2.   y [1].
   virtual void mse(Tensor& y, const Tensor& a, const Tensor& b) = 0;
   // da[i] = dy[0] * 2/n * (a[i] - b[i]).   With f = dy * mse(a, b) this is df/da;  db = -da.

@@ -1,5 +1,5 @@
-// What the front end asks of its inputs: shared by ops.cpp, matmul.cpp, conv.cpp and vq's kernel
-// dispatch. `op` is the name that the error carries in brackets.
+// What the front end asks of its inputs: shared by ops.cpp, rows.cpp, matmul.cpp, conv.cpp and vq's
+// kernel dispatch. `op` is the name that the error carries in brackets.
 #pragma once
 
 #include <initializer_list>

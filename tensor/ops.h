@@ -28,6 +28,7 @@ inline Tensor scaled(const Tensor& x, float factor) {
   return cast(x, x.dtype(), factor);
 }
 Tensor uniform(Shape shape, Rng rng, float low, float high, Device device = {});
+Tensor normal(Shape shape, Rng rng, Device device = {});
 void increment(Tensor& counter);
 void add_counts(Tensor& total, const Tensor& counts);
 void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& values);
@@ -43,6 +44,7 @@ Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op);
 Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
 void add_to(Tensor& y, const Tensor& x);                            // y += x
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
+Tensor scale_rows(const Tensor& x, const Tensor& s);                // x [R,C], s [R]
 Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b);
 Tensor scale(const Tensor& x, const Tensor& s, float factor = 1.f);
 Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
@@ -82,6 +84,8 @@ struct BiasReluGrad {
 };
 BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y);
 Tensor sum_columns(const Tensor& x);           // [R,C] -> [R]
+Tensor softmax(const Tensor& x);               // of every row [R,K]
+Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]
 Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "tensor/hostdevice.h"
@@ -26,6 +27,15 @@ struct Philox {
   }
 };
 
+// Two words of random bits to one standard normal number: sqrt(-2 ln u) cos(2 pi v), u in (0,1],
+// v in [0,1) (Box and Muller, "A Note on the Generation of Random Normal Deviates", 1958). u keeps
+// all 32 bits and is at least 2^-33, so that the tails reach to 6.7 and nothing is infinite.
+VERSOR_HD inline float box_muller(uint32_t a, uint32_t b) {
+  const float u = (static_cast<float>(a) + 0.5f) * 0x1p-32f;
+  const float v = static_cast<float>(b >> 8) * 0x1p-24f;
+  return std::sqrt(-2.f * std::log(u)) * std::cos(6.28318531f * v);
+}
+
 // A stream of random numbers. Copy it freely: it only holds its address. `split` names independent
 // sub-streams, e.g. rng.split(kShuffle).split(epoch).
 struct Rng {
@@ -44,16 +54,21 @@ struct Rng {
     child.stream = uint64_t{b[0]} | (uint64_t{b[1]} << 32);
     return child;
   }
-  VERSOR_HD uint32_t bits(uint64_t index) const {
-    const auto b =
-        Philox::block({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
-                       static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
-                      static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
-    return b[0];
+  // The 128 bits at this address.
+  VERSOR_HD std::array<uint32_t, 4> block(uint64_t index) const {
+    return Philox::block({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
+                          static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
+                         static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));
   }
+  VERSOR_HD uint32_t bits(uint64_t index) const { return block(index)[0]; }
   // Uniform on [0,1) with 24 bits, exact in f32.
   VERSOR_HD float uniform(uint64_t index) const {
     return static_cast<float>(bits(index) >> 8) * 0x1p-24f;
+  }
+  // Standard normal. Made of the same bits as uniform(index): draw the two from different streams.
+  VERSOR_HD float normal(uint64_t index) const {
+    const auto b = block(index);
+    return box_muller(b[0], b[1]);
   }
 
   // Position of i under a random permutation of 0..n-1 (n < 2^31): a bijection computed per

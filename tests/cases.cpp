@@ -62,6 +62,13 @@ void add_unary(std::vector<OperationCase>& cases) {
          [](const Array& dy, const Arrays&) { return Arrays{ref::scale_grad(dy, -1.75)}; },
          count(shape)});
   for (const Shape& shape : kShapes)
+    cases.push_back({named("add_scalar", shape),
+                     {{shape}},
+                     [](const Variables& x) { return add_scalar(x[0], -1.75f); },
+                     [](const Arrays& x) { return ref::shift(x[0], -1.75); },
+                     [](const Array& dy, const Arrays&) { return Arrays{ref::shift_grad(dy)}; },
+                     count(shape)});
+  for (const Shape& shape : kShapes)
     cases.push_back({named("cast", shape) + " to bf16 and back",
                      {{shape}},
                      [](const Variables& x) { return cast(cast(x[0], DType::bf16), DType::f32); },
@@ -122,6 +129,18 @@ void add_rows(std::vector<OperationCase>& cases) {
                        return Arrays{dy, ref::sum_rows(as_rows(dy))};
                      },
                      count(shape)});
+    cases.push_back({named("scale_columns", shape),
+                     {{shape}, {{shape[-1]}}},
+                     [](const Variables& x) { return scale_columns(x[0], x[1]); },
+                     [](const Arrays& x) {
+                       return Array{x[0].shape, ref::mul_rows(as_rows(x[0]), x[1]).data};
+                     },
+                     [](const Array& dy, const Arrays& x) {
+                       ref::Two d = ref::mul_rows_grad(as_rows(dy), as_rows(x[0]), x[1]);
+                       d.first.shape = dy.shape;
+                       return both(d);
+                     },
+                     count(shape)});
     cases.push_back({named("rows", shape),
                      {{shape}},
                      [](const Variables& x) { return rows(x[0]); },
@@ -130,6 +149,53 @@ void add_rows(std::vector<OperationCase>& cases) {
                        return Arrays{{x[0].shape, dy.data}};
                      }});
   }
+}
+
+// One row, one column, rows that are no multiple of a warp, more than one block of them.
+void add_functions_of_rows(std::vector<OperationCase>& cases) {
+  for (const Shape& shape : {Shape{1, 1}, Shape{1, 37}, Shape{9, 1}, Shape{5, 7}, Shape{3, 1025},
+                             Shape{5000, 9}, Shape{3, 20000}}) {
+    cases.push_back({named("scale_rows", shape),
+                     {{shape}, {{shape[0]}}},
+                     [](const Variables& x) { return scale_rows(x[0], x[1]); },
+                     [](const Arrays& x) { return ref::scale_rows(x[0], x[1]); },
+                     [](const Array& dy, const Arrays& x) {
+                       return both(ref::scale_rows_grad(dy, x[0], x[1]));
+                     },
+                     count(shape)});
+    cases.push_back({named("sum_columns", shape),
+                     {{shape, -0.5, 1}},
+                     [](const Variables& x) { return sum_columns(x[0]); },
+                     [](const Arrays& x) { return ref::sum_columns(x[0]); },
+                     [](const Array& dy, const Arrays& x) {
+                       return Arrays{ref::sum_columns_grad(dy, x[0].dim(1))};
+                     },
+                     count(shape)});
+    cases.push_back({named("softmax", shape),
+                     {{shape, -4, 4}},
+                     [](const Variables& x) { return softmax(x[0]); },
+                     [](const Arrays& x) { return ref::softmax(x[0]); },
+                     [](const Array& dy, const Arrays& x) {
+                       return Arrays{ref::softmax_grad(dy, ref::softmax(x[0]))};
+                     },
+                     4 * count(shape)});
+  }
+  // From rows far shorter than the root of 1e-12 to far longer ones. (Of one long column the
+  // gradient is what rounding leaves of zero.)
+  const auto add_normalize = [&](const Shape& shape, double largest) {
+    cases.push_back({str("normalize_rows, ", shape, " up to ", largest),
+                     {{shape, -largest, largest}},
+                     [](const Variables& x) { return normalize_rows(x[0]); },
+                     [](const Arrays& x) { return ref::normalize_rows(x[0], 1e-12); },
+                     [](const Array& dy, const Arrays& x) {
+                       return Arrays{ref::normalize_rows_grad(dy, x[0], 1e-12)};
+                     },
+                     4 * count(shape)});
+  };
+  add_normalize({9, 1}, 2e-6);
+  for (double largest : {1e-25, 1e-6, 1.0, 1e4}) add_normalize({5, 7}, largest);
+  add_normalize({5000, 9}, 1);
+  add_normalize({3, 20000}, 1);
 }
 
 void add_reductions(std::vector<OperationCase>& cases) {
@@ -300,8 +366,8 @@ void add_columns(std::vector<OperationCase>& cases) {
 const std::vector<OperationCase>& operation_cases() {
   static const std::vector<OperationCase> cases = [] {
     std::vector<OperationCase> list = conv_operation_cases();
-    for (auto add :
-         {add_unary, add_binary, add_rows, add_reductions, add_products, add_shapes, add_columns})
+    for (auto add : {add_unary, add_binary, add_rows, add_functions_of_rows, add_reductions,
+                     add_products, add_shapes, add_columns})
       add(list);
     return list;
   }();

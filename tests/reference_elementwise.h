@@ -1,8 +1,10 @@
-// Element-wise functions of one and two arrays, vectors added to or multiplied into rows, and sums.
+// Element-wise functions of one and two arrays, vectors added to or multiplied into rows, sums, and
+// functions of whole rows.
 // A gradient takes dy and what it needs besides: the output y where the derivative is shortest in y
 // (relu, tanh, exp, sqrt), the inputs otherwise. Read next: reference_layout.h.
 #pragma once
 
+#include <algorithm>
 #include <utility>
 
 #include "tests/reference_array.h"
@@ -231,6 +233,66 @@ inline Array mul_rows(const Array& x, const Array& v) {
 }
 inline Two mul_rows_grad(const Array& dy, const Array& x, const Array& v) {
   return {mul_rows(dy, v), sum_rows(mul(dy, x))};
+}
+
+// ---- rows of [R,C] ----
+
+// y[r,c] = s[r] x[r,c];  dx[r,c] = s[r] dy[r,c],  ds[r] = sum over c of dy[r,c] x[r,c].   s [R].
+inline Array scale_rows(const Array& x, const Array& s) {
+  require(s.count() == x.dim(0), "scale_rows sizes differ");
+  Array y = x;
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t c = 0; c < x.dim(1); ++c) y.at(r, c) *= s[r];
+  return y;
+}
+inline Two scale_rows_grad(const Array& dy, const Array& x, const Array& s) {
+  return {scale_rows(dy, s), sum_columns(mul(dy, x))};
+}
+
+// y[r,k] = e^x[r,k] / sum over j of e^x[r,j], with x less the largest of its row, which cancels;
+// dx[r,k] = y[r,k] (dy[r,k] - sum over j of dy[r,j] y[r,j]).
+inline Array softmax(const Array& x) {
+  Array y = x;
+  for (int64_t r = 0; r < x.dim(0); ++r) {
+    const Array row = row_of(x, r);
+    const double largest = *std::max_element(row.data.begin(), row.data.end());
+    double total = 0.0;
+    for (double value : row.data) total += std::exp(value - largest);
+    for (int64_t k = 0; k < x.dim(1); ++k) y.at(r, k) = std::exp(row[k] - largest) / total;
+  }
+  return y;
+}
+inline Array softmax_grad(const Array& dy, const Array& y) {
+  Array dx = dy;
+  for (int64_t r = 0; r < y.dim(0); ++r) {
+    const double mean = dot(row_of(dy, r), row_of(y, r));
+    for (int64_t k = 0; k < y.dim(1); ++k) dx.at(r, k) = y.at(r, k) * (dy.at(r, k) - mean);
+  }
+  return dx;
+}
+
+// The k of the largest x[r,k], the lowest of equals; a NaN is less than all numbers.
+inline Indices argmax(const Array& x) {
+  Indices index;
+  for (int64_t r = 0; r < x.dim(0); ++r) {
+    int64_t best = -1;  // of the numbers
+    for (int64_t k = 0; k < x.dim(1); ++k)
+      if (!std::isnan(x.at(r, k)) && (best < 0 || x.at(r, k) > x.at(r, best))) best = k;
+    index.push_back(std::max<int64_t>(best, 0));
+  }
+  return index;
+}
+
+// y[r,:] = x[r,:] / n with n = sqrt(|x[r,:]|^2 + e);  dx = (dy - (dy.y) y) / n.
+inline Array inverse_lengths(const Array& x, double e) {
+  return map(sum_columns(square(x)), [e](double v) { return 1.0 / std::sqrt(v + e); });
+}
+inline Array normalize_rows(const Array& x, double e) {
+  return scale_rows(x, inverse_lengths(x, e));
+}
+inline Array normalize_rows_grad(const Array& dy, const Array& x, double e) {
+  const Array y = normalize_rows(x, e), along = sum_columns(mul(dy, y));
+  return scale_rows(sub(dy, scale_rows(y, along)), inverse_lengths(x, e));
 }
 
 }  // namespace versor::reference

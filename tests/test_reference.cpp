@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
+#include <cmath>
 #include <limits>
 #include <string>
 
@@ -303,6 +304,35 @@ TEST_CASE("reference: sums, means and rows") {
     CHECK(gradient_error(ref::add_to_rows_grad(dy).second, add_u, u, dy) <= kTolerance);
     CHECK(gradient_error(ref::mul_rows_grad(dy, x, u).first, mul_x, x, dy) <= kTolerance);
     CHECK(gradient_error(ref::mul_rows_grad(dy, x, u).second, mul_u, u, dy) <= kTolerance);
+  }
+}
+
+TEST_CASE("reference: functions of rows") {
+  const Array m = counted({2, 3});
+  CHECK(ref::scale_rows(m, {{2}, {10, -1}}).data == std::vector<double>{10, 20, 30, -4, -5, -6});
+  const double a = 0.09003057317038046, b = 0.24472847105479764, c = 0.6652409557748219;
+  CHECK(relative_error(ref::softmax(m), {{2, 3}, {a, b, c, a, b, c}}) <= kExact);
+  CHECK(relative_error(ref::softmax({{1, 3}, {-1e4, -INFINITY, -1e4}}), {{1, 3}, {0.5, 0, 0.5}}) <=
+        kExact);
+  CHECK(ref::argmax({{2, 3}, {1, 3, 3, -1, -2, -3}}) == Indices{1, 0});
+  CHECK(ref::argmax({{3, 2}, {NAN, -INFINITY, NAN, NAN, -INFINITY, -INFINITY}}) ==
+        Indices{1, 0, 0});
+  CHECK(relative_error(ref::normalize_rows({{2, 2}, {3, 4, 0, 0.5}}, 0.75),  // 25.75 and 1
+                       {{2, 2}, {3 / std::sqrt(25.75), 4 / std::sqrt(25.75), 0, 0.5}}) <= kExact);
+  Random random(9);
+  for (auto [rows, columns] : {std::array<int64_t, 2>{1, 1}, {4, 3}, {2, 9}, {7, 1}}) {
+    CAPTURE(rows);
+    CAPTURE(columns);
+    const Array x = random.array({rows, columns}), dy = random.array({rows, columns});
+    const Array s = random.array({rows});
+    const Function scale_x = [&](const Array& v) { return ref::scale_rows(v, s); };
+    const Function scale_s = [&](const Array& v) { return ref::scale_rows(x, v); };
+    CHECK(gradient_error(ref::scale_rows_grad(dy, x, s).first, scale_x, x, dy) <= kTolerance);
+    CHECK(gradient_error(ref::scale_rows_grad(dy, x, s).second, scale_s, s, dy) <= kTolerance);
+    CHECK(gradient_error(ref::softmax_grad(dy, ref::softmax(x)), ref::softmax, x, dy) <=
+          kTolerance);
+    const Function normalize = [](const Array& v) { return ref::normalize_rows(v, 0.25); };
+    CHECK(gradient_error(ref::normalize_rows_grad(dy, x, 0.25), normalize, x, dy) <= kTolerance);
   }
 }
 

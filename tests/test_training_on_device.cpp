@@ -67,12 +67,19 @@ Run train(RunOptions options, bool graph) {
 }  // namespace
 
 TEST_CASE("training: recorded steps give the bits of steps called one by one, and so do two runs") {
-  for (const auto& [precision, preset] :
-       {std::pair("fp32", "versor"), {"fp32", "published"}, {"bf16", "versor"}}) {
+  struct Choice {
+    const char *precision, *preset, *model;
+  };
+  for (const auto& [precision, preset, model] :
+       {Choice{"fp32", "versor", "vqvae"}, Choice{"fp32", "published", "vqvae"},
+        Choice{"bf16", "versor", "vqvae"}, Choice{"fp32", "versor", "vqvae2"},
+        Choice{"bf16", "versor", "vqvae2"}}) {
     CAPTURE(precision);
     CAPTURE(preset);
+    CAPTURE(model);
     RunOptions options = tiny_run(here(), precision);
     options.preset = preset;
+    options.model = model;
     const Run recorded = train(options, true);
     CHECK(recorded == train(options, false));
     CHECK(recorded == train(options, true));
@@ -91,7 +98,8 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   Trainer trainer(options, images, {.folder = path, .quiet = true});
   REQUIRE(trainer.run() == TrainingEnd::finished);
 
-  VqVae model(model_options(options), test_device(), Rng(0));
+  const auto made = make_model(options, test_device(), Rng(0));
+  VqModel& model = *made;
   load_state_dict(model, read_safetensors(path + "/model.safetensors"), path);
   model.set_training(false);
   const NoGradGuard no_grad;
@@ -102,7 +110,7 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   for (int64_t b = 0; b < 3; ++b) {
     const VqVaeOutput output = model(epoch.batch(b));
     reconstruction += ops::mse(output.reconstruction.value(), epoch.batch(b)).item() / 3;
-    commitment += output.commitment_loss.value().item() / 3;
+    commitment += output.quantized.commitment_loss.value().item() / 3;
     perplexity += vq::perplexity(output.quantized.counts).item() / 3;
     for (int32_t k : output.quantized.index.to_vector<int32_t>()) used.insert(k);
   }

@@ -29,7 +29,8 @@ class VqBackend {
   //   N = decay N + (1-decay) n,   m = decay m + (1-decay) s,
   //   codebook[k] = m[k] / Nhat[k],   Nhat[k] = (N[k]+eps) / (sum N + K eps) * sum N.
   // Does nothing once the guard has found something (find_nonfinite in tensor/backend.h).
-  // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 [K],  guard i32 [2] or undefined.
+  // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 or f32 [K],  guard i32 [2] or
+  // undefined.
   virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                           const Tensor& sums, const Tensor& guard, double decay, double eps) = 0;
   // A code with N[k] < fraction * (sum N)/K becomes a random row of e: the i-th such code row

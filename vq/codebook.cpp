@@ -1,7 +1,11 @@
 // Codebook: start, EMA, dead codes. See codebook.h.
 #include "vq/codebook.h"
 
+#include <cmath>
+
+#include "autograd/functions.h"
 #include "tensor/ops.h"
+#include "vq/estimators.h"
 #include "vq/ops.h"
 
 namespace versor {
@@ -9,25 +13,48 @@ namespace {
 
 enum Purpose : uint64_t { kWeights, kStart, kDeadCodes };
 
-// Row number i of a random order of n rows; beyond n it starts again.
-std::vector<int32_t> random_rows(int64_t count, int64_t n, Rng rng) {
+// `count` of the rows [M,D] in a random order; beyond M it starts again.
+Tensor pick_rows(const Tensor& data, int64_t count, Rng rng) {
+  check(data.shape().rank() == 2 && data.dim(0) > 0, "kmeans", "needs rows [M,D], got ",
+        data.shape());
+  const int64_t M = data.dim(0);
   std::vector<int32_t> rows(static_cast<size_t>(count));
   for (int64_t i = 0; i < count; ++i)
     rows[i] =
-        static_cast<int32_t>(rng.permute(static_cast<uint32_t>(i % n), static_cast<uint32_t>(n)));
-  return rows;
+        static_cast<int32_t>(rng.permute(static_cast<uint32_t>(i % M), static_cast<uint32_t>(M)));
+  return ops::gather_rows(data, Tensor::from(rows, {count}, data.device()));
+}
+
+Tensor unit_rows(const Tensor& x) {
+  return normalize_rows(Variable(x)).value();
+}
+
+bool is_weight(double x) {
+  return x >= 0 && std::isfinite(x);
+}
+
+void check_options(const CodebookOptions& o) {
+  check(o.codes > 0, "codebook", "the number of codes must be positive, got ", o.codes);
+  check(o.latent > 0, "codebook", "the latent size must be positive, got ", o.latent);
+  check(o.decay >= 0 && o.decay <= 1, "codebook", "decay ", o.decay, " is outside 0..1");
+  check(o.dead_code_fraction >= 0 && o.dead_code_fraction <= 1, "codebook", "dead-code fraction ",
+        o.dead_code_fraction, " is outside 0..1");
+  check(is_weight(o.soft_em) && is_weight(o.orthogonality) && is_weight(o.diversity), "codebook",
+        "the temperature of soft EM and the weights of losses must be numbers >= 0");
+  check(o.diversity_temperature > 0 && std::isfinite(o.diversity_temperature), "codebook",
+        "the temperature of the diversity loss must be above 0");
+  check(o.soft_em == 0 || o.owner == Owner::ema, "codebook",
+        "soft EM is a way to update by moving averages: the owner must be ema");
+  check(o.orthogonality == 0 || o.owner != Owner::ema, "codebook",
+        "the orthogonality loss reaches the codes by its gradient, which a codebook that moving "
+        "averages own does not have: the owner must be gradient");
 }
 
 }  // namespace
 
 Codebook::Codebook(const CodebookOptions& options, Rng rng, Device device)
     : options_(options), rng_(rng) {
-  check(options.codes > 0, "codebook", "the number of codes must be positive, got ", options.codes);
-  check(options.latent > 0, "codebook", "the latent size must be positive, got ", options.latent);
-  check(options.decay >= 0 && options.decay <= 1, "codebook", "decay ", options.decay,
-        " is outside 0..1");
-  check(options.dead_code_fraction >= 0 && options.dead_code_fraction <= 1, "codebook",
-        "dead-code fraction ", options.dead_code_fraction, " is outside 0..1");
+  check_options(options);
   const Shape shape{options.codes, options.latent};
   const float bound = 1.f / static_cast<float>(options.codes);
   Tensor start = ops::uniform(shape, rng.split(kWeights), -bound, bound, device);
@@ -49,17 +76,44 @@ void Codebook::reset_accumulators() {
   }
 }
 
+Variable Codebook::codes() const {
+  return options_.cosine ? normalize_rows(weight_) : weight_;
+}
+
 void Codebook::start_from(const Tensor& latents) {
-  ops::copy(weight_.mutable_value(), kmeans(latents, options_.codes, 10, rng_.split(kStart)));
+  const Tensor data = options_.cosine ? unit_rows(latents) : latents;
+  ops::copy(weight_.mutable_value(),
+            kmeans(data, options_.codes, 10, rng_.split(kStart), options_.cosine));
   reset_accumulators();
+}
+
+Codebook::Statistics Codebook::statistics_of(const Tensor& e, const Tensor& index,
+                                             const Tensor& counts) const {
+  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, options_.codes)};
+  const Tensor p = ops::softmax(code_logits(Variable(e), codes(), options_.soft_em).value());
+  return {ops::sum_rows(p), ops::matmul(p, e, /*transpose_a=*/true)};
 }
 
 Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts,
                         const Tensor& guard) {
-  if (frozen_ || options_.owner == Owner::gradient) return {};
-  const Tensor sums = ops::segment_sum(e, index, options_.codes);
-  vq::ema_update(weight_.mutable_value(), cluster_size_.mutable_value(), m_.mutable_value(), counts,
-                 sums, guard, options_.decay, options_.eps);
+  const bool averages = options_.owner != Owner::gradient;
+  if (frozen_ || !(averages || options_.dead_code_fraction > 0)) return {};
+  const NoGradGuard no_grad;
+  Statistics now = statistics_of(e, index, counts);
+  if (pending_.sums.defined()) {
+    ops::add_to(now.sums, pending_.sums);
+    now.counts = now.counts.dtype() == DType::i32 ? vq::sum_of_counts(now.counts, pending_.counts)
+                                                  : ops::add(now.counts, pending_.counts);
+    pending_ = {};
+  }
+  if (accumulating_) {
+    pending_ = now;
+    return {};
+  }
+  // Where the averages do not own the codes they are only counted: what they would be is dropped.
+  Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
+  vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), now.counts, now.sums,
+                 guard, options_.decay, options_.eps);
   Tensor replaced;
   if (options_.dead_code_fraction > 0)
     replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
@@ -69,24 +123,23 @@ Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& coun
   return replaced;
 }
 
-Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng) {
-  check(data.shape().rank() == 2 && data.dim(0) > 0, "kmeans", "needs rows [M,D], got ",
-        data.shape());
-  const int64_t M = data.dim(0), D = data.dim(1);
-  const auto pick = [&](Rng from) {
-    return ops::gather_rows(data,
-                            Tensor::from(random_rows(codes, M, from), {codes}, data.device()));
-  };
-  Tensor centres = pick(rng);
+Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng, bool cosine) {
+  return kmeans_from(pick_rows(data, codes, rng), data, iterations, rng, cosine);
+}
+
+Tensor kmeans_from(Tensor centres, const Tensor& data, int iterations, Rng rng, bool cosine) {
+  const int64_t codes = centres.dim(0), D = data.dim(1);
   for (int i = 0; i < iterations; ++i) {
     const Tensor index = vq::nearest_code(data, centres);
     const auto counts = ops::bincount(index, codes).to_vector<int32_t>();
     auto means = ops::segment_sum(data, index, codes).to_vector<float>();
-    const auto spare = pick(rng.split(static_cast<uint64_t>(i + 1))).to_vector<float>();
+    const auto spare =
+        pick_rows(data, codes, rng.split(static_cast<uint64_t>(i + 1))).to_vector<float>();
     for (int64_t k = 0; k < codes; ++k)
       for (int64_t d = k * D; d < (k + 1) * D; ++d)
         means[d] = counts[k] > 0 ? means[d] / static_cast<float>(counts[k]) : spare[d];
     centres = Tensor::from(means, {codes, D}, data.device());
+    if (cosine) centres = unit_rows(centres);
   }
   return centres;
 }

@@ -22,47 +22,79 @@ struct CodebookOptions {
   double eps = 1e-5;
   double dead_code_fraction = 0.1;  // of uniform usage; 0 keeps dead codes
   bool ema_in_eval = false;         // the published runs' evaluation updates too
+
+  // Codes and vectors are compared and passed on at length 1: the nearest code is the one with the
+  // largest cosine (van den Oord-style books; Yu et al., "Vector-quantized Image Modeling with
+  // Improved VQGAN", 2022).
+  bool cosine = false;
+  // Temperature t of soft EM: every vector counts for all codes, n_k = sum over r of p_rk and
+  // s_k = sum over r of p_rk e_r with p = softmax(-|e - c|^2 / t); 0: for its nearest code alone.
+  // Roy et al., "Theory and Experiments on Vector Quantized Autoencoders" (2018), with the
+  // expectation in place of their samples.
+  double soft_em = 0;
+  // Weights of further losses, 0: none. Orthogonality of the codes, for a gradient owner (Shin et
+  // al. 2021), and evenness of use within a batch; formulas in vq/losses.h.
+  double orthogonality = 0, diversity = 0;
+  // Of the diversity loss, in units of squared distance: soft enough that unused codes are felt,
+  // hard enough that codes differ.
+  double diversity_temperature = 0.1;
 };
 
 class Codebook : public Module {
  public:
-  // Starts U(+-1/K); call start_from() before training where k-means is wanted.
+  // Starts U(+-1/K); call start_from() before training where k-means is wanted. Throws Error for
+  // options outside their ranges or that contradict each other.
   Codebook(const CodebookOptions& options, Rng rng, Device device);
 
   const CodebookOptions& options() const { return options_; }
   const Variable& weight() const { return weight_; }  // [K,D]
+  // What vectors are compared with: the weight, its rows at length 1 where cosine.
+  Variable codes() const;
 
   // k-means start: 10 Lloyd iterations on `latents` [M,D]; then the accumulators anew.
   void start_from(const Tensor& latents);
 
   // While frozen, update() does nothing: for a look at a batch that must change nothing.
   void freeze(bool frozen) { frozen_ = frozen; }
+  bool frozen() const { return frozen_; }
+  // While accumulating, update() only adds to the statistics of the next one that is not.
+  void accumulate(bool accumulating) { accumulating_ = accumulating; }
 
   // After search and gather of one batch: EMA from its rows e [R,D] and their codes, then dead
-  // codes replaced. Does nothing where the gradient alone owns the codebook, or once the guard
-  // (FiniteGuard::state; none if undefined) has found something.
+  // codes replaced by rows of e. Where the gradient alone owns the codebook, only dead codes are.
+  // Does nothing once the guard (FiniteGuard::state; none if undefined) has found something.
   // Returns how many codes were replaced (i32 [1]), undefined if none could be.
   Tensor update(const Tensor& e, const Tensor& index, const Tensor& counts,
                 const Tensor& guard = {});
 
   // How many updates there have been (i32 [1] on the device): the random numbers of the next one
   // follow from it.
-  Tensor& update_counter() { return updates_; }
+  const Tensor& update_counter() const { return updates_; }
 
  private:
+  struct Statistics {
+    Tensor counts;  // i32 [K], or f32 with soft EM
+    Tensor sums;    // [K,D]
+  };
+  Statistics statistics_of(const Tensor& e, const Tensor& index, const Tensor& counts) const;
   void reset_accumulators();
 
   CodebookOptions options_;
-  bool frozen_ = false;
+  bool frozen_ = false, accumulating_ = false;
   Rng rng_;
   Tensor updates_;         // i32 [1]
+  Statistics pending_;     // of the micro-batches before; undefined: none
   Variable weight_;        // [K,D] "codebook.weight"
   Variable cluster_size_;  // [K]   "ema_cluster_size", N
   Variable m_;             // [K,D] "ema_dw", m
 };
 
 // 10 iterations of Lloyd's algorithm from random distinct rows of data [M,D] -> centres [K,D]. An
-// empty cluster takes a random data point. With fewer than K rows, rows repeat.
-Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng);
+// empty cluster takes a random data point. With fewer than K rows, rows repeat. `cosine`: the data
+// have length 1, and so have the centres (spherical k-means).
+Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng, bool cosine = false);
+// The same from given centres [K,D].
+Tensor kmeans_from(Tensor centres, const Tensor& data, int iterations, Rng rng,
+                   bool cosine = false);
 
 }  // namespace versor

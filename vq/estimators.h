@@ -1,21 +1,70 @@
-// The straight path around the quantizer: what the decoder gets forward, and what the encoder gets
-// back. The formulas are in row_math.h.
+// The path around the quantizer: what the decoder gets forward, and what the encoder gets back. The
+// formulas of those that work row by row are in row_math.h; two more draw random numbers in
+// training and reach the codes too, so that these must be trained by gradients:
+//
+//   gumbel  a code drawn from softmax(l), l_k = -|e - c_k|^2 / t, by the Gumbel-max trick, g_k
+//           standard Gumbel:  index = argmax_k (l_k + g_k), value c_index. Backward as if the value
+//           were the mixture  sum_k y_k c_k,  y = softmax(l + g).
+//           Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax" (2017).
+//   diveq   value  e + |q - e| sg[u],  u = direction of (q - e) + s n,  n standard normal, s^2 =
+//           noise_variance: q itself but for the noise. The gradient reaches e and q through |q -
+//           e|. Vali et al., "DiVeQ: Differentiable Vector Quantization Using the
+//           Reparameterization Trick" (2025).
+//
+// In evaluation both pass on the nearest code.
 #pragma once
 
 #include <string>
 
 #include "autograd/variable.h"
+#include "tensor/rng.h"
 #include "vq/row_math.h"
 
 namespace versor {
 
-// "ste", "rotation", "reflection", "published" or "rotation_unscaled". Throws Error for anything
-// else.
+// "ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel" or "diveq". Throws
+// Error for anything else.
 Estimator parse_estimator(const std::string& name);
 const char* estimator_name(Estimator estimator);
 
+struct EstimatorOptions {
+  Estimator estimator = Estimator::rotation;
+  // t. 0: the nearest code. Else codes are drawn from softmax(-|e - c|^2 / t) in training; only
+  // `ste` and `gumbel` go with that, and gumbel needs it.
+  double temperature = 0;
+  double noise_variance = 5e-3;  // of diveq
+
+  EstimatorOptions() = default;
+  // gumbel's temperature is in units of squared distance: this one suits latents as they are at the
+  // start of a training, where 1 draws from all codes alike.
+  EstimatorOptions(Estimator kind)
+      : estimator(kind), temperature(kind == Estimator::gumbel ? 0.01 : 0) {}
+
+  bool draws() const { return temperature > 0 || estimator == Estimator::diveq; }
+};
+
+// Whether gradients reach the codes through the value, so that no moving average may own them.
+inline bool trains_codes(Estimator estimator) {
+  return estimator == Estimator::gumbel || estimator == Estimator::diveq;
+}
+
+// Throws Error with the reason for a combination that does not work.
+void check_estimator(const EstimatorOptions& options);
+
 // Forward: q, bit for bit (`published`, `rotation_unscaled`: |e| qhat). Backward: the estimator's
-// gradient to e; none reaches q.   e [R,D], q [R,D].
+// gradient to e; none reaches q. For gumbel and diveq, which this is not for, that of ste.
+//   e [R,D], q [R,D].
 Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator);
+
+// l [R,K] without its term |e|^2, which is the same for all k:  (2 e.c_k - |c_k|^2) / t.
+//   e [R,D], codes [K,D].
+Variable code_logits(const Variable& e, const Variable& codes, double temperature);
+// l + g [R,K].
+Variable with_gumbel_noise(const Variable& logits, Rng rng);
+// y [R,K] of one draw, q [R,D] the drawn codes -> value [R,D].
+Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q);
+// noise n [R,D].
+Variable diveq_value(const Variable& e, const Variable& q, double noise_variance,
+                     const Tensor& noise);
 
 }  // namespace versor

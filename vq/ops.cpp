@@ -78,7 +78,8 @@ void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor&
                 const Tensor& sums, const Tensor& guard, double decay, double eps) {
   check_codebook("ema_update", codebook, cluster_size, m);
   same_device("ema_update", {&codebook, &counts, &sums});
-  check_dtype("ema_update", counts, DType::i32);
+  check(counts.dtype() == DType::i32 || counts.dtype() == DType::f32, "ema_update",
+        "counts must be i32 or f32, got ", counts.dtype());
   check_same_shape("ema_update", cluster_size, counts);
   check_same_shape("ema_update", m, sums);
   ops::check_guard("ema_update", guard, codebook);
@@ -105,12 +106,28 @@ Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, con
   return replaced;
 }
 
+Tensor sum_of_counts(const Tensor& a, const Tensor& b) {
+  Tensor y(a.shape(), DType::i32, a.device());
+  ops::copy(y, a);
+  ops::add_counts(y, b);
+  return y;
+}
+
 Tensor perplexity(const Tensor& counts) {
   check_dtype("perplexity", counts, DType::i32);
-  Tensor y({1}, DType::f32, counts.device());
-  TraceScope trace("perplexity", counts.backend(), 0, {&counts});
-  vq_backend_for(counts.device()).perplexity(y, counts);
-  return y;
+  check(counts.shape().rank() <= 2, "perplexity", "needs counts [K] or [L,K], got ",
+        counts.shape());
+  const int64_t symbols = counts.shape().rank() == 2 ? counts.dim(0) : 1;
+  Tensor each({symbols}, DType::f32, counts.device());
+  for (int64_t l = 0; l < symbols; ++l) {
+    const Tensor of_symbol = counts.shape().rank() == 2 ? counts.rows(l, l + 1) : counts;
+    Tensor y = each.rows(l, l + 1);
+    TraceScope trace("perplexity", counts.backend(), 0, {&of_symbol});
+    vq_backend_for(counts.device()).perplexity(y, of_symbol);
+  }
+  if (symbols == 1) return each;
+  const float share = 1.f / static_cast<float>(symbols);
+  return ops::unary(ops::sum(ops::unary(each, UnaryOp::log), share), UnaryOp::exp);
 }
 
 }  // namespace versor::vq

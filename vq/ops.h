@@ -14,7 +14,10 @@ void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor&
                 const Tensor& sums, const Tensor& guard, double decay, double eps);
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
                           const Tensor& update, const Tensor& guard, double fraction,
-                          Rng rng);       // i32 [1]
-Tensor perplexity(const Tensor& counts);  // [1]
+                          Rng rng);  // i32 [1]
+// a + b, i32 [K].
+Tensor sum_of_counts(const Tensor& a, const Tensor& b);
+// [1] from counts i32 [K]; of several symbols, [L,K], the geometric mean of theirs.
+Tensor perplexity(const Tensor& counts);
 
 }  // namespace versor::vq

@@ -1,38 +1,77 @@
-// The vector quantizer: nearest code, gradient estimator, losses, codebook update, in the order of
-// the paper's section 2.2.
+// A quantizer replaces each row e of the encoder's output by one of finitely many vectors, named by
+// symbols. This is the interface that all quantizers share and that the model uses; how each one
+// works stands in its own file:
+//   vector_quantizer.h  nearest code of a learned codebook (the paper's)
+//   fsq.h, lfq.h        fixed grids: finite scalar, lookup-free, binary spherical quantization
+//   simvq.h             a frozen codebook under a learned linear map
+//   residual.h, grouped.h, projected.h    made of other quantizers
+//   family.h            makes any of them from options
+// R rows, D latent size, L symbols per row, K values of a symbol. A row costs L log2(K) bits.
 #pragma once
 
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "autograd/variable.h"
-#include "nn/finite_guard.h"
-#include "vq/codebook.h"
-#include "vq/estimators.h"
+#include "nn/module.h"
 
 namespace versor {
 
 // What one batch of R encoder vectors gave.
 struct Quantized {
   Variable value;            // [R,D] what the decoder gets
-  Variable codebook_loss;    // [1] mse(sg[e], q)
-  Variable commitment_loss;  // [1] mse(e, sg[q])
-  Tensor codes;              // [R,D] q, the nearest codes
-  Tensor index;              // i32 [R]
-  Tensor counts;             // i32 [K]
-  Tensor replaced;           // i32 [1] dead codes replaced; undefined if none could be
+  Tensor index;              // i32 [L,R] the symbols; -1 where a symbol was left out
+  Tensor counts;             // i32 [L,K] how often each was used
+  Variable codebook_loss;    // [1] mse(sg[e], q); undefined: none
+  Variable commitment_loss;  // [1] mse(e, sg[q]); undefined: none
+  Variable auxiliary_loss;   // [1] other terms with their weights; undefined: none
+  // For statistics. The vectors that were quantized and what they became; they are shorter than D
+  // where a projection lies before.
+  Tensor input, codes;  // [R,d]
+  Tensor error;         // [1] mse(input, codes)
+  Tensor replaced;      // i32 [1] dead codes replaced; undefined if none could be
 };
 
-class VectorQuantizer : public Module {
+struct Alphabet {
+  Alphabet(int64_t codes_) : codes(codes_) {}  // of a single symbol
+  Alphabet(int64_t symbols_, int64_t codes_) : symbols(symbols_), codes(codes_) {}
+
+  int64_t symbols = 1;  // L
+  int64_t codes;        // K
+};
+
+class Quantizer : public Module {
  public:
-  VectorQuantizer(const CodebookOptions& options, Estimator estimator, Rng rng, Device device);
+  // e [R,D]. In training it may update what it has, unless the guard (FiniteGuard::state; none if
+  // undefined) has found something.
+  virtual Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) = 0;
+  // The vectors that symbols stand for: i32 [L,R] -> [R,D]. The value that the decoder gets in
+  // evaluation, bit for bit; but `published` and `rotation_unscaled` give it the length of e, which
+  // no symbol knows.
+  virtual Tensor decode(const Tensor& index) const = 0;
+  virtual Alphabet alphabet() const = 0;
 
-  // e [R,D]. In training the codebook is updated, after search and gather, unless the guard (may be
-  // null), which looks at e first, has found something.
-  Quantized operator()(const Variable& e, bool training, FiniteGuard* guard = nullptr);
+  // The rest is for quantizers that need it.
 
-  Codebook& codebook() { return codebook_; }
-
- private:
-  Codebook codebook_;
-  Estimator estimator_;
+  // How many latents start_from() wants before the first step; 0: it needs none.
+  virtual int64_t start_rows() const { return 0; }
+  virtual void start_from(const Tensor& latents) { (void)latents; }  // [M,D]
+  // While frozen a pass changes nothing, in training either: for a look at a batch.
+  virtual void freeze(bool frozen) { (void)frozen; }
+  // While accumulating, passes in training only collect statistics; the first one afterwards
+  // updates from all of them: one update per optimiser step, whatever number of micro-batches.
+  virtual void accumulate(bool accumulating) { (void)accumulating; }
+  // Counters on the device that a checkpoint must hold beside parameters and buffers.
+  virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
+  // Whether a step can be recorded once and replayed: not where the host decides anew each time.
+  virtual bool recordable() const { return true; }
 };
+
+using QuantizerPointer = std::unique_ptr<Quantizer>;
+// Makes the parts of composed quantizers: number of the part -> quantizer.
+using MakeQuantizer = std::function<QuantizerPointer(int64_t part)>;
 
 }  // namespace versor

@@ -25,7 +25,8 @@
 
 namespace versor {
 
-enum class Estimator { ste, rotation, reflection, published, rotation_unscaled };
+// The last two are no matter of a row alone: see estimators.h.
+enum class Estimator { ste, rotation, reflection, published, rotation_unscaled, gumbel, diveq };
 
 // Below these the direction of a vector, or of the sum or difference of two directions, is noise;
 // the straight-through gradient takes over.
@@ -113,6 +114,11 @@ VERSOR_HD inline double larger(double a, double b) {
 
 VERSOR_HD inline bool rotates(Estimator estimator) {
   return estimator == Estimator::rotation || estimator == Estimator::rotation_unscaled;
+}
+
+// Whether a row's gradient may differ from g.
+VERSOR_HD inline bool bends_gradient(Estimator estimator) {
+  return rotates(estimator) || estimator == Estimator::reflection;
 }
 
 // Whether the row's gradient is g itself.

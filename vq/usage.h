@@ -5,24 +5,40 @@
 #include <cstdint>
 #include <vector>
 
-#include "tensor/tensor.h"
+#include "vq/quantizer.h"
 
 namespace versor {
 
 class UsageHistogram {
  public:
-  explicit UsageHistogram(int64_t codes) : counts_(static_cast<size_t>(codes), 0) {}
+  explicit UsageHistogram(const Alphabet& alphabet)
+      : alphabet_(alphabet), counts_(static_cast<size_t>(alphabet.symbols * alphabet.codes), 0) {}
 
-  void add(const Tensor& counts);  // i32 [K]
+  void add(const Tensor& counts);  // i32 [L,K] or [K]
 
-  double perplexity() const;  // exp(-sum p log p); 1 if nothing was counted
-  double usage() const;       // share of codes with at least 10 % of the uniform count
-  int64_t used() const;       // codes counted at least once
+  // exp(-sum p log p); 1 if nothing was counted. Of several symbols the geometric mean of theirs.
+  double perplexity() const;
+  // Share of codes with at least 10 % of the uniform count of their symbol.
+  double usage() const;
+  int64_t used() const;  // codes counted at least once, of all symbols
+  // Bits of all that was counted: by the entropy of each symbol's use, which an ideal code needs,
+  // and at log2 K each.
+  double entropy_bits() const;
+  double nominal_bits() const;
+
+  const Alphabet& alphabet() const { return alphabet_; }
   std::vector<int64_t>& counts() { return counts_; }
   const std::vector<int64_t>& counts() const { return counts_; }
 
  private:
-  std::vector<int64_t> counts_;
+  // Entropy in nats and number of vectors of one symbol.
+  struct Use {
+    double entropy = 0, total = 0;
+  };
+  Use use_of(int64_t symbol) const;
+
+  Alphabet alphabet_;
+  std::vector<int64_t> counts_;  // L*K
 };
 
 }  // namespace versor

@@ -5,54 +5,29 @@
 // The published code has none of the pooling layers that the paper's text speaks of.
 #pragma once
 
-#include "nn/layers.h"
-#include "vq/quantizer.h"
+#include "vq/model.h"
 
 namespace versor {
 
-struct VqVaeOptions {
-  CodebookOptions codebook;
-  Estimator estimator = Estimator::rotation;
-  int64_t image_channels = 3;
-  int64_t hidden = 0;  // channels between image and latent; 0: D/2
-  // Type of the activations between the images and the latents, and between the codes and the
-  // reconstruction: f32, or bf16 (mixed precision). Everything else is f32.
-  DType activations = DType::f32;
-};
-
-struct VqVaeOutput {
-  Variable reconstruction;   // [N,H,W,C] in [-1,1]
-  Variable latents;          // [N,H/4,W/4,D] z_e
-  Variable codebook_loss;    // [1]
-  Variable commitment_loss;  // [1]
-  Quantized quantized;       // rows of [N*H/4*W/4, D]
-};
-
-class VqVae : public Module {
+class VqVae final : public VqModel {
  public:
-  VqVae(const VqVaeOptions& options, Device device, Rng rng);
+  // With `own` that quantizer, of rows of D columns, takes the place of the one that the options
+  // describe.
+  VqVae(const VqVaeOptions& options, Device device, Rng rng, QuantizerPointer own = {});
 
-  // images [N,H,W,C], H and W multiples of 4. Training mode (the default) updates the codebook; see
-  // VectorQuantizer for the guard.
-  VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr);
+  // images [N,H,W,C], H and W multiples of 4.
+  VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr) override;
   Variable encode(const Tensor& images) const;     // [N,H/4,W/4,D]
   Variable decode(const Variable& latents) const;  // [N,h,w,D] -> [N,4h,4w,C]
+  Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
 
-  void set_training(bool training) { training_ = training; }
-  Codebook& codebook() { return quantizer_.codebook(); }
-  const VqVaeOptions& options() const { return options_; }
+  Quantizer& quantizer() const { return quantizer_of(0); }
+
+ protected:
+  Variable latents_of(size_t, const Tensor& images) const override { return encode(images); }
 
  private:
-  VqVaeOptions options_;
-  bool training_ = true;
   Sequential encoder_, decoder_;
-  VectorQuantizer quantizer_;
 };
-
-// Total loss, eq. (7): mse(reconstruction, images) + codebook loss + beta * commitment loss.
-struct VqVaeLoss {
-  Variable total, reconstruction;  // [1]
-};
-VqVaeLoss vqvae_loss(const VqVaeOutput& output, const Tensor& images, float beta);
 
 }  // namespace versor

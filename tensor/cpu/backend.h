@@ -32,6 +32,7 @@ class CpuBackend final : public Backend {
   void copy(Tensor& y, const Tensor& x) override;
   void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
   void uniform(Tensor& y, Rng rng, float low, float high) override;
+  void normal(Tensor& y, Rng rng) override;
   void increment(Tensor& counter) override;
   void add_counts(Tensor& total, const Tensor& counts) override;
   void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) override;
@@ -42,6 +43,7 @@ class CpuBackend final : public Backend {
   void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) override;
   void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
   void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
+  void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) override;
   void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta, const Tensor& b) override;
   void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) override;
   void broadcast(Tensor& y, const Tensor& s, float factor) override;
@@ -54,6 +56,8 @@ class CpuBackend final : public Backend {
   void sum_rows(Tensor& y, const Tensor& x) override;
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
   void sum_columns(Tensor& y, const Tensor& x) override;
+  void softmax(Tensor& y, const Tensor& x) override;
+  void argmax(Tensor& index, const Tensor& x) override;
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
   void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;
 

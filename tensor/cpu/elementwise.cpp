@@ -115,6 +115,19 @@ void CpuBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binary
   });
 }
 
+void CpuBackend::scale_rows(Tensor& y, const Tensor& x, const Tensor& s) {
+  const int64_t columns = x.dim(1);
+  const float *px = x.data<float>(), *ps = s.data<float>();
+  float* out = y.data<float>();
+  cpu::parallel_blocks(
+      x.dim(0),
+      [=](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r)
+          for (int64_t c = 0; c < columns; ++c) out[r * columns + c] = ps[r] * px[r * columns + c];
+      },
+      cpu::rows_per_block(columns));
+}
+
 void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
   const bool has_bias = epilogue.bias.defined(), relu = epilogue.relu;
   if (y.numel() == 0 || (!has_bias && !relu && y.address() == x.address())) return;

@@ -69,6 +69,13 @@ void CpuBackend::uniform(Tensor& y, Rng rng, float low, float high) {
   });
 }
 
+void CpuBackend::normal(Tensor& y, Rng rng) {
+  float* out = y.data<float>();
+  cpu::parallel_blocks(y.numel(), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] = rng.normal(static_cast<uint64_t>(i));
+  });
+}
+
 // Walks y in order; the position in x moves by x's stride along the axis that y's axis stands for.
 void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) {
   const int rank = x.shape().rank();

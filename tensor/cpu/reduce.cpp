@@ -1,4 +1,8 @@
-// Reductions on the CPU, in f64 over fixed blocks that are combined in order.
+// Reductions on the CPU, in f64 over fixed blocks that are combined in order; softmax and argmax,
+// row by row.
+#include <cmath>
+#include <limits>
+
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
@@ -110,6 +114,46 @@ void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {
           double s = 0;
           for (int64_t c = 0; c < columns; ++c) s += in[r * columns + c];
           out[r] = static_cast<float>(s);
+        }
+      },
+      cpu::rows_per_block(columns));
+}
+
+// A NaN in the row, and the NaN of inf - inf, pass through the sum into the whole row.
+void CpuBackend::softmax(Tensor& y, const Tensor& x) {
+  const int64_t columns = x.dim(1);
+  const float* in = x.data<float>();
+  float* out = y.data<float>();
+  cpu::parallel_blocks(
+      x.dim(0),
+      [=](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const float* row = in + r * columns;
+          float* e = out + r * columns;  // exp(x - m), then y
+          float m = -std::numeric_limits<float>::infinity();
+          for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
+          double s = 0;
+          for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
+          const auto divisor = static_cast<float>(s);
+          for (int64_t k = 0; k < columns; ++k) e[k] /= divisor;
+        }
+      },
+      cpu::rows_per_block(columns));
+}
+
+void CpuBackend::argmax(Tensor& index, const Tensor& x) {
+  const int64_t columns = x.dim(1);
+  const float* in = x.data<float>();
+  int32_t* out = index.data<int32_t>();
+  cpu::parallel_blocks(
+      x.dim(0),
+      [=](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const float* row = in + r * columns;
+          int64_t best = 0;
+          for (int64_t k = 1; k < columns; ++k)
+            if (row[k] > row[best] || (std::isnan(row[best]) && !std::isnan(row[k]))) best = k;
+          out[r] = static_cast<int32_t>(best);
         }
       },
       cpu::rows_per_block(columns));

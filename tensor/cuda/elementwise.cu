@@ -84,6 +84,25 @@ struct RowVector {
   }
 };
 
+// s[r], where r is the row of element i.
+struct ColumnVector {
+  const float* s;
+  int64_t columns;
+
+  bool allows_vectors() const { return true; }
+  __device__ void start() {}
+  template <int L>
+  __device__ Floats<L> read(int64_t i) const {
+    int64_t r = i / columns, left = (r + 1) * columns - i;  // left: of row r, from i on
+    Floats<L> x;
+    for (int l = 0; l < L; ++l) {
+      x.lane[l] = s[r];
+      if (--left == 0) ++r, left = columns;
+    }
+    return x;
+  }
+};
+
 // factor * s[0] / divisor, the same for every element. In f64, where the product of two floats is
 // exact: without a divisor it is rounded once, as in f32.
 struct Scalar {
@@ -321,6 +340,11 @@ void CudaBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binar
     map<float>("binary_rows", *this, y, Apply<constant()>(), Elements<float>(x),
                RowVector<float>(v));
   });
+}
+
+void CudaBackend::scale_rows(Tensor& y, const Tensor& x, const Tensor& s) {
+  map<float>("scale_rows", *this, y, Apply<BinaryOp::mul>(), Elements<float>(x),
+             ColumnVector{s.data<float>(), x.dim(1)});
 }
 
 void CudaBackend::weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,

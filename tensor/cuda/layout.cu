@@ -1,8 +1,8 @@
-// Filling, converting and moving data on a GPU. fill, copy, cast and uniform are one kernel,
-// write_kernel, with different sources of what is written: each thread moves up to 16 bytes at a
-// time where addresses allow it. permute is a transpose of tiles through shared memory where the
-// last axis changes: memory is fast only where neighbouring threads use neighbouring addresses, and
-// in a transpose that is so for reading or for writing, but not for both. Read next: rows.cu.
+// Filling, converting and moving data on a GPU. fill, copy, cast, uniform and normal are one
+// kernel, write_kernel, with different sources of what is written: each thread moves up to 16 bytes
+// at a time where addresses allow it. permute is a transpose of tiles through shared memory where
+// the last axis changes: memory is fast only where neighbouring threads use neighbouring addresses,
+// and in a transpose that is so for reading or for writing, but not for both. Read next: rows.cu.
 #include <cstring>
 
 #include "tensor/convert.h"
@@ -19,7 +19,7 @@ using cuda::grid_for;
 using cuda::is_aligned;
 using cuda::Vector;
 
-// --- fill, copy, cast, uniform ------------------------------------------------------------------
+// --- fill, copy, cast, uniform, normal ----------------------------------------------------------
 
 // What is written: `read` gives elements i..i+L-1, `kLanes` is the largest L.
 template <class T>
@@ -76,6 +76,19 @@ struct Uniform {
     Vector<float, L> y;
     for (int l = 0; l < L; ++l)
       y.lane[l] = low + (high - low) * rng.uniform(static_cast<uint64_t>(i + l));
+    return y;
+  }
+};
+
+struct Normal {
+  static constexpr int kLanes = 4;
+  Rng rng;
+
+  bool allows_vectors() const { return true; }
+  template <int L>
+  __device__ Vector<float, L> read(int64_t i) const {
+    Vector<float, L> y;
+    for (int l = 0; l < L; ++l) y.lane[l] = rng.normal(static_cast<uint64_t>(i + l));
     return y;
   }
 };
@@ -306,6 +319,10 @@ void CudaBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
 
 void CudaBackend::uniform(Tensor& y, Rng rng, float low, float high) {
   write("uniform", *this, y.data<float>(), y.numel(), Uniform{rng, low, high});
+}
+
+void CudaBackend::normal(Tensor& y, Rng rng) {
+  write("normal", *this, y.data<float>(), y.numel(), Normal{rng});
 }
 
 void CudaBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) {

@@ -1,8 +1,11 @@
 // Reductions on a GPU, in two steps: many blocks each add up a part, in f64, and write their sum to
-// scratch memory; a second launch adds those sums. (sum_columns, a warp for each row, needs one.)
-// How x is cut into parts depends on its shape alone, and every addition has its fixed place in the
-// order, so that the bits are the same in every run and on every card. README.md explains
-// sum_rows_kernel line by line. Read next: layout.cu.
+// scratch memory; a second launch adds those sums. (sum_columns, softmax and
+// argmax, which go row by row, need one.) How x is cut into parts depends on its shape alone, and
+// every addition has its fixed place in the order, so that the bits are the same in every run and
+// on every card. README.md explains sum_rows_kernel line by line. Read next: layout.cu.
+#include <cmath>
+#include <limits>
+
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/scratch.h"
 
@@ -167,6 +170,72 @@ __global__ void sum_columns_kernel(float* y, const float* x, int64_t rows, int64
   if (r < rows && lane == 0) y[r] = static_cast<float>(sum);
 }
 
+// --- softmax and argmax -------------------------------------------------------------------------
+// One block for each row. Where rows are short it is a single warp: of more, many would be idle.
+
+constexpr int64_t kShortRow = 1024;  // columns; 32 for each lane
+
+unsigned threads_for(int64_t columns) {
+  return columns <= kShortRow ? cuda::kWarp : kThreads;
+}
+
+// An element of a row. The default loses against all of them.
+struct Candidate {
+  float value = std::numeric_limits<float>::quiet_NaN();
+  int32_t index = std::numeric_limits<int32_t>::max();
+};
+
+// The larger of two, of equals the one with the lower index; a NaN is less than all numbers.
+__device__ inline Candidate better(Candidate a, Candidate b) {
+  const bool a_is_number = a.value == a.value, b_is_number = b.value == b.value;
+  if (a_is_number != b_is_number) return a_is_number ? a : b;
+  if (a.value > b.value) return a;
+  if (b.value > a.value) return b;
+  return a.index < b.index ? a : b;
+}
+
+__device__ inline Candidate best_of_warp(Candidate a) {
+  for (int offset = cuda::kWarp / 2; offset > 0; offset /= 2)
+    a = better(a, {__shfl_xor_sync(cuda::kAllLanes, a.value, offset),
+                   __shfl_xor_sync(cuda::kAllLanes, a.index, offset)});
+  return a;
+}
+
+// The best of row[0..columns-1], the same in every thread. All threads of the block must call it,
+// once.
+__device__ inline Candidate best_of_row(const float* row, int64_t columns) {
+  __shared__ float value[kWarps];
+  __shared__ int32_t index[kWarps];
+  const int lane = threadIdx.x % cuda::kWarp, warp = threadIdx.x / cuda::kWarp;
+  Candidate best;
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    best = better(best, {row[k], static_cast<int32_t>(k)});
+  best = best_of_warp(best);
+  if (lane == 0) value[warp] = best.value, index[warp] = best.index;
+  __syncthreads();
+  for (int w = 0; w < static_cast<int>(blockDim.x) / cuda::kWarp; ++w)
+    best = better(best, {value[w], index[w]});
+  return best;
+}
+
+// exp(x - m) is computed twice, which is cheaper than to write and read it. y may be x: each thread
+// writes only what it alone still reads.
+__global__ void softmax_kernel(float* y, const float* x, int64_t columns) {
+  const float* row = x + blockIdx.x * columns;
+  const float m = best_of_row(row, columns).value;
+  double sum = 0;
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    sum += as_double(std::exp(row[k] - m));
+  const auto divisor = static_cast<float>(cuda::block_sum(sum));
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    y[blockIdx.x * columns + k] = std::exp(row[k] - m) / divisor;
+}
+
+__global__ void argmax_kernel(int32_t* index, const float* x, int64_t columns) {
+  const Candidate best = best_of_row(x + blockIdx.x * columns, columns);
+  if (threadIdx.x == 0) index[blockIdx.x] = best.index;
+}
+
 }  // namespace
 
 void CudaBackend::sum(Tensor& y, const Tensor& x, float factor) {
@@ -193,6 +262,18 @@ void CudaBackend::sum_columns(Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0);
   cuda::launch("sum_columns", stream(), cuda::blocks_for(rows, kWarps), kThreads,
                sum_columns_kernel, y.data<float>(), x.data<float>(), rows, x.dim(1));
+}
+
+void CudaBackend::softmax(Tensor& y, const Tensor& x) {
+  const int64_t rows = x.dim(0), columns = x.dim(1);
+  cuda::launch("softmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), softmax_kernel,
+               y.data<float>(), x.data<float>(), columns);
+}
+
+void CudaBackend::argmax(Tensor& index, const Tensor& x) {
+  const int64_t rows = x.dim(0), columns = x.dim(1);
+  cuda::launch("argmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), argmax_kernel,
+               index.data<int32_t>(), x.data<float>(), columns);
 }
 
 }  // namespace versor

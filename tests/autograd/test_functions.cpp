@@ -73,11 +73,23 @@ TEST_CASE("functions: in bf16 the activations are bf16, rounded on the way") {
 }
 
 TEST_CASE("functions: each one of functions.h has cases" * cpu_only()) {
-  const std::set<std::string> expected{
-      "relu",     "tanh",     "exp",     "log",   "sqrt",   "square",     "add",
-      "sub",      "mul",      "div",     "scale", "cast",   "conv2d",     "conv_transpose2d",
-      "add_relu", "add_bias", "linear",  "sum",   "matmul", "mean",       "mse",
-      "reshape",  "rows",     "permute", "slice", "concat", "gather_rows"};
+  const std::set<std::string> expected{"relu",          "tanh",
+                                       "exp",           "log",
+                                       "sqrt",          "square",
+                                       "add",           "sub",
+                                       "mul",           "div",
+                                       "scale",         "cast",
+                                       "conv2d",        "conv_transpose2d",
+                                       "add_relu",      "add_bias",
+                                       "linear",        "sum",
+                                       "matmul",        "mean",
+                                       "mse",           "reshape",
+                                       "rows",          "permute",
+                                       "slice",         "concat",
+                                       "gather_rows",   "add_scalar",
+                                       "scale_rows",    "scale_columns",
+                                       "sum_columns",   "softmax",
+                                       "normalize_rows"};
   std::set<std::string> found, names;
   for (const OperationCase& c : operation_cases()) {
     found.insert(c.function());
@@ -98,6 +110,34 @@ TEST_CASE("functions: relu passes no gradient at zero") {
   const Variable x(on_device<float>({0.f, -0.f, 1.f, -1.f}, {4}), true);
   backward(sum(relu(x)));
   CHECK(x.grad().to_vector<float>() == std::vector<float>{0, 0, 1, 0});
+}
+
+TEST_CASE("functions: a row of zeros normalises to zeros, with a finite gradient") {
+  const Variable x(on_device<float>({0, 0, 3, 4}, {2, 2}), true);
+  const Variable y = normalize_rows(x);
+  CHECK(error(y.value(), {{2, 2}, {0, 0, 0.6, 0.8}}) <= kTolerance);
+  backward(sum(slice(y, 0, 1)));  // of y[r,0]: 1e6 where nothing is long, else (1 - 0.6^2) / 5, ...
+  const std::vector<float> dx = x.grad().to_vector<float>();
+  CHECK(dx[0] == doctest::Approx(1e6));
+  CHECK(dx[1] == 0);
+  CHECK(dx[2] == doctest::Approx(0.128));
+  CHECK(dx[3] == doctest::Approx(-0.096));
+}
+
+TEST_CASE("functions: a factor that is a constant gets no gradient, the other one does") {
+  const Tensor values = to_tensor(ref::filled({2, 3}, 2));
+  for (const bool scale_rows_too : {false, true}) {
+    const Tensor by = to_tensor(ref::filled({scale_rows_too ? 2 : 3}, 5));
+    const auto scaled = scale_rows_too ? scale_rows : scale_columns;
+    const Variable x(values, true), constant(by);
+    backward(sum(scaled(x, constant)));
+    CHECK(error(x.grad(), ref::filled({2, 3}, 5)) == 0);
+    CHECK(!constant.grad().defined());
+    const Variable fixed(values), factor(by, true);
+    backward(sum(scaled(fixed, factor)));
+    CHECK(!fixed.grad().defined());
+    CHECK(error(factor.grad(), ref::filled({by.dim(0)}, scale_rows_too ? 6 : 4)) == 0);
+  }
 }
 
 TEST_CASE("functions: a convolution of no images") {

@@ -77,51 +77,29 @@ struct OneStepFiles {
 TEST_CASE("usage: wrong values of train's options" * doctest::skip(without_programs())) {
   const std::string train = "train --data synthetic ";
   std::vector<Wrong> all;
-  for (const char* wrong : {"--codes 0",
-                            "--codes -1",
-                            "--codes x",
-                            "--codes 8x",
-                            "--codes 1.5",
-                            "--latent 1",
-                            "--latent 0",
-                            "--beta -1",
-                            "--beta nan",
-                            "--beta inf",
-                            "--beta x",
-                            "--decay 2",
-                            "--decay -0.1",
-                            "--decay nan",
-                            "--lr -1",
-                            "--lr nan",
-                            "--lr x",
-                            "--batch-size 0",
-                            "--batch-size -5",
-                            "--epochs 0",
-                            "--epochs x",
-                            "--seed -1",
-                            "--seed x",
-                            "--train-images 0",
-                            "--test-images 0",
-                            "--threads 0",
-                            "--threads x",
-                            "--dead-codes 2",
-                            "--dead-codes nan",
-                            "--dead-codes -1",
-                            "--ema-in-eval x",
-                            "--estimator foo",
-                            "--owner foo",
-                            "--preset foo",
-                            "--codebook-start x",
-                            "--accumulators x",
-                            "--device foo",
-                            "--device cuda:x",
-                            "--precision fp16",
-                            "--data mnist",
-                            "--save-every 0",
-                            "--codes",
-                            "--unknown",
-                            "--unknown 3",
-                            "--seed 18446744073709551616"}) {
+  for (const char* wrong : {"--codes 0",        "--model wrong",
+                            "--codes -1",       "--codes x",
+                            "--codes 8x",       "--codes 1.5",
+                            "--latent 1",       "--latent 0",
+                            "--beta -1",        "--beta nan",
+                            "--beta inf",       "--beta x",
+                            "--decay 2",        "--decay -0.1",
+                            "--decay nan",      "--lr -1",
+                            "--lr nan",         "--lr x",
+                            "--batch-size 0",   "--batch-size -5",
+                            "--epochs 0",       "--epochs x",
+                            "--seed -1",        "--seed x",
+                            "--train-images 0", "--test-images 0",
+                            "--threads 0",      "--threads x",
+                            "--dead-codes 2",   "--dead-codes nan",
+                            "--dead-codes -1",  "--ema-in-eval x",
+                            "--estimator foo",  "--owner foo",
+                            "--preset foo",     "--codebook-start x",
+                            "--accumulators x", "--device foo",
+                            "--device cuda:x",  "--precision fp16",
+                            "--data mnist",     "--save-every 0",
+                            "--codes",          "--unknown",
+                            "--unknown 3",      "--seed 18446744073709551616"}) {
     const bool second_data = std::string(wrong).starts_with("--data ");
     all.push_back({(second_data ? "train " : train) + wrong, words(wrong)[0]});
   }
@@ -278,7 +256,7 @@ TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without
 TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) {
   for (const std::string program :
        {"train", "one_step", "bench", "table1", "table2", "table3", "figures", "table_attribution",
-        "table_estimators", "report", "tsne"}) {
+        "table_estimators", "table_quantizers", "report", "tsne"}) {
     CAPTURE(program);
     const Ended help = run(program + " --help");
     CHECK(help.code == 0);

@@ -159,4 +159,37 @@ TEST_CASE("experiments: a run that fails is named, the others make the table, th
   CHECK_FALSE(fs::exists(results + "2/table3.csv"));
 }
 
+TEST_CASE("experiments: the listed commands make the quantizers' runs, and the table is theirs" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const std::string table = miniature(
+      "table_quantizers", results,
+      "--rates 320,1280 "
+      "--quantizers "
+      "rotation,gumbel,diveq,projected,soft_em,simvq,fsq,bsq,residual_shared,grouped,vqvae2");
+  const auto commands = lines(run(table + " --list").out);
+  CHECK(commands.size() == 20);  // two rates, but for 5 bits in two symbols
+  for (const std::string& command : commands) {
+    CAPTURE(command);
+    REQUIRE(command.starts_with("bin/"));
+    std::string words = command.substr(4);
+    std::erase(words, '\'');
+    CHECK(run(words).code == 0);
+  }
+  CHECK(run(table + " --list").out.empty());
+  REQUIRE(run(table).code == 0);
+  CHECK(runs_in(results).size() == 20);
+  const auto at_320 = lines(read_file(results + "/table_quantizers-320.csv"));
+  REQUIRE(at_320.size() == 10);
+  for (const std::string& row : at_320)
+    CHECK((row.starts_with("quantizer,") || contains(row, ",320.0,")));
+  CHECK(lines(read_file(results + "/table_quantizers-1280.csv")).size() == 12);
+  const std::string text = read_file(results + "/table_quantizers.md");
+  CHECK(contains(text, "fsq (a fixed grid: no codebook, no losses, nothing to tune): at 320 bits"));
+  CHECK(fs::exists(results + "/plots/table_quantizers-rate-distortion.csv"));
+  CHECK(run(table + " --rates 77").code == 2);
+  CHECK(run(miniature("table_quantizers", results, "--quantizers magic")).code == 2);
+}
+
 }  // namespace versor::testing

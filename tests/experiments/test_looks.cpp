@@ -6,20 +6,20 @@
 #include "tensor/ops.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/support.h"
+#include "vq/vqvae.h"
+#include "vq/vqvae2.h"
 
 namespace versor::testing {
 namespace {
 
-std::string state_of(VqVae& model) {
-  std::string bits = bits_of(model.codebook().update_counter());
+std::string state_of(VqModel& model) {
+  std::string bits;
+  for (const auto& [name, counter] : model.counters()) bits += bits_of(counter);
   for (const auto& [name, tensor] : state_dict(model)) bits += bits_of(tensor);
   return bits;
 }
 
-TEST_CASE("looks: gradients and pictures change no byte of a model that each pass would move") {
-  VqVaeOptions options;
-  options.codebook = {.codes = 8, .latent = 8, .owner = Owner::both, .ema_in_eval = true};
-  VqVae model(options, {}, Rng(1));
+void check_looks(VqModel& model) {
   const Tensor images = ops::uniform({2, 8, 8, 3}, Rng(5), -1.f, 1.f, {});
   const TemporaryFolder folder;
   for (bool training : {true, false}) {
@@ -34,6 +34,34 @@ TEST_CASE("looks: gradients and pictures change no byte of a model that each pas
     model(images);  // thawed again
     CHECK_FALSE((state_of(model) == before));
   }
+}
+
+VqVaeOptions moving() {
+  VqVaeOptions options;
+  options.quantizer.codebook = {.codes = 8, .latent = 8, .owner = Owner::both, .ema_in_eval = true};
+  return options;
+}
+
+TEST_CASE("looks: gradients and pictures change no byte of a model that each pass would move") {
+  VqVae one(moving(), {}, Rng(1));
+  check_looks(one);
+  VqVae2 two(moving(), {}, Rng(1));
+  check_looks(two);
+}
+
+TEST_CASE("looks: a snapshot has the codebook and counts of each level") {
+  VqVae2 model(moving(), {}, Rng(2));
+  const TemporaryFolder folder;
+  const std::string run = folder.path().string();
+  const std::vector<int64_t> counts = {1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 16, 17, 18};
+  write_snapshot(run, 3, model, counts, ops::uniform({2, 8, 8, 3}, Rng(5), -1.f, 1.f, {}));
+  const Snapshot snapshot = read_snapshot(run, 3);  // of the last level
+  const auto file = read_safetensors(run + "/snapshots/epoch-0003.safetensors").tensors;
+  const auto state = state_dict(model);
+  CHECK((bits_of(snapshot.codebook) == bits_of(state.at("bottom.codebook.weight"))));
+  CHECK((bits_of(file.at("top.codebook.weight")) == bits_of(state.at("top.codebook.weight"))));
+  CHECK(snapshot.counts == std::vector<int64_t>(counts.begin() + 8, counts.end()));
+  CHECK(file.at("top.counts").to_vector<int32_t>() == std::vector<int32_t>{1, 2, 3, 4, 5, 6, 7, 8});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "experiments/metrics.h"
 #include "tensor/file.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -28,9 +29,12 @@ struct Batch {
 void add(PassMetrics& metrics, const Batch& batch) {
   VqVaeOutput output;
   output.latents = Variable(Tensor::from(batch.latents, {1, 1, 2, 2}));
-  output.codebook_loss = scalar(batch.codebook);
-  output.commitment_loss = scalar(batch.commitment);
-  output.quantized.counts = Tensor::from(batch.counts, {4});
+  output.reconstruction = Variable(ops::zeros({1, 4, 8, 3}));
+  output.quantized.input = output.latents.value().flat_rows();
+  output.quantized.codebook_loss = scalar(batch.codebook);
+  output.quantized.commitment_loss = scalar(batch.commitment);
+  output.quantized.error = output.quantized.commitment_loss.value();
+  output.quantized.counts = Tensor::from(batch.counts, {1, 4});
   output.quantized.codes = Tensor::from(batch.codes, {2, 2});
   if (batch.replaced >= 0)
     output.quantized.replaced = Tensor::from(std::vector<int32_t>{batch.replaced}, {1});

@@ -23,6 +23,7 @@
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
+#include "vq/vqvae.h"
 
 namespace versor::testing {
 namespace {
@@ -32,7 +33,7 @@ namespace fs = std::filesystem;
 const nlohmann::ordered_json kConfig = {{"epochs", 1}};
 
 void restore(const RunFolder& folder) {
-  VqVae model({.codebook = {.codes = 2, .latent = 2}}, {}, Rng(1));
+  VqVae model({.quantizer = {.codebook = {.codes = 2, .latent = 2}}}, {}, Rng(1));
   Adam adam(model.parameters(), {});
   restore_checkpoint(folder, kConfig, model, adam);
 }
@@ -54,7 +55,7 @@ const Reader kReaders[] = {
      [](const RunFolder& run) { read_metrics(run.file("gradients.csv")); }},
     {"trainer.safetensors",
      [](const RunFolder& run) {
-       VqVae model({.codebook = {.codes = 2, .latent = 2}}, {}, Rng(1));
+       VqVae model({.quantizer = {.codebook = {.codes = 2, .latent = 2}}}, {}, Rng(1));
        Adam adam(model.parameters(), {});
        write_checkpoint(run, kConfig, Progress(2), model, adam);
      },

@@ -53,7 +53,8 @@ void check_same_results(const std::string& folder, const std::string& expected) 
 TEST_CASE("resume: a run killed several times ends as one that was not" *
           doctest::skip(without_programs())) {
   // With codes that count as dead early, so that random replacements must resume too.
-  for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published"}) {
+  for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published",
+                                    "--model vqvae2 --dead-codes 0.9"}) {
     CAPTURE(choices);
     const TemporaryFolder temporary;
     const std::string undisturbed = temporary / "undisturbed", folder = temporary / "killed";

@@ -105,25 +105,84 @@ TEST_CASE("options: a preset is only a name for its flags") {
 TEST_CASE("options: the model gets what the options say") {
   const VqVaeOptions m =
       model_options(parsed("--preset published --codes 7 --latent 6 --decay 0.5 --owner gradient"));
-  CHECK(m.estimator == Estimator::published);
-  CHECK(m.codebook.codes == 7);
-  CHECK(m.codebook.latent == 6);
-  CHECK(m.codebook.decay == 0.5);
-  CHECK(m.codebook.owner == Owner::gradient);
-  CHECK(m.codebook.start == CodebookStart::uniform);
-  CHECK(m.codebook.accumulators == Accumulators::zero);
-  CHECK(m.codebook.dead_code_fraction == 0);
-  CHECK(m.codebook.ema_in_eval);
+  CHECK(m.quantizer.estimator.estimator == Estimator::published);
+  CHECK(m.quantizer.codebook.codes == 7);
+  CHECK(m.quantizer.codebook.latent == 6);
+  CHECK(m.quantizer.codebook.decay == 0.5);
+  CHECK(m.quantizer.codebook.owner == Owner::gradient);
+  CHECK(m.quantizer.codebook.start == CodebookStart::uniform);
+  CHECK(m.quantizer.codebook.accumulators == Accumulators::zero);
+  CHECK(m.quantizer.codebook.dead_code_fraction == 0);
+  CHECK(m.quantizer.codebook.ema_in_eval);
   const VqVaeOptions own = model_options(parsed("--dead-codes 0.25"));
-  CHECK(own.estimator == Estimator::rotation);
-  CHECK(own.codebook.owner == Owner::ema);
-  CHECK(own.codebook.start == CodebookStart::kmeans);
-  CHECK(own.codebook.accumulators == Accumulators::warm);
-  CHECK(own.codebook.dead_code_fraction == 0.25);
-  CHECK_FALSE(own.codebook.ema_in_eval);
-  CHECK(model_options(parsed("--estimator rotation_unscaled")).estimator ==
+  CHECK(own.quantizer.estimator.estimator == Estimator::rotation);
+  CHECK(own.quantizer.codebook.owner == Owner::ema);
+  CHECK(own.quantizer.codebook.start == CodebookStart::kmeans);
+  CHECK(own.quantizer.codebook.accumulators == Accumulators::warm);
+  CHECK(own.quantizer.codebook.dead_code_fraction == 0.25);
+  CHECK_FALSE(own.quantizer.codebook.ema_in_eval);
+  CHECK(model_options(parsed("--estimator rotation_unscaled")).quantizer.estimator.estimator ==
         Estimator::rotation_unscaled);
-  CHECK(model_options(parsed("--owner both")).codebook.owner == Owner::both);
+  CHECK(model_options(parsed("--owner both")).quantizer.codebook.owner == Owner::both);
+}
+
+TEST_CASE("options: of the quantizer they reach the model, and the config where they are unusual") {
+  const auto plain = config(parsed(""));
+  for (const char* key : {"quantizer", "groups", "cosine", "warmup", "validation_images"})
+    CHECK_FALSE(plain.contains(key));
+  const RunOptions all = parsed(
+      "--layers 3 --shared-codebook --layer-dropout --codebook-dim 5 --cosine --soft-em 0.5 "
+      "--diversity 0.25 --warmup 7 --lr-schedule cosine --epochs 9");
+  const QuantizerOptions q = model_options(all).quantizer;
+  CHECK(q.kind == QuantizerKind::vq);
+  CHECK(q.layers == 3);
+  CHECK(q.groups == 1);
+  CHECK((q.shared && q.layer_dropout && q.codebook.cosine));
+  CHECK(q.codebook_dim == 5);
+  CHECK(q.codebook.soft_em == 0.5);
+  CHECK(q.codebook.diversity == 0.25);
+  const auto c = config(all);
+  CHECK(c["layers"] == 3);
+  CHECK(c["soft_em"] == 0.5);
+  CHECK(c["warmup"] == 7);
+  CHECK(c["lr_schedule_epochs"] == 9);  // or a shorter run would count as this one's beginning
+  const QuantizerOptions gumbel =
+      model_options(parsed("--estimator gumbel --temperature 0.5 --orthogonality 2")).quantizer;
+  CHECK(gumbel.estimator.temperature == 0.5);
+  CHECK(gumbel.codebook.owner == Owner::gradient);  // which it needs
+  CHECK(gumbel.codebook.orthogonality == 2);
+  CHECK(model_options(parsed("--estimator gumbel")).quantizer.estimator.temperature == 0.01);
+}
+
+TEST_CASE("options: a grid has its own number of codes, and nothing that a codebook has") {
+  const RunOptions fsq = parsed("--quantizer fsq --levels 3,4,2");
+  CHECK(fsq.codes == 24);
+  CHECK(model_options(fsq).quantizer.levels == std::vector<int64_t>{3, 4, 2});
+  CHECK(*fsq.estimator == "ste");
+  CHECK(*parsed("--quantizer fsq --estimator rotation").estimator == "rotation");
+  CHECK(*fsq.dead_codes == 0);
+  CHECK(config(fsq)["levels"] == "3,4,2");
+  for (const char* levels :
+       {"3,", "3,x", "1,4", "3,-2", "300,300", "1e2", "99999999999999999999"}) {
+    CAPTURE(levels);
+    CHECK(contains(usage_error_of(std::string("--quantizer fsq --levels ") + levels), "--levels"));
+  }
+}
+
+TEST_CASE("options: the model is in the config where it is not the paper's") {
+  const RunOptions usual = parsed("--latent 8 --codes 4"),
+                   two = parsed("--latent 8 --codes 4 --model vqvae2");
+  CHECK_FALSE(config(usual).contains("model"));
+  CHECK(config(two)["model"] == "vqvae2");
+  CHECK(run_name(config(usual)) != run_name(config(two)));
+  CHECK(run_name(config(usual)) == run_name(config(parsed("--latent 8 --codes 4 --model vqvae"))));
+  CHECK(make_model(usual, {}, Rng(1))->levels().size() == 1);
+  CHECK(make_model(two, {}, Rng(1))->levels().size() == 2);
+  CHECK(contains(usage_error_of("--model wrong"), "--model"));
+  bool named = false;
+  for (const std::string& difference : differences_from_paper(config(two), 4, 50))
+    named |= difference == "model vqvae2";
+  CHECK(named);
 }
 
 TEST_CASE("run name: readable, then 8 digits; equal for equal options") {
@@ -145,12 +204,47 @@ TEST_CASE("run name: every option that changes results changes its digits") {
     ++names;
   };
   add(config(parsed("")));
-  for (const char* flag :
-       {"--estimator ste", "--estimator reflection", "--estimator published",
-        "--estimator rotation_unscaled", "--owner gradient", "--owner both",
-        "--codebook-start uniform", "--accumulators zero", "--dead-codes 0.2", "--ema-in-eval 1",
-        "--codes 512", "--latent 128", "--beta 0.1", "--beta 0.25001", "--decay 0.9", "--lr 1e-3",
-        "--batch-size 64", "--epochs 51", "--seed 2"})
+  for (const char* flag : {"--estimator ste",
+                           "--estimator reflection",
+                           "--estimator published",
+                           "--estimator rotation_unscaled",
+                           "--owner gradient",
+                           "--owner both",
+                           "--codebook-start uniform",
+                           "--accumulators zero",
+                           "--dead-codes 0.2",
+                           "--ema-in-eval 1",
+                           "--codes 512",
+                           "--latent 128",
+                           "--beta 0.1",
+                           "--beta 0.25001",
+                           "--decay 0.9",
+                           "--lr 1e-3",
+                           "--batch-size 64",
+                           "--epochs 51",
+                           "--seed 2",
+                           "--quantizer simvq",
+                           "--quantizer fsq",
+                           "--quantizer fsq --levels 8,5,5",
+                           "--quantizer lfq",
+                           "--quantizer bsq",
+                           "--quantizer lfq --entropy-weight 0.2",
+                           "--groups 2",
+                           "--layers 2",
+                           "--layers 2 --shared-codebook",
+                           "--layers 2 --layer-dropout",
+                           "--codebook-dim 8",
+                           "--cosine",
+                           "--estimator gumbel",
+                           "--estimator gumbel --temperature 0.1",
+                           "--estimator diveq",
+                           "--soft-em 0.1",
+                           "--owner gradient --orthogonality 0.1",
+                           "--diversity 0.1",
+                           "--lr-schedule cosine",
+                           "--lr-schedule cosine --epochs 51",
+                           "--warmup 9",
+                           "--validation-images 5"})
     add(config(parsed(flag)));
   add(config(parsed(""), 21, 10));  // other sets of images
   add(config(parsed(""), 20, 11));

@@ -7,16 +7,17 @@
 #include "experiments/training_step.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
+#include "vq/vqvae.h"
 
 namespace versor::testing {
 namespace {
 
 VqVaeOptions tiny_model(Owner owner = Owner::gradient) {
   VqVaeOptions options;
-  options.codebook.codes = 4;
-  options.codebook.latent = 4;
-  options.codebook.owner = owner;
-  options.codebook.start = CodebookStart::uniform;
+  options.quantizer.codebook.codes = 4;
+  options.quantizer.codebook.latent = 4;
+  options.quantizer.codebook.owner = owner;
+  options.quantizer.codebook.start = CodebookStart::uniform;
   return options;
 }
 
@@ -77,8 +78,9 @@ TEST_CASE("training step: moves every parameter once and reports the loss before
   const auto before = values_of(model);
   const StepResult step = training_step(model, adam, some_images(), 0.5f);
   CHECK(step.loss.total.item() ==
-        doctest::Approx(step.loss.reconstruction.item() + step.output.codebook_loss.item() +
-                        0.5 * step.output.commitment_loss.item())
+        doctest::Approx(step.loss.reconstruction.item() +
+                        step.output.quantized.codebook_loss.item() +
+                        0.5 * step.output.quantized.commitment_loss.item())
             .epsilon(1e-6));
   const auto after = values_of(model);
   for (size_t i = 0; i < before.size(); ++i) CHECK((after[i] != before[i]));
@@ -178,8 +180,8 @@ TEST_CASE("one_step: at least one step") {
 
 TEST_CASE("training step: a NaN in the encoder's residual blocks reaches the loss") {
   VqVaeOptions options;
-  options.codebook.latent = 8;
-  options.codebook.codes = 4;
+  options.quantizer.codebook.latent = 8;
+  options.quantizer.codebook.codes = 4;
   const Tensor images = ops::uniform({2, 8, 8, 3}, Rng(1), -1.f, 1.f);
   const auto names = VqVae(options, {}, Rng(2)).named_parameters();
   for (const auto& [name, unused] : names) {

@@ -8,13 +8,14 @@
 #include "experiments/snapshot.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/fuzz/fuzz.h"
+#include "vq/vqvae.h"
 
 namespace versor::fuzzing {
 namespace {
 
 const nlohmann::ordered_json kConfig = {{"epochs", 2}, {"seed", 1}};
 const VqVaeOptions kTiny = {
-    .codebook = {.codes = 2, .latent = 1}, .image_channels = 1, .hidden = 1};
+    .quantizer = {.codebook = {.codes = 2, .latent = 1}}, .image_channels = 1, .hidden = 1};
 
 void read(std::string_view input) {
   static MemoryFile file;

@@ -165,4 +165,37 @@ TEST_CASE("adam: continues bit for bit from its saved state") {
   CHECK_THROWS_AS(Adam({}, {}), Error);
 }
 
+TEST_CASE("adam: the learning rate rises in the warm-up and falls along half a cosine") {
+  const AdamParams constant{.lr = 0.5f};
+  for (int step : {1, 2, 1000}) CHECK(learning_rate(constant, step) == 0.5);
+  const AdamParams rising{.lr = 0.5f, .warmup = 4};
+  const double quarters[] = {0.125, 0.25, 0.375, 0.5, 0.5};
+  for (int step = 1; step <= 5; ++step) CHECK(learning_rate(rising, step) == quarters[step - 1]);
+  // (1 + cos) / 2 at 0, 1/3, 1/2, 2/3 of the way; 0 at its end and after it.
+  const AdamParams falling{.lr = 0.5f, .decay = 6};
+  CHECK(learning_rate(falling, 1) == 0.5);
+  CHECK(learning_rate(falling, 3) == doctest::Approx(0.375).epsilon(1e-12));
+  CHECK(learning_rate(falling, 4) == doctest::Approx(0.25).epsilon(1e-12));
+  CHECK(learning_rate(falling, 5) == doctest::Approx(0.125).epsilon(1e-12));
+  CHECK(learning_rate(falling, 7) == doctest::Approx(0.0).epsilon(1e-12));
+  CHECK(learning_rate(falling, 100) == learning_rate(falling, 7));
+  CHECK(learning_rate({.lr = 0.5f, .warmup = 4, .decay = 4}, 3) ==
+        doctest::Approx(0.5 * 0.75 * 0.5).epsilon(1e-12));
+}
+
+TEST_CASE("adam: every step has the learning rate of its number") {
+  const AdamParams params{.lr = 0.1f, .warmup = 2, .decay = 8};
+  const Variable w(to_tensor(ref::zeros({3})), true);
+  Adam adam({w}, params);
+  double expected = 0;
+  for (int step = 1; step <= 9; ++step) {  // a constant gradient makes every step lr long
+    adam.zero_grad();
+    set_gradient(w, Array{{3}, {2, 2, 2}});
+    adam.step();
+    expected -= learning_rate(params, step);
+    CAPTURE(step);
+    CHECK(to_array(w.value()).data[1] == doctest::Approx(expected).epsilon(1e-5));
+  }
+}
+
 }  // namespace versor::testing

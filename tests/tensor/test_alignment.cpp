@@ -30,6 +30,10 @@ std::vector<Operation> operations() {
       {"sum", [](const Tensors& x) { return ops::sum(x[0]); }},
       {"sum_rows", [](const Tensors& x) { return ops::sum_rows(x[0]); }},
       {"sum_columns", [](const Tensors& x) { return ops::sum_columns(x[0]); }},
+      {"scale_rows",
+       [](const Tensors& x) { return ops::scale_rows(x[0], ops::sum_columns(x[1])); }},
+      {"softmax", [](const Tensors& x) { return ops::softmax(x[0]); }},
+      {"argmax", [](const Tensors& x) { return ops::argmax(x[0]); }},
       {"permute",
        [](const Tensors& x) {
          return ops::permute(x[0], {1, 0});
@@ -47,6 +51,10 @@ std::vector<Operation> operations() {
       {"uniform",
        [](const Tensors& x) {
          return in_place(x[0], [](Tensor& y) { y.backend().uniform(y, Rng(4), -1, 1); });
+       }},
+      {"normal",
+       [](const Tensors& x) {
+         return in_place(x[0], [](Tensor& y) { y.backend().normal(y, Rng(4)); });
        }},
       {"fill", [](const Tensors& x) { return in_place(x[0], [](Tensor& y) { ops::fill(y, 7); }); }},
       {"broadcast",

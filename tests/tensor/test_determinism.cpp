@@ -62,6 +62,7 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
   const Tensor image_index = index_tensor(random.indices(40, 50));
   const std::pair<const char*, std::function<Tensor()>> calls[] = {
       {"uniform", [] { return ops::uniform({100003}, Rng(3), -1, 1, test_device()); }},
+      {"normal", [] { return ops::normal({100003}, Rng(3), test_device()); }},
       {"cast", [&] { return ops::cast(x, DType::u8, 100, 50); }},
       {"sum", [&] { return ops::sum(x); }},
       {"sum that cancels", [&] { return ops::sum(cancelling); }},
@@ -70,6 +71,11 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
       {"sum_rows, wide", [&] { return ops::sum_rows(wide); }},
       {"sum_rows, bf16", [&] { return ops::sum_rows(ops::cast(x, DType::bf16)); }},
       {"sum_columns", [&] { return ops::sum_columns(x); }},
+      {"scale_rows", [&] { return ops::scale_rows(x, ops::sum_columns(x)); }},
+      {"softmax", [&] { return ops::softmax(x); }},
+      {"softmax, wide", [&] { return ops::softmax(wide); }},
+      {"argmax", [&] { return ops::argmax(x); }},
+      {"argmax, wide", [&] { return ops::argmax(wide); }},
       {"segment_sum", [&] { return ops::segment_sum(x, index, 100); }},
       {"bincount", [&] { return ops::bincount(index, 100); }},
       {"gather_images",

@@ -101,6 +101,28 @@ TEST_CASE("elementwise: binary_rows, also in place") {
     }
 }
 
+TEST_CASE("elementwise: scale_rows, also in place") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(17);
+  for (const Shape& shape :
+       {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{5, 2}, Shape{5, 7}, Shape{6, 8},
+        Shape{4001, 9}, Shape{20001, 1}, Shape{3, 20000}, Shape{5, 1027}}) {
+    CAPTURE(shape);
+    const ref::Array x = random_array(random, shape), s = random_array(random, {shape[0]});
+    const ref::Array y = ref::scale_rows(x, s);
+    const Fenced in(x), factors(s);
+    Fenced out(shape), in_place(x);
+    backend.scale_rows(out.view, in.view, factors.view);
+    check_output(out, y);
+    backend.scale_rows(in_place.view, in_place.view, factors.view);
+    check_output(in_place, y);
+    CHECK((bits_of(in_place.view) == bits_of(out.view)));
+  }
+  Tensor no_rows = empty({0, 3}), no_columns = empty({3, 0});
+  backend.scale_rows(no_rows, no_rows, empty({0}));
+  backend.scale_rows(no_columns, no_columns, empty({3}));
+}
+
 TEST_CASE("elementwise: weighted_sum, scale and broadcast, also in place") {
   Backend& backend = backend_for(test_device());
   ref::Random random(14);

@@ -154,6 +154,14 @@ TEST_CASE("errors: element-wise") {
          ops::binary_rows(a, f32({1, 3}), BinaryOp::add);
        },
        "[binary_rows] vector [1,3] does not match the rows of [2,3]"},
+      {[&] { ops::scale_rows(a, f32({3})); },
+       "[scale_rows] factors [3] do not match the rows of [2,3]"},
+      {[&] {
+         ops::scale_rows(f32({2, 3, 4}), f32({2}));
+       },
+       "[scale_rows] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::scale_rows(integers, f32({2})); }, "[scale_rows] needs f32, got i32 [2,3]"},
+      {[&] { ops::scale_rows(a, none); }, "[scale_rows] an input is undefined"},
       {[&] { ops::scale(a, f32({2})); }, "[scale] needs a tensor of one element, got [2]"},
       {[&] { ops::broadcast(a, {4}); }, "[broadcast] needs a tensor of one element, got [2,3]"},
       {[&] { ops::cast(none, DType::f32); }, "[cast] an input is undefined"},
@@ -209,6 +217,15 @@ TEST_CASE("errors: layout, reductions and rows") {
       {[&] { ops::sum(index); }, "[sum] needs f32, got i32 [2]"},
       {[&] { ops::sum_rows(cube); }, "[sum_rows] needs rows [R,C], got [2,3,4]"},
       {[&] { ops::sum_columns(cube); }, "[sum_columns] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::softmax(cube); }, "[softmax] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::softmax(index); }, "[softmax] needs f32, got i32 [2]"},
+      {[&] { ops::argmax(cube); }, "[argmax] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::argmax(index); }, "[argmax] needs f32, got i32 [2]"},
+      {[&] { ops::argmax({}); }, "[argmax] an input is undefined"},
+      {[] {
+         ops::argmax(f32({2, 0}));
+       },
+       "[argmax] there is nothing to choose from in [2,0]"},
       {[&] { ops::mse(x, cube); }, "[mse] shapes differ: [2,3] and [2,3,4]"},
       {[] { ops::mse(f32({0}), f32({0})); }, "[mse] the mean over no elements is undefined"},
       {[&] { ops::mse_grad(x, x, x); }, "[mse_grad] needs a tensor of one element, got [2,3]"},
@@ -353,6 +370,14 @@ TEST_CASE("errors: differentiable functions") {
        "[binary] shapes differ: [2,3] and [3,2]"},
       {[&] { add_bias(x, Variable(f32({2}))); },
        "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[&] { scale_rows(x, Variable(f32({3}))); },
+       "[scale_rows] factors [3] do not match the rows of [2,3]"},
+      {[&] { scale_columns(x, Variable(f32({2}))); },
+       "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[] {
+         normalize_rows(Variable(f32({2, 3, 4})));
+       },
+       "[sum_columns] needs rows [R,C], got [2,3,4]"},
       {[&] { reshape(x, {7}); }, "[reshape] [2,3] has 6 elements, [7] has 7"},
       {[&] {
          permute(x, {1, 1});

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "tensor/backend.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -150,6 +151,22 @@ TEST_CASE("layout: uniform is the value of the stream at each index, within its 
     CHECK(mean == doctest::Approx(2).epsilon(0.02));
     CHECK(variance == doctest::Approx(64.0 / 12).epsilon(0.02));
   }
+}
+
+TEST_CASE("layout: normal is the value of the stream at each index") {
+  Backend& backend = backend_for(test_device());
+  const Rng rng = Rng(5).split(3);
+  for (int64_t n : {1, 7, 1023, 100003}) {
+    ref::Array expected = ref::zeros({n});
+    for (int64_t i = 0; i < n; ++i) expected[i] = rng.normal(static_cast<uint64_t>(i));
+    Fenced y({n});
+    backend.normal(y.view, rng);
+    check_output(y, expected, on_other_device() ? 1e-6 : 0);
+    for (float value : y.view.to_vector<float>()) CHECK(std::isfinite(value));
+    CHECK((bits_of(ops::normal({n}, rng, test_device())) == bits_of(y.view)));
+  }
+  Tensor nothing = empty({0});
+  backend.normal(nothing, rng);
 }
 
 void check_permute(const Shape& shape, const std::vector<int>& axes, DType dtype) {

@@ -1,4 +1,5 @@
-// Philox against its published vectors; streams, uniform numbers and permutations made from it.
+// Philox against its published vectors; streams, uniform and normal numbers and permutations made
+// from it.
 #include <algorithm>
 #include <set>
 
@@ -110,6 +111,60 @@ TEST_CASE("rng: permute puts the first two anywhere, equally often") {
     CHECK(std::abs(chi_square_deviation(first)) < 5);
     CHECK(std::abs(chi_square_deviation(pairs)) < 5);
   }
+}
+
+TEST_CASE("rng: a normal number is Box and Muller's of the first two words of its block") {
+  const Rng rng(0x299f31d0a4093822u, 0x0370734413198a2eu);
+  const double u = (0xd16cfe09 + 0.5) * 0x1p-32, v = 0x94fdcc * 0x1p-24;
+  const double x = std::sqrt(-2 * std::log(u)) * std::cos(2 * std::acos(-1.0) * v);
+  CHECK(rng.normal(0x85a308d3243f6a88u) == doctest::Approx(x).epsilon(1e-6));
+}
+
+TEST_CASE("rng: no bits make a normal number infinite") {
+  const uint32_t words[] = {0, 1, 2, 0x7fffffff, 0x80000000, 0xffffff7f, 0xffffff80, 0xffffffff};
+  for (uint32_t a : words)
+    for (uint32_t b : words) {
+      CAPTURE(a);
+      CAPTURE(b);
+      CHECK(std::abs(box_muller(a, b)) < 6.77f);  // false for NaN as well
+    }
+  CHECK(box_muller(0, 0) == doctest::Approx(6.7637));  // sqrt(66 ln 2)
+  CHECK(box_muller(0, 0x80000000) == doctest::Approx(-6.7637));
+  CHECK(box_muller(0xffffffff, 0) == 0);
+}
+
+TEST_CASE("rng: normal numbers have the moments, the tails and the shape, and no memory") {
+  const Rng rng(1234);
+  constexpr int kCount = 1000000, kBins = 100;
+  double sum = 0, squares = 0, cubes = 0, fourths = 0, products = 0, magnitudes = 0;
+  std::vector<int> beyond(6, 0), bins(kBins, 0);
+  for (uint64_t i = 0; i < kCount; ++i) {
+    const double x = rng.normal(i), next = rng.normal(i + 1);
+    sum += x;
+    squares += x * x;
+    cubes += x * x * x;
+    fourths += x * x * x * x;
+    products += x * next;
+    magnitudes += (x * x - 1) * (next * next - 1);
+    for (size_t limit = 0; limit < beyond.size(); ++limit)
+      beyond[limit] += std::abs(x) > static_cast<double>(limit) ? 1 : 0;
+    const double below = std::erfc(-x / std::sqrt(2.0)) / 2;  // the share of all numbers
+    ++bins[static_cast<size_t>(std::min(below * kBins, kBins - 1.0))];
+  }
+  // Five standard deviations of each mean: those of x, x^2, ... are the roots of 1, 2, 15, 96.
+  const double five = 5 / std::sqrt(1.0 * kCount);
+  CHECK(std::abs(sum / kCount) < five);
+  CHECK(std::abs(squares / kCount - 1) < five * std::sqrt(2));
+  CHECK(std::abs(cubes / kCount) < five * std::sqrt(15));
+  CHECK(std::abs(fourths / kCount - 3) < five * std::sqrt(96));
+  CHECK(std::abs(products / kCount) < five);
+  CHECK(std::abs(magnitudes / kCount) < five * 2);
+  for (size_t limit = 1; limit < beyond.size(); ++limit) {
+    CAPTURE(limit);
+    const double expected = kCount * std::erfc(static_cast<double>(limit) / std::sqrt(2.0));
+    CHECK(std::abs(beyond[limit] - expected) < 5 * std::sqrt(expected) + 1);
+  }
+  CHECK(std::abs(chi_square_deviation(bins)) < 5);
 }
 
 // A random permutation moves neighbours n/3 apart on average and keeps about one element in place.

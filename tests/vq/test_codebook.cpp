@@ -4,7 +4,7 @@
 #include "tests/vq/support.h"
 #include "vq/backend.h"
 #include "vq/ops.h"
-#include "vq/quantizer.h"
+#include "vq/vector_quantizer.h"
 
 namespace versor::testing {
 namespace {

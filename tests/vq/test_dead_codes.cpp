@@ -179,7 +179,8 @@ TEST_CASE("dead codes: drawn by seed and number of the update alone") {
   const CodebookOptions options{.codes = 6, .latent = 2, .decay = 0, .dead_code_fraction = 0.5};
   const auto after = [&](uint64_t seed, int64_t first, int steps) {
     Codebook book(options, Rng(seed), test_device());
-    ops::copy(book.update_counter(), index_tensor({first}));
+    Tensor counter = book.update_counter();
+    ops::copy(counter, index_tensor({first}));
     for (int i = 0; i < steps; ++i) book.update(e, index, counts);
     CHECK(indices_of(book.update_counter()) == Indices{first + steps});
     return state_bits(book);

@@ -5,7 +5,7 @@
 #include "vq/backend.h"
 #include "vq/estimators.h"
 #include "vq/ops.h"
-#include "vq/quantizer.h"
+#include "vq/vector_quantizer.h"
 
 namespace versor::testing {
 namespace {

@@ -3,7 +3,7 @@
 // vectors, with every estimator, owner and way to start. What f32 has no number for, such as the
 // mean square of 1e20, may become infinite, and the guard of a training then says so.
 #include "tests/vq/support.h"
-#include "vq/quantizer.h"
+#include "vq/vector_quantizer.h"
 
 namespace versor::testing {
 namespace {

@@ -1,8 +1,9 @@
 // The quantizer as a whole: search, gather, losses (eq. 7) and who owns the codebook: the moving
 // averages, the gradient of the codebook loss, or both.
 #include "nn/adam.h"
+#include "nn/finite_guard.h"
 #include "tests/vq/support.h"
-#include "vq/quantizer.h"
+#include "vq/vector_quantizer.h"
 
 namespace versor::testing {
 namespace {
@@ -91,7 +92,7 @@ TEST_CASE("quantizer: owner ema keeps the codebook a buffer without gradient") {
 }
 
 TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off") {
-  World w(Owner::gradient, Estimator::rotation, 0.5);
+  World w(Owner::gradient);
   CHECK(names_of(w.quantizer.named_parameters()) == std::vector<std::string>{"codebook.weight"});
   CHECK(names_of(w.quantizer.named_buffers()) ==
         std::vector<std::string>{"ema_cluster_size", "ema_dw"});
@@ -105,6 +106,23 @@ TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off"
   const Array expected = codebook_gradient(w.e, w.codes, index);
   CHECK(ref::norm(expected) > 1e-2);
   CHECK(error(w.weight().grad(), expected) <= 1e-6);
+}
+
+TEST_CASE("quantizer: owner gradient: use is counted only where dead codes are replaced") {
+  World w(Owner::gradient, Estimator::rotation, 0.9);
+  for (int64_t d = 0; d < kD; ++d) w.codes.at(2, d) = 100;  // never nearest
+  Variable weight = w.quantizer.codebook().weight();
+  ops::copy(weight.mutable_value(), to_tensor(w.codes));
+  Tensor count = state_of(w.quantizer, "ema_cluster_size").value().rows(2, 3);
+  ops::fill(count, 0.01f);
+  const Quantized out = w.quantizer(w.leaf, true);
+  CHECK(indices_of(out.replaced)[0] >= 1);
+  const Array after = to_array(w.weight().value());
+  CHECK(ref::norm(ref::row_of(after, 2)) < 2.0);  // a row of e
+  const auto counts = indices_of(out.counts);
+  for (int64_t k = 0; k < kK; ++k)  // what is in use is the gradient's to move
+    if (counts[static_cast<size_t>(k)] > 5)
+      CHECK((ref::row_of(after, k).data == ref::row_of(w.codes, k).data));
 }
 
 TEST_CASE("quantizer: the codebook loss does not move e") {
@@ -158,15 +176,21 @@ TEST_CASE("quantizer: a NaN in a row is reported, and the codebook keeps every b
   const auto before = state_bits(w.quantizer);
   FiniteGuard guard(index_tensor({12}));
   w.e.at(kR - 1, 0) = std::nan("");
-  w.quantizer(Variable(to_tensor(w.e), true), true, &guard);
+  const auto pass = [&](FiniteGuard& watching, const Array& e) {
+    const Variable rows(to_tensor(e), true);
+    watching.watch({{"encoder output", rows.value()}});  // as the model does
+    w.quantizer(rows, true, watching.state());
+  };
+  const Array finite = to_array(w.leaf.value());
+  pass(guard, w.e);
   CHECK(state_bits(w.quantizer) == before);
   REQUIRE(guard.found());
   CHECK(guard.found()->step == 12);
   CHECK(guard.found()->tensor == "encoder output");
-  w.quantizer(w.leaf, true, &guard);  // finite again, but what was found stays found
+  pass(guard, finite);  // finite again, but what was found stays found
   CHECK(state_bits(w.quantizer) == before);
   FiniteGuard fresh(index_tensor({12}));
-  w.quantizer(w.leaf, true, &fresh);
+  pass(fresh, finite);
   CHECK_FALSE(fresh.found());
   CHECK(state_bits(w.quantizer) != before);
 }

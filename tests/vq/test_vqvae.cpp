@@ -13,8 +13,8 @@ using ref::Random;
 
 VqVaeOptions small(int64_t latent = 8, int64_t codes = 6) {
   VqVaeOptions options;
-  options.codebook.latent = latent;
-  options.codebook.codes = codes;
+  options.quantizer.codebook.latent = latent;
+  options.quantizer.codebook.codes = codes;
   return options;
 }
 
@@ -52,7 +52,7 @@ TEST_CASE("vqvae: names exactly as the twin's, codebook and buffers last") {
   CHECK(names_of(ema.named_buffers()) ==
         std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
   for (Owner owner : {Owner::gradient, Owner::both}) {
-    options.codebook.owner = owner;
+    options.quantizer.codebook.owner = owner;
     const VqVae model(options, test_device(), Rng(1));
     std::vector<std::string> names = kTwinNames;
     names.push_back("codebook.weight");
@@ -83,7 +83,7 @@ TEST_CASE("vqvae: shapes and number of parameters at the paper's size") {
   CHECK(state_of(model, "codebook.weight").shape() == Shape{1024, 256});
   CHECK(state_of(model, "ema_cluster_size").shape() == Shape{1024});
   CHECK(state_of(model, "ema_dw").shape() == Shape{1024, 256});
-  options.codebook.owner = Owner::gradient;
+  options.quantizer.codebook.owner = Owner::gradient;
   CHECK(VqVae(options, test_device(), Rng(1)).parameter_count() == 6'044'163);
 }
 
@@ -114,9 +114,9 @@ TEST_CASE("vqvae: shapes of the outputs, non-square images and other channels to
     CHECK(out.reconstruction.shape() == shape);
     CHECK(out.latents.shape() == Shape{n, h, w, 6});
     CHECK(out.quantized.value.shape() == Shape{n * h * w, 6});
-    CHECK(out.quantized.index.shape() == Shape{n * h * w});
-    CHECK(out.quantized.counts.shape() == Shape{5});
-    CHECK(out.codebook_loss.shape() == Shape{1});
+    CHECK(out.quantized.index.shape() == Shape{1, n * h * w});
+    CHECK(out.quantized.counts.shape() == Shape{1, 5});
+    CHECK(out.quantized.codebook_loss.shape() == Shape{1});
     for (float v : out.reconstruction.value().to_vector<float>()) CHECK(std::abs(v) < 1);
   }
 }
@@ -141,13 +141,24 @@ TEST_CASE("vqvae: encoder and decoder against the reference") {
 TEST_CASE("vqvae: the decoder gets the codes, row by row in their places") {
   VqVae model(small(), test_device(), Rng(4));
   const Array images = draw_images(41);
-  const Tensor before = ops::clone(model.codebook().weight().value());
+  const Tensor before = ops::clone(state_of(model, "codebook.weight").value());
   const VqVaeOutput out = model(to_tensor(images));
   const Array rows = to_array(out.latents.value().flat_rows());
   const ref::Indices index = ref::nearest_code(rows, to_array(before));
   CHECK(indices_of(out.quantized.index) == index);
   const Tensor q = ops::gather_rows(before, index_tensor(index)).reshape(out.latents.shape());
   CHECK((bits_of(model.decode(Variable(q)).value()) == bits_of(out.reconstruction.value())));
+}
+
+TEST_CASE("vqvae: its symbols decode to the reconstruction of evaluation, bit for bit") {
+  VqVae model(small(), test_device(), Rng(4));
+  model.set_training(false);
+  const Tensor images = to_tensor(draw_images(47));
+  const VqVaeOutput out = model(images);
+  REQUIRE(out.symbols.size() == 1);
+  CHECK((bits_of(model.decode_symbols(out.symbols, images.shape())) ==
+         bits_of(out.reconstruction.value())));
+  CHECK(contains(error_of([&] { model.decode_symbols({}, images.shape()); }), "got 0 levels"));
 }
 
 TEST_CASE("vqvae: total loss = reconstruction + codebook + beta commitment") {
@@ -160,18 +171,33 @@ TEST_CASE("vqvae: total loss = reconstruction + codebook + beta commitment") {
         ref::losses(to_array(out.reconstruction.value()), images,
                     to_array(out.latents.value().flat_rows()), to_array(out.quantized.codes), beta);
     CHECK(loss.reconstruction.item() == doctest::Approx(expected.reconstruction).epsilon(1e-5));
-    CHECK(out.codebook_loss.item() == doctest::Approx(expected.codebook).epsilon(1e-5));
-    CHECK(out.commitment_loss.item() == doctest::Approx(expected.commitment).epsilon(1e-5));
+    CHECK(out.quantized.codebook_loss.item() == doctest::Approx(expected.codebook).epsilon(1e-5));
+    CHECK(out.quantized.commitment_loss.item() ==
+          doctest::Approx(expected.commitment).epsilon(1e-5));
     CHECK(loss.total.item() == doctest::Approx(expected.total).epsilon(1e-5));
   }
+}
+
+// In a model both losses have the same value, which hides what beta weighs.
+TEST_CASE("vqvae: beta weighs the commitment alone, and a loss that is not there is none") {
+  const auto scalar = [](float value) { return Variable(ops::full({1}, value, test_device())); };
+  const Tensor images = ops::zeros({1, 4, 4, 3}, test_device());
+  VqVaeOutput out;
+  out.reconstruction = Variable(ops::full({1, 4, 4, 3}, 2.f, test_device()));
+  CHECK(vqvae_loss(out, images, 0.5f).total.item() == 4);
+  out.quantized.codebook_loss = scalar(3);
+  out.quantized.commitment_loss = scalar(10);
+  CHECK(vqvae_loss(out, images, 0.5f).total.item() == 12);
+  out.quantized.auxiliary_loss = scalar(100);
+  CHECK(vqvae_loss(out, images, 0.5f).total.item() == 112);
 }
 
 TEST_CASE("vqvae: every parameter gets a finite gradient that is not zero") {
   for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::reflection,
                               Estimator::published, Estimator::rotation_unscaled}) {
     VqVaeOptions options = small(8, 16);
-    options.estimator = estimator;
-    options.codebook.owner = Owner::gradient;
+    options.quantizer.estimator = estimator;
+    options.quantizer.codebook.owner = Owner::gradient;
     VqVae model(options, test_device(), Rng(6));
     const Tensor images = to_tensor(draw_images(43, 3, 12, 8));
     const VqVaeOutput out = model(images);
@@ -207,7 +233,7 @@ TEST_CASE("vqvae: training lowers the loss, and two runs give the same bits") {
   const Tensor images = to_tensor(colours);
   const auto train = [&](std::vector<float>& losses) {
     VqVae model(small(8, 16), test_device(), Rng(8));
-    model.codebook().start_from(model.encode(images).value().flat_rows());
+    model.quantizer().start_from(model.encode(images).value().flat_rows());
     Adam adam(model.parameters(), {.lr = 1e-2f});
     for (int step = 0; step < 25; ++step) {
       adam.zero_grad();

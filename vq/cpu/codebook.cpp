@@ -24,9 +24,12 @@ void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
   if (cpu::is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
-  const int32_t* n = counts.data<int32_t>();
+  const bool soft = counts.dtype() == DType::f32;
   const float* s = sums.data<float>();
-  for (int64_t k = 0; k < K; ++k) N[k] = moving_average(N[k], static_cast<float>(n[k]), decay);
+  for (int64_t k = 0; k < K; ++k) {
+    const float n = soft ? counts.data<float>()[k] : static_cast<float>(counts.data<int32_t>()[k]);
+    N[k] = moving_average(N[k], n, decay);
+  }
   const double sum = total(cluster_size);
   cpu::parallel_blocks(
       K,

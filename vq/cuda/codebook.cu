@@ -27,8 +27,9 @@ unsigned blocks_for_codes(int64_t K) {
 }
 
 // One block: N [K], and the sum of the new N in total[0].
+template <class Count>
 __global__ void __launch_bounds__(kManyThreads)
-    ema_count_kernel(float* N, double* total, const int32_t* counts, int64_t K, double decay,
+    ema_count_kernel(float* N, double* total, const Count* counts, int64_t K, double decay,
                      const int32_t* guard) {
   if (cuda::is_frozen(guard)) return;
   double sum = 0;
@@ -125,8 +126,15 @@ void CudaVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m
   const int32_t* guarded_by = cuda::guard_of(guard);
   float* N = cluster_size.data<float>();
   cuda::Scratch<double> total(1, codebook.device());
-  cuda::launch("ema_count", stream, 1, kManyThreads, ema_count_kernel, N, total.data(),
-               counts.data<int32_t>(), K, decay, guarded_by);
+  const auto count = [&](const auto* n) {
+    using Count = std::remove_cvref_t<decltype(*n)>;
+    cuda::launch("ema_count", stream, 1, kManyThreads, ema_count_kernel<Count>, N, total.data(), n,
+                 K, decay, guarded_by);
+  };
+  if (counts.dtype() == DType::f32)
+    count(counts.data<float>());
+  else
+    count(counts.data<int32_t>());
   cuda::launch("ema_code", stream, blocks_for_codes(K), kThreads, ema_code_kernel,
                codebook.data<float>(), m.data<float>(), N, total.data(), sums.data<float>(), K, D,
                decay, eps, guarded_by);

@@ -1,0 +1,281 @@
+// All quantizers head to head at equal bit-rate, with the same network, steps and seeds.
+//   target   none: the paper compares its quantizer with no other
+//   ours     test MSE and PSNR, nominal and entropy rate, perplexity, codes used, seconds per epoch
+//            and memory, mean ± standard deviation over the seeds; a rate-distortion plot; and one
+//            sentence per quantizer on when to use it
+//   command  make table_quantizers SEEDS=1,2,3; bits per image by RATES=320,640,1280, some rows
+//   with
+//            QUANTIZERS=ste,rotation,fsq
+// 32x32 images have 64 latents: 320, 640 and 1,280 bits are 5, 10 and 20 bits each. VQ-VAE-2 has
+// 80, of 4, 8 and 16 bits.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "experiments/experiment.h"
+#include "experiments/plot.h"
+#include "experiments/program.h"
+
+using namespace versor;
+
+namespace {
+
+constexpr int kRates[] = {320, 640, 1280};
+constexpr int kMainRate = 640;
+
+struct Row {
+  const char* label;
+  const char* what;  // for the sentence: what it needs or spares
+  void (*change)(RunOptions&);
+  bool halves_bits = false;  // two symbols of half the bits: needs an even number of them
+  bool two_levels = false;   // 80 symbols in place of 64, of 4/5 of the bits
+};
+
+// A code of 10 bits or less is one symbol; 20 bits are two groups of 10, the codebook of 2^20 codes
+// being out of reach. Layers and groups are compared with one symbol where a rate can be halved.
+const Row kRows[] = {
+    {"ste", "the plain straight-through estimator", [](RunOptions& o) { o.estimator = "ste"; }},
+    {"rotation", "the rotation trick", [](RunOptions& o) { o.estimator = "rotation"; }},
+    {"reflection", "the paper's reflection", [](RunOptions& o) { o.estimator = "reflection"; }},
+    {"rotation_unscaled",
+     "the rotation alone, whose decoder sees the encoder's lengths in training",
+     [](RunOptions& o) { o.estimator = "rotation_unscaled"; }},
+    {"gradient", "a codebook trained by its loss",
+     [](RunOptions& o) { o.estimator = "ste", o.owner = "gradient"; }},
+    {"gumbel", "drawn codes at temperature 0.01, a codebook trained by gradients",
+     [](RunOptions& o) { o.estimator = "gumbel"; }},
+    {"diveq", "noise in place of codebook and commitment loss",
+     [](RunOptions& o) { o.estimator = "diveq"; }},
+    {"cosine", "codes on the unit sphere",
+     [](RunOptions& o) { o.estimator = "ste", o.cosine = true; }},
+    {"projected", "codes of 8 dimensions on the unit sphere behind a projection",
+     [](RunOptions& o) { o.estimator = "ste", o.cosine = true, o.codebook_dim = 8; }},
+    {"soft_em", "averages over assignments at temperature 0.1",
+     [](RunOptions& o) { o.estimator = "ste", o.soft_em = 0.1; }},
+    {"simvq", "frozen codes under one learned map",
+     [](RunOptions& o) { o.quantizer = "simvq", o.estimator = "ste"; }},
+    {"fsq", "a fixed grid: no codebook, no losses, nothing to tune",
+     [](RunOptions& o) { o.quantizer = "fsq", o.levels = o.codes == 32 ? "8,4" : "8,5,5,5"; }},
+    {"lfq", "a fixed grid of signs with an entropy loss",
+     [](RunOptions& o) { o.quantizer = "lfq"; }},
+    {"bsq", "signs on the unit sphere with an entropy loss",
+     [](RunOptions& o) { o.quantizer = "bsq"; }},
+    {"residual", "two small codebooks, the second for what the first leaves over",
+     [](RunOptions& o) { o.estimator = "ste", o.layers = 2; }, true},
+    {"residual_shared", "one small codebook used twice",
+     [](RunOptions& o) { o.estimator = "ste", o.layers = 2, o.shared_codebook = true; }, true},
+    {"grouped", "two small codebooks, each for half of the latent",
+     [](RunOptions& o) { o.estimator = "ste", o.groups = 2; }, true},
+    // 80 symbols: 16 at the top, 64 below.
+    {"vqvae2", "two levels of symbols, a model of its own with more layers",
+     [](RunOptions& o) { o.model = "vqvae2", o.estimator = "ste"; }, false, true},
+};
+
+std::vector<std::string> rates_wanted, rows_wanted;
+
+bool wanted(const std::vector<std::string>& list, const std::string& name) {
+  return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
+}
+
+std::string label_of(const Row& row, int rate) {
+  return fmt::format("{}-{}", row.label, rate);
+}
+
+// Calls take(row, rate) for all that exist and are wanted.
+template <class Take>
+void for_each_cell(const Take& take) {
+  for (int rate : kRates)
+    for (const Row& row : kRows)
+      if (wanted(rates_wanted, std::to_string(rate)) && wanted(rows_wanted, row.label) &&
+          !(row.halves_bits && rate / 64 % 2 == 1))
+        take(row, rate);
+}
+
+void check_wanted() {
+  const auto known = [](const std::string& name) {
+    return std::any_of(std::begin(kRows), std::end(kRows),
+                       [&](const Row& row) { return name == row.label; });
+  };
+  for (const std::string& name : rows_wanted)
+    if (!known(name)) throw UsageError("--quantizers", "there is no quantizer " + name);
+  for (const std::string& rate : rates_wanted)
+    if (std::none_of(std::begin(kRates), std::end(kRates),
+                     [&](int r) { return rate == std::to_string(r); }))
+      throw UsageError("--rates", rate + " is none of 320, 640 and 1280 bits per image");
+}
+
+void plan(Study& study) {
+  check_wanted();
+  for_each_cell([&](const Row& row, int rate) {
+    study.add(label_of(row, rate), "versor", [&](RunOptions& o) {
+      const int bits = rate / (row.two_levels ? 80 : 64);
+      o.codes = int64_t{1} << (row.halves_bits || bits > 10 ? bits / 2 : bits);
+      if (bits > 10 && !row.halves_bits) o.groups = 2;
+      row.change(o);
+    });
+  });
+}
+
+struct Column {
+  const char *title, *metric;
+  int decimals;
+  double factor = 1;
+  const char* file = "metrics.csv";
+};
+constexpr Column kColumns[] = {
+    {"Test MSE", "test_recon_loss", 4},
+    {"Test PSNR", "test_psnr", 2},
+    {"Bits per image", "test_nominal_bits_per_image", 1},
+    {"Entropy (bits per image)", "test_bits_per_image", 1},
+    {"Perplexity (test set)", "test_data_perplexity", 1},
+    {"Codes used", "test_codes_used", 0},
+    {"Usage", "test_usage", 3},
+    {"mse(e,q)/var(e)", "test_quantization_ratio", 3},
+    {"Mean λ", "test_mean_lambda", 2},
+    {"Peak memory (MiB)", "peak_bytes", 0, 1.0 / (1 << 20), "timing.csv"}};
+
+double seconds_per_epoch(const Series& series) {
+  std::vector<double> seconds;
+  for (const Run& run : series.runs)
+    for (double s : record_of(run).seconds) seconds.push_back(s);
+  return seconds.empty() ? std::nan("") : median(seconds);
+}
+
+Table table_of(const Study& study, int rate) {
+  Table table;
+  table.file = fmt::format("table_quantizers-{}", rate);
+  table.title = fmt::format("Quantizers at {} bits per image", rate);
+  table.columns = {"quantizer"};
+  for (const Column& c : kColumns) table.columns.push_back(c.title);
+  table.columns.push_back("s/epoch");
+  for_each_cell([&](const Row& row, int r) {
+    if (r != rate) return;
+    const Series& series = study.find(label_of(row, rate), "versor");
+    std::vector<std::string> cells{row.label};
+    for (const Column& c : kColumns) {
+      const Summary s = series.at(c.metric, 0, c.file);
+      cells.push_back(to_text({s.n, c.factor * s.mean, c.factor * s.deviation}, c.decimals));
+    }
+    const double seconds = seconds_per_epoch(series);
+    cells.push_back(std::isnan(seconds) ? "failed" : fmt::format("{:.1f}", seconds));
+    table.rows.push_back(std::move(cells));
+  });
+  return table;
+}
+
+// What the sentences compare: one quantizer at one rate.
+struct Result {
+  const Row* row;
+  double mse, usage, entropy, seconds;
+};
+
+std::vector<Result> results_at(const Study& study, int rate) {
+  std::vector<Result> all;
+  for_each_cell([&](const Row& row, int r) {
+    if (r != rate) return;
+    const Series& series = study.find(label_of(row, rate), "versor");
+    if (series.runs.empty()) return;
+    all.push_back({&row, series.at("test_recon_loss").mean, series.at("test_usage").mean,
+                   series.at("test_bits_per_image").mean, seconds_per_epoch(series)});
+  });
+  return all;
+}
+
+// The first rule that fits, from the numbers alone.
+std::string advice(const Result& r, const std::vector<Result>& all) {
+  const auto best_of = [&](auto value) {
+    double best = std::numeric_limits<double>::infinity();
+    for (const Result& other : all) best = std::min(best, value(other));
+    return best;
+  };
+  const double best = best_of([](const Result& x) { return x.mse; });
+  const double near = best_of([&](const Result& x) {
+    return x.mse <= 1.03 * best ? x.seconds : std::numeric_limits<double>::infinity();
+  });
+  const bool frugal = std::any_of(all.begin(), all.end(), [&](const Result& x) {
+    return x.mse <= r.mse && x.entropy <= r.entropy && &x != &r;
+  });
+  if (r.mse == best) return "use it where the error of the picture is what counts";
+  if (r.mse <= 1.03 * best && r.seconds <= 1.001 * near)
+    return "use it where time counts too: nothing within 3 % of the best is faster";
+  if (r.mse <= 1.1 * best && r.usage >= 0.95)
+    return "use it where every code must be in use, at little cost in error";
+  if (!frugal)
+    return "use it where an entropy coder follows: nothing here has less error at fewer bits";
+  return "these numbers do not speak for it: another has less error with no more bits";
+}
+
+void add_sentences(const Study& study, int rate, Section& section) {
+  const std::vector<Result> all = results_at(study, rate);
+  double best = std::numeric_limits<double>::infinity();
+  for (const Result& r : all) best = std::min(best, r.mse);
+  for (const Result& r : all)
+    section.findings.push_back(fmt::format(
+        "{} ({}): at {} bits test MSE {:.4f}, {:+.1f} % of the best; {:.0f} % usage, {:.0f} bits "
+        "of "
+        "entropy, {:.1f} s per epoch: {}{}",
+        r.row->label, r.row->what, rate, r.mse, 100 * (r.mse / best - 1), 100 * r.usage, r.entropy,
+        r.seconds, advice(r, all), section.scale.empty() ? "." : " (scaled down)."));
+}
+
+LinePlot rate_distortion(const Study& study) {
+  LinePlot plot;
+  plot.file = "table_quantizers-rate-distortion";
+  plot.title = "Test PSNR over the entropy of the codes";
+  plot.x_label = "bits per image (entropy)";
+  plot.y_label = "PSNR (dB)";
+  int colour = 0;
+  for (const Row& row : kRows) {
+    Curve curve{row.label, {}, {}, colour % 8, colour >= 8};
+    for_each_cell([&](const Row& r, int rate) {
+      const Series* series = &r == &row ? &study.find(label_of(r, rate), "versor") : nullptr;
+      if (series == nullptr || series->runs.empty()) return;
+      curve.x.push_back(series->at("test_bits_per_image").mean);
+      curve.y.push_back(series->at("test_psnr").mean);
+    });
+    if (curve.x.empty()) continue;
+    plot.curves.push_back(std::move(curve));
+    ++colour;
+  }
+  return plot;
+}
+
+void fill_section(const Study& study, Section& section) {
+  section.title = "Quantizers at equal bit-rate";
+  section.notes.push_back(
+      "The paper has no such table. Bits per image: at log2 K for each symbol, and the entropy of "
+      "the symbols' use over the test set, which an ideal entropy coder needs. All share network, "
+      "steps and seeds; learned codebooks start by k-means and have dead codes replaced. At 1,280 "
+      "bits every quantizer is used in two groups, residual ones with two codebooks of 1,024.");
+  int shown = 0;
+  for (int rate : kRates)
+    if (wanted(rates_wanted, std::to_string(rate))) {
+      section.tables.push_back(table_of(study, rate));
+      if (shown == 0 || rate == kMainRate) shown = rate;
+    }
+  add_plot(section, study.options().results, rate_distortion(study),
+           "Rate and distortion: up and to the left is better.");
+  add_sentences(study, shown, section);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Experiment e{.name = "table_quantizers",
+               .summary = "All quantizers compared at equal bit-rate. Trains what is missing.",
+               .own = {"--quantizer", "--estimator", "--owner", "--codes", "--levels", "--groups",
+                       "--layers", "--shared-codebook", "--layer-dropout", "--codebook-dim",
+                       "--cosine", "--soft-em", "--codebook-start", "--accumulators", "--model"}};
+  e.paper_codes = 0;
+  e.add_options = [](Options& app) {
+    app.add_option("--rates", rates_wanted, "bits per image, of 320,640,1280; default all")
+        ->delimiter(',');
+    app.add_option("--quantizers", rows_wanted, "some rows of the table; default all")
+        ->delimiter(',');
+  };
+  e.plan = plan;
+  e.fill_section = fill_section;
+  return run_experiment(argc, argv, e);
+}

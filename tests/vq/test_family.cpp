@@ -1,0 +1,320 @@
+// What all quantizers promise (vq/quantizer.h), for every one that make_quantizer gives: symbols,
+// counts and shapes; decode(); rows that do not see each other; evaluation, a frozen pass and a
+// guard, which change nothing; checkpoints. Gradients: test_family_gradients.cpp.
+#include <set>
+
+#include "nn/finite_guard.h"
+#include "tests/vq/family.h"
+#include "vq/ops.h"
+
+namespace versor::testing {
+namespace {
+
+using ref::Array;
+using ref::Indices;
+
+// One body for each quantizer of the family, which is named where a check fails.
+template <class Body>
+void for_family(const Body& body) {
+  for (const FamilyCase& c : family()) {
+    CAPTURE(c.name);
+    body(c);
+  }
+}
+
+Quantized pass(Quantizer& quantizer, const Tensor& rows, bool training, const Tensor& guard = {}) {
+  return quantizer(Variable(rows, true), training, guard);
+}
+
+bool decodes(const Quantizer& quantizer, const Quantized& out) {
+  return bits_of(quantizer.decode(out.index)) == bits_of(out.value.value());
+}
+
+// Squared distances of each row of a and b.
+std::vector<double> distances(const Array& a, const Array& b) {
+  std::vector<double> all;
+  for (int64_t r = 0; r < a.dim(0); ++r)
+    all.push_back(ref::norm(ref::sub(ref::row_of(a, r), ref::row_of(b, r))));
+  return all;
+}
+
+// The buffers alone: what moving averages write.
+std::map<std::string, std::string> buffer_bits(const Quantizer& quantizer) {
+  std::map<std::string, std::string> bits;
+  for (const auto& [name, buffer] : quantizer.named_buffers()) bits[name] = bits_of(buffer.value());
+  return bits;
+}
+
+// A guard that has found something in step 3.
+Tensor raised_guard() {
+  FiniteGuard guard(index_tensor({3}));
+  guard.watch({{"rows", to_tensor({{1}, {std::nan("")}})}});
+  CHECK(guard.found());
+  return guard.state();
+}
+
+TEST_CASE("family: symbols, histogram, shapes and error") {
+  for_family([](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const Alphabet alphabet = quantizer->alphabet();
+    CHECK(alphabet.symbols == c.options.groups * c.options.layers);
+    for (int64_t R : {37, 1})  // no multiple of a tile, and the smallest
+      for (bool training : {false, true}) {
+        const Quantized out = pass(*quantizer, draw_rows(71, R), training);
+        REQUIRE(out.index.shape() == Shape{alphabet.symbols, R});
+        REQUIRE(out.counts.shape() == Shape{alphabet.symbols, alphabet.codes});
+        CHECK(out.value.shape() == Shape{R, kLatent});
+        CHECK(all_finite(out.value.value()));
+        CHECK(out.input.shape() == out.codes.shape());
+        CHECK(out.input.dim(0) == R);
+        const double mse = ref::mse(to_array(out.input), to_array(out.codes));
+        CHECK(out.error.item() == doctest::Approx(mse).epsilon(1e-5));
+        for (const Variable& loss : {out.codebook_loss, out.commitment_loss, out.auxiliary_loss})
+          if (loss.defined()) CHECK(loss.shape() == Shape{1});
+
+        const Indices index = indices_of(out.index), counts = indices_of(out.counts);
+        Indices expected(counts.size(), 0);
+        for (size_t i = 0; i < index.size(); ++i) {
+          const int64_t symbol = static_cast<int64_t>(i) / R;
+          const bool left_out = index[i] == -1 && training && c.options.layer_dropout;
+          REQUIRE((left_out || (index[i] >= 0 && index[i] < alphabet.codes)));
+          if (!left_out) ++expected[static_cast<size_t>(symbol * alphabet.codes + index[i])];
+        }
+        CHECK(counts == expected);
+        if (R == 37) CHECK(std::set(index.begin(), index.end()).size() > 3);  // not collapsed
+      }
+  });
+}
+
+TEST_CASE("family: decode() is the value, bit for bit") {
+  for_family([](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const Tensor rows = draw_rows(72, 37);
+    const Quantized evaluated = pass(*quantizer, rows, false);
+    CHECK(decodes(*quantizer, evaluated) == c.code_in_evaluation);
+    quantizer->freeze(true);  // else the codes move before decode() sees them
+    CHECK(decodes(*quantizer, pass(*quantizer, rows, true)) == c.code_in_training);
+  });
+}
+
+TEST_CASE("family: what the decoder gets where it is not the code") {
+  const Tensor rows = draw_rows(73, 37);
+  const Array e = to_array(rows), zero = ref::zeros(e.shape);
+  for_family([&](const FamilyCase& c) {
+    if (c.code_in_training) return;
+    const QuantizerPointer quantizer = made(c);
+    const Quantized out = pass(*quantizer, rows, true);
+    const Array value = to_array(out.value.value()), q = to_array(out.codes);
+    const bool diveq = c.options.estimator.estimator == Estimator::diveq;
+    // published, rotation_unscaled: as long as e. diveq: as far from e as the code.
+    const auto found = distances(value, diveq ? e : zero);
+    const auto expected = diveq ? distances(q, e) : distances(e, zero);
+    for (size_t r = 0; r < found.size(); ++r)
+      CHECK(found[r] == doctest::Approx(expected[r]).epsilon(1e-5));
+  });
+}
+
+TEST_CASE("family: rows in another order give the same symbols and values in that order") {
+  constexpr int64_t R = 37;
+  const Tensor rows = draw_rows(74, R);
+  Indices order;
+  for (uint32_t r = 0; r < R; ++r) order.push_back(Rng(3).permute(r, R));
+  const Tensor moved = ops::gather_rows(rows, index_tensor(order));
+  for_family([&](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const Quantized out = pass(*quantizer, rows, false), other = pass(*quantizer, moved, false);
+    const Tensor values = ops::gather_rows(out.value.value(), index_tensor(order));
+    CHECK((bits_of(other.value.value()) == bits_of(values)));
+    const Indices index = indices_of(out.index), found = indices_of(other.index);
+    for (size_t i = 0; i < index.size(); ++i)
+      CHECK(found[i] == index[i / R * R + static_cast<size_t>(order[i % R])]);
+    CHECK((bits_of(other.counts) == bits_of(out.counts)));
+  });
+}
+
+TEST_CASE("family: evaluation and a frozen pass change nothing; training changes what it should") {
+  const Tensor rows = draw_rows(75, 37);
+  for_family([&](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const auto before = checkpoint_bits(*quantizer);
+    const std::string first = bits_of(pass(*quantizer, rows, false));
+    CHECK((checkpoint_bits(*quantizer) == before));
+    CHECK((bits_of(pass(*quantizer, rows, false)) == first));
+    quantizer->freeze(true);
+    const std::string frozen = bits_of(pass(*quantizer, rows, true));
+    CHECK((bits_of(pass(*quantizer, rows, true)) == frozen));  // the same draws, too
+    CHECK((checkpoint_bits(*quantizer) == before));
+    quantizer->freeze(false);
+    pass(*quantizer, rows, true);
+    const bool averages =
+        c.options.kind == QuantizerKind::vq;  // the gradient's books count their use as well
+    CHECK((checkpoint_bits(*quantizer) != before) == (averages || c.draws));
+    CHECK((buffer_bits(*quantizer) != buffer_bits(*made(c))) == averages);
+    for (const auto& [name, parameter] : quantizer->named_parameters()) {
+      CAPTURE(name);  // which are for the optimiser, unless averages own them too
+      CHECK(((bits_of(parameter.value()) == before.at(name)) ||
+             c.options.codebook.owner == Owner::both));
+    }
+  });
+}
+
+TEST_CASE("family: ema_in_eval updates in evaluation, unless frozen") {
+  const Tensor rows = draw_rows(76, 37);
+  for (const char* name : {"vq rotation", "residual", "grouped", "vq projected"})
+    for (const FamilyCase& c : family()) {
+      if (c.name != name) continue;
+      CAPTURE(name);
+      FamilyCase updating = c;
+      updating.options.codebook.ema_in_eval = true;
+      const QuantizerPointer quantizer = made(updating);
+      const auto before = checkpoint_bits(*quantizer);
+      quantizer->freeze(true);
+      pass(*quantizer, rows, false);
+      CHECK((checkpoint_bits(*quantizer) == before));
+      quantizer->freeze(false);
+      pass(*quantizer, rows, false);
+      CHECK((checkpoint_bits(*quantizer) != before));
+    }
+}
+
+TEST_CASE("family: moving averages stand still once the guard has found something") {
+  const Tensor rows = draw_rows(77, 37), raised = raised_guard();
+  for_family([&](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const auto before = state_bits(*quantizer);
+    pass(*quantizer, rows, true, raised);
+    CHECK((state_bits(*quantizer) == before));
+    // A guard that has found nothing holds nothing up.
+    const QuantizerPointer guarded = made(c), free = made(c);
+    pass(*guarded, rows, true, ops::new_guard(test_device()));
+    pass(*free, rows, true);
+    CHECK((state_bits(*guarded) == state_bits(*free)));
+  });
+}
+
+TEST_CASE("family: a checkpoint brings back the next training pass, bit for bit") {
+  for_family([](const FamilyCase& c) {
+    const QuantizerPointer first = made(c);
+    for (uint64_t step = 0; step < 3; ++step) pass(*first, draw_rows(80 + step, 37), true);
+    // Another one with the seed of the run, as a resumed program makes it.
+    const QuantizerPointer second = make_quantizer(c.options, Rng(5), test_device());
+    auto into = checkpoint_of(*second);
+    const auto from = checkpoint_of(*first);
+    REQUIRE(into.size() == from.size());
+    for (size_t i = 0; i < into.size(); ++i) {
+      CHECK(into[i].first == from[i].first);
+      ops::copy(into[i].second, from[i].second);
+    }
+    const Tensor rows = draw_rows(83, 37);
+    CHECK((bits_of(pass(*first, rows, true)) == bits_of(pass(*second, rows, true))));
+    CHECK((checkpoint_bits(*first) == checkpoint_bits(*second)));
+  });
+}
+
+TEST_CASE("family: those that draw do so anew in every step, and cannot be recorded") {
+  const Tensor rows = draw_rows(78, 37);
+  for_family([&](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    CHECK(quantizer->recordable() == !c.draws);
+    if (!c.draws) return;
+    CHECK_FALSE(quantizer->counters().empty());
+    const auto counters = quantizer->counters();
+    // With the books as they were only the counters tell the steps apart.
+    std::set<std::string> seen;
+    const auto books = state_of(*quantizer);
+    std::vector<Tensor> start;
+    for (const auto& [name, book] : books) start.push_back(ops::clone(book.value()));
+    for (int step = 0; step < 8; ++step) {
+      seen.insert(bits_of(pass(*quantizer, rows, true)));
+      for (size_t i = 0; i < books.size(); ++i) {
+        Variable book = books[i].second;
+        ops::copy(book.mutable_value(), start[i]);
+      }
+    }
+    // Noise never repeats; of three layers 1, 2 or 3 are used.
+    CHECK(seen.size() == (c.options.layer_dropout ? 3 : 8));
+  });
+}
+
+// A checkpoint knows them by these.
+TEST_CASE("family: names of parameters and buffers") {
+  struct Names {
+    const char* quantizer;
+    std::vector<std::string> parameters, buffers;
+  };
+  const std::vector<std::string> projections = {"project_in.weight", "project_in.bias",
+                                                "project_out.weight", "project_out.bias"};
+  const std::vector<std::string> book = {"codebook.weight", "ema_cluster_size", "ema_dw"};
+  const auto with = [](std::vector<std::string> names, const char* prefix) {
+    for (std::string& name : names) name = prefix + name;
+    return names;
+  };
+  for (const Names& n : {Names{"vq rotation", {}, book},
+                         {"vq gradient", {"codebook.weight"}, {"ema_cluster_size", "ema_dw"}},
+                         {"vq projected", projections, book},
+                         {"simvq", {"transform.weight"}, {"frozen"}},
+                         {"fsq 8 5 5 5", projections, {}},
+                         {"bsq", projections, {}},
+                         {"residual shared", {}, with(book, "layers.")},
+                         {"grouped shared", {}, with(book, "groups.")}})
+    for (const FamilyCase& c : family()) {
+      if (c.name != n.quantizer) continue;
+      CAPTURE(c.name);
+      CHECK(names_of(made(c)->named_parameters()) == n.parameters);
+      CHECK(names_of(made(c)->named_buffers()) == n.buffers);
+    }
+}
+
+TEST_CASE("family: a projected quantizer starts from what the projection makes of the rows") {
+  FamilyCase c;
+  c.options.codebook = {.codes = 4, .latent = kLatent};
+  c.options.codebook_dim = 3;
+  const QuantizerPointer projected = make_quantizer(c.options, Rng(5), test_device());
+  CHECK(projected->start_rows() == 32);
+  const Tensor rows = draw_rows(85, 32);
+  const auto state = [&](const char* name) { return to_array(state_of(*projected, name).value()); };
+  const Array inner =
+      ref::linear(to_array(rows), state("project_in.weight"), state("project_in.bias"));
+  projected->start_from(rows);
+  Codebook alone({.codes = 4, .latent = 3}, Rng(5), test_device());
+  alone.start_from(to_tensor(inner));
+  CHECK(error(state_of(*projected, "codebook.weight").value(), to_array(alone.weight().value())) <=
+        kTolerance);
+}
+
+TEST_CASE("family: a single code") {
+  const Tensor rows = draw_rows(79, 5);
+  for_family([&](const FamilyCase& c) {
+    const bool learned =
+        c.options.kind == QuantizerKind::vq || c.options.kind == QuantizerKind::simvq;
+    if (!learned) return;  // a grid has at least two
+    FamilyCase single = c;
+    single.options.codebook.codes = 1;
+    const QuantizerPointer quantizer = made(single);
+    for (bool training : {false, true}) {
+      const Quantized out = pass(*quantizer, rows, training);
+      for (int64_t index : indices_of(out.index)) CHECK((index == 0 || index == -1));
+      CHECK(vq::perplexity(out.counts).item() == doctest::Approx(1.0).epsilon(1e-6));
+      CHECK(all_finite(out.value.value()));
+    }
+  });
+}
+
+TEST_CASE("family: of equal codes the first is used") {
+  const Tensor rows = draw_rows(84, 37);
+  for_family([&](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    bool has_books = false;
+    for (auto& [name, book] : state_of(*quantizer)) {
+      if (!name.ends_with("codebook.weight") && name != "frozen") continue;
+      has_books = true;
+      Tensor second_half = book.value().rows(kCodes / 2, kCodes);
+      ops::copy(second_half, book.value().rows(0, kCodes / 2));
+    }
+    if (!has_books) return;
+    for (int64_t index : indices_of(pass(*quantizer, rows, false).index)) CHECK(index < kCodes / 2);
+  });
+}
+
+}  // namespace
+}  // namespace versor::testing

@@ -1,0 +1,170 @@
+// VQ-VAE-2 in training: gradients by finite differences through both levels, the loss that falls,
+// what is not finite.
+#include <algorithm>
+#include <cmath>
+
+#include "nn/adam.h"
+#include "tests/vq/support.h"
+#include "vq/vqvae2.h"
+
+namespace versor::testing {
+namespace {
+
+using ref::Array;
+using ref::Random;
+
+VqVaeOptions small(int64_t latent = 8, int64_t codes = 6) {
+  VqVaeOptions options;
+  options.quantizer.codebook.latent = latent;
+  options.quantizer.codebook.codes = codes;
+  return options;
+}
+
+Tensor draw_images(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_t width = 16) {
+  Random random(seed);
+  return to_tensor(rounded(random.array({n, height, width, 3})));
+}
+
+void start(VqVae2& model, const Tensor& images) {
+  model.start_codebooks(1, [&](int64_t) { return images; });
+}
+
+// The straight-through estimator as a function with that gradient: e + (q - e) where q - e is the
+// one of the first pass, and a commitment to the q of the first pass. Differences of a loss through
+// it are what the estimator's gradients stand for.
+class Shifting final : public Quantizer {
+ public:
+  explicit Shifting(Quantizer& real) : real_(real) {}
+  Quantized operator()(const Variable& e, bool, const Tensor& = {}) override {
+    if (!codes_.defined()) {
+      codes_ = real_(e, false).codes;
+      shift_ = ops::sub(codes_, e.value());
+    }
+    Quantized out = real_(Variable(e.value()), false);
+    out.value = e + Variable(shift_);
+    out.codebook_loss = {};
+    out.commitment_loss = mse(e, Variable(codes_));
+    return out;
+  }
+  Tensor decode(const Tensor& index) const override { return real_.decode(index); }
+  Alphabet alphabet() const override { return real_.alphabet(); }
+
+ private:
+  Quantizer& real_;
+  Tensor codes_, shift_;
+};
+
+// Sets x to `value` + length * direction.
+void move(Variable x, const std::vector<float>& value, double length,
+          const std::vector<float>& direction) {
+  std::vector<float> moved = value;
+  for (size_t i = 0; i < moved.size(); ++i) moved[i] += static_cast<float>(length * direction[i]);
+  x.mutable_value().copy_from_host(moved.data());
+}
+
+}  // namespace
+
+TEST_CASE("vqvae2: every parameter gets a finite gradient that is not zero") {
+  for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::published}) {
+    VqVaeOptions options = small(8, 16);
+    options.quantizer.estimator = estimator;
+    options.quantizer.codebook.owner = Owner::gradient;
+    VqVae2 model(options, test_device(), Rng(6));
+    const Tensor images = draw_images(5, 3, 16, 8);
+    backward(vqvae_loss(model(images), images, 0.25f).total);
+    for (const auto& [name, p] : model.named_parameters()) {
+      CAPTURE(name);
+      REQUIRE(p.grad().defined());
+      CHECK(p.grad().shape() == p.shape());
+      CHECK(all_finite(p.grad()));
+      CHECK(ref::norm(to_array(p.grad())) > 1e-9);
+    }
+  }
+}
+
+// Along its gradient g a parameter changes the loss at the rate |g|.
+TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
+  const ThreadCount threads(1);  // many small passes
+  VqVaeOptions options = small(8, 5);
+  options.quantizer.estimator = Estimator::ste;
+  VqVae2 model(options, test_device(), Rng(7));
+  const Tensor images = draw_images(6, 3, 8, 8);
+  const auto& levels = model.levels();
+  VqVae2 smooth(options, test_device(), Rng(7), std::make_unique<Shifting>(*levels[0].quantizer),
+                std::make_unique<Shifting>(*levels[1].quantizer));
+  const auto parameters = model.named_parameters(), same = smooth.named_parameters();
+  for (const auto& all : {parameters, same})  // larger activations, that f32 can tell apart
+    for (auto [name, p] : all) ops::copy(p.mutable_value(), ops::scaled(p.value(), 2.f));
+  start(model, images);
+  model.freeze(true);
+  const auto loss = [&] { return vqvae_loss(smooth(images), images, 0.5f).total; };
+  backward(vqvae_loss(model(images), images, 0.5f).total);
+  loss();
+  REQUIRE(names_of(parameters) == names_of(same));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    CAPTURE(parameters[i].first);
+    const Variable& x = same[i].second;
+    const auto value = x.value().to_vector<float>();
+    auto direction = parameters[i].second.grad().to_vector<float>();
+    double length = 0;
+    for (float g : direction) length += static_cast<double>(g) * g;
+    length = std::sqrt(length);
+    for (float& g : direction) g = static_cast<float>(g / length);
+    // So that the difference is well above what f32 rounds, and few ReLUs turn on or off.
+    const double step = std::min(2e-5 / length, 5e-3);
+    move(x, value, step, direction);
+    const double above = loss().item();
+    move(x, value, -step, direction);
+    const double below = loss().item();
+    move(x, value, 0, direction);
+    CHECK((above - below) / (2 * step) == doctest::Approx(length).epsilon(0.03));
+  }
+}
+
+TEST_CASE("vqvae2: training lowers the loss, and two runs give the same bits") {
+  const ThreadCount threads(1);
+  // Each image of one colour: something to learn.
+  Random random(45);
+  Array colours = rounded(random.array({4, 8, 8, 3}));
+  for (int64_t i = 0; i < colours.count(); ++i) colours[i] = colours[i / 192 * 192 + i % 3];
+  const Tensor images = to_tensor(colours);
+  const auto train = [&](std::vector<float>& losses) {
+    VqVae2 model(small(8, 4), test_device(), Rng(8));
+    start(model, images);
+    Adam adam(model.parameters(), {.lr = 1e-2f});
+    for (int step = 0; step < 25; ++step) {
+      adam.zero_grad();
+      const VqVaeLoss loss = vqvae_loss(model(images), images, 0.25f);
+      backward(loss.total);
+      adam.step();
+      losses.push_back(loss.reconstruction.item());
+    }
+    return state_bits(model);
+  };
+  std::vector<float> first, second;
+  CHECK(train(first) == train(second));
+  CHECK(first == second);
+  CHECK(first.back() < 0.75f * first.front());
+}
+
+TEST_CASE("vqvae2: the guard looks at the latents of both levels before their codebooks move") {
+  for (const char* broken : {"encoder_top.2.conv2.bias", "join_bottom.bias"}) {
+    VqVae2 model(small(), test_device(), Rng(10));
+    ops::fill(state_of(model, broken).mutable_value(), std::nanf(""));
+    const auto before = state_bits(model);
+    FiniteGuard guard(ops::full({1}, 5.f, test_device(), DType::i32));
+    model(draw_images(11), &guard);
+    const auto found = guard.found();
+    REQUIRE(found.has_value());
+    CHECK(found->step == 5);
+    const bool in_top = contains(broken, "top");
+    CHECK(found->tensor == (in_top ? "top encoder output" : "bottom encoder output"));
+    const auto after = state_bits(model);
+    for (const auto& [name, bits] : before) {
+      CAPTURE(name);
+      CHECK((after.at(name) != bits) == (!in_top && name.starts_with("top.")));
+    }
+  }
+}
+
+}  // namespace versor::testing

@@ -1,0 +1,60 @@
+// Finite scalar quantization: see fsq.h.
+#include "vq/fsq.h"
+
+#include <cmath>
+
+#include "autograd/functions.h"
+
+namespace versor {
+namespace {
+
+constexpr int64_t kMostCodes = 1 << 16;
+
+}  // namespace
+
+FiniteScalarQuantizer::FiniteScalarQuantizer(const std::vector<int64_t>& levels,
+                                             const EstimatorOptions& estimator, Rng rng,
+                                             Device device)
+    : lookup_(estimator, rng, device) {
+  check(!levels.empty(), "fsq", "there are no levels");
+  int64_t K = 1;
+  for (int64_t l : levels) {
+    check(l >= 2, "fsq", "a dimension needs at least 2 levels, got ", l);
+    check(l <= kMostCodes / K, "fsq", "the levels make more than ", kMostCodes,
+          " codes; group several quantizers");
+    K *= l;
+  }
+  const auto d = static_cast<int64_t>(levels.size());
+  std::vector<float> grid(static_cast<size_t>(K * d)), shift, scale, offset;
+  int64_t step = 1;  // of the index from one level of this dimension to the next
+  for (int64_t i = 0; i < d; ++i) {
+    const int64_t l = levels[static_cast<size_t>(i)];
+    const auto half_width = static_cast<double>(l / 2);
+    for (int64_t k = 0; k < K; ++k)
+      grid[static_cast<size_t>(k * d + i)] =
+          static_cast<float>(static_cast<double>(k / step % l - l / 2) / half_width);
+    step *= l;
+    const double h = static_cast<double>(l - 1) * (1 + 1e-3) / 2, o = l % 2 == 0 ? 0.5 : 0.0;
+    shift.push_back(static_cast<float>(std::atanh(o / h)));
+    scale.push_back(static_cast<float>(h / half_width));
+    offset.push_back(static_cast<float>(-o / half_width));
+  }
+  grid_ = Tensor::from(grid, {K, d}, device);
+  shift_ = Tensor::from(shift, {d}, device);
+  scale_ = Tensor::from(scale, {d}, device);
+  offset_ = Tensor::from(offset, {d}, device);
+}
+
+Variable FiniteScalarQuantizer::bounded(const Variable& z) const {
+  const Variable wide = scale_columns(tanh(add_bias(z, Variable(shift_))), Variable(scale_));
+  return add_bias(wide, Variable(offset_));
+}
+
+// A fixed grid has no use for a codebook loss, and what is bounded needs no commitment.
+Quantized FiniteScalarQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
+  Quantized out = lookup_(bounded(e), Variable(grid_), training);
+  out.codebook_loss = out.commitment_loss = {};
+  return out;
+}
+
+}  // namespace versor

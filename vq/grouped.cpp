@@ -1,0 +1,60 @@
+// Grouped quantization: see grouped.h.
+#include "vq/grouped.h"
+
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+
+namespace versor {
+
+GroupedQuantizer::GroupedQuantizer(int64_t latent, int64_t groups, bool shared,
+                                   const MakeQuantizer& make)
+    : ComposedQuantizer("groups", groups, shared, make), width_(latent / groups) {
+  check(latent % groups == 0, "grouped", "the latent size ", latent, " is not a multiple of ",
+        groups, " groups");
+}
+
+Quantized GroupedQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
+  std::vector<Quantized> parts;
+  std::vector<Variable> values;
+  std::vector<Tensor> inputs, codes;
+  for (int64_t g = 0; g < uses(); ++g) {
+    const Variable columns = slice(e, g * width_, (g + 1) * width_);
+    parts.push_back(pass(g, g + 1 == uses(), columns, training, guard));
+    values.push_back(parts.back().value);
+    inputs.push_back(parts.back().input);
+    codes.push_back(parts.back().codes);
+  }
+  Quantized out = gathered(parts, e.shape()[0], e.value().device());
+  out.value = concat(values);
+  out.input = ops::concat(inputs);
+  out.codes = ops::concat(codes);
+  out.error = ops::mse(out.input, out.codes);
+  return out;
+}
+
+Tensor GroupedQuantizer::decode(const Tensor& index) const {
+  std::vector<Tensor> columns;
+  for (int64_t g = 0; g < uses(); ++g) columns.push_back(part(g).decode(symbols_of(index, g)));
+  return ops::concat(columns);
+}
+
+int64_t GroupedQuantizer::start_rows() const {
+  return part(0).start_rows();
+}
+
+void GroupedQuantizer::start_from(const Tensor& latents) {
+  const auto columns = [&](int64_t g) { return ops::slice(latents, g * width_, (g + 1) * width_); };
+  if (!is_shared()) {
+    for (int64_t g = 0; g < uses(); ++g) part(g).start_from(columns(g));
+    return;
+  }
+  const int64_t M = latents.dim(0);
+  Tensor all({M * uses(), width_}, DType::f32, latents.device());
+  for (int64_t g = 0; g < uses(); ++g) {
+    Tensor rows = all.rows(g * M, (g + 1) * M);
+    ops::copy(rows, columns(g));
+  }
+  part(0).start_from(all);
+}
+
+}  // namespace versor

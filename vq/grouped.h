@@ -1,0 +1,25 @@
+// Grouped (product, multi-head) quantization: the D columns are cut into G equal parts, and each is
+// quantized by itself, with a codebook of its own or one for all. K^G combinations from G searches.
+// Jegou, Douze, Schmid, "Product Quantization for Nearest Neighbor Search" (2011).
+#pragma once
+
+#include "vq/composed.h"
+
+namespace versor {
+
+class GroupedQuantizer final : public ComposedQuantizer {
+ public:
+  // latent D, a multiple of the number of groups; `make` gives quantizers of D / groups columns.
+  GroupedQuantizer(int64_t latent, int64_t groups, bool shared, const MakeQuantizer& make);
+
+  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Tensor decode(const Tensor& index) const override;
+  int64_t start_rows() const override;
+  // A shared codebook starts from the vectors of all groups.
+  void start_from(const Tensor& latents) override;
+
+ private:
+  int64_t width_;  // columns of a group
+};
+
+}  // namespace versor

@@ -1,0 +1,48 @@
+// Lookup-free and binary spherical quantization: every dimension is quantized to its sign, so that
+// d dimensions give 2^d codes without a table to learn. An entropy loss keeps all of them in use.
+//   lfq  codes are the corners (+-1, ..., +-1).  Yu et al., "Language Model Beats Diffusion:
+//        Tokenizer is Key to Visual Generation" (2023).
+//   bsq  vectors are put on the unit sphere first, and codes are corners of length 1.  Zhao, Xiong,
+//        Kraehenbuehl, "Image and Video Tokenization with Binary Spherical Quantization" (2024).
+// Bits of the index: the first dimension is the highest; 0 is -1. A dimension that is exactly 0
+// becomes -1 (and one that f64 cannot tell from 0 in |e - c|^2, as 0.01 beside 1e8). Loss:
+// entropy_weight * (mean entropy of a row - gamma * entropy of the mean), of softmax(-|e - c|^2 /
+// temperature) over all codes (vq/losses.h).
+#pragma once
+
+#include "vq/lookup.h"
+
+namespace versor {
+
+struct SignOptions {
+  int64_t bits = 10;       // d, 1..16
+  bool spherical = false;  // bsq
+  double entropy_weight = 0.1, gamma = 1, temperature = 0.01;
+};
+
+class SignQuantizer final : public Quantizer {
+ public:
+  SignQuantizer(const SignOptions& options, const EstimatorOptions& estimator, Rng rng,
+                Device device);
+
+  // e [R,d]. No codebook loss; lfq has a commitment loss, bsq needs none.
+  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Tensor decode(const Tensor& index) const override {
+    return decode_symbol("lfq", corners_, index);
+  }
+  Alphabet alphabet() const override { return {1, corners_.dim(0)}; }
+  void freeze(bool frozen) override { lookup_.freeze(frozen); }
+  std::vector<std::pair<std::string, Tensor>> counters() const override {
+    return lookup_.counters();
+  }
+  bool recordable() const override { return lookup_.recordable(); }
+
+  const Tensor& corners() const { return corners_; }  // [2^d,d], the codes
+
+ private:
+  SignOptions options_;
+  Lookup lookup_;
+  Tensor corners_;
+};
+
+}  // namespace versor

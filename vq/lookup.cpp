@@ -1,0 +1,67 @@
+// Search and value: see lookup.h.
+#include "vq/lookup.h"
+
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+#include "vq/ops.h"
+
+namespace versor {
+
+Lookup::Lookup(const EstimatorOptions& options, Rng rng, Device device)
+    : options_(options), rng_(rng), draws_(ops::zeros({1}, device, DType::i32)) {
+  check_estimator(options);
+}
+
+std::vector<std::pair<std::string, Tensor>> Lookup::counters() const {
+  if (!options_.draws()) return {};
+  return {{"draws", draws_}};
+}
+
+Quantized Lookup::operator()(const Variable& z, const Variable& codes, bool training) const {
+  const int64_t R = z.shape()[0], K = codes.shape()[0];
+  const Estimator estimator = options_.estimator;
+  const bool draw = training && options_.draws();
+  Rng rng = rng_;
+  if (draw) {
+    rng = rng_.split(static_cast<uint64_t>(draws_.to_vector<int32_t>()[0]));
+    Tensor counter = draws_;
+    if (!frozen_) ops::increment(counter);
+  }
+  Quantized out;
+  Variable mixed;  // gumbel's y
+  Tensor index;
+  if (draw && options_.temperature > 0) {
+    const Variable noisy = with_gumbel_noise(code_logits(z, codes, options_.temperature), rng);
+    index = ops::argmax(noisy.value());
+    if (estimator == Estimator::gumbel) mixed = softmax(noisy);
+  } else {
+    index = vq::nearest_code(z.value(), codes.value());
+  }
+  const Variable q = gather_rows(codes, index);
+  out.index = index.reshape({1, R});
+  out.counts = ops::bincount(index, K).reshape({1, K});
+  out.input = z.value();
+  out.codes = q.value();
+  if (draw && estimator == Estimator::gumbel)
+    out.value = gumbel_value(mixed, codes, out.codes);
+  else if (draw && estimator == Estimator::diveq)
+    out.value =
+        diveq_value(z, q, options_.noise_variance, ops::normal(z.shape(), rng, z.value().device()));
+  else
+    out.value = pass_through(z, out.codes, estimator);
+  out.commitment_loss = mse(z, stop_gradient(q));
+  out.error = out.commitment_loss.value();
+  if (estimator == Estimator::diveq)
+    out.commitment_loss = {};
+  else
+    out.codebook_loss = mse(stop_gradient(z), q);
+  return out;
+}
+
+Tensor decode_symbol(const char* who, const Tensor& codes, const Tensor& index) {
+  check(index.shape().rank() == 2 && index.dim(0) == 1, who,
+        "decodes one symbol per row, i32 [1,R], got ", index.shape());
+  return ops::gather_rows(codes, index.reshape({index.dim(1)}));
+}
+
+}  // namespace versor

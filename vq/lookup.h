@@ -1,0 +1,37 @@
+// What all quantizers that compare vectors with codes have in common: search, or a draw in
+// training, the value by the gradient estimator, and the losses.
+#pragma once
+
+#include "tensor/rng.h"
+#include "vq/estimators.h"
+#include "vq/quantizer.h"
+
+namespace versor {
+
+class Lookup {
+ public:
+  Lookup(const EstimatorOptions& options, Rng rng, Device device);
+
+  // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
+  // and the statistics; `replaced` and the auxiliary loss are for the caller.
+  Quantized operator()(const Variable& z, const Variable& codes, bool training) const;
+
+  const EstimatorOptions& options() const { return options_; }
+  void freeze(bool frozen) { frozen_ = frozen; }
+  bool frozen() const { return frozen_; }
+  // Draws follow from how many there were before: the host reads the counter every time, so that
+  // steps that draw cannot be recorded.
+  std::vector<std::pair<std::string, Tensor>> counters() const;
+  bool recordable() const { return !options_.draws(); }
+
+ private:
+  EstimatorOptions options_;
+  Rng rng_;
+  bool frozen_ = false;
+  Tensor draws_;  // i32 [1]
+};
+
+// The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d].
+Tensor decode_symbol(const char* who, const Tensor& codes, const Tensor& index);
+
+}  // namespace versor

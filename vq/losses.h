@@ -1,0 +1,31 @@
+// Losses that quantizers add to the model's: on how evenly codes are used, and on how codes lie to
+// each other. Entropies are in nats.
+#pragma once
+
+#include "autograd/variable.h"
+
+namespace versor {
+
+// The sum of two terms of a loss, either of which may be undefined: there is none.
+Variable add_terms(const Variable& a, const Variable& b);
+
+// H = -sum over k of p_k log p_k for each row of probabilities p [R,K] -> [R].
+Variable entropy(const Variable& p);
+// The rows' mean, [R,K] -> [1,K].
+Variable mean_row(const Variable& p);
+
+// mean over r of H(p_r)  -  gamma H(mean over r of p_r)   [1]
+// Small where every row is sure of its code and the batch as a whole uses all codes. With the first
+// term alone left out it is the diversity loss.  p [R,K].
+// Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (2023).
+Variable entropy_loss(const Variable& p, double gamma);
+
+// log K - H(mean over r of p_r)   [1], >= 0; 0 where the batch uses all codes alike.  p [R,K].
+Variable diversity_loss(const Variable& p);
+
+// mean over all pairs j, k of (cos(c_j, c_k) - [j = k])^2 = sum of cos^2 / K^2 - 1/K   [1]
+// codes [K,D].  Shin et al., "Translation-equivariant Image Quantizer for Bi-directional Image-Text
+// Generation" (2021).
+Variable orthogonality_loss(const Variable& codes);
+
+}  // namespace versor

@@ -1,0 +1,111 @@
+// What all models have in common: see model.h.
+#include "vq/model.h"
+
+#include "autograd/functions.h"
+#include "vq/losses.h"
+
+namespace versor {
+namespace {
+
+ConvOptions halving(int64_t in, int64_t out, Activation activation) {
+  return {in, out, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
+}
+
+}  // namespace
+
+VqModel::VqModel(const VqVaeOptions& options) : options_(options) {
+  if (options_.hidden == 0) options_.hidden = latent() / 2;
+  check(options_.hidden > 0, "vqvae", "latent size ", latent(),
+        " is too small: it is halved between the layers");
+}
+
+void VqModel::add_encoder(Sequential& encoder, Rng rng, Device device) const {
+  const int64_t C = options_.image_channels, hidden = options_.hidden, D = latent();
+  encoder.add<Conv2d>("0", halving(C, hidden, Activation::relu), rng.split(0), device);
+  encoder.add<Conv2d>("2", halving(hidden, D, Activation::relu), rng.split(2), device);
+  encoder.add<ResidualBlock>("4", D, D, rng.split(4), device);
+  encoder.add<ResidualBlock>("5", D, D, rng.split(5), device);
+}
+
+void VqModel::add_decoder(Sequential& decoder, Rng rng, Device device) const {
+  const int64_t C = options_.image_channels, hidden = options_.hidden, D = latent();
+  decoder.add<ResidualBlock>("0", D, D, rng.split(0), device);
+  decoder.add<ResidualBlock>("1", D, D, rng.split(1), device);
+  decoder.add<ConvTranspose2d>("2", halving(D, hidden, Activation::relu), rng.split(2), device);
+  decoder.add<ConvTranspose2d>("4", halving(hidden, C, Activation::none), rng.split(4), device);
+}
+
+void VqModel::add_level(std::string name, QuantizerPointer quantizer) {
+  check(levels_.empty() || quantizer->alphabet().codes == alphabet().codes, "model",
+        "all levels must have the same number of codes");
+  register_module(name, *quantizer);
+  levels_.push_back({std::move(name), std::move(quantizer)});
+}
+
+void VqModel::check_images(const char* who, const Tensor& images, int64_t factor) const {
+  check(images.shape().rank() == 4 && images.dim(1) % factor == 0 && images.dim(2) % factor == 0 &&
+            images.dim(1) > 0 && images.dim(2) > 0,
+        who, "needs images [N,H,W,C] with H and W multiples of ", factor, ", got ", images.shape());
+}
+
+Quantized VqModel::quantize(size_t level, const Variable& latents, FiniteGuard* guard,
+                            const char* what) {
+  const Variable e = rows(latents);
+  if (guard) guard->watch({{what, e.value()}});
+  return quantizer_of(level)(e, training_, guard ? guard->state() : Tensor());
+}
+
+void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of) {
+  const NoGradGuard no_grad;
+  for (size_t level = 0; level < levels_.size(); ++level) {
+    const int64_t wanted = quantizer_of(level).start_rows();
+    if (wanted == 0) continue;
+    std::vector<float> latents;
+    Device device;
+    const auto count = [&] { return static_cast<int64_t>(latents.size()) / latent(); };
+    for (int64_t b = 0; b < batches && count() < wanted; ++b) {
+      const Tensor images = images_of(b);
+      device = images.device();
+      freeze(true);
+      const auto batch = latents_of(level, images).value().to_vector<float>();
+      freeze(false);
+      latents.insert(latents.end(), batch.begin(), batch.end());
+    }
+    quantizer_of(level).start_from(Tensor::from(latents, {count(), latent()}, device));
+  }
+}
+
+void VqModel::freeze(bool frozen) {
+  for (const Level& level : levels_) level.quantizer->freeze(frozen);
+}
+
+Alphabet VqModel::alphabet() const {
+  Alphabet all = quantizer_of(0).alphabet();
+  for (size_t level = 1; level < levels_.size(); ++level)
+    all.symbols += quantizer_of(level).alphabet().symbols;
+  return all;
+}
+
+std::vector<std::pair<std::string, Tensor>> VqModel::counters() const {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const Level& level : levels_)
+    for (auto& [name, counter] : level.quantizer->counters())
+      all.emplace_back(level.name.empty() ? name : level.name + "." + name, counter);
+  return all;
+}
+
+bool VqModel::recordable() const {
+  for (const Level& level : levels_)
+    if (!level.quantizer->recordable()) return false;
+  return true;
+}
+
+VqVaeLoss vqvae_loss(const VqVaeOutput& output, const Tensor& images, float beta) {
+  const Variable reconstruction = mse(output.reconstruction, Variable(images));
+  const Quantized& quantized = output.quantized;
+  Variable total = add_terms(reconstruction, quantized.codebook_loss);
+  if (quantized.commitment_loss.defined()) total = total + beta * quantized.commitment_loss;
+  return {add_terms(total, quantized.auxiliary_loss), reconstruction};
+}
+
+}  // namespace versor

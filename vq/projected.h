@@ -1,0 +1,40 @@
+// A quantizer behind a learned linear map to fewer dimensions, and one back: codes of a few
+// dimensions are all in use where long ones collapse, and grids (fsq.h, lfq.h) have few by nature.
+//   value = W_out Q(W_in e + b_in) + b_out.   Yu et al., "Vector-quantized Image Modeling with
+// Improved VQGAN" (2022), section 3.2.
+#pragma once
+
+#include "tensor/rng.h"
+#include "vq/quantizer.h"
+
+namespace versor {
+
+class ProjectedQuantizer final : public Quantizer {
+ public:
+  // `inner` works on rows of `inner_latent` columns.
+  ProjectedQuantizer(int64_t latent, int64_t inner_latent, QuantizerPointer inner, Rng rng,
+                     Device device);
+
+  // Losses and statistics are those of the inner vectors.
+  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Tensor decode(const Tensor& index) const override;
+  Alphabet alphabet() const override { return inner_->alphabet(); }
+  int64_t start_rows() const override { return inner_->start_rows(); }
+  void start_from(const Tensor& latents) override;
+  void freeze(bool frozen) override { inner_->freeze(frozen); }
+  void accumulate(bool accumulating) override { inner_->accumulate(accumulating); }
+  std::vector<std::pair<std::string, Tensor>> counters() const override {
+    return inner_->counters();
+  }
+  bool recordable() const override { return inner_->recordable(); }
+
+ private:
+  Variable in(const Variable& e) const;   // [R,D] -> [R,d]
+  Variable out(const Variable& q) const;  // [R,d] -> [R,D]
+
+  QuantizerPointer inner_;
+  Variable in_weight_, in_bias_;    // [d,D], [d] "project_in.weight", "project_in.bias"
+  Variable out_weight_, out_bias_;  // [D,d], [D] "project_out.weight", "project_out.bias"
+};
+
+}  // namespace versor

@@ -1,0 +1,97 @@
+// Residual quantization: see residual.h.
+#include "vq/residual.h"
+
+#include <algorithm>
+
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+
+namespace versor {
+
+ResidualQuantizer::ResidualQuantizer(const ResidualOptions& options, const MakeQuantizer& make,
+                                     Rng rng, Device device)
+    : ComposedQuantizer("layers", options.layers, options.shared, make),
+      options_(options),
+      rng_(rng),
+      steps_(ops::zeros({1}, device, DType::i32)) {
+  check(!trains_codes(options.estimator), "residual", estimator_name(options.estimator),
+        " reaches a code through the value, but here the value is a sum of codes from several "
+        "books; ste, rotation and reflection go with residual quantization");
+  check(options.fewest >= 1 && options.fewest <= options.layers, "residual",
+        "dropout must leave 1 to ", options.layers, " layers, got ", options.fewest);
+}
+
+int64_t ResidualQuantizer::layers_now(bool training) {
+  if (!training || !options_.dropout) return options_.layers;
+  const Rng step = rng_.split(static_cast<uint64_t>(steps_.to_vector<int32_t>()[0]));
+  if (!frozen_) ops::increment(steps_);
+  const auto choices = static_cast<float>(options_.layers - options_.fewest + 1);
+  return options_.fewest + static_cast<int64_t>(step.uniform(0) * choices);
+}
+
+Quantized ResidualQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
+  const int64_t layers = layers_now(training);
+  std::vector<Quantized> parts;
+  Variable residual = e;
+  Tensor sum;
+  for (int64_t l = 0; l < layers; ++l) {
+    parts.push_back(pass(l, l + 1 == layers, residual, training, guard));
+    const Tensor& q = parts.back().codes;
+    check(q.shape() == e.shape(), "residual", "a layer's codes ", q.shape(),
+          " are not as long as its vectors ", e.shape(),
+          "; a projection belongs around all layers");
+    sum = l == 0 ? q : ops::add(sum, q);
+    if (l + 1 < layers) residual = sub(residual, Variable(q));
+  }
+  Quantized out = gathered(parts, e.shape()[0], e.value().device());
+  out.value = pass_through(e, sum, options_.estimator);
+  out.input = e.value();
+  out.codes = sum;
+  out.error = ops::mse(out.input, out.codes);
+  return out;
+}
+
+Tensor ResidualQuantizer::decode(const Tensor& index) const {
+  Tensor sum;
+  for (int64_t l = 0; l < options_.layers; ++l) {
+    const Tensor symbols = symbols_of(index, l);
+    auto values = symbols.to_vector<int32_t>();
+    std::vector<float> is_there;
+    for (int32_t& value : values) {
+      is_there.push_back(value >= 0 ? 1.f : 0.f);
+      value = std::max(value, 0);
+    }
+    const Device device = index.device();
+    const Tensor q = part(l).decode(Tensor::from(values, symbols.shape(), device));
+    const bool all = std::all_of(is_there.begin(), is_there.end(), [](float x) { return x > 0; });
+    const Tensor there =
+        all ? q : ops::scale_rows(q, Tensor::from(is_there, {symbols.dim(1)}, device));
+    sum = l == 0 ? there : ops::add(sum, there);
+  }
+  return sum;
+}
+
+void ResidualQuantizer::start_from(const Tensor& latents) {
+  const NoGradGuard no_grad;
+  Tensor residual = latents;
+  for (int64_t l = 0; l < options_.layers; ++l) {
+    part(l).start_from(residual);
+    if (is_shared()) return;
+    part(l).freeze(true);
+    residual = ops::sub(residual, part(l)(Variable(residual), false).codes);
+    part(l).freeze(frozen_);
+  }
+}
+
+void ResidualQuantizer::freeze(bool frozen) {
+  frozen_ = frozen;
+  ComposedQuantizer::freeze(frozen);
+}
+
+std::vector<std::pair<std::string, Tensor>> ResidualQuantizer::counters() const {
+  auto all = ComposedQuantizer::counters();
+  if (options_.dropout) all.emplace_back("steps", steps_);
+  return all;
+}
+
+}  // namespace versor

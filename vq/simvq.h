@@ -1,0 +1,33 @@
+// SimVQ: the codes are a frozen random table C under a learned linear map, c_k = W C_k. Every code
+// moves whenever one is used, so that none is left behind. Zhu, Li, Xin, Xu, "Addressing
+// Representation Collapse in Vector Quantized Models with One Linear Layer" (2024).
+#pragma once
+
+#include "vq/lookup.h"
+
+namespace versor {
+
+class SimVectorQuantizer final : public Quantizer {
+ public:
+  // codes K, latent D.
+  SimVectorQuantizer(int64_t codes, int64_t latent, const EstimatorOptions& estimator, Rng rng,
+                     Device device);
+
+  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Tensor decode(const Tensor& index) const override;
+  Alphabet alphabet() const override { return {1, table_.shape()[0]}; }
+  void freeze(bool frozen) override { lookup_.freeze(frozen); }
+  std::vector<std::pair<std::string, Tensor>> counters() const override {
+    return lookup_.counters();
+  }
+  bool recordable() const override { return lookup_.recordable(); }
+
+ private:
+  Variable codes() const;  // [K,D]
+
+  Lookup lookup_;
+  Variable table_;   // [K,D] "frozen", C, N(0, 1/D)
+  Variable weight_;  // [D,D] "transform.weight", W
+};
+
+}  // namespace versor

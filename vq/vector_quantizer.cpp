@@ -1,0 +1,71 @@
+// The vector quantizer: see vector_quantizer.h.
+#include "vq/vector_quantizer.h"
+
+#include "autograd/functions.h"
+#include "vq/losses.h"
+
+namespace versor {
+namespace {
+
+enum Purpose : uint64_t { kDraws = 100 };  // the codebook's own streams come before it
+
+}  // namespace
+
+VectorQuantizer::VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator,
+                                 Rng rng, Device device)
+    : codebook_(options, rng, device), lookup_(estimator, rng.split(kDraws), device) {
+  const bool averages = options.owner != Owner::gradient;
+  check(!(averages && trains_codes(estimator.estimator)), "quantizer",
+        estimator_name(estimator.estimator),
+        " trains the codes by the gradient of the value, which moving averages would undo: the "
+        "owner must be gradient");
+  check(!(averages && estimator.temperature > 0), "quantizer", "codes that are drawn (temperature ",
+        estimator.temperature,
+        ") are not those that a vector is nearest to, and moving averages would mix them all: the "
+        "owner must be gradient");
+  register_module("", codebook_);
+}
+
+Quantized VectorQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
+  const CodebookOptions& options = codebook_.options();
+  const Variable z = options.cosine ? normalize_rows(e) : e;
+  const Variable codes = codebook_.codes();
+  Quantized out = lookup_(z, codes, training);
+  if (training && options.orthogonality > 0)
+    out.auxiliary_loss =
+        scale(orthogonality_loss(codes), static_cast<float>(options.orthogonality));
+  if (training && options.diversity > 0) {
+    const Variable p = softmax(code_logits(z, codes, options.diversity_temperature));
+    out.auxiliary_loss = add_terms(out.auxiliary_loss,
+                                   scale(diversity_loss(p), static_cast<float>(options.diversity)));
+  }
+  if (training || options.ema_in_eval) {
+    const Tensor index = out.index.reshape({out.index.dim(1)});
+    const Tensor counts = out.counts.reshape({out.counts.dim(1)});
+    out.replaced = codebook_.update(z.value(), index, counts, guard);
+  }
+  return out;
+}
+
+Tensor VectorQuantizer::decode(const Tensor& index) const {
+  return decode_symbol("vector quantizer", codebook_.codes().value(), index);
+}
+
+// k-means wants several vectors for each code.
+int64_t VectorQuantizer::start_rows() const {
+  const CodebookOptions& options = codebook_.options();
+  return options.start == CodebookStart::kmeans ? 8 * options.codes : 0;
+}
+
+void VectorQuantizer::freeze(bool frozen) {
+  codebook_.freeze(frozen);
+  lookup_.freeze(frozen);
+}
+
+std::vector<std::pair<std::string, Tensor>> VectorQuantizer::counters() const {
+  auto all = lookup_.counters();
+  all.emplace_back("updates", codebook_.update_counter());
+  return all;
+}
+
+}  // namespace versor

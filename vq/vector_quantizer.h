@@ -1,0 +1,34 @@
+// The vector quantizer of the paper: nearest code of a learned codebook, gradient estimator,
+// losses, codebook update, in the order of its section 2.2.
+#pragma once
+
+#include "vq/codebook.h"
+#include "vq/lookup.h"
+
+namespace versor {
+
+class VectorQuantizer final : public Quantizer {
+ public:
+  // Throws Error where the estimator trains the codes by gradients and moving averages own them.
+  VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator, Rng rng,
+                  Device device);
+
+  // The codebook is updated after search and gather.
+  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Tensor decode(const Tensor& index) const override;
+  Alphabet alphabet() const override { return {1, codebook_.options().codes}; }
+  int64_t start_rows() const override;
+  void start_from(const Tensor& latents) override { codebook_.start_from(latents); }
+  void freeze(bool frozen) override;
+  void accumulate(bool accumulating) override { codebook_.accumulate(accumulating); }
+  std::vector<std::pair<std::string, Tensor>> counters() const override;
+  bool recordable() const override { return lookup_.recordable(); }
+
+  Codebook& codebook() { return codebook_; }
+
+ private:
+  Codebook codebook_;
+  Lookup lookup_;
+};
+
+}  // namespace versor

@@ -1,0 +1,144 @@
+// VQ-VAE-2: see vqvae2.h.
+#include "vq/vqvae2.h"
+
+#include "autograd/functions.h"
+#include "tensor/ops.h"
+#include "vq/losses.h"
+
+namespace versor {
+namespace {
+
+// Every layer draws its initial weights from a stream of its own.
+enum Purpose : uint64_t {
+  kEncoderBottom = 10,
+  kEncoderTop,
+  kDecoder = 20,
+  kDecoderTop,
+  kUpsampleTop,
+  kCodebookTop = 30,
+  kCodebookBottom,
+  kJoinBottom = 40,
+  kJoinDecoder
+};
+
+ConvOptions halving(int64_t channels, Activation activation) {
+  return {channels, channels, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
+}
+
+ConvOptions joining(int64_t channels) {
+  return {2 * channels, channels, /*kernel=*/1};
+}
+
+// The channels of a, then those of b, both [N,h,w,D]: [N,h,w,2D] of the given type. Joined in f32,
+// which bf16 numbers pass unchanged.
+Variable side_by_side(const Variable& a, const Variable& b, DType type) {
+  const Variable joined = concat({rows(cast(a, DType::f32)), rows(cast(b, DType::f32))});
+  const Shape s = a.shape();
+  return cast(reshape(joined, {s[0], s[1], s[2], joined.shape()[1]}), type);
+}
+
+// Losses, counts and replaced codes of both levels; everything else is the bottom's.
+Quantized of_both(const Quantized& top, const Quantized& bottom) {
+  Quantized both = bottom;
+  both.codebook_loss = add_terms(top.codebook_loss, bottom.codebook_loss);
+  both.commitment_loss = add_terms(top.commitment_loss, bottom.commitment_loss);
+  both.auxiliary_loss = add_terms(top.auxiliary_loss, bottom.auxiliary_loss);
+  const Device device = top.counts.device();
+  const int64_t L = top.counts.dim(0), all = L + bottom.counts.dim(0), K = top.counts.dim(1);
+  both.counts = Tensor({all, K}, DType::i32, device);
+  Tensor of_top = both.counts.rows(0, L), of_bottom = both.counts.rows(L, all);
+  ops::copy(of_top, top.counts);
+  ops::copy(of_bottom, bottom.counts);
+  if (top.replaced.defined() || bottom.replaced.defined()) {
+    both.replaced = ops::zeros({1}, device, DType::i32);
+    for (const Quantized* level : {&top, &bottom})
+      if (level->replaced.defined()) ops::add_counts(both.replaced, level->replaced);
+  }
+  return both;
+}
+
+}  // namespace
+
+VqVae2::VqVae2(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPointer own_top,
+               QuantizerPointer own_bottom)
+    : VqModel(of_model),
+      join_bottom_(joining(latent()), rng.split(kJoinBottom), device),
+      join_decoder_(joining(latent()), rng.split(kJoinDecoder), device),
+      upsample_top_(halving(latent(), Activation::none), rng.split(kUpsampleTop), device) {
+  const QuantizerOptions& quantizer = options().quantizer;
+  if (!own_top) own_top = make_quantizer(quantizer, rng.split(kCodebookTop), device);
+  if (!own_bottom) own_bottom = make_quantizer(quantizer, rng.split(kCodebookBottom), device);
+  const int64_t D = latent();
+  const Rng e = rng.split(kEncoderTop), d = rng.split(kDecoderTop);
+  add_encoder(encoder_bottom_, rng.split(kEncoderBottom), device);
+  encoder_top_.add<Conv2d>("0", halving(D, Activation::relu), e.split(0), device);
+  encoder_top_.add<ResidualBlock>("2", D, D, e.split(2), device);
+  decoder_top_.add<ResidualBlock>("0", D, D, d.split(0), device);
+  decoder_top_.add<ConvTranspose2d>("1", halving(D, Activation::none), d.split(1), device);
+  add_decoder(decoder_, rng.split(kDecoder), device);
+  register_module("encoder_bottom", encoder_bottom_);
+  register_module("encoder_top", encoder_top_);
+  register_module("decoder_top", decoder_top_);
+  register_module("join_bottom", join_bottom_);
+  register_module("upsample_top", upsample_top_);
+  register_module("join_decoder", join_decoder_);
+  register_module("decoder", decoder_);
+  add_level("top", std::move(own_top));
+  add_level("bottom", std::move(own_bottom));
+}
+
+Variable VqVae2::features_of(const Tensor& images) const {
+  check_images("vqvae2", images, 8);
+  return encoder_bottom_(cast(Variable(images), options().activations));
+}
+
+Variable VqVae2::top_latents(const Variable& features) const {
+  return cast(encoder_top_(features), DType::f32);
+}
+
+Variable VqVae2::bottom_latents(const Variable& features, const Variable& top) const {
+  const DType type = options().activations;
+  const Variable decoded = decoder_top_(cast(top, type));
+  return cast(join_bottom_(side_by_side(features, decoded, type)), DType::f32);
+}
+
+Variable VqVae2::decode(const Variable& top, const Variable& bottom) const {
+  const DType type = options().activations;
+  const Variable large = upsample_top_(cast(top, type));
+  const Variable y = decoder_(join_decoder_(side_by_side(bottom, large, type)));
+  return tanh(cast(y, DType::f32));  // in f32: see VqVae::decode
+}
+
+Variable VqVae2::latents_of(size_t level, const Tensor& images) const {
+  const Variable features = features_of(images), latents = top_latents(features);
+  if (level == kTop) return latents;
+  const Variable top = quantizer_of(kTop)(rows(latents), /*training=*/false).value;
+  return bottom_latents(features, reshape(top, latents.shape()));
+}
+
+Tensor VqVae2::decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const {
+  check(symbols.size() == 2 && images.rank() == 4, "vqvae2",
+        "decodes the symbols of two levels to images [N,H,W,C], got ", symbols.size(),
+        " levels for ", images);
+  const NoGradGuard no_grad;
+  const auto values = [&](Levels level, int64_t factor) {
+    const Tensor q = quantizer_of(level).decode(symbols[level]);
+    return Variable(q.reshape({images[0], images[1] / factor, images[2] / factor, latent()}));
+  };
+  return decode(values(kTop, 8), values(kBottom, 4)).value();
+}
+
+VqVaeOutput VqVae2::operator()(const Tensor& images, FiniteGuard* guard) {
+  VqVaeOutput out;
+  const Variable features = features_of(images), latents = top_latents(features);
+  const Quantized top = quantize(kTop, latents, guard, "top encoder output");
+  const Variable top_values = reshape(top.value, latents.shape());
+  out.latents = bottom_latents(features, top_values);
+  const Quantized bottom = quantize(kBottom, out.latents, guard, "bottom encoder output");
+  out.quantized = of_both(top, bottom);
+  out.symbols = {top.index, bottom.index};
+  out.reconstruction = decode(top_values, reshape(bottom.value, out.latents.shape()));
+  return out;
+}
+
+}  // namespace versor
