@@ -264,13 +264,14 @@ TEST_CASE("resume: a terminal that is closed interrupts, unless under nohup" *
   const TemporaryFolder temporary;
   const std::string folder = temporary / "run";
   const auto begun = [&] { return fs::exists(folder + "/metrics.csv"); };
+  const auto ours = std::signal(SIGHUP, SIG_DFL);  // the tests themselves may run under nohup
   const Ended ended = run_and_signal(tiny(folder, "--epochs 300"), folder, SIGHUP, begun);
   CHECK(ended.code == 130);
   CHECK(contains(ended.err, "interrupted; saved in " + folder));
   fs::remove_all(folder);
-  const auto handler = std::signal(SIGHUP, SIG_IGN);  // as nohup does for what it starts
+  std::signal(SIGHUP, SIG_IGN);  // as nohup does for what it starts
   Process process(tiny(folder, "--epochs 3"));
-  std::signal(SIGHUP, handler);
+  std::signal(SIGHUP, ours);
   while (process.running() && !begun()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   process.send(SIGHUP);
   CHECK(process.wait().code == 0);
