@@ -77,7 +77,9 @@ void Codebook::reset_accumulators() {
 }
 
 Variable Codebook::codes() const {
-  return options_.cosine ? normalize_rows(weight_) : weight_;
+  const Variable copy =
+      record("copy", ops::clone(weight_.value()), {weight_}, [](const Tensor& dy) { return dy; });
+  return options_.cosine ? normalize_rows(copy) : copy;
 }
 
 void Codebook::start_from(const Tensor& latents) {

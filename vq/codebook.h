@@ -48,7 +48,9 @@ class Codebook : public Module {
 
   const CodebookOptions& options() const { return options_; }
   const Variable& weight() const { return weight_; }  // [K,D]
-  // What vectors are compared with: the weight, its rows at length 1 where cosine.
+  // What vectors are compared with: a copy of the weight, its rows at length 1 where cosine. A
+  // copy, because update() writes over the weight before backward() reads what the forward pass
+  // saw.
   Variable codes() const;
 
   // k-means start: 10 Lloyd iterations on `latents` [M,D]; then the accumulators anew.
