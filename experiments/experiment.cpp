@@ -44,7 +44,12 @@ std::vector<std::string> overridden(const RunOptions& o) {
 
 // What the section is, compared with the paper, and how its runs were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
-  const auto& config = *study.any_run().config;
+  auto config = *study.any_run().config;
+  for (const std::string& option : experiment.own) {  // what the rows differ in by design
+    std::string key = option.substr(2);
+    std::replace(key.begin(), key.end(), '-', '_');
+    if (key != "codes") config.erase(key);
+  }
   const int64_t codes =
       experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
   auto differences = differences_from_paper(config, codes, experiment.paper_epochs);

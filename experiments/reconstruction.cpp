@@ -36,6 +36,7 @@ void for_each_reconstruction(
   const std::string path = run.folder + "/model.safetensors";
   load_state_dict(*model, read_safetensors(path), path);
   model->freeze(true);
+  model->set_training(false);
   const NoGradGuard no_grad;
   for_each_batch(test, device, [&](const Tensor& images, int64_t first) {
     take(images.to({}), (*model)(images).reconstruction.value().to({}), first);

@@ -222,10 +222,11 @@ void resolve(RunOptions& o) {
 }
 
 DatasetPair load_data(const RunOptions& o) {
-  DatasetPair images = o.data == "synthetic"
-                           ? synthetic_images(o.train_images > 0 ? o.train_images : 50'000,
-                                              o.test_images > 0 ? o.test_images : 10'000)
-                           : load_cifar10(data_folder(o));
+  DatasetPair images =
+      o.data == "synthetic"
+          ? synthetic_images((o.train_images > 0 ? o.train_images : 50'000) + o.validation_images,
+                             o.test_images > 0 ? o.test_images : 10'000)
+          : load_cifar10(data_folder(o));
   if (o.validation_images > 0) {
     check(o.validation_images < images.train.size(), "data", "--validation-images ",
           o.validation_images, " leaves none of the ", images.train.size(), " training images");
@@ -377,6 +378,11 @@ std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c,
   other("batch_size", 128, "batch");
   other("lr", 2e-4, "learning rate");
   other("decay", 0.99, "decay");
+  for (const char* key :
+       {"quantizer", "levels", "groups", "layers", "shared_codebook", "layer_dropout",
+        "codebook_dim", "cosine", "temperature", "soft_em", "orthogonality", "diversity",
+        "entropy_weight", "warmup", "lr_schedule", "validation_images"})
+    if (c.contains(key)) all.push_back(fmt::format("{} {}", key, c[key].dump()));
   return all;
 }
 

@@ -49,6 +49,7 @@ class VqModel : public Module {
   void start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of);
 
   void set_training(bool training) { training_ = training; }
+  bool training() const { return training_; }
   // While frozen a pass changes nothing, in training either: for a look at a batch.
   void freeze(bool frozen);
 

@@ -154,6 +154,37 @@ TEST_CASE("options: of the quantizer they reach the model, and the config where 
   CHECK(model_options(parsed("--estimator gumbel")).quantizer.estimator.temperature == 0.01);
 }
 
+TEST_CASE("options: a run with anything unusual is not compared with the paper") {
+  for (const std::string flag :
+       {"--quantizer simvq", "--quantizer fsq", "--groups 2", "--layers 2", "--codebook-dim 8",
+        "--cosine", "--soft-em 0.5", "--diversity 0.5", "--warmup 5", "--lr-schedule cosine",
+        "--validation-images 5", "--estimator ste --owner gradient --temperature 0.5",
+        "--owner gradient --orthogonality 1", "--layers 2 --shared-codebook",
+        "--layers 2 --layer-dropout", "--quantizer lfq --entropy-weight 0.5"}) {
+    CAPTURE(flag);
+    const RunOptions o = parsed(flag);
+    const auto c = config(o);
+    const size_t plain = differences_from_paper(config(parsed("")), o.codes, 50).size();
+    const size_t unusual = unusual_options(o).size();
+    CHECK(unusual >= 1);
+    CHECK(differences_from_paper(c, o.codes, 50).size() >= plain + unusual - (o.codes != 1024));
+  }
+}
+
+TEST_CASE("options: validation images are the last of the training images") {
+  const DatasetPair all =
+      load_data(parsed("--data synthetic --train-images 30 --test-images 4 "
+                       "--batch-size 8"));
+  const DatasetPair held =
+      load_data(parsed("--data synthetic --train-images 20 --test-images 10 "
+                       "--validation-images 10 --batch-size 8"));
+  CHECK(held.train.size() == 20);
+  CHECK(held.test.size() == 10);
+  CHECK(held.test.labels ==
+        std::vector<uint8_t>(all.train.labels.end() - 10, all.train.labels.end()));
+  CHECK((bits_of(held.test.images) == bits_of(all.train.images.rows(20, 30))));
+}
+
 TEST_CASE("options: a grid has its own number of codes, and nothing that a codebook has") {
   const RunOptions fsq = parsed("--quantizer fsq --levels 3,4,2");
   CHECK(fsq.codes == 24);
