@@ -212,7 +212,7 @@ quick: all ## a miniature of the whole paper in minutes; its files are in result
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet $$images
 
 # VERSOR_CUDA says which part of the tests is for a GPU
-test: all $(B)/bin/run_tests $(B)/bin/run_kernel_tests ## build and run all tests; ARGS=... goes to them
+test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... goes to them
 	@VERSOR_BIN='$(CURDIR)/$(B)/bin' VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 # for .make/sanitize.sh: the last line is the folder; bin/ keeps what it has

@@ -5,7 +5,8 @@
 # the fault before. Exit code 1 if a mutant survives, is stale (its old text is not in its file
 # exactly once) or does not build. The working tree itself is built, and otherwise only read.
 # Environment: TARGETS (the files to build) and BIN (their folder), relative to the tree;
-# ONLY=name,name for some mutants; SAMPLE=n for n random ones, SEED=... for the same ones again.
+# ONLY=name,name for some mutants; SAMPLE=n for n random ones, at most HEADERS (default 1) of them in
+# headers, SEED=... for the same ones again.
 # The format of tests/mutants/* is in tests/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -86,8 +87,8 @@ choose() {
     done | LC_ALL=C sort | awk '{ print $NF }')
     for name in "${shuffled[@]}"; do
       [ ${#chosen[@]} -lt "$SAMPLE" ] || break
-      # A header that is included everywhere takes a minute to build with: one of them is enough.
-      [[ ${file_of[$name]} != *.h ]] || [ $((headers++)) = 0 ] || continue
+      # A header that is included everywhere takes a minute to build with: one of them is enough, or HEADERS.
+      [[ ${file_of[$name]} != *.h ]] || [ $((headers++)) -lt "${HEADERS:-1}" ] || continue
       chosen+=("$name")
     done
     names=("${chosen[@]}")
