@@ -87,7 +87,7 @@ choose() {
     done | LC_ALL=C sort | awk '{ print $NF }')
     for name in "${shuffled[@]}"; do
       [ ${#chosen[@]} -lt "$SAMPLE" ] || break
-      # A header that is included everywhere takes a minute to build with: one of them is enough, or HEADERS.
+      # A header that is included everywhere takes a minute to build with: few of them are enough.
       [[ ${file_of[$name]} != *.h ]] || [ $((headers++)) -lt "${HEADERS:-1}" ] || continue
       chosen+=("$name")
     done
@@ -178,18 +178,18 @@ targets_of() {  # targets_of WORD...
 try() {  # try NAME
   local -a words=(${tests_of[$1]}) all=($(variables_of ${tests_of[$1]}))
   local status
-  rm -rf "$root/work"
-  cp -a "$root/base" "$root/work" || die "cannot copy to $root/work"
+  rm -rf "$root/mutant"
+  cp -a "$root/base" "$root/mutant" || die "cannot copy to $root/mutant"
   mutate "$1"
-  printf '%s\n' "$mutated" >"$root/work/${file_of[$1]}"
-  build "$root/work" $(targets_of "${words[@]}") || return 3
-  run_tests "$root/work" $kHinted "${words[@]}"
+  printf '%s\n' "$mutated" >"$root/mutant/${file_of[$1]}"
+  build "$root/mutant" $(targets_of "${words[@]}") || return 3
+  run_tests "$root/mutant" $kHinted "${words[@]}"
   status=$?
   [ $status = 0 ] || return $status
-  build "$root/work" $TARGETS || return 3
+  build "$root/mutant" $TARGETS || return 3
   all_must_pass "${all[@]}"
   for program in '' kernels; do
-    run_tests "$root/work" $kAll "${all[@]}" $program
+    run_tests "$root/mutant" $kAll "${all[@]}" $program
     status=$?
     [ $status = 0 ] || return $status
   done
@@ -213,7 +213,7 @@ trap 'exit 130' INT TERM
 started=$SECONDS
 echo "building, and copying the tree to build/mutants"
 build . $TARGETS || { cat "$log" >&2; die "the tree does not build"; }
-rm -rf "$root/base" "$root/work"
+rm -rf "$root/base" "$root/mutant"
 mkdir "$root/base"
 {
   git ls-files -z --cached --others --exclude-standard |
@@ -257,7 +257,7 @@ for name in "${names[@]}"; do
   esac
   printf '%-31s %4s  %s\n' "$name" $((SECONDS - began)) "$killer"
 done
-rm -rf "$root/base" "$root/work"
+rm -rf "$root/base" "$root/mutant"
 echo -n "${#names[@]} mutants: $killed killed, $survived survived"
 [ $failed = 0 ] || echo -n ", $failed without a result"
 [ $left_out = 0 ] || echo -n ", $left_out left out"

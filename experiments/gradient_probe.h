@@ -1,6 +1,7 @@
 // Gradient flow, looked at once an epoch: one batch forward and backward through the model as it is
-// then, changing nothing. What it shows is what the estimators do: the rotation scales the gradient
-// by lambda = |q|/|e| and turns it by the angle between e and q (vq/row_math.h). Of a
+// then, changing nothing. The trainer looks after an evaluation, so that draws and the losses that
+// training alone has are left out. What it shows is what the estimators do: the rotation scales the
+// gradient by lambda = |q|/|e| and turns it by the angle between e and q (vq/row_math.h). Of a
 // hierarchy all of it is the last level's.
 #pragma once
 

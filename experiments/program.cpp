@@ -46,7 +46,8 @@ std::string resolve_precision(const std::string& precision, Device device, bool 
   if (chosen == "bf16" && !info.fast_bf16)
     std::fprintf(stderr, "note: %s computes in f32 and rounds to bf16; fp32 is faster there\n",
                  info.name.c_str());
-  // Beside bf16 activations f32 products are those of the nearest-code search, exact either way.
+  // Beside bf16 activations f32 products are those of the nearest-code search, exact either way,
+  // and the maps, logits and mixtures of quantizers that have them.
   backend.configure({.tf32 = chosen != "fp32" && info.has_tf32, .deterministic = deterministic});
   return chosen;
 }

@@ -12,7 +12,6 @@
 #include "data/cifar10.h"
 #include "data/synthetic.h"
 #include "experiments/program.h"
-#include "tensor/hash.h"
 #include "vq/vqvae.h"
 #include "vq/vqvae2.h"
 
@@ -27,13 +26,6 @@ struct Preset {
 };
 constexpr Preset kPresets[] = {{"versor", "rotation", "ema", "kmeans", "warm", 0.1, false},
                                {"published", "published", "both", "uniform", "zero", 0.0, true}};
-
-// Which images, in which order: the labels of both splits tell two orders apart.
-std::string fingerprint(const DatasetPair& images) {
-  uint64_t hash = hash_bytes(images.train.labels.data(), images.train.labels.size());
-  hash = hash_bytes(images.test.labels.data(), images.test.labels.size(), hash);
-  return fmt::format("{:016x}", hash);
-}
 
 std::string data_folder(const RunOptions& options) {
   if (!options.data_dir.empty()) return options.data_dir;
@@ -289,101 +281,6 @@ VqVaeOptions model_options(const RunOptions& o) {
 std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng) {
   if (o.model == "vqvae2") return std::make_unique<VqVae2>(model_options(o), device, rng);
   return std::make_unique<VqVae>(model_options(o), device, rng);
-}
-
-nlohmann::ordered_json unusual_options(const RunOptions& o) {
-  nlohmann::ordered_json all = nlohmann::ordered_json::object();
-  const RunOptions usual;
-  const auto add = [&](const char* name, const auto& value, const auto& usual_value) {
-    if (value != usual_value) all[name] = value;
-  };
-  add("model", o.model, usual.model);
-  add("quantizer", o.quantizer, usual.quantizer);
-  if (o.quantizer == "fsq") all["levels"] = o.levels;
-  add("groups", o.groups, usual.groups);
-  add("layers", o.layers, usual.layers);
-  add("shared_codebook", o.shared_codebook, usual.shared_codebook);
-  add("layer_dropout", o.layer_dropout, usual.layer_dropout);
-  add("codebook_dim", o.codebook_dim, usual.codebook_dim);
-  add("cosine", o.cosine, usual.cosine);
-  add("temperature", o.temperature, usual.temperature);
-  add("soft_em", o.soft_em, usual.soft_em);
-  add("orthogonality", o.orthogonality, usual.orthogonality);
-  add("diversity", o.diversity, usual.diversity);
-  add("entropy_weight", o.entropy_weight, usual.entropy_weight);
-  add("warmup", o.warmup, usual.warmup);
-  add("lr_schedule", o.lr_schedule, usual.lr_schedule);
-  add("validation_images", o.validation_images, usual.validation_images);
-  return all;
-}
-
-nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images) {
-  nlohmann::ordered_json config = {{"estimator", *o.estimator},
-                                   {"owner", *o.owner},
-                                   {"codebook_start", *o.codebook_start},
-                                   {"accumulators", *o.accumulators},
-                                   {"dead_codes", *o.dead_codes},
-                                   {"ema_in_eval", *o.ema_in_eval},
-                                   {"codes", o.codes},
-                                   {"latent", o.latent},
-                                   {"beta", o.beta},
-                                   {"decay", o.decay},
-                                   {"lr", o.lr},
-                                   {"batch_size", o.batch_size},
-                                   {"epochs", o.epochs},
-                                   {"seed", o.seed},
-                                   {"data", images.train.name},
-                                   {"data_fingerprint", fingerprint(images)},
-                                   {"train_images", images.train.size()},
-                                   {"test_images", images.test.size()},
-                                   {"device", o.device},
-                                   {"precision", o.precision},
-                                   {"threads", o.threads}};
-  if (o.nondeterministic) config["nondeterministic"] = true;
-  const auto unusual = unusual_options(o);
-  for (const auto& [name, value] : unusual.items()) config[name] = value;
-  // With it a shorter run is not the beginning of a longer one, so that epochs are named twice.
-  if (o.lr_schedule != "constant") config["lr_schedule_epochs"] = o.epochs;
-  return config;
-}
-
-std::string run_name(const nlohmann::ordered_json& c) {
-  const uint64_t hash = hash_text(c.dump());
-  return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),
-                     c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
-                     c["latent"].get<int64_t>(), c["beta"].get<double>(), c["seed"].get<uint64_t>(),
-                     hash >> 32);
-}
-
-std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c, int64_t codes,
-                                                int64_t epochs) {
-  std::vector<std::string> all;
-  const bool real = c["data"] == "CIFAR-10";
-  if (!real) all.push_back(c["data"].get<std::string>());
-  if (c.contains("model")) all.push_back(fmt::format("model {}", c["model"].get<std::string>()));
-  const auto part = [&](const char* key, int64_t paper, const char* what) {
-    if (c[key] != paper || !real)
-      all.push_back(fmt::format("{} of {} {}", c[key].get<int64_t>(), paper, what));
-  };
-  const auto other = [&](const char* key, const auto& paper, const char* what) {
-    if (c[key] != paper)
-      all.push_back(fmt::format("{} {} instead of {}", what, c[key].dump(), paper));
-  };
-  part("train_images", 50'000, "training images");
-  part("test_images", 10'000, "test images");
-  if (c["epochs"] != epochs)
-    all.push_back(fmt::format("{} of {} epochs", c["epochs"].get<int64_t>(), epochs));
-  other("latent", 256, "D");
-  other("codes", codes, "K");
-  other("batch_size", 128, "batch");
-  other("lr", 2e-4, "learning rate");
-  other("decay", 0.99, "decay");
-  for (const char* key :
-       {"quantizer", "levels", "groups", "layers", "shared_codebook", "layer_dropout",
-        "codebook_dim", "cosine", "temperature", "soft_em", "orthogonality", "diversity",
-        "entropy_weight", "warmup", "lr_schedule", "validation_images"})
-    if (c.contains(key)) all.push_back(fmt::format("{} {}", key, c[key].dump()));
-  return all;
 }
 
 }  // namespace versor

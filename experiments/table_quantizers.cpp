@@ -212,9 +212,8 @@ void add_sentences(const Study& study, int rate, Section& section) {
   for (const Result& r : all) best = std::min(best, r.mse);
   for (const Result& r : all)
     section.findings.push_back(fmt::format(
-        "{} ({}): at {} bits test MSE {:.4f}, {:+.1f} % of the best; {:.0f} % usage, {:.0f} bits "
-        "of "
-        "entropy, {:.1f} s per epoch: {}{}",
+        "{} ({}): at {} bits test MSE {:.4f}, {:+.1f} % of the best; {:.0f} % usage, "
+        "{:.0f} bits of entropy, {:.1f} s per epoch: {}{}",
         r.row->label, r.row->what, rate, r.mse, 100 * (r.mse / best - 1), 100 * r.usage, r.entropy,
         r.seconds, advice(r, all), section.scale.empty() ? "." : " (scaled down)."));
 }

@@ -24,7 +24,7 @@ struct CodebookOptions {
   bool ema_in_eval = false;         // the published runs' evaluation updates too
 
   // Codes and vectors are compared and passed on at length 1: the nearest code is the one with the
-  // largest cosine (van den Oord-style books; Yu et al., "Vector-quantized Image Modeling with
+  // largest cosine (Yu et al., "Vector-quantized Image Modeling with
   // Improved VQGAN", 2022).
   bool cosine = false;
   // Temperature t of soft EM: every vector counts for all codes, n_k = sum over r of p_rk and
@@ -58,7 +58,6 @@ class Codebook : public Module {
 
   // While frozen, update() does nothing: for a look at a batch that must change nothing.
   void freeze(bool frozen) { frozen_ = frozen; }
-  bool frozen() const { return frozen_; }
   // While accumulating, update() only adds to the statistics of the next one that is not.
   void accumulate(bool accumulating) { accumulating_ = accumulating; }
 

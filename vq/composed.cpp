@@ -4,8 +4,19 @@
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 #include "vq/losses.h"
+#include "vq/ops.h"
 
 namespace versor {
+
+void add_part(Quantized& whole, const Quantized& part) {
+  whole.codebook_loss = add_terms(whole.codebook_loss, part.codebook_loss);
+  whole.commitment_loss = add_terms(whole.commitment_loss, part.commitment_loss);
+  whole.auxiliary_loss = add_terms(whole.auxiliary_loss, part.auxiliary_loss);
+  if (whole.replaced.defined() && part.replaced.defined())
+    whole.replaced = vq::sum_of_counts(whole.replaced, part.replaced);
+  else if (part.replaced.defined())
+    whole.replaced = part.replaced;
+}
 
 ComposedQuantizer::ComposedQuantizer(const char* name, int64_t uses, bool shared,
                                      const MakeQuantizer& make)
@@ -58,13 +69,7 @@ Quantized ComposedQuantizer::gathered(const std::vector<Quantized>& of_parts, in
     ops::copy(index, part.index);
     ops::copy(counts, part.counts);
     at += L;
-    out.codebook_loss = add_terms(out.codebook_loss, part.codebook_loss);
-    out.commitment_loss = add_terms(out.commitment_loss, part.commitment_loss);
-    out.auxiliary_loss = add_terms(out.auxiliary_loss, part.auxiliary_loss);
-    if (part.replaced.defined() && out.replaced.defined())
-      ops::add_counts(out.replaced, part.replaced);
-    else if (part.replaced.defined())
-      out.replaced = part.replaced;
+    add_part(out, part);
   }
   const float share = 1.f / static_cast<float>(of_parts.size());
   for (Variable* loss : {&out.codebook_loss, &out.commitment_loss, &out.auxiliary_loss})

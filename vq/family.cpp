@@ -32,8 +32,6 @@ int64_t dimensions_of(const QuantizerOptions& o) {
 void check_options(const QuantizerOptions& o) {
   check(o.groups >= 1 && o.layers >= 1, "quantizer", "groups and layers must be at least 1, got ",
         o.groups, " and ", o.layers);
-  check(o.codebook.latent % o.groups == 0, "quantizer", "the latent size ", o.codebook.latent,
-        " is not a multiple of ", o.groups, " groups");
   check(o.codebook_dim >= 0, "quantizer", "the length of a code cannot be ", o.codebook_dim);
   check(!o.shared || o.groups > 1 || o.layers > 1, "quantizer",
         "a shared codebook needs several groups or layers that share it");

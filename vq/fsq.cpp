@@ -15,7 +15,7 @@ constexpr int64_t kMostCodes = 1 << 16;
 FiniteScalarQuantizer::FiniteScalarQuantizer(const std::vector<int64_t>& levels,
                                              const EstimatorOptions& estimator, Rng rng,
                                              Device device)
-    : lookup_(estimator, rng, device) {
+    : LookupQuantizer(estimator, rng, device) {
   check(!levels.empty(), "fsq", "there are no levels");
   int64_t K = 1;
   for (int64_t l : levels) {
@@ -52,7 +52,7 @@ Variable FiniteScalarQuantizer::bounded(const Variable& z) const {
 
 // A fixed grid has no use for a codebook loss, and what is bounded needs no commitment.
 Quantized FiniteScalarQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
-  Quantized out = lookup_(bounded(e), Variable(grid_), training);
+  Quantized out = look_up(bounded(e), Variable(grid_), training);
   out.codebook_loss = out.commitment_loss = {};
   return out;
 }

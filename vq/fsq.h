@@ -3,7 +3,7 @@
 // codes. Mentzer, Minnen, Agustsson, Tschannen, "Finite Scalar Quantization: VQ-VAE Made Simple"
 // (2023).
 //
-// A dimension with l levels:  b = tanh(z + s) h - o  lies between the outermost levels,
+// A dimension with l levels:  b = tanh(z + s) h - o  reaches just beyond the outermost levels,
 //   h = (l-1)(1+1e-3)/2,  o = 1/2 if l is even else 0,  s = atanh(o/h), so that b(0) = 0.
 // Levels are the integers -floor(l/2) .. ceil(l/2)-1, divided by floor(l/2) to fill -1..1. The
 // nearest point of a grid is the nearest level in every dimension, so that rounding is a search
@@ -15,7 +15,7 @@
 
 namespace versor {
 
-class FiniteScalarQuantizer final : public Quantizer {
+class FiniteScalarQuantizer final : public LookupQuantizer {
  public:
   // levels: at least 2 each, at most 2^16 combinations. The rows have as many columns.
   FiniteScalarQuantizer(const std::vector<int64_t>& levels, const EstimatorOptions& estimator,
@@ -24,18 +24,12 @@ class FiniteScalarQuantizer final : public Quantizer {
   Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
   Tensor decode(const Tensor& index) const override { return decode_symbol("fsq", grid_, index); }
   Alphabet alphabet() const override { return {1, grid_.dim(0)}; }
-  void freeze(bool frozen) override { lookup_.freeze(frozen); }
-  std::vector<std::pair<std::string, Tensor>> counters() const override {
-    return lookup_.counters();
-  }
-  bool recordable() const override { return lookup_.recordable(); }
 
   // b, divided by floor(l/2).   z [R,d].
   Variable bounded(const Variable& z) const;
   const Tensor& grid() const { return grid_; }  // [K,d], the codes
 
  private:
-  Lookup lookup_;
   Tensor grid_;
   Tensor shift_, scale_, offset_;  // [d]: s, h / floor(l/2), -o / floor(l/2)
 };

@@ -6,12 +6,20 @@
 
 namespace versor {
 
+namespace {
+
+// The number of groups, before any is made.
+int64_t checked(int64_t latent, int64_t groups) {
+  check(groups < 1 || latent % groups == 0, "grouped", "the latent size ", latent,
+        " is not a multiple of ", groups, " groups");
+  return groups;
+}
+
+}  // namespace
+
 GroupedQuantizer::GroupedQuantizer(int64_t latent, int64_t groups, bool shared,
                                    const MakeQuantizer& make)
-    : ComposedQuantizer("groups", groups, shared, make), width_(latent / groups) {
-  check(latent % groups == 0, "grouped", "the latent size ", latent, " is not a multiple of ",
-        groups, " groups");
-}
+    : ComposedQuantizer("groups", checked(latent, groups), shared, make), width_(latent / groups) {}
 
 Quantized GroupedQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
   std::vector<Quantized> parts;

@@ -10,7 +10,7 @@ namespace versor {
 
 SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions& estimator, Rng rng,
                              Device device)
-    : options_(options), lookup_(estimator, rng, device) {
+    : LookupQuantizer(estimator, rng, device), options_(options) {
   const int64_t d = options.bits;
   check(d >= 1 && d <= 16, "lfq", "needs 1 to 16 bits, got ", d);
   check(options.temperature > 0 && options.entropy_weight >= 0 && options.gamma >= 0, "lfq",
@@ -27,7 +27,7 @@ SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions&
 Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
   const Variable z = options_.spherical ? normalize_rows(e) : e;
   const Variable corners(corners_);
-  Quantized out = lookup_(z, corners, training);
+  Quantized out = look_up(z, corners, training);
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
   if (training && options_.entropy_weight > 0)

@@ -20,7 +20,7 @@ struct SignOptions {
   double entropy_weight = 0.1, gamma = 1, temperature = 0.01;
 };
 
-class SignQuantizer final : public Quantizer {
+class SignQuantizer final : public LookupQuantizer {
  public:
   SignQuantizer(const SignOptions& options, const EstimatorOptions& estimator, Rng rng,
                 Device device);
@@ -31,17 +31,11 @@ class SignQuantizer final : public Quantizer {
     return decode_symbol("lfq", corners_, index);
   }
   Alphabet alphabet() const override { return {1, corners_.dim(0)}; }
-  void freeze(bool frozen) override { lookup_.freeze(frozen); }
-  std::vector<std::pair<std::string, Tensor>> counters() const override {
-    return lookup_.counters();
-  }
-  bool recordable() const override { return lookup_.recordable(); }
 
   const Tensor& corners() const { return corners_; }  // [2^d,d], the codes
 
  private:
   SignOptions options_;
-  Lookup lookup_;
   Tensor corners_;
 };
 

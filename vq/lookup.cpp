@@ -7,25 +7,24 @@
 
 namespace versor {
 
-Lookup::Lookup(const EstimatorOptions& options, Rng rng, Device device)
+LookupQuantizer::LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device)
     : options_(options), rng_(rng), draws_(ops::zeros({1}, device, DType::i32)) {
   check_estimator(options);
 }
 
-std::vector<std::pair<std::string, Tensor>> Lookup::counters() const {
+std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
   if (!options_.draws()) return {};
   return {{"draws", draws_}};
 }
 
-Quantized Lookup::operator()(const Variable& z, const Variable& codes, bool training) const {
+Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training) {
   const int64_t R = z.shape()[0], K = codes.shape()[0];
   const Estimator estimator = options_.estimator;
   const bool draw = training && options_.draws();
   Rng rng = rng_;
   if (draw) {
     rng = rng_.split(static_cast<uint64_t>(draws_.to_vector<int32_t>()[0]));
-    Tensor counter = draws_;
-    if (!frozen_) ops::increment(counter);
+    if (!frozen_) ops::increment(draws_);
   }
   Quantized out;
   Variable mixed;  // gumbel's y

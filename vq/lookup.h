@@ -8,21 +8,20 @@
 
 namespace versor {
 
-class Lookup {
+class LookupQuantizer : public Quantizer {
  public:
-  Lookup(const EstimatorOptions& options, Rng rng, Device device);
-
-  // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
-  // and the statistics; `replaced` and the auxiliary loss are for the caller.
-  Quantized operator()(const Variable& z, const Variable& codes, bool training) const;
-
-  const EstimatorOptions& options() const { return options_; }
-  void freeze(bool frozen) { frozen_ = frozen; }
-  bool frozen() const { return frozen_; }
+  void freeze(bool frozen) override { frozen_ = frozen; }
+  std::vector<std::pair<std::string, Tensor>> counters() const override;
   // Draws follow from how many there were before: the host reads the counter every time, so that
   // steps that draw cannot be recorded.
-  std::vector<std::pair<std::string, Tensor>> counters() const;
-  bool recordable() const { return !options_.draws(); }
+  bool recordable() const override { return !options_.draws(); }
+
+ protected:
+  LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
+
+  // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
+  // and the statistics; `replaced` and the auxiliary loss stay open.
+  Quantized look_up(const Variable& z, const Variable& codes, bool training);
 
  private:
   EstimatorOptions options_;

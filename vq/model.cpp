@@ -5,13 +5,9 @@
 #include "vq/losses.h"
 
 namespace versor {
-namespace {
-
-ConvOptions halving(int64_t in, int64_t out, Activation activation) {
+ConvOptions VqModel::halving(int64_t in, int64_t out, Activation activation) {
   return {in, out, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
 }
-
-}  // namespace
 
 VqModel::VqModel(const VqVaeOptions& options) : options_(options) {
   if (options_.hidden == 0) options_.hidden = latent() / 2;
@@ -63,14 +59,14 @@ void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_
     std::vector<float> latents;
     Device device;
     const auto count = [&] { return static_cast<int64_t>(latents.size()) / latent(); };
+    freeze(true);
     for (int64_t b = 0; b < batches && count() < wanted; ++b) {
       const Tensor images = images_of(b);
       device = images.device();
-      freeze(true);
       const auto batch = latents_of(level, images).value().to_vector<float>();
-      freeze(false);
       latents.insert(latents.end(), batch.begin(), batch.end());
     }
+    freeze(false);
     quantizer_of(level).start_from(Tensor::from(latents, {count(), latent()}, device));
   }
 }

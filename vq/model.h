@@ -77,6 +77,8 @@ class VqModel : public Module {
   // Refuses what is not [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;
 
+  // A convolution, or a transposed one, 4x4 with stride 2.
+  static ConvOptions halving(int64_t in, int64_t out, Activation activation);
   // The layers between the images and a quarter of their size, and back:
   //   encoder  conv 4x4 s2 (C -> hidden), ReLU, conv 4x4 s2 (hidden -> D), ReLU,
   //            two residual blocks

@@ -45,8 +45,8 @@ struct Alphabet {
 
 class Quantizer : public Module {
  public:
-  // e [R,D]. In training it may update what it has, unless the guard (FiniteGuard::state; none if
-  // undefined) has found something.
+  // e [R,D]. In training it may update what it has, but for counters not once the guard
+  // (FiniteGuard::state; none if undefined) has found something.
   virtual Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) = 0;
   // The vectors that symbols stand for: i32 [L,R] -> [R,D]. The value that the decoder gets in
   // evaluation, bit for bit; but `published` and `rotation_unscaled` give it the length of e, which

@@ -16,7 +16,7 @@ enum Purpose : uint64_t { kTable, kTransform, kDraws };
 
 SimVectorQuantizer::SimVectorQuantizer(int64_t codes, int64_t latent,
                                        const EstimatorOptions& estimator, Rng rng, Device device)
-    : lookup_(estimator, rng.split(kDraws), device) {
+    : LookupQuantizer(estimator, rng.split(kDraws), device) {
   check(codes > 0 && latent > 0, "simvq", "codes and latent size must be positive, got ", codes,
         " and ", latent);
   const auto deviation = static_cast<float>(1 / std::sqrt(static_cast<double>(latent)));
@@ -31,7 +31,7 @@ Variable SimVectorQuantizer::codes() const {
 }
 
 Quantized SimVectorQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
-  return lookup_(e, codes(), training);
+  return look_up(e, codes(), training);
 }
 
 Tensor SimVectorQuantizer::decode(const Tensor& index) const {

@@ -7,7 +7,7 @@
 
 namespace versor {
 
-class SimVectorQuantizer final : public Quantizer {
+class SimVectorQuantizer final : public LookupQuantizer {
  public:
   // codes K, latent D.
   SimVectorQuantizer(int64_t codes, int64_t latent, const EstimatorOptions& estimator, Rng rng,
@@ -16,16 +16,10 @@ class SimVectorQuantizer final : public Quantizer {
   Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
   Tensor decode(const Tensor& index) const override;
   Alphabet alphabet() const override { return {1, table_.shape()[0]}; }
-  void freeze(bool frozen) override { lookup_.freeze(frozen); }
-  std::vector<std::pair<std::string, Tensor>> counters() const override {
-    return lookup_.counters();
-  }
-  bool recordable() const override { return lookup_.recordable(); }
 
  private:
   Variable codes() const;  // [K,D]
 
-  Lookup lookup_;
   Variable table_;   // [K,D] "frozen", C, N(0, 1/D)
   Variable weight_;  // [D,D] "transform.weight", W
 };

@@ -13,7 +13,7 @@ enum Purpose : uint64_t { kDraws = 100 };  // the codebook's own streams come be
 
 VectorQuantizer::VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator,
                                  Rng rng, Device device)
-    : codebook_(options, rng, device), lookup_(estimator, rng.split(kDraws), device) {
+    : LookupQuantizer(estimator, rng.split(kDraws), device), codebook_(options, rng, device) {
   const bool averages = options.owner != Owner::gradient;
   check(!(averages && trains_codes(estimator.estimator)), "quantizer",
         estimator_name(estimator.estimator),
@@ -30,7 +30,7 @@ Quantized VectorQuantizer::operator()(const Variable& e, bool training, const Te
   const CodebookOptions& options = codebook_.options();
   const Variable z = options.cosine ? normalize_rows(e) : e;
   const Variable codes = codebook_.codes();
-  Quantized out = lookup_(z, codes, training);
+  Quantized out = look_up(z, codes, training);
   if (training && options.orthogonality > 0)
     out.auxiliary_loss =
         scale(orthogonality_loss(codes), static_cast<float>(options.orthogonality));
@@ -59,11 +59,11 @@ int64_t VectorQuantizer::start_rows() const {
 
 void VectorQuantizer::freeze(bool frozen) {
   codebook_.freeze(frozen);
-  lookup_.freeze(frozen);
+  LookupQuantizer::freeze(frozen);
 }
 
 std::vector<std::pair<std::string, Tensor>> VectorQuantizer::counters() const {
-  auto all = lookup_.counters();
+  auto all = LookupQuantizer::counters();
   all.emplace_back("updates", codebook_.update_counter());
   return all;
 }

@@ -7,7 +7,7 @@
 
 namespace versor {
 
-class VectorQuantizer final : public Quantizer {
+class VectorQuantizer final : public LookupQuantizer {
  public:
   // Throws Error where the estimator trains the codes by gradients and moving averages own them.
   VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator, Rng rng,
@@ -22,13 +22,11 @@ class VectorQuantizer final : public Quantizer {
   void freeze(bool frozen) override;
   void accumulate(bool accumulating) override { codebook_.accumulate(accumulating); }
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  bool recordable() const override { return lookup_.recordable(); }
 
   Codebook& codebook() { return codebook_; }
 
  private:
   Codebook codebook_;
-  Lookup lookup_;
 };
 
 }  // namespace versor

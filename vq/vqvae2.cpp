@@ -3,7 +3,7 @@
 
 #include "autograd/functions.h"
 #include "tensor/ops.h"
-#include "vq/losses.h"
+#include "vq/composed.h"
 
 namespace versor {
 namespace {
@@ -21,10 +21,6 @@ enum Purpose : uint64_t {
   kJoinDecoder
 };
 
-ConvOptions halving(int64_t channels, Activation activation) {
-  return {channels, channels, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
-}
-
 ConvOptions joining(int64_t channels) {
   return {2 * channels, channels, /*kernel=*/1};
 }
@@ -39,21 +35,18 @@ Variable side_by_side(const Variable& a, const Variable& b, DType type) {
 
 // Losses, counts and replaced codes of both levels; everything else is the bottom's.
 Quantized of_both(const Quantized& top, const Quantized& bottom) {
-  Quantized both = bottom;
-  both.codebook_loss = add_terms(top.codebook_loss, bottom.codebook_loss);
-  both.commitment_loss = add_terms(top.commitment_loss, bottom.commitment_loss);
-  both.auxiliary_loss = add_terms(top.auxiliary_loss, bottom.auxiliary_loss);
-  const Device device = top.counts.device();
+  Quantized both = top;
+  add_part(both, bottom);
+  both.value = bottom.value;
+  both.index = bottom.index;
+  both.input = bottom.input;
+  both.codes = bottom.codes;
+  both.error = bottom.error;
   const int64_t L = top.counts.dim(0), all = L + bottom.counts.dim(0), K = top.counts.dim(1);
-  both.counts = Tensor({all, K}, DType::i32, device);
+  both.counts = Tensor({all, K}, DType::i32, top.counts.device());
   Tensor of_top = both.counts.rows(0, L), of_bottom = both.counts.rows(L, all);
   ops::copy(of_top, top.counts);
   ops::copy(of_bottom, bottom.counts);
-  if (top.replaced.defined() || bottom.replaced.defined()) {
-    both.replaced = ops::zeros({1}, device, DType::i32);
-    for (const Quantized* level : {&top, &bottom})
-      if (level->replaced.defined()) ops::add_counts(both.replaced, level->replaced);
-  }
   return both;
 }
 
@@ -64,17 +57,18 @@ VqVae2::VqVae2(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPo
     : VqModel(of_model),
       join_bottom_(joining(latent()), rng.split(kJoinBottom), device),
       join_decoder_(joining(latent()), rng.split(kJoinDecoder), device),
-      upsample_top_(halving(latent(), Activation::none), rng.split(kUpsampleTop), device) {
+      upsample_top_(halving(latent(), latent(), Activation::none), rng.split(kUpsampleTop),
+                    device) {
   const QuantizerOptions& quantizer = options().quantizer;
   if (!own_top) own_top = make_quantizer(quantizer, rng.split(kCodebookTop), device);
   if (!own_bottom) own_bottom = make_quantizer(quantizer, rng.split(kCodebookBottom), device);
   const int64_t D = latent();
   const Rng e = rng.split(kEncoderTop), d = rng.split(kDecoderTop);
   add_encoder(encoder_bottom_, rng.split(kEncoderBottom), device);
-  encoder_top_.add<Conv2d>("0", halving(D, Activation::relu), e.split(0), device);
+  encoder_top_.add<Conv2d>("0", halving(D, D, Activation::relu), e.split(0), device);
   encoder_top_.add<ResidualBlock>("2", D, D, e.split(2), device);
   decoder_top_.add<ResidualBlock>("0", D, D, d.split(0), device);
-  decoder_top_.add<ConvTranspose2d>("1", halving(D, Activation::none), d.split(1), device);
+  decoder_top_.add<ConvTranspose2d>("1", halving(D, D, Activation::none), d.split(1), device);
   add_decoder(decoder_, rng.split(kDecoder), device);
   register_module("encoder_bottom", encoder_bottom_);
   register_module("encoder_top", encoder_top_);

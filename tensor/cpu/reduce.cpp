@@ -103,60 +103,53 @@ void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, con
   });
 }
 
-void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {
+// Calls body(r, row) for every row of x [R,C], its blocks in parallel.
+template <class Body>
+static void for_rows(const Tensor& x, const Body& body) {
   const int64_t columns = x.dim(1);
   const float* in = x.data<float>();
-  float* out = y.data<float>();
   cpu::parallel_blocks(
       x.dim(0),
       [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          double s = 0;
-          for (int64_t c = 0; c < columns; ++c) s += in[r * columns + c];
-          out[r] = static_cast<float>(s);
-        }
+        for (int64_t r = begin; r < end; ++r) body(r, in + r * columns);
       },
       cpu::rows_per_block(columns));
+}
+
+void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {
+  const int64_t columns = x.dim(1);
+  float* out = y.data<float>();
+  for_rows(x, [=](int64_t r, const float* row) {
+    double s = 0;
+    for (int64_t c = 0; c < columns; ++c) s += row[c];
+    out[r] = static_cast<float>(s);
+  });
 }
 
 // A NaN in the row, and the NaN of inf - inf, pass through the sum into the whole row.
 void CpuBackend::softmax(Tensor& y, const Tensor& x) {
   const int64_t columns = x.dim(1);
-  const float* in = x.data<float>();
   float* out = y.data<float>();
-  cpu::parallel_blocks(
-      x.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          const float* row = in + r * columns;
-          float* e = out + r * columns;  // exp(x - m), then y
-          float m = -std::numeric_limits<float>::infinity();
-          for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
-          double s = 0;
-          for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
-          const auto divisor = static_cast<float>(s);
-          for (int64_t k = 0; k < columns; ++k) e[k] /= divisor;
-        }
-      },
-      cpu::rows_per_block(columns));
+  for_rows(x, [=](int64_t r, const float* row) {
+    float* e = out + r * columns;  // exp(x - m), then y
+    float m = -std::numeric_limits<float>::infinity();
+    for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
+    double s = 0;
+    for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
+    const auto divisor = static_cast<float>(s);
+    for (int64_t k = 0; k < columns; ++k) e[k] /= divisor;
+  });
 }
 
 void CpuBackend::argmax(Tensor& index, const Tensor& x) {
   const int64_t columns = x.dim(1);
-  const float* in = x.data<float>();
   int32_t* out = index.data<int32_t>();
-  cpu::parallel_blocks(
-      x.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) {
-          const float* row = in + r * columns;
-          int64_t best = 0;
-          for (int64_t k = 1; k < columns; ++k)
-            if (row[k] > row[best] || (std::isnan(row[best]) && !std::isnan(row[k]))) best = k;
-          out[r] = static_cast<int32_t>(best);
-        }
-      },
-      cpu::rows_per_block(columns));
+  for_rows(x, [=](int64_t r, const float* row) {
+    int64_t best = 0;
+    for (int64_t k = 1; k < columns; ++k)
+      if (row[k] > row[best] || (std::isnan(row[best]) && !std::isnan(row[k]))) best = k;
+    out[r] = static_cast<int32_t>(best);
+  });
 }
 
 }  // namespace versor

@@ -124,7 +124,10 @@ TEST_CASE("family: rows in another order give the same symbols and values in tha
     const QuantizerPointer quantizer = made(c);
     const Quantized out = pass(*quantizer, rows, false), other = pass(*quantizer, moved, false);
     const Tensor values = ops::gather_rows(out.value.value(), index_tensor(order));
-    CHECK((bits_of(other.value.value()) == bits_of(values)));
+    if (c.options.codebook_dim == 0)
+      CHECK((bits_of(other.value.value()) == bits_of(values)));
+    else  // a matrix product: where a row lies in its blocks decides the order of its sum
+      CHECK(ref::relative_error(to_array(other.value.value()), to_array(values)) < 1e-6);
     const Indices index = indices_of(out.index), found = indices_of(other.index);
     for (size_t i = 0; i < index.size(); ++i)
       CHECK(found[i] == index[i / R * R + static_cast<size_t>(order[i % R])]);

@@ -1,8 +1,7 @@
 // The VQ-VAE of the paper (sections 2.1-2.3): shapes, the names of the PyTorch twin, the number of
 // parameters, what it computes against a composition of the reference, the total loss (eq. 7), and
 // gradients of every parameter. Against PyTorch itself: test_golden.cpp.
-#include "nn/adam.h"
-#include "tests/vq/support.h"
+#include "tests/vq/models.h"
 #include "vq/vqvae.h"
 
 namespace versor::testing {
@@ -11,16 +10,8 @@ namespace {
 using ref::Array;
 using ref::Random;
 
-VqVaeOptions small(int64_t latent = 8, int64_t codes = 6) {
-  VqVaeOptions options;
-  options.quantizer.codebook.latent = latent;
-  options.quantizer.codebook.codes = codes;
-  return options;
-}
-
-Array draw_images(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_t width = 12) {
-  Random random(seed);
-  return rounded(random.array({n, height, width, 3}));
+Array draw_images(uint64_t seed) {
+  return testing::draw_images(seed, 2, 8, 12);
 }
 
 // The parameters of the PyTorch twin outside of the quantizer; no block has a projection here.
@@ -228,26 +219,7 @@ TEST_CASE("vqvae: evaluation changes nothing; training changes the codebook") {
 }
 
 TEST_CASE("vqvae: training lowers the loss, and two runs give the same bits") {
-  Array colours = draw_images(45, 4, 8, 8);  // each image of one colour: something to learn
-  for (int64_t i = 0; i < colours.count(); ++i) colours[i] = colours[i / 192 * 192 + i % 3];
-  const Tensor images = to_tensor(colours);
-  const auto train = [&](std::vector<float>& losses) {
-    VqVae model(small(8, 16), test_device(), Rng(8));
-    model.quantizer().start_from(model.encode(images).value().flat_rows());
-    Adam adam(model.parameters(), {.lr = 1e-2f});
-    for (int step = 0; step < 25; ++step) {
-      adam.zero_grad();
-      const VqVaeLoss loss = vqvae_loss(model(images), images, 0.25f);
-      backward(loss.total);
-      adam.step();
-      losses.push_back(loss.reconstruction.item());
-    }
-    return state_bits(model);
-  };
-  std::vector<float> first, second;
-  CHECK(train(first) == train(second));
-  CHECK(first == second);
-  CHECK(first.back() < 0.75f * first.front());
+  check_training([] { return std::make_unique<VqVae>(small(8, 16), test_device(), Rng(8)); });
 }
 
 TEST_CASE("vqvae: with activations in bf16 it computes the same, less exactly") {

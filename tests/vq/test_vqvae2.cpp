@@ -3,7 +3,7 @@
 // Gradients and training: test_vqvae2_training.cpp.
 #include <cmath>
 
-#include "tests/vq/support.h"
+#include "tests/vq/models.h"
 #include "vq/usage.h"
 #include "vq/vqvae2.h"
 
@@ -12,22 +12,6 @@ namespace {
 
 using ref::Array;
 using ref::Random;
-
-VqVaeOptions small(int64_t latent = 8, int64_t codes = 6) {
-  VqVaeOptions options;
-  options.quantizer.codebook.latent = latent;
-  options.quantizer.codebook.codes = codes;
-  return options;
-}
-
-Tensor draw_images(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_t width = 16) {
-  Random random(seed);
-  return to_tensor(rounded(random.array({n, height, width, 3})));
-}
-
-void start(VqVae2& model, const Tensor& images) {
-  model.start_codebooks(1, [&](int64_t) { return images; });
-}
 
 // A quantizer that remembers what it was given and what it made of it.
 class Recording final : public Quantizer {
@@ -137,7 +121,7 @@ TEST_CASE("vqvae2: shapes of both levels, in one and in several symbols") {
   for (int64_t groups : {1, 2}) {
     options.quantizer.groups = groups;
     VqVae2 model(options, test_device(), Rng(1));
-    const VqVaeOutput out = model(draw_images(1, 3, 16, 24));
+    const VqVaeOutput out = model(images_of(1, 3, 16, 24));
     CHECK(out.reconstruction.shape() == Shape{3, 16, 24, 3});
     CHECK(out.latents.shape() == Shape{3, 4, 6, 8});
     REQUIRE(out.symbols.size() == 2);
@@ -151,7 +135,7 @@ TEST_CASE("vqvae2: shapes of both levels, in one and in several symbols") {
 
 TEST_CASE("vqvae2: losses and counts are of both levels, the rest is the bottom's") {
   Recorded r(small());
-  const Tensor images = draw_images(2);
+  const Tensor images = images_of(2);
   start(r.model, images);
   const VqVaeOutput out = r.model(images);
   const Quantized &top = r.top->last, &bottom = r.bottom->last;
@@ -183,7 +167,7 @@ TEST_CASE("vqvae2: auxiliary losses and replaced codes add up too") {
   options.quantizer.codebook.diversity = 0.5;
   options.quantizer.codebook.dead_code_fraction = 1;
   Recorded r(options);
-  const Tensor images = draw_images(3);
+  const Tensor images = images_of(3);
   // Replacements come when the average use of a code has had the time to fall.
   int32_t replaced = 0;
   for (int pass = 0; pass < 200 && replaced == 0; ++pass) {
@@ -211,7 +195,7 @@ TEST_CASE("vqvae2: symbols of both levels decode to the reconstruction, bit for 
     choice.codebook.codes = 7;
     for (DType type : {DType::f32, DType::bf16}) {
       VqVae2 model({.quantizer = choice, .activations = type}, test_device(), Rng(3));
-      const Tensor images = draw_images(4);
+      const Tensor images = images_of(4);
       start(model, images);
       model(images);
       model.set_training(false);
@@ -233,7 +217,7 @@ TEST_CASE("vqvae2: symbols of both levels decode to the reconstruction, bit for 
 
 TEST_CASE("vqvae2: evaluation changes nothing; training changes both codebooks") {
   VqVae2 model(small(), test_device(), Rng(7));
-  const Tensor images = draw_images(7);
+  const Tensor images = images_of(7);
   const auto before = state_bits(model);
   model.set_training(false);
   const std::string once = bits_of(model(images).reconstruction.value());
@@ -254,7 +238,7 @@ TEST_CASE("vqvae2: the bottom starts from the latents that the started top gives
   VqVaeOptions options = small(8, 3);
   options.quantizer.codebook.ema_in_eval = true;  // passes before the start must not count
   Recorded r(options, /*wanted=*/3);
-  const Tensor batches[] = {draw_images(8, 2, 8, 8), draw_images(9, 2, 8, 8)};
+  const Tensor batches[] = {images_of(8, 2, 8, 8), images_of(9, 2, 8, 8)};
   std::vector<int64_t> asked;
   r.model.start_codebooks(2, [&](int64_t b) {
     asked.push_back(b);
@@ -276,7 +260,7 @@ TEST_CASE("vqvae2: the bottom starts from the latents that the started top gives
 
 TEST_CASE("vqvae2: bits of an image, by hand") {
   VqVae2 model(small(8, 6), test_device(), Rng(8));
-  const Tensor images = draw_images(10, 3, 32, 32);
+  const Tensor images = images_of(10, 3, 32, 32);
   start(model, images);
   const VqVaeOutput out = model(images);
   UsageHistogram histogram(model.alphabet());
@@ -299,7 +283,7 @@ TEST_CASE("vqvae2: with activations in bf16 it computes the same, less exactly")
   VqVae2 exact(options, test_device(), Rng(9));
   options.activations = DType::bf16;
   VqVae2 rounding(options, test_device(), Rng(9));
-  const Tensor images = draw_images(46);
+  const Tensor images = images_of(46);
   const VqVaeOutput out = exact(images);
   const Array decoded = to_array(exact.decode_symbols(out.symbols, images.shape()));
   const Tensor found = rounding.decode_symbols(out.symbols, images.shape());

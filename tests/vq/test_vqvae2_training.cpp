@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nn/adam.h"
-#include "tests/vq/support.h"
+#include "tests/vq/models.h"
 #include "vq/vqvae2.h"
 
 namespace versor::testing {
@@ -12,22 +11,6 @@ namespace {
 
 using ref::Array;
 using ref::Random;
-
-VqVaeOptions small(int64_t latent = 8, int64_t codes = 6) {
-  VqVaeOptions options;
-  options.quantizer.codebook.latent = latent;
-  options.quantizer.codebook.codes = codes;
-  return options;
-}
-
-Tensor draw_images(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_t width = 16) {
-  Random random(seed);
-  return to_tensor(rounded(random.array({n, height, width, 3})));
-}
-
-void start(VqVae2& model, const Tensor& images) {
-  model.start_codebooks(1, [&](int64_t) { return images; });
-}
 
 // The straight-through estimator as a function with that gradient: e + (q - e) where q - e is the
 // one of the first pass, and a commitment to the q of the first pass. Differences of a loss through
@@ -70,7 +53,7 @@ TEST_CASE("vqvae2: every parameter gets a finite gradient that is not zero") {
     options.quantizer.estimator = estimator;
     options.quantizer.codebook.owner = Owner::gradient;
     VqVae2 model(options, test_device(), Rng(6));
-    const Tensor images = draw_images(5, 3, 16, 8);
+    const Tensor images = images_of(5, 3, 16, 8);
     backward(vqvae_loss(model(images), images, 0.25f).total);
     for (const auto& [name, p] : model.named_parameters()) {
       CAPTURE(name);
@@ -88,7 +71,7 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
   VqVaeOptions options = small(8, 5);
   options.quantizer.estimator = Estimator::ste;
   VqVae2 model(options, test_device(), Rng(7));
-  const Tensor images = draw_images(6, 3, 8, 8);
+  const Tensor images = images_of(6, 3, 8, 8);
   const auto& levels = model.levels();
   VqVae2 smooth(options, test_device(), Rng(7), std::make_unique<Shifting>(*levels[0].quantizer),
                 std::make_unique<Shifting>(*levels[1].quantizer));
@@ -123,28 +106,7 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
 
 TEST_CASE("vqvae2: training lowers the loss, and two runs give the same bits") {
   const ThreadCount threads(1);
-  // Each image of one colour: something to learn.
-  Random random(45);
-  Array colours = rounded(random.array({4, 8, 8, 3}));
-  for (int64_t i = 0; i < colours.count(); ++i) colours[i] = colours[i / 192 * 192 + i % 3];
-  const Tensor images = to_tensor(colours);
-  const auto train = [&](std::vector<float>& losses) {
-    VqVae2 model(small(8, 4), test_device(), Rng(8));
-    start(model, images);
-    Adam adam(model.parameters(), {.lr = 1e-2f});
-    for (int step = 0; step < 25; ++step) {
-      adam.zero_grad();
-      const VqVaeLoss loss = vqvae_loss(model(images), images, 0.25f);
-      backward(loss.total);
-      adam.step();
-      losses.push_back(loss.reconstruction.item());
-    }
-    return state_bits(model);
-  };
-  std::vector<float> first, second;
-  CHECK(train(first) == train(second));
-  CHECK(first == second);
-  CHECK(first.back() < 0.75f * first.front());
+  check_training([] { return std::make_unique<VqVae2>(small(8, 4), test_device(), Rng(8)); });
 }
 
 TEST_CASE("vqvae2: the guard looks at the latents of both levels before their codebooks move") {
@@ -153,7 +115,7 @@ TEST_CASE("vqvae2: the guard looks at the latents of both levels before their co
     ops::fill(state_of(model, broken).mutable_value(), std::nanf(""));
     const auto before = state_bits(model);
     FiniteGuard guard(ops::full({1}, 5.f, test_device(), DType::i32));
-    model(draw_images(11), &guard);
+    model(images_of(11), &guard);
     const auto found = guard.found();
     REQUIRE(found.has_value());
     CHECK(found->step == 5);
