@@ -42,7 +42,7 @@ constexpr UnusualOption kUnusualOptions[] = {
     {"entropy_weight",
      [](const RunOptions& o) -> nlohmann::ordered_json { return o.entropy_weight; }},
     {"warmup", [](const RunOptions& o) -> nlohmann::ordered_json { return o.warmup; }},
-    {"lr_schedule", [](const RunOptions& o) -> nlohmann::ordered_json { return o.lr_schedule; }},
+    {"lr_schedule", [](const RunOptions& o) -> nlohmann::ordered_json { return *o.lr_schedule; }},
     {"validation_images",
      [](const RunOptions& o) -> nlohmann::ordered_json { return o.validation_images; }},
 };
@@ -51,7 +51,8 @@ constexpr UnusualOption kUnusualOptions[] = {
 
 nlohmann::ordered_json unusual_options(const RunOptions& o) {
   nlohmann::ordered_json all = nlohmann::ordered_json::object();
-  const RunOptions usual;
+  RunOptions usual;
+  apply_preset(usual);
   for (const UnusualOption& option : kUnusualOptions)
     if (auto value = option.value(o); value != option.value(usual))
       all[option.name] = std::move(value);
@@ -68,9 +69,9 @@ nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images)
                                    {"ema_in_eval", *o.ema_in_eval},
                                    {"codes", o.codes},
                                    {"latent", o.latent},
-                                   {"beta", o.beta},
-                                   {"decay", o.decay},
-                                   {"lr", o.lr},
+                                   {"beta", *o.beta},
+                                   {"decay", *o.decay},
+                                   {"lr", *o.lr},
                                    {"batch_size", o.batch_size},
                                    {"epochs", o.epochs},
                                    {"seed", o.seed},
@@ -85,7 +86,7 @@ nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images)
   const auto unusual = unusual_options(o);
   for (const auto& [name, value] : unusual.items()) config[name] = value;
   // With it a shorter run is not the beginning of a longer one, so that epochs are named twice.
-  if (o.lr_schedule != "constant") config["lr_schedule_epochs"] = o.epochs;
+  if (*o.lr_schedule != "constant") config["lr_schedule_epochs"] = o.epochs;
   return config;
 }
 

@@ -1,5 +1,6 @@
-// Every option of a training run, the same names in every program. One table in run_options.cpp
-// serves the command line, the config.json of the run, and the key in the run folder's name.
+// Every option of a training run, the same names in every program. run_options.cpp has
+// the command line and the presets; run_config.cpp the config.json of the run, whose hash is the
+// key in the run folder's name.
 #pragma once
 
 #include <memory>
@@ -19,7 +20,8 @@ namespace versor {
 struct RunOptions {
   std::string preset = "versor";
   std::optional<std::string> estimator, owner, codebook_start, accumulators;
-  std::optional<double> dead_codes;
+  std::optional<double> dead_codes, beta, decay, lr;
+  std::optional<std::string> lr_schedule;
   std::optional<bool> ema_in_eval;
 
   std::string model = "vqvae";
@@ -29,9 +31,7 @@ struct RunOptions {
   int64_t groups = 1, layers = 1, codebook_dim = 0;
   bool shared_codebook = false, layer_dropout = false, cosine = false;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
-  double beta = 0.25, decay = 0.99, lr = 2e-4;
   int64_t batch_size = 128, epochs = 50;
-  std::string lr_schedule = "constant";
   int64_t warmup = 0;                         // steps
   int64_t train_images = 0, test_images = 0;  // 0: all
   int64_t validation_images = 0;  // the last so many training images take the test images' place

@@ -99,7 +99,7 @@ std::string Runs::command(const Run& run) const {
       "--ema-in-eval {} --codes {} --latent {} --beta {} --decay {} --lr {} --batch-size {} "
       "--epochs {} --seed {} --precision {} --device {} --threads {} --data {}",
       *o.estimator, *o.owner, *o.codebook_start, *o.accumulators, *o.dead_codes,
-      static_cast<int>(*o.ema_in_eval), o.codes, o.latent, o.beta, o.decay, o.lr, o.batch_size,
+      static_cast<int>(*o.ema_in_eval), o.codes, o.latent, *o.beta, *o.decay, *o.lr, o.batch_size,
       o.epochs, o.seed, o.precision, o.device, o.threads, o.data);
   const auto unusual = unusual_options(o);
   for (const auto& [name, value] : unusual.items()) {

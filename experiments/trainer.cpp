@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "experiments/gradient_probe.h"
@@ -50,10 +52,12 @@ std::string first_not_finite(const Module& module) {
 }
 
 AdamParams adam_params(const RunOptions& options, int64_t batches) {
-  const bool decays = options.lr_schedule == "cosine";
-  return {.lr = static_cast<float>(options.lr),
+  const bool decays = *options.lr_schedule == "cosine";
+  return {.lr = static_cast<float>(*options.lr),
           .warmup = static_cast<int>(options.warmup),
-          .decay = decays ? static_cast<int>(options.epochs * batches) : 0};
+          .decay = decays ? static_cast<int>(std::min<int64_t>(options.epochs * batches,
+                                                               std::numeric_limits<int>::max()))
+                          : 0};
 }
 
 }  // namespace
@@ -140,7 +144,7 @@ void Trainer::begin(Pass& pass) {
 // t, the updates of the codebook) are counted on the device by the step itself.
 void Trainer::step(Pass& pass, bool training) {
   const int64_t count = pass.order.batch_count(pass.next++);
-  const auto beta = static_cast<float>(options_.beta);
+  const auto beta = static_cast<float>(*options_.beta);
   Backend& backend = backend_for(device_);
   Replay& replay = pass.replays.try_emplace(count, backend, arena_, graph_).first->second;
   replay.run([&] {
@@ -227,7 +231,7 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   if (is_kept(epoch, options_.epochs))
     write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
   gradients_.push_back(gradients_row(epoch, *model_, train_images_.in_order().batch(0),
-                                     static_cast<float>(options_.beta)));
+                                     static_cast<float>(*options_.beta)));
   progress_.rows.push_back(metrics_row(epoch, train, test));
   progress_.epoch = epoch;
   progress_.train = progress_.test = PassMetrics(model_->alphabet());

@@ -54,6 +54,15 @@ TEST_CASE("options: the presets are what they are said to be") {
   CHECK(*o.accumulators == "zero");
   CHECK(*o.dead_codes == 0);
   CHECK(*o.ema_in_eval == true);
+
+  // The paper's task with another recipe: same model, codes only for the decoder.
+  const RunOptions best = parsed("--preset best"), versor = parsed("");
+  CHECK(passes_code(parse_estimator(*best.estimator)));
+  CHECK(*best.ema_in_eval == false);
+  CHECK(std::pair(best.codes, best.latent) == std::pair(versor.codes, versor.latent));
+  CHECK(*best.lr_schedule == "cosine");
+  CHECK(*parsed("--preset best --lr-schedule constant --lr 0.5").lr == 0.5);
+  CHECK(*versor.lr_schedule == "constant");
 }
 
 TEST_CASE("options: the defaults are the published runs' sizes") {

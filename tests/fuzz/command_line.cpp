@@ -48,9 +48,10 @@ void read(std::string_view input) {
   require(run.codes >= 1 && run.latent >= 2 && run.batch_size >= 1 && run.epochs >= 1 &&
               run.train_images >= 0 && run.test_images >= 0 && run.threads >= 0,
           "sizes are sizes");
-  require(std::isfinite(run.beta) && run.beta >= 0 && std::isfinite(run.lr) && run.lr >= 0 &&
-              run.decay >= 0 && run.decay <= 1,
-          "numbers are in their ranges");
+  const double beta = run.beta.value_or(0), lr = run.lr.value_or(0), decay = run.decay.value_or(0);
+  require(
+      std::isfinite(beta) && beta >= 0 && std::isfinite(lr) && lr >= 0 && decay >= 0 && decay <= 1,
+      "numbers are in their ranges");
   for (const std::string& preset : options.presets) {
     RunOptions one = run;
     one.preset = preset;
