@@ -72,7 +72,7 @@ SANITIZE_address := -fsanitize=address,undefined -fno-sanitize-recover=all \
 SANITIZE_thread := -fsanitize=thread
 ifneq ($(SANITIZE),)
 $(if $(SANITIZE_$(SANITIZE)),,$(error SANITIZE=$(SANITIZE): there are address and thread))
-OPTIMIZE := -O1 -g -fno-omit-frame-pointer $(CHECKS) $(SANITIZE_$(SANITIZE))
+OPTIMIZE := -O1 -g1 -fno-omit-frame-pointer $(CHECKS) $(SANITIZE_$(SANITIZE))
 else
 OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g $(CHECKS),-O3)
 endif
@@ -160,8 +160,11 @@ $(B)/shim/%.o: %.cpp $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(SHIM_FLAGS) -MMD -MP -c $< -o $@
 
-# no hot loops there, but large headers
+# no hot loops there, but large headers; AddressSanitizer triples the time of g++ -O1
 $(B)/tests/%.o $(B)/experiments/%.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+ifeq ($(SANITIZE),address)
+$(B)/tests/%.o: OPTIMIZE := $(OPTIMIZE:-O1=-O0)
+endif
 $(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
 $(B)/experiments/version.o build/fuzz/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
@@ -280,10 +283,11 @@ verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; P
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
 
-# without CUDA: nvcc would take minutes for each, and our kernels run on the CPU here
-MUTANT_TESTS = $(patsubst build/cuda-%,build/cpu-%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
+# Without CUDA unless CUDA=1: nvcc would take minutes for some, and our kernels run on the CPU here.
+MUTANT_BUILD = $(if $(filter 1,$(CUDA)),$B,$(B:build/cuda-%=build/cpu-%))
+MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
 mutants: ## do the tests see the faults of tests/mutants? ONLY=name,name or SAMPLE=5 for some
-	@TARGETS='$(MUTANT_TESTS)' BIN='$(B:build/cuda-%=build/cpu-%)/bin' ONLY='$(ONLY)' \
+	@TARGETS='$(MUTANT_TESTS)' BIN='$(MUTANT_BUILD)/bin' ONLY='$(ONLY)' \
 	  SAMPLE='$(SAMPLE)' SEED='$(SEED)' .make/mutants.sh
 
 # Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h) and no

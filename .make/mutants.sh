@@ -96,8 +96,8 @@ choose() {
 }
 
 # ---- building and running ------------------------------------------------------------------------
-build() {  # build FOLDER TARGET...: without CUDA, as nvcc would take minutes
-  make -C "$1" CUDA=0 "${@:2}" >"$log" 2>&1 9>&-
+build() {  # build FOLDER TARGET...: with CUDA or without, as BIN says
+  make -C "$1" CUDA="$([[ $BIN == */cuda-* ]] && echo 1 || echo 0)" "${@:2}" >"$log" 2>&1 9>&-
 }
 
 # Runs a test program of a copy of the tree. Words are NAME=value, `kernels` for the CUDA kernels on

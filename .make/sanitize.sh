@@ -15,7 +15,8 @@
 # QUICK=1: minutes only. The address part with the tests of the library, file readers included,
 # without the programs and the kernels; tidy over what differs from origin/main or, where there is no
 # such branch, from the commit before.
-# Environment: PARTS, QUICK, MAKE, JOBS (default: the cores). Logs and reports: results/sanitize/.
+# Environment: PARTS, QUICK, ONEDNN (0: the address part with the reference kernels), MAKE, JOBS
+# (default: the cores). Logs and reports: results/sanitize/.
 set -uo pipefail
 export LC_ALL=C
 quick=${QUICK:-} jobs=${JOBS:-$(nproc)} make=${MAKE:-make}
@@ -81,7 +82,7 @@ part_address() {
   local bin target=sanitize-build
   need address g++ g++ || return
   [ -z "$quick" ] || target=sanitize-build-quick
-  bin=$(build address CXX=g++ CUDA=0 SANITIZE=address $target)/bin ||
+  bin=$(build address CXX=g++ CUDA=0 ${ONEDNN:+ONEDNN=$ONEDNN} SANITIZE=address $target)/bin ||
     { verdict address 1 "not built, see $out/address-build.txt"; return; }
   begin_tests address
   local common="log_path=$out/address.report exitcode=86"

@@ -19,7 +19,7 @@ namespace versor {
 namespace {
 
 // What each preset switches on. `published`: as the runs behind the paper's tables were made.
-// `best`: the least error found for the paper's task, see experiments/README.md.
+// `best`: the least error in a search with small runs, see experiments/recorded/README.md.
 struct Preset {
   const char *name, *estimator, *owner, *codebook_start, *accumulators;
   double dead_codes;
