@@ -17,45 +17,40 @@ std::string fingerprint(const DatasetPair& images) {
   return fmt::format("{:016x}", hash);
 }
 
-// What the paper's runs do not have.
-struct UnusualOption {
-  const char* name;
-  nlohmann::ordered_json (*value)(const RunOptions&);
-};
-constexpr UnusualOption kUnusualOptions[] = {
-    {"model", [](const RunOptions& o) -> nlohmann::ordered_json { return o.model; }},
-    {"quantizer", [](const RunOptions& o) -> nlohmann::ordered_json { return o.quantizer; }},
-    {"levels", [](const RunOptions& o) -> nlohmann::ordered_json { return o.levels; }},
-    {"groups", [](const RunOptions& o) -> nlohmann::ordered_json { return o.groups; }},
-    {"layers", [](const RunOptions& o) -> nlohmann::ordered_json { return o.layers; }},
-    {"shared_codebook",
-     [](const RunOptions& o) -> nlohmann::ordered_json { return o.shared_codebook; }},
-    {"layer_dropout",
-     [](const RunOptions& o) -> nlohmann::ordered_json { return o.layer_dropout; }},
-    {"codebook_dim", [](const RunOptions& o) -> nlohmann::ordered_json { return o.codebook_dim; }},
-    {"cosine", [](const RunOptions& o) -> nlohmann::ordered_json { return o.cosine; }},
-    {"temperature", [](const RunOptions& o) -> nlohmann::ordered_json { return o.temperature; }},
-    {"soft_em", [](const RunOptions& o) -> nlohmann::ordered_json { return o.soft_em; }},
-    {"orthogonality",
-     [](const RunOptions& o) -> nlohmann::ordered_json { return o.orthogonality; }},
-    {"diversity", [](const RunOptions& o) -> nlohmann::ordered_json { return o.diversity; }},
-    {"entropy_weight",
-     [](const RunOptions& o) -> nlohmann::ordered_json { return o.entropy_weight; }},
-    {"warmup", [](const RunOptions& o) -> nlohmann::ordered_json { return o.warmup; }},
-    {"lr_schedule", [](const RunOptions& o) -> nlohmann::ordered_json { return *o.lr_schedule; }},
-    {"validation_images",
-     [](const RunOptions& o) -> nlohmann::ordered_json { return o.validation_images; }},
-};
+// All options of model, quantizer and schedule that the paper's runs leave as they are.
+nlohmann::ordered_json further_options(const RunOptions& o) {
+  return {{"model", o.model},
+          {"quantizer", o.quantizer},
+          {"levels", o.levels},
+          {"groups", o.groups},
+          {"layers", o.layers},
+          {"shared_codebook", o.shared_codebook},
+          {"layer_dropout", o.layer_dropout},
+          {"codebook_dim", o.codebook_dim},
+          {"cosine", o.cosine},
+          {"temperature", o.temperature},
+          {"soft_em", o.soft_em},
+          {"orthogonality", o.orthogonality},
+          {"diversity", o.diversity},
+          {"entropy_weight", o.entropy_weight},
+          {"warmup", o.warmup},
+          {"lr_schedule", *o.lr_schedule},
+          {"validation_images", o.validation_images}};
+}
+
+nlohmann::ordered_json usual_further_options() {
+  RunOptions usual;
+  apply_preset(usual);
+  return further_options(usual);
+}
 
 }  // namespace
 
 nlohmann::ordered_json unusual_options(const RunOptions& o) {
+  const auto here = further_options(o), usual = usual_further_options();
   nlohmann::ordered_json all = nlohmann::ordered_json::object();
-  RunOptions usual;
-  apply_preset(usual);
-  for (const UnusualOption& option : kUnusualOptions)
-    if (auto value = option.value(o); value != option.value(usual))
-      all[option.name] = std::move(value);
+  for (const auto& [name, value] : here.items())
+    if (value != usual[name]) all[name] = value;
   if (o.quantizer == "fsq") all["levels"] = o.levels;
   return all;
 }
@@ -120,10 +115,11 @@ std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c,
   other("batch_size", 128, "batch");
   other("lr", 2e-4, "learning rate");
   other("decay", 0.99, "decay");
-  for (const UnusualOption& option : kUnusualOptions)
-    if (c.contains(option.name)) {
-      const auto& value = c[option.name];
-      all.push_back(fmt::format("{} {}", option.name,
+  const auto usual = usual_further_options();
+  for (const auto& option : usual.items())
+    if (c.contains(option.key())) {
+      const auto& value = c[option.key()];
+      all.push_back(fmt::format("{} {}", option.key(),
                                 value.is_string() ? value.get<std::string>() : value.dump()));
     }
   return all;

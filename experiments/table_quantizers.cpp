@@ -3,8 +3,7 @@
 //   ours     test MSE and PSNR, nominal and entropy rate, perplexity, codes used, seconds per epoch
 //            and memory, mean ± standard deviation over the seeds; a rate-distortion plot; and one
 //            sentence per quantizer on when to use it
-//   command  make table_quantizers SEEDS=1,2,3; bits per image by RATES=320,640,1280, some rows
-//   with
+//   command  make table_quantizers SEEDS=1,2,3; bits per image by RATES=320,640,1280, some rows by
 //            QUANTIZERS=ste,rotation,fsq
 // 32x32 images have 64 latents: 320, 640 and 1,280 bits are 5, 10 and 20 bits each. VQ-VAE-2 has
 // 80, of 4, 8 and 16 bits.

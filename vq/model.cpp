@@ -5,6 +5,7 @@
 #include "vq/losses.h"
 
 namespace versor {
+
 ConvOptions VqModel::halving(int64_t in, int64_t out, Activation activation) {
   return {in, out, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
 }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "nn/finite_guard.h"
+#include "tensor/cpu/matmul.h"
 #include "tests/vq/family.h"
 #include "vq/ops.h"
 
@@ -120,13 +121,16 @@ TEST_CASE("family: rows in another order give the same symbols and values in tha
   Indices order;
   for (uint32_t r = 0; r < R; ++r) order.push_back(Rng(3).permute(r, R));
   const Tensor moved = ops::gather_rows(rows, index_tensor(order));
+  const bool own_products = test_device() == Device{} && !cpu::use_onednn();
   for_family([&](const FamilyCase& c) {
     const QuantizerPointer quantizer = made(c);
     const Quantized out = pass(*quantizer, rows, false), other = pass(*quantizer, moved, false);
     const Tensor values = ops::gather_rows(out.value.value(), index_tensor(order));
-    if (c.options.codebook_dim == 0)
+    // Behind a projection only where the product is our own: in a library's, where a row lies in
+    // its blocks may decide the order of its sum.
+    if (c.options.codebook_dim == 0 || own_products)
       CHECK((bits_of(other.value.value()) == bits_of(values)));
-    else  // a matrix product: where a row lies in its blocks decides the order of its sum
+    else
       CHECK(ref::relative_error(to_array(other.value.value()), to_array(values)) < 1e-6);
     const Indices index = indices_of(out.index), found = indices_of(other.index);
     for (size_t i = 0; i < index.size(); ++i)
