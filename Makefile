@@ -299,7 +299,7 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   checkpoint fmt gradient_probe json_file metrics options page points program published_runs \
-  run_folder run_options runs section snapshot table trainer training_step version)
+  run_config run_folder run_options runs section snapshot table trainer training_step version)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;

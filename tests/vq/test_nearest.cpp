@@ -2,6 +2,7 @@
 // gives, ties to the lowest index, whatever the sizes, the spacing and the size of the numbers.
 // Where f32 products cannot tell the codes apart, a naive f32 search is run beside it, to prove
 // that the case is hard. Read next: test_nearest_edges.cpp.
+#include "tensor/backend.h"
 #include "tests/vq/support.h"
 #include "vq/ops.h"
 
@@ -48,6 +49,18 @@ double moved(double x, int ulps) {
   for (; ulps > 0; --ulps) f = std::nextafter(f, INFINITY);
   for (; ulps < 0; ++ulps) f = std::nextafter(f, -INFINITY);
   return f;
+}
+
+// Once found by the fuzzer: a whole tile of scores for three codes.
+TEST_CASE("nearest_code: a small search takes little memory" *
+          doctest::skip(test_device() != Device{})) {
+  Random random(29);
+  const Tensor e = to_tensor(random.array({5, 4})), codes = to_tensor(random.array({3, 4}));
+  MemoryPool& pool = backend_for({}).pool();
+  pool.reset_peak();
+  const size_t before = pool.peak_bytes();
+  vq::nearest_code(e, codes);
+  CHECK(pool.peak_bytes() - before <= 65536);
 }
 
 TEST_CASE("nearest_code: the exhaustive search's index for many sizes") {

@@ -286,10 +286,11 @@ void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& co
 // The same with the library's products of kRowTile rows by kCodeTile codes.
 void search_in_tiles(int32_t* index, const Tensor& e, Codes& codes) {
   const int64_t R = e.dim(0), D = codes.D;
-  const Tensor scores({kRowTile * kCodeTile});
-  Tensor centred({kRowTile, D}), half;
-  if (codes.use_bf16) half = Tensor({kRowTile, D}, DType::bf16);
-  std::vector<RowSearch> searches(kRowTile);
+  const int64_t most_rows = std::min(kRowTile, R);
+  const Tensor scores({most_rows * std::min(kCodeTile, codes.K)});
+  Tensor centred({most_rows, D}), half;
+  if (codes.use_bf16) half = Tensor({most_rows, D}, DType::bf16);
+  std::vector<RowSearch> searches(most_rows);
   for (int64_t r0 = 0; r0 < R; r0 += kRowTile) {
     const int64_t rows = std::min(kRowTile, R - r0);
     const float* given = e.data<float>() + r0 * D;
