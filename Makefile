@@ -260,7 +260,7 @@ BENCH_PRECISIONS := fp32,auto
 BENCH_RESULTS := $(or $(RESULTS),results)
 bench: all ## speed of one training step against the floor of the bare library calls, and by size
 	@mkdir -p $(BENCH_RESULTS)
-	bin/bench $(BENCH) --epoch 20 --nearest --sweep --json $(BENCH_RESULTS)/bench.json $(ARGS)
+	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(BENCH_RESULTS)/bench.json $(ARGS)
 
 bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in turn with PyTorch's
 	@command -v $(TORCH_PYTHON) >/dev/null || { echo "error: there is no $(TORCH_PYTHON); install" \

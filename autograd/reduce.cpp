@@ -48,10 +48,7 @@ Variable sum_columns(const Variable& x) {
 // dx[r,k] = y[r,k] (dy[r,k] - sum of dy[r,j] y[r,j] over j).
 Variable softmax(const Variable& x) {
   const Tensor y = ops::softmax(x.value());
-  return record("softmax", y, {x}, [=](const Tensor& dy) {
-    const Tensor products = ops::mul(dy, y);
-    return ops::sub(products, ops::scale_rows(y, ops::sum_columns(products)));
-  });
+  return record("softmax", y, {x}, [=](Tensor dy) { return ops::softmax_grad(std::move(dy), y); });
 }
 
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).

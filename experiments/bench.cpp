@@ -4,12 +4,14 @@
 //   bin/bench --precision fp32,bf16 --sweep             and how it depends on the sizes
 //   bin/bench --epoch 50                                and whether the input path ever waits
 //   bin/bench --nearest                                 and the nearest-code search by itself
+//   bin/bench --quantizers                              and what every quantizer costs
 //   bin/bench --serve                                   a step for each line read (bench_peers.py)
 // step_benchmark.h measures, bench_output.h prints; --json FILE keeps everything.
 #include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
+#include <bit>
 #include <iostream>
 #include <sstream>
 
@@ -35,7 +37,7 @@ struct BenchOptions {
   std::vector<std::string> precisions = {"auto"};
   int64_t repeats = 7;
   int64_t epoch = 0;  // batches; 0: not measured
-  bool sweep = false, nearest = false, serve = false;
+  bool sweep = false, nearest = false, quantizers = false, serve = false;
   std::string json;
 };
 
@@ -60,6 +62,8 @@ void add_options(Options& app, BenchOptions& o) {
   app.add_option("--epoch", o.epoch, "then so many batches of the input path against bare steps")
       ->check(positive);
   app.add_flag("--nearest", o.nearest, "then the nearest-code search against its bare products");
+  app.add_flag("--quantizers", o.quantizers,
+               "then a step with every quantizer against the plain one; --codes a power of two");
   app.add_flag(
       "--serve", o.serve,
       "on demand, in ms: a step (line \"step\"), the floor (\"floor\"), a search (\"nearest R "
@@ -95,6 +99,16 @@ nlohmann::ordered_json run_nearest(Device device, int64_t repeats) {
     print_nearest_row(m);
     rows.push_back(to_json(m));
   }
+  return rows;
+}
+
+nlohmann::ordered_json run_quantizers(const StepConfiguration& what, int64_t repeats) {
+  nlohmann::ordered_json rows;
+  print_quantizers_header(what);
+  measure_quantizers(what, repeats, [&](const QuantizerMeasurement& m) {
+    print_quantizers_row(m);
+    rows.push_back(to_json(m));
+  });
   return rows;
 }
 
@@ -169,6 +183,8 @@ void run(BenchOptions o) {
   save();
   if (o.nearest) all["nearest"] = run_nearest(o.what.device, o.repeats);
   save();
+  if (o.quantizers) all["quantizers"] = run_quantizers(o.what, o.repeats);
+  save();
   if (!o.sweep) return;
   all["sweep"] = run_sweep(o.what);
   save();
@@ -184,9 +200,13 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (options.epoch * options.what.batch > kMostEpochImages)
       throw UsageError("--epoch", "more than 1000000 images");
-    if (options.serve &&
-        (options.precisions.size() > 1 || options.sweep || options.nearest || options.epoch > 0))
-      throw UsageError("--serve", "takes one precision, no --sweep, --nearest and --epoch");
+    if (options.serve && (options.precisions.size() > 1 || options.sweep || options.nearest ||
+                          options.quantizers || options.epoch > 0))
+      throw UsageError("--serve",
+                       "takes one precision, no --sweep, --nearest, --quantizers and --epoch");
+    if (options.quantizers && (!std::has_single_bit(static_cast<uint64_t>(options.what.codes)) ||
+                               options.what.codes < 8 || options.what.codes > 1 << 16))
+      throw UsageError("--quantizers", "--codes must be a power of two from 8 to 65536");
     run(options);
     return 0;
   });

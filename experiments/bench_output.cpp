@@ -228,6 +228,34 @@ Json to_json(const NearestMeasurement& m) {
   return j;
 }
 
+void print_quantizers_header(const StepConfiguration& what) {
+  fmt::print("\nquantizers in {}, K {} in each symbol; to plain: against that of the first row\n",
+             what.precision, what.codes);
+  fmt::print(
+      "  quantizer         L      K   alone ms  to plain    step ms  to plain  peak alone, MiB  of "
+      "R x K\n");
+}
+
+void print_quantizers_row(const QuantizerMeasurement& m) {
+  fmt::print("  {:<15} {:>3} {:>6} {:>10.3f} {:>9.3f} {:>10.3f} {:>9.3f} {:>16.1f} {:>9.2f}\n",
+             m.name, m.symbols, m.codes, 1e3 * m.seconds, m.to_plain, 1e3 * m.step_seconds,
+             m.step_to_plain, mib(m.peak_bytes),
+             static_cast<double>(m.peak_bytes) / static_cast<double>(m.score_bytes));
+  std::fflush(stdout);
+}
+
+Json to_json(const QuantizerMeasurement& m) {
+  return {{"quantizer", m.name},
+          {"symbols", m.symbols},
+          {"codes", m.codes},
+          {"alone_ms", 1e3 * m.seconds},
+          {"alone_to_plain", m.to_plain},
+          {"step_ms", 1e3 * m.step_seconds},
+          {"step_to_plain", m.step_to_plain},
+          {"alone_peak_bytes", m.peak_bytes},
+          {"rows_by_codes_bytes", m.score_bytes}};
+}
+
 void print(const EpochMeasurement& m) {
   fmt::print("\nepoch of {} batches in {}: {:.3f} s; as many bare steps in turn: {:.3f} s\n",
              m.batches, m.what.precision, m.epoch_seconds, m.step_seconds);

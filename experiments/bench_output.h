@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/nearest_benchmark.h"
+#include "experiments/quantizer_benchmark.h"
 #include "experiments/step_benchmark.h"
 #include "experiments/step_sweep.h"
 
@@ -22,6 +23,10 @@ nlohmann::ordered_json to_json(const Growth& g);
 void print_nearest_header(int64_t rows);
 void print_nearest_row(const NearestMeasurement& m);
 nlohmann::ordered_json to_json(const NearestMeasurement& m);
+
+void print_quantizers_header(const StepConfiguration& what);
+void print_quantizers_row(const QuantizerMeasurement& m);
+nlohmann::ordered_json to_json(const QuantizerMeasurement& m);
 
 void print(const EpochMeasurement& m);
 nlohmann::ordered_json to_json(const EpochMeasurement& m);

@@ -172,17 +172,21 @@ double StepMeasurement::bytes() const {
 }
 
 StepBenchmark::StepBenchmark(const StepConfiguration& what)
+    : StepBenchmark(what,
+                    [&] { return std::make_unique<VqVae>(model_of(what), what.device, Rng(1)); }) {}
+
+StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& make)
     : what_(what),
       backend_(backend_for(what.device)),
       bytes_of_others_(backend_.pool().current_bytes()),
       arena_(std::make_shared<MemoryPool::Arena>(backend_.pool())),
-      model_(model_of(what), what.device, Rng(1)),
-      adam_(model_.parameters()),
+      model_(make()),
+      adam_(model_->parameters()),
       images_(
           ops::uniform({what.batch, kImage, kImage, 3}, Rng(kImageSeed), -1.f, 1.f, what.device)),
-      replay_(backend_, arena_, what.graph) {
+      replay_(backend_, arena_, what.graph && model_->recordable()) {
   omp_set_num_threads(what.threads);
-  model_.quantizer().start_from(model_.encode(images_).value().flat_rows());
+  model_->start_codebooks(1, [&](int64_t) { return images_; });
   time();  // the library's primitives, the pool, a recording
 }
 
@@ -191,7 +195,7 @@ double StepBenchmark::time() {
   const int64_t steps = on_gpu(what_) ? kTogether : 1;
   const double seconds = seconds_of([&] {
     for (int64_t i = 0; i < steps; ++i)
-      replay_.run([&] { training_step(model_, adam_, images_, kBeta); });
+      replay_.run([&] { training_step(*model_, adam_, images_, kBeta); });
     backend_.synchronize();
   });
   return seconds / static_cast<double>(steps);
@@ -200,8 +204,8 @@ double StepBenchmark::time() {
 StepMemory StepBenchmark::memory() {
   // A step that is called, not replayed, takes its memory from the pool, where it is counted.
   StepMemory m;
-  for (const auto& p : model_.parameters()) m.parameters += p.value().bytes();
-  for (const auto& [name, b] : model_.named_buffers()) m.codebook += b.value().bytes();
+  for (const auto& p : model_->parameters()) m.parameters += p.value().bytes();
+  for (const auto& [name, b] : model_->named_buffers()) m.codebook += b.value().bytes();
   m.moments = 2 * m.parameters;
   m.batch = images_.bytes();
   MemoryPool& pool = backend_.pool();
@@ -209,7 +213,7 @@ StepMemory StepBenchmark::memory() {
   const size_t before = pool.current_bytes();
   pool.reset_peak();
   {
-    const VqVaeOutput output = model_(images_);
+    const VqVaeOutput output = (*model_)(images_);
     const VqVaeLoss loss = vqvae_loss(output, images_, kBeta);
     m.saved = pool.current_bytes() - before;
     m.forward_peak = pool.peak_bytes() - before;
@@ -222,7 +226,7 @@ StepMemory StepBenchmark::memory() {
 }
 
 std::map<std::string, ProfileEntry> StepBenchmark::profile(int64_t steps) {
-  const auto step = [&] { training_step(model_, adam_, images_, kBeta); };
+  const auto step = [&] { training_step(*model_, adam_, images_, kBeta); };
   step();  // called, not replayed: takes its memory from the pool
   Profile profile;
   for (int64_t i = 0; i < steps; ++i) step();
@@ -255,13 +259,12 @@ StepMeasurement measure_step_in_detail(const StepConfiguration& what, int64_t re
   return measure(what, repeats, true);
 }
 
-StepRatio measure_ratio(const StepConfiguration& what, StepBenchmark& other, int64_t repeats) {
-  StepBenchmark benchmark(what);
-  other.time();  // with its own number of threads: that of the new one may differ
+TimeRatio measure_ratio(const std::function<double()>& time, const std::function<double()>& other,
+                        int64_t repeats) {
   std::vector<double> seconds, ratios;
   for (int64_t i = 0; i < repeats; ++i) {
-    const double reference = other.time();
-    seconds.push_back(benchmark.time());
+    const double reference = other();
+    seconds.push_back(time());
     ratios.push_back(seconds.back() / reference);
   }
   return {median(seconds), median(ratios)};

@@ -3,6 +3,7 @@
 // bench_output.h shows the results.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -62,6 +63,9 @@ struct StepMeasurement {
 class StepBenchmark {
  public:
   explicit StepBenchmark(const StepConfiguration& what);
+  // The same with another model in place of the paper's.
+  using MakeModel = std::function<std::unique_ptr<VqModel>()>;
+  StepBenchmark(const StepConfiguration& what, const MakeModel& make);
 
   // Seconds of one step. On a GPU the host runs ahead of the device: only many steps together can
   // be timed, and this is their mean.
@@ -70,8 +74,9 @@ class StepBenchmark {
   StepMemory memory();
   std::map<std::string, ProfileEntry> profile(int64_t steps);
 
-  VqVae& model() { return model_; }
+  VqModel& model() const { return *model_; }
   Adam& adam() { return adam_; }
+  const Tensor& images() const { return images_; }
   const std::shared_ptr<MemoryPool::Arena>& arena() { return arena_; }
 
  private:
@@ -79,7 +84,7 @@ class StepBenchmark {
   Backend& backend_;
   size_t bytes_of_others_;  // in the pool before this one came
   std::shared_ptr<MemoryPool::Arena> arena_;
-  VqVae model_;
+  std::unique_ptr<VqModel> model_;
   Adam adam_;
   Tensor images_;
   Replay replay_;
@@ -93,11 +98,13 @@ StepMeasurement measure_step(const StepConfiguration& what, int64_t repeats);
 // The same with profile and rates.
 StepMeasurement measure_step_in_detail(const StepConfiguration& what, int64_t repeats);
 
-// How much longer a step takes than another: the two in turn, median of the pairwise ratios.
-struct StepRatio {
+// How much longer something takes than something else: the two in turn, median of the pairwise
+// ratios.
+struct TimeRatio {
   double seconds, ratio;
 };
-StepRatio measure_ratio(const StepConfiguration& what, StepBenchmark& other, int64_t repeats);
+TimeRatio measure_ratio(const std::function<double()>& time, const std::function<double()>& other,
+                        int64_t repeats);
 
 // A pass over `batches` batches as the trainer takes them (shuffled, gathered by index, metrics
 // logged and read, guarded against what is not finite), in turn with as many bare steps on one

@@ -57,7 +57,10 @@ void measure_growth(const StepConfiguration& base, int64_t repeats,
       }
       StepConfiguration what = base;
       what.*member = static_cast<std::remove_reference_t<decltype(what.*member)>>(value);
-      const StepRatio r = measure_ratio(what, reference, repeats);
+      StepBenchmark other(what);
+      reference.time();  // with its own number of threads: that of the other may differ
+      const TimeRatio r =
+          measure_ratio([&] { return other.time(); }, [&] { return reference.time(); }, repeats);
       each({axis, value, r.seconds, r.ratio});
     }
   };

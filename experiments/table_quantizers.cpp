@@ -16,6 +16,7 @@
 #include "experiments/experiment.h"
 #include "experiments/plot.h"
 #include "experiments/program.h"
+#include "experiments/quantizer_variants.h"
 
 using namespace versor;
 
@@ -24,60 +25,13 @@ namespace {
 constexpr int kRates[] = {320, 640, 1280};
 constexpr int kMainRate = 640;
 
-struct Row {
-  const char* label;
-  const char* what;  // for the sentence: what it needs or spares
-  void (*change)(RunOptions&);
-  bool halves_bits = false;  // two symbols of half the bits: needs an even number of them
-  bool two_levels = false;   // 80 symbols in place of 64, of 4/5 of the bits
-};
-
-// The estimators whose value keeps the encoder's length are not here: that real number per latent
-// is no part of the symbols. A code of 10 bits or less is one symbol; 20 bits are two groups of 10,
-// the codebook of 2^20 codes being out of reach. Layers and groups are compared with one symbol
-// where a rate can be halved.
-const Row kRows[] = {
-    {"ste", "the plain straight-through estimator", [](RunOptions& o) { o.estimator = "ste"; }},
-    {"rotation", "the rotation trick", [](RunOptions& o) { o.estimator = "rotation"; }},
-    {"reflection", "the paper's reflection", [](RunOptions& o) { o.estimator = "reflection"; }},
-    {"gradient", "a codebook trained by its loss",
-     [](RunOptions& o) { o.estimator = "ste", o.owner = "gradient"; }},
-    {"gumbel", "drawn codes at temperature 0.01, a codebook trained by gradients",
-     [](RunOptions& o) { o.estimator = "gumbel"; }},
-    {"diveq", "noise in place of codebook and commitment loss",
-     [](RunOptions& o) { o.estimator = "diveq"; }},
-    {"cosine", "codes on the unit sphere",
-     [](RunOptions& o) { o.estimator = "ste", o.cosine = true; }},
-    {"projected", "codes of 8 dimensions on the unit sphere behind a projection",
-     [](RunOptions& o) { o.estimator = "ste", o.cosine = true, o.codebook_dim = 8; }},
-    {"soft_em", "averages over assignments at temperature 0.1",
-     [](RunOptions& o) { o.estimator = "ste", o.soft_em = 0.1; }},
-    {"simvq", "frozen codes under one learned map",
-     [](RunOptions& o) { o.quantizer = "simvq", o.estimator = "ste"; }},
-    {"fsq", "a fixed grid: no codebook, no losses, nothing to tune",
-     [](RunOptions& o) { o.quantizer = "fsq", o.levels = o.codes == 32 ? "8,4" : "8,5,5,5"; }},
-    {"lfq", "a fixed grid of signs with an entropy loss",
-     [](RunOptions& o) { o.quantizer = "lfq"; }},
-    {"bsq", "signs on the unit sphere with an entropy loss",
-     [](RunOptions& o) { o.quantizer = "bsq"; }},
-    {"residual", "two small codebooks, the second for what the first leaves over",
-     [](RunOptions& o) { o.estimator = "ste", o.layers = 2; }, true},
-    {"residual_shared", "one small codebook used twice",
-     [](RunOptions& o) { o.estimator = "ste", o.layers = 2, o.shared_codebook = true; }, true},
-    {"grouped", "two small codebooks, each for half of the latent",
-     [](RunOptions& o) { o.estimator = "ste", o.groups = 2; }, true},
-    // 80 symbols: 16 at the top, 64 below.
-    {"vqvae2", "two levels of symbols, a model of its own with more layers",
-     [](RunOptions& o) { o.model = "vqvae2", o.estimator = "ste"; }, false, true},
-};
-
 std::vector<std::string> rates_wanted, rows_wanted;
 
 bool wanted(const std::vector<std::string>& list, const std::string& name) {
   return list.empty() || std::find(list.begin(), list.end(), name) != list.end();
 }
 
-std::string label_of(const Row& row, int rate) {
+std::string label_of(const QuantizerVariant& row, int rate) {
   return fmt::format("{}-{}", row.label, rate);
 }
 
@@ -85,7 +39,7 @@ std::string label_of(const Row& row, int rate) {
 template <class Take>
 void for_each_cell(const Take& take) {
   for (int rate : kRates)
-    for (const Row& row : kRows)
+    for (const QuantizerVariant& row : quantizer_variants())
       if (wanted(rates_wanted, std::to_string(rate)) && wanted(rows_wanted, row.label) &&
           !(row.halves_bits && rate / 64 % 2 == 1))
         take(row, rate);
@@ -93,8 +47,8 @@ void for_each_cell(const Take& take) {
 
 void check_wanted() {
   const auto known = [](const std::string& name) {
-    return std::any_of(std::begin(kRows), std::end(kRows),
-                       [&](const Row& row) { return name == row.label; });
+    return std::any_of(quantizer_variants().begin(), quantizer_variants().end(),
+                       [&](const QuantizerVariant& row) { return name == row.label; });
   };
   for (const std::string& name : rows_wanted)
     if (!known(name)) throw UsageError("--quantizers", "there is no quantizer " + name);
@@ -104,9 +58,11 @@ void check_wanted() {
       throw UsageError("--rates", rate + " is none of 320, 640 and 1280 bits per image");
 }
 
+// A code of 10 bits or less is one symbol; 20 bits are two groups of 10, the codebook of 2^20 codes
+// being out of reach. Layers and groups are compared with one symbol where a rate can be halved.
 void plan(Study& study) {
   check_wanted();
-  for_each_cell([&](const Row& row, int rate) {
+  for_each_cell([&](const QuantizerVariant& row, int rate) {
     study.add(label_of(row, rate), "versor", [&](RunOptions& o) {
       const int bits = rate / (row.two_levels ? 80 : 64);
       o.codes = int64_t{1} << (row.halves_bits || bits > 10 ? bits / 2 : bits);
@@ -148,7 +104,7 @@ Table table_of(const Study& study, int rate) {
   table.columns = {"quantizer"};
   for (const Column& c : kColumns) table.columns.push_back(c.title);
   table.columns.push_back("s/epoch");
-  for_each_cell([&](const Row& row, int r) {
+  for_each_cell([&](const QuantizerVariant& row, int r) {
     if (r != rate) return;
     const Series& series = study.find(label_of(row, rate), "versor");
     std::vector<std::string> cells{row.label};
@@ -165,13 +121,13 @@ Table table_of(const Study& study, int rate) {
 
 // What the sentences compare: one quantizer at one rate.
 struct Result {
-  const Row* row;
+  const QuantizerVariant* row;
   double mse, usage, entropy, seconds;
 };
 
 std::vector<Result> results_at(const Study& study, int rate) {
   std::vector<Result> all;
-  for_each_cell([&](const Row& row, int r) {
+  for_each_cell([&](const QuantizerVariant& row, int r) {
     if (r != rate) return;
     const Series& series = study.find(label_of(row, rate), "versor");
     if (series.runs.empty()) return;
@@ -224,9 +180,9 @@ LinePlot rate_distortion(const Study& study) {
   plot.x_label = "bits per image (entropy)";
   plot.y_label = "PSNR (dB)";
   int colour = 0;
-  for (const Row& row : kRows) {
+  for (const QuantizerVariant& row : quantizer_variants()) {
     Curve curve{row.label, {}, {}, colour % 8, colour >= 8};
-    for_each_cell([&](const Row& r, int rate) {
+    for_each_cell([&](const QuantizerVariant& r, int rate) {
       const Series* series = &r == &row ? &study.find(label_of(r, rate), "versor") : nullptr;
       if (series == nullptr || series->runs.empty()) return;
       curve.x.push_back(series->at("test_bits_per_image").mean);

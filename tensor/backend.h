@@ -162,6 +162,9 @@ class Backend {
   // y[r,k] = exp(x[r,k] - m) / sum over j of exp(x[r,j] - m), m the largest of row r. -inf gives 0;
   // a row with a NaN or +inf, or of -inf alone, is NaN.   y, x [R,K];  y may be x.
   virtual void softmax(Tensor& y, const Tensor& x) = 0;
+  // dx[r,k] = y[r,k] (dy[r,k] - sum over j of dy[r,j] y[r,j]).   With y = softmax(x) and
+  // f = <dy, y> this is df/dx.   dx, dy, y [R,K];  dx may be dy.
+  virtual void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) = 0;
   // index[r] = the k of the largest x[r,k], the lowest of equals. A NaN is less than all numbers,
   // so that a row of NaN alone gives 0.   index i32 [R],  x [R,K], K >= 1.
   virtual void argmax(Tensor& index, const Tensor& x) = 0;

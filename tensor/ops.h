@@ -83,8 +83,10 @@ struct BiasReluGrad {
   Tensor dz, dbias;
 };
 BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y);
-Tensor sum_columns(const Tensor& x);           // [R,C] -> [R]
-Tensor softmax(const Tensor& x);               // of every row [R,K]
+Tensor sum_columns(const Tensor& x);  // [R,C] -> [R]
+Tensor softmax(const Tensor& x);      // of every row [R,K]
+// dx is written over dy where nobody else holds it (move dy in).
+Tensor softmax_grad(Tensor dy, const Tensor& y);
 Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]
 Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);

@@ -41,6 +41,7 @@ VERSOR_HD inline float box_muller(uint32_t a, uint32_t b) {
 struct Rng {
   uint64_t seed = 0;
   uint64_t stream = 0;
+  uint64_t first = 0;  // added to every index
 
   explicit Rng(uint64_t seed_, uint64_t stream_ = 0) : seed(seed_), stream(stream_) {}
 
@@ -52,10 +53,18 @@ struct Rng {
                       static_cast<uint32_t>(seed) ^ 0x5bd1e995u, static_cast<uint32_t>(seed >> 32));
     Rng child = *this;
     child.stream = uint64_t{b[0]} | (uint64_t{b[1]} << 32);
+    child.first = 0;
     return child;
+  }
+  // The same stream from number n on, for who wants it part by part.
+  VERSOR_HD Rng from(uint64_t n) const {
+    Rng later = *this;
+    later.first += n;
+    return later;
   }
   // The 128 bits at this address.
   VERSOR_HD std::array<uint32_t, 4> block(uint64_t index) const {
+    index += first;
     return Philox::block({static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                           static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)},
                          static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32));

@@ -70,6 +70,17 @@ Tensor softmax(const Tensor& x) {
   return y;
 }
 
+Tensor softmax_grad(Tensor dy, const Tensor& y) {
+  Backend& backend = same_device("softmax_grad", {&dy, &y});
+  check_f32("softmax_grad", {&dy, &y});
+  check_matrix("softmax_grad", y);
+  check_same_shape("softmax_grad", dy, y);
+  Tensor dx = reused(dy);
+  TraceScope trace("softmax_grad", backend, 4 * count(y), {&dx, &dy, &y});
+  backend.softmax_grad(dx, dy, y);
+  return dx;
+}
+
 Tensor argmax(const Tensor& x) {
   Backend& backend = same_device("argmax", {&x});
   check_f32("argmax", {&x});

@@ -91,9 +91,17 @@ void Codebook::start_from(const Tensor& latents) {
 
 Codebook::Statistics Codebook::statistics_of(const Tensor& e, const Tensor& index,
                                              const Tensor& counts) const {
-  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, options_.codes)};
-  const Tensor p = ops::softmax(code_logits(Variable(e), codes(), options_.soft_em).value());
-  return {ops::sum_rows(p), ops::matmul(p, e, /*transpose_a=*/true)};
+  const int64_t K = options_.codes;
+  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K)};
+  const Variable c = codes();
+  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device())};
+  for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
+    const Tensor z = e.rows(begin, end);
+    const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
+    ops::add_to(sum.counts, ops::sum_rows(p));
+    ops::add_to(sum.sums, ops::matmul(p, z, /*transpose_a=*/true));
+  });
+  return sum;
 }
 
 Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts,

@@ -1,6 +1,7 @@
 // Gradient estimators as differentiable functions: see estimators.h.
 #include "vq/estimators.h"
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 
@@ -10,9 +11,11 @@
 
 namespace versor {
 namespace {
+constexpr int64_t kTile = int64_t{1} << 20;  // numbers: 4 MiB
+
 constexpr const char* kNames[] = {
     "ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel", "diveq"};
-}
+}  // namespace
 
 const char* estimator_name(Estimator estimator) {
   return kNames[static_cast<int>(estimator)];
@@ -48,24 +51,49 @@ Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator) {
                 [=](Tensor dy) { return vq::estimator_grad(std::move(dy), ve, q, estimator); });
 }
 
-Variable code_logits(const Variable& e, const Variable& codes, double temperature) {
-  const Variable half_squares = scale(sum_columns(square(codes)), -0.5f);
-  return scale(linear(e, codes, half_squares), static_cast<float>(2 / temperature));
+void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64_t)>& work) {
+  const int64_t rows = std::max<int64_t>(1, kTile / K);
+  for (int64_t begin = 0; begin < R; begin += rows) work(begin, std::min(begin + rows, R));
 }
 
-// -log(-log u): u = 0, which uniform() may give, becomes -inf, a code that is not drawn.
-Variable with_gumbel_noise(const Variable& logits, Rng rng) {
-  const Tensor& l = logits.value();
+Variable code_logits(const Variable& e, const Variable& codes, double temperature) {
+  const auto inverse = static_cast<float>(1 / temperature);
+  return linear(e, scale(codes, 2 * inverse), scale(sum_columns(square(codes)), -inverse));
+}
+
+// -log(-log u): u = 0, which uniform() may give, becomes -inf, a code that is not drawn. Some rows
+// at a time: the logits are the largest tensor of all.
+Variable with_gumbel_noise(Variable logits, Rng rng) {
   const auto minus_log = [](const Tensor& x) {
     return ops::scaled(ops::unary(x, UnaryOp::log), -1.f);
   };
-  const Tensor u = ops::uniform(l.shape(), rng, 0.f, 1.f, l.device());
-  return add(logits, Variable(minus_log(minus_log(u))));
+  const int64_t R = logits.shape()[0], K = logits.shape()[1];
+  for_row_tiles(R, K, [&](int64_t begin, int64_t end) {
+    Tensor l = logits.mutable_value().rows(begin, end);
+    const Rng later = rng.from(static_cast<uint64_t>(begin * K));
+    ops::add_to(l, minus_log(minus_log(ops::uniform(l.shape(), later, 0.f, 1.f, l.device()))));
+  });
+  return logits;
 }
 
+Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, Rng rng) {
+  const int64_t R = e.dim(0), K = codes.dim(0);
+  Tensor index({R}, DType::i32, e.device());
+  for_row_tiles(R, K, [&](int64_t begin, int64_t end) {
+    const Variable l = code_logits(Variable(e.rows(begin, end)), Variable(codes), temperature);
+    Tensor drawn = index.rows(begin, end);
+    const Rng later = rng.from(static_cast<uint64_t>(begin * K));
+    ops::copy(drawn, ops::argmax(with_gumbel_noise(l, later).value()));
+  });
+  return index;
+}
+
+// dy = dy codes^T, dcodes = y^T dy: as of the product y codes, whose value nobody asks for.
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q) {
-  const Variable mixture = matmul(y, codes);
-  return record("gumbel", q, {mixture}, [](const Tensor& dy) { return dy; });
+  const Tensor vy = y.value(), c = codes.value();
+  return record("gumbel", q, {y, codes}, [=](const Tensor& dv) {
+    return Gradients{ops::matmul(dv, c, false, true), ops::matmul(vy, dv, true, false)};
+  });
 }
 
 Variable diveq_value(const Variable& e, const Variable& q, double noise_variance,

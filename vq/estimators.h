@@ -14,6 +14,7 @@
 // In evaluation both pass on the nearest code.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "autograd/variable.h"
@@ -56,12 +57,18 @@ void check_estimator(const EstimatorOptions& options);
 //   e [R,D], q [R,D].
 Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator);
 
+// Calls work(begin, end) for all rows, some at a time: where [R,K] numbers at once would be the
+// largest tensor of a step and no formula asks for it.
+void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64_t)>& work);
+
 // l [R,K] without its term |e|^2, which is the same for all k:  (2 e.c_k - |c_k|^2) / t.
 //   e [R,D], codes [K,D].
 Variable code_logits(const Variable& e, const Variable& codes, double temperature);
-// l + g [R,K].
-Variable with_gumbel_noise(const Variable& logits, Rng rng);
-// y [R,K] of one draw, q [R,D] the drawn codes -> value [R,D].
+// l + g [R,K], written over l.
+Variable with_gumbel_noise(Variable logits, Rng rng);
+// The code that argmax of l + g draws, i32 [R].
+Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, Rng rng);
+// y [R,K] of one draw, which the gradient needs whole; q [R,D] the drawn codes -> value [R,D].
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q);
 // noise n [R,D].
 Variable diveq_value(const Variable& e, const Variable& q, double noise_variance,

@@ -7,6 +7,18 @@
 #include "vq/losses.h"
 
 namespace versor {
+namespace {
+
+// [2^d,d]: corner k has +length where the bits of k, the highest first, are 1, else -length.
+Tensor corners_of_cube(int64_t d, float length, Device device) {
+  const int64_t K = int64_t{1} << d;
+  std::vector<float> corners;
+  for (int64_t k = 0; k < K; ++k)
+    for (int64_t i = d - 1; i >= 0; --i) corners.push_back((k >> i) % 2 == 1 ? length : -length);
+  return Tensor::from(corners, {K, d}, device);
+}
+
+}  // namespace
 
 SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions& estimator, Rng rng,
                              Device device)
@@ -15,13 +27,23 @@ SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions&
   check(d >= 1 && d <= 16, "lfq", "needs 1 to 16 bits, got ", d);
   check(options.temperature > 0 && options.entropy_weight >= 0 && options.gamma >= 0, "lfq",
         "the temperature must be above 0, the weights at least 0");
-  const int64_t K = int64_t{1} << d;
   const float length =
       options.spherical ? static_cast<float>(1 / std::sqrt(static_cast<double>(d))) : 1.f;
-  std::vector<float> corners;
-  for (int64_t k = 0; k < K; ++k)
-    for (int64_t i = d - 1; i >= 0; --i) corners.push_back((k >> i) % 2 == 1 ? length : -length);
-  corners_ = Tensor::from(corners, {K, d}, device);
+  corners_ = corners_of_cube(d, length, device);
+  if (d > 1) first_ = corners_of_cube(d / 2, length, device);
+  second_ = corners_of_cube(d - d / 2, length, device);
+}
+
+// What a row is softly assigned to is independent in every dimension: p is a product, here of two
+// halves.
+Variable SignQuantizer::entropy_term(const Variable& z) const {
+  const int64_t d = options_.bits, half = d / 2;
+  const auto p = [&](int64_t begin, int64_t end, const Tensor& corners) {
+    return softmax(code_logits(slice(z, begin, end), Variable(corners), options_.temperature));
+  };
+  const Variable v = p(half, d, second_);
+  return d == 1 ? entropy_loss(v, options_.gamma)
+                : entropy_loss(p(0, half, first_), v, options_.gamma);
 }
 
 Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
@@ -31,9 +53,7 @@ Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tens
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
   if (training && options_.entropy_weight > 0)
-    out.auxiliary_loss =
-        scale(entropy_loss(softmax(code_logits(z, corners, options_.temperature)), options_.gamma),
-              static_cast<float>(options_.entropy_weight));
+    out.auxiliary_loss = scale(entropy_term(z), static_cast<float>(options_.entropy_weight));
   return out;
 }
 

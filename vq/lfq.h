@@ -35,8 +35,11 @@ class SignQuantizer final : public LookupQuantizer {
   const Tensor& corners() const { return corners_; }  // [2^d,d], the codes
 
  private:
+  Variable entropy_term(const Variable& z) const;  // z [R,d]
+
   SignOptions options_;
   Tensor corners_;
+  Tensor first_, second_;  // the corners of the first half of the dimensions, and of the second
 };
 
 }  // namespace versor

@@ -29,10 +29,12 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, boo
   Quantized out;
   Variable mixed;  // gumbel's y
   Tensor index;
-  if (draw && options_.temperature > 0) {
+  if (draw && estimator == Estimator::gumbel) {
     const Variable noisy = with_gumbel_noise(code_logits(z, codes, options_.temperature), rng);
     index = ops::argmax(noisy.value());
-    if (estimator == Estimator::gumbel) mixed = softmax(noisy);
+    mixed = softmax(noisy);
+  } else if (draw && options_.temperature > 0) {
+    index = drawn_code(z.value(), codes.value(), options_.temperature, rng);
   } else {
     index = vq::nearest_code(z.value(), codes.value());
   }

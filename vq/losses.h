@@ -19,13 +19,19 @@ Variable mean_row(const Variable& p);
 // term alone left out it is the diversity loss.  p [R,K].
 // Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (2023).
 Variable entropy_loss(const Variable& p, double gamma);
+// The same of p[r, iJ + j] = u[r,i] v[r,j], the probabilities of two independent symbols: their
+// entropies add up and the mean is u^T v / R, so that p itself, [R,IJ], is never there.
+//   u [R,I], v [R,J].
+Variable entropy_loss(const Variable& u, const Variable& v, double gamma);
 
-// log K - H(mean over r of p_r)   [1], >= 0; 0 where the batch uses all codes alike.  p [R,K].
+// log K - H(mean over r of p_r)   [1], >= 0; 0 where the batch uses all codes alike.  p [R,K],
+// whose gradient needs it whole.
 Variable diversity_loss(const Variable& p);
 
 // mean over all pairs j, k of (cos(c_j, c_k) - [j = k])^2 = sum of cos^2 / K^2 - 1/K   [1]
-// codes [K,D].  Shin et al., "Translation-equivariant Image Quantizer for Bi-directional Image-Text
-// Generation" (2021).
+// codes [K,D]; the sum is also that of all pairs of columns, and the fewer pairs are taken.  Shin
+// et al., "Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation"
+// (2021).
 Variable orthogonality_loss(const Variable& codes);
 
 }  // namespace versor

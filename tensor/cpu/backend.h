@@ -57,6 +57,7 @@ class CpuBackend final : public Backend {
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
   void sum_columns(Tensor& y, const Tensor& x) override;
   void softmax(Tensor& y, const Tensor& x) override;
+  void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;
   void argmax(Tensor& index, const Tensor& x) override;
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
   void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;

@@ -141,6 +141,19 @@ void CpuBackend::softmax(Tensor& y, const Tensor& x) {
   });
 }
 
+void CpuBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
+  const int64_t columns = y.dim(1);
+  const float* all = y.data<float>();
+  float* out = dx.data<float>();
+  for_rows(dy, [=](int64_t r, const float* g) {
+    const float* p = all + r * columns;
+    double s = 0;
+    for (int64_t k = 0; k < columns; ++k) s += static_cast<double>(g[k]) * p[k];
+    const auto mean = static_cast<float>(s);
+    for (int64_t k = 0; k < columns; ++k) out[r * columns + k] = p[k] * (g[k] - mean);
+  });
+}
+
 void CpuBackend::argmax(Tensor& index, const Tensor& x) {
   const int64_t columns = x.dim(1);
   int32_t* out = index.data<int32_t>();

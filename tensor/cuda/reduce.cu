@@ -231,6 +231,17 @@ __global__ void softmax_kernel(float* y, const float* x, int64_t columns) {
     y[blockIdx.x * columns + k] = std::exp(row[k] - m) / divisor;
 }
 
+// dx may be dy, as in softmax_kernel.
+__global__ void softmax_grad_kernel(float* dx, const float* dy, const float* y, int64_t columns) {
+  const float* g = dy + blockIdx.x * columns;
+  const float* p = y + blockIdx.x * columns;
+  double sum = 0;
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x) sum += as_double(g[k]) * p[k];
+  const auto mean = static_cast<float>(cuda::block_sum(sum));
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    dx[blockIdx.x * columns + k] = p[k] * (g[k] - mean);
+}
+
 __global__ void argmax_kernel(int32_t* index, const float* x, int64_t columns) {
   const Candidate best = best_of_row(x + blockIdx.x * columns, columns);
   if (threadIdx.x == 0) index[blockIdx.x] = best.index;
@@ -268,6 +279,12 @@ void CudaBackend::softmax(Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   cuda::launch("softmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), softmax_kernel,
                y.data<float>(), x.data<float>(), columns);
+}
+
+void CudaBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
+  const int64_t rows = y.dim(0), columns = y.dim(1);
+  cuda::launch("softmax_grad", stream(), cuda::blocks_for(rows, 1), threads_for(columns),
+               softmax_grad_kernel, dx.data<float>(), dy.data<float>(), y.data<float>(), columns);
 }
 
 void CudaBackend::argmax(Tensor& index, const Tensor& x) {

@@ -1,9 +1,12 @@
 // bin/bench: what it measures, that --json holds what the text says, and wrong usage.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "experiments/nearest_benchmark.h"
+#include "experiments/quantizer_benchmark.h"
+#include "experiments/quantizer_variants.h"
 #include "experiments/statistics.h"
 #include "experiments/step_benchmark.h"
 #include "experiments/step_sweep.h"
@@ -122,6 +125,26 @@ TEST_CASE("bench: the search beside its products, without ever holding all score
   CHECK(m.peak_bytes < 4 << 20);    // all scores would be 64 MiB
 }
 
+TEST_CASE("bench: every quantizer beside the plain one") {
+  StepConfiguration what = tiny_step();
+  what.latent = 32;  // so that a projection to fewer columns is one
+  what.codes = 16;
+  std::vector<std::string> names;
+  measure_quantizers(what, 1, [&](const QuantizerMeasurement& m) {
+    CAPTURE(m.name);
+    names.push_back(m.name);
+    CHECK(m.symbols == (m.name.starts_with("residual") || m.name == "grouped" ? 2 : 1));
+    CHECK(m.codes == 16);  // FSQ: 8 x 2
+    CHECK(m.score_bytes == 4 * 128 * 16);
+    for (double positive : {m.seconds, m.to_plain, m.step_seconds, m.step_to_plain})
+      CHECK(positive > 0);
+    CHECK(m.peak_bytes > 4 * 128 * 32);  // the value at least
+  });
+  CHECK(names.size() == quantizer_variants().size() - 1);
+  CHECK(names.front() == quantizer_variants().front().label);
+  CHECK(std::find(names.begin(), names.end(), "vqvae2") == names.end());
+}
+
 TEST_CASE("bench: sizes and growth around a configuration") {
   std::vector<std::vector<int64_t>> sizes, expected{{2, 1}, {2, 2}, {2, 8}, {8, 1}, {8, 2}, {8, 8}};
   measure_sizes(tiny_step(), {"fp32"}, 1, [&](const StepMeasurement& m) {
@@ -147,7 +170,7 @@ TEST_CASE("bench: --json holds what the text says" * doctest::skip(without_progr
   const std::string json = folder / "bench.json";
   const Ended ended =
       run("bench --batch 2 --latent 8 --codes 8 --repeats 2 --threads 1 --precision fp32,bf16,fp32 "
-          "--epoch 3 --sweep --json " +
+          "--epoch 3 --sweep --quantizers --json " +
           json);
   CHECK(ended.code == 0);
   const auto j = nlohmann::json::parse(read_file(json));
@@ -163,6 +186,12 @@ TEST_CASE("bench: --json holds what the text says" * doctest::skip(without_progr
     }
   CHECK(line_words(ended.out, "input")[1] == fixed(j["epoch"]["ratio"]));
   CHECK(j["epoch"]["batches"] == 3);
+  const auto quantizer = j["quantizers"][1];
+  const auto quantizer_row = line_words(ended.out, "  rotation ");
+  CHECK(quantizer["quantizer"] == "rotation");
+  CHECK(quantizer_row[3] == fixed(quantizer["alone_ms"]));
+  CHECK(quantizer_row[6] == fixed(quantizer["step_to_plain"]));
+  CHECK(quantizer_row[7] == mib(quantizer["alone_peak_bytes"]));
   const auto size = j["sweep"]["sizes"][0];
   const auto row = line_words(ended.out, "  fp32");
   CHECK(row[3] == fixed(size["step_ms"]));

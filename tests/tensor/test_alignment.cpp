@@ -33,6 +33,7 @@ std::vector<Operation> operations() {
       {"scale_rows",
        [](const Tensors& x) { return ops::scale_rows(x[0], ops::sum_columns(x[1])); }},
       {"softmax", [](const Tensors& x) { return ops::softmax(x[0]); }},
+      {"softmax_grad", [](const Tensors& x) { return ops::softmax_grad(x[0], x[1]); }},
       {"argmax", [](const Tensors& x) { return ops::argmax(x[0]); }},
       {"permute",
        [](const Tensors& x) {

@@ -74,6 +74,8 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
       {"scale_rows", [&] { return ops::scale_rows(x, ops::sum_columns(x)); }},
       {"softmax", [&] { return ops::softmax(x); }},
       {"softmax, wide", [&] { return ops::softmax(wide); }},
+      {"softmax_grad", [&] { return ops::softmax_grad(x, x); }},
+      {"softmax_grad, wide", [&] { return ops::softmax_grad(wide, wide); }},
       {"argmax", [&] { return ops::argmax(x); }},
       {"argmax, wide", [&] { return ops::argmax(wide); }},
       {"segment_sum", [&] { return ops::segment_sum(x, index, 100); }},

@@ -219,6 +219,12 @@ TEST_CASE("errors: layout, reductions and rows") {
       {[&] { ops::sum_columns(cube); }, "[sum_columns] needs rows [R,C], got [2,3,4]"},
       {[&] { ops::softmax(cube); }, "[softmax] needs rows [R,C], got [2,3,4]"},
       {[&] { ops::softmax(index); }, "[softmax] needs f32, got i32 [2]"},
+      {[&] { ops::softmax_grad(x, cube); }, "[softmax_grad] needs rows [R,C], got [2,3,4]"},
+      {[&] {
+         ops::softmax_grad(f32({3, 2}), x);
+       },
+       "[softmax_grad] shapes differ: [3,2] and [2,3]"},
+      {[&] { ops::softmax_grad({}, x); }, "[softmax_grad] an input is undefined"},
       {[&] { ops::argmax(cube); }, "[argmax] needs rows [R,C], got [2,3,4]"},
       {[&] { ops::argmax(index); }, "[argmax] needs f32, got i32 [2]"},
       {[&] { ops::argmax({}); }, "[argmax] an input is undefined"},

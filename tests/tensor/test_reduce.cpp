@@ -146,6 +146,25 @@ TEST_CASE("reduce: softmax, also in place") {
   backend.softmax(no_columns, no_columns);
 }
 
+TEST_CASE("reduce: the gradient of softmax, also in place") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(36);
+  for (const Shape& shape : kRows) {
+    CAPTURE(shape);
+    const ref::Array y = random_array(random, shape, 0, 1), dy = random_array(random, shape, -1, 1);
+    const Fenced in(dy), saved(y);
+    Fenced out(shape), in_place(dy);
+    backend.softmax_grad(out.view, in.view, saved.view);
+    check_output(out, ref::softmax_grad(dy, y), kTolerance);
+    backend.softmax_grad(in_place.view, in_place.view, saved.view);
+    CHECK(in_place.intact());
+    CHECK((bits_of(in_place.view) == bits_of(out.view)));
+  }
+  Tensor no_rows = empty({0, 3}), no_columns = empty({3, 0});
+  backend.softmax_grad(no_rows, no_rows, no_rows);
+  backend.softmax_grad(no_columns, no_columns, no_columns);
+}
+
 // Only differences count. Those of multiples of 2^-8 stay exact beside 10^4.
 TEST_CASE("reduce: softmax of large values is that of their differences, to the bit") {
   ref::Random random(36);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "tensor/ops.h"
 #include "tensor/rng.h"
 #include "tests/support.h"
 
@@ -44,6 +45,18 @@ TEST_CASE("rng: sub-streams differ from each other and in order, and are the sam
   }
   CHECK(streams.size() == 2001);
   CHECK(first.size() >= 999);
+}
+
+TEST_CASE("rng: a stream goes on from any of its numbers, and a sub-stream from its first") {
+  const Rng rng(7, 3);
+  for (uint64_t i : {0u, 1u, 9u}) {
+    CHECK(rng.from(5).bits(i) == rng.bits(5 + i));
+    CHECK(rng.from(2).from(3).bits(i) == rng.bits(5 + i));
+    CHECK(rng.from(5).split(1).bits(i) == rng.split(1).bits(i));
+  }
+  const auto all = ops::uniform({20}, rng, -1, 1, test_device()).to_vector<float>();
+  const auto later = ops::uniform({8}, rng.from(12), -1, 1, test_device()).to_vector<float>();
+  CHECK((later == std::vector<float>(all.begin() + 12, all.end())));
 }
 
 TEST_CASE("rng: uniform numbers have mean 1/2, variance 1/12 and no memory") {

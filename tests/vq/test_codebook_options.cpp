@@ -146,6 +146,22 @@ TEST_CASE("soft EM: every row counts for all codes, three steps") {
   }
 }
 
+// 1,024 rows at a time are softly assigned to as many codes.
+TEST_CASE("soft EM: the statistics of many rows are those of all their parts") {
+  constexpr int64_t R = 2500, K = 1024, D = 3;
+  const Array e = rounded(ref::Random(1303).array({R, D}));
+  Codebook codebook({.codes = K, .latent = D, .decay = 0, .soft_em = 0.5}, Rng(3), test_device());
+  codebook.start_from(to_tensor(e));
+  const Array p = ref::code_probabilities(e, to_array(codebook.weight().value()), 0.5);
+  const Tensor index = index_tensor(Indices(R, 0));
+  codebook.update(to_tensor(e), index, ops::bincount(index, K), {});
+  Array counts = ref::zeros({K});
+  for (int64_t r = 0; r < R; ++r)
+    for (int64_t k = 0; k < K; ++k) counts[k] += p.at(r, k);
+  CHECK(error(state_of(codebook, "ema_cluster_size").value(), counts) <= kTolerance);
+  CHECK(error(state_of(codebook, "ema_dw").value(), ref::matmul(p, e, true, false)) <= kTolerance);
+}
+
 TEST_CASE("soft EM: a low temperature counts the nearest code alone") {
   CodebookOptions options = plain();
   const Array codes = draw(1430, {kK, kD}), e = draw(1431);

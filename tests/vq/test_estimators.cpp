@@ -1,6 +1,7 @@
 // Gradient estimators (formulas: vq/README.md): what the decoder gets, bit for bit,
 // and what the encoder gets back, against the dense-matrix-checked double reference; the invariants
 // of a rotation and a reflection; the statistics of geometry(). Edges: test_estimator_edges.cpp.
+#include "tests/reference_family.h"
 #include "tests/vq/support.h"
 #include "vq/backend.h"
 #include "vq/estimators.h"
@@ -11,6 +12,7 @@ namespace versor::testing {
 namespace {
 
 using ref::Array;
+using ref::Indices;
 using ref::Random;
 
 struct Pair {
@@ -213,6 +215,21 @@ TEST_CASE("estimators: the same bits for every number of threads") {
     };
     CHECK(same_bits_always(run));
   }
+}
+
+TEST_CASE(
+    "estimators: codes are drawn with the noise of their place, however many rows there are") {
+  constexpr int64_t R = 2500, K = 1024;  // 1,024 rows at a time
+  const Rng rng(8, 2);
+  ref::Random random(1108);
+  const Tensor e = to_tensor(random.array({R, 3})), codes = to_tensor(random.array({K, 3}));
+  Array u = to_array(ops::uniform({R, K}, rng, 0, 1, test_device()));
+  for (double& x : u.data) x = -std::log(-std::log(x));
+  const Array p = ref::code_probabilities(to_array(e), to_array(codes), 0.5, u);
+  const Variable noisy = with_gumbel_noise(code_logits(Variable(e), Variable(codes), 0.5), rng);
+  CHECK(error(ops::softmax(noisy.value()), p) <= kTolerance);
+  const Indices drawn = indices_of(drawn_code(e, codes, 0.5, rng));
+  CHECK(drawn == indices_of(ops::argmax(noisy.value())));
 }
 
 TEST_CASE("geometry: largest and mean lambda, mean and largest angle") {

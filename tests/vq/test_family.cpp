@@ -307,6 +307,30 @@ TEST_CASE("family: a single code") {
   });
 }
 
+// Gumbel's gradient and the diversity loss are made of the probabilities of all rows and codes.
+TEST_CASE("family: a training pass never holds a number for every row and code" * cpu_only()) {
+  constexpr int64_t R = 16384, K = 1024;
+  const Tensor rows = draw_rows(85, R);
+  MemoryPool& pool = backend_for(test_device()).pool();
+  for_family([&](const FamilyCase& c) {
+    FamilyCase many = c;
+    many.options.codebook.codes = K;
+    const bool needs_all = many.options.estimator.estimator == Estimator::gumbel ||
+                           many.options.codebook.diversity > 0;
+    const QuantizerPointer quantizer = made(many);
+    const size_t before = pool.current_bytes();
+    pool.reset_peak();
+    {
+      const Quantized out = pass(*quantizer, rows, true);
+      Variable loss = mean(square(out.value));
+      for (const Variable& term : {out.codebook_loss, out.commitment_loss, out.auxiliary_loss})
+        if (term.defined()) loss = loss + term;
+      backward(loss);
+    }
+    CHECK((pool.peak_bytes() - before < sizeof(float) * R * K / 2) == !needs_all);
+  });
+}
+
 TEST_CASE("family: of equal codes the first is used") {
   const Tensor rows = draw_rows(84, 37);
   for_family([&](const FamilyCase& c) {

@@ -185,6 +185,35 @@ TEST_CASE("lfq, bsq: which losses there are") {
   CHECK_FALSE(without(e, true).auxiliary_loss.defined());
 }
 
+TEST_CASE("lfq, bsq: the entropy loss is that of a softmax over all corners") {
+  constexpr double t = 0.5;
+  for (bool spherical : {false, true})
+    for (int64_t bits : {1, 2, 3, 5}) {
+      CAPTURE(spherical);
+      CAPTURE(bits);
+      for (double gamma : {0.0, 1.0, 2.5}) {
+        SignQuantizer quantizer({.bits = bits,
+                                 .spherical = spherical,
+                                 .entropy_weight = 0.5,
+                                 .gamma = gamma,
+                                 .temperature = t},
+                                Estimator::ste, Rng(1), test_device());
+        const Array corners = to_array(quantizer.corners());
+        const Array x = rounded(ref::Random(1204).array({7, bits}));
+        const auto loss = [&](const Array& e) {
+          const Array z = spherical ? ref::unit_rows(e) : e;
+          return ref::scalar(0.5 *
+                             ref::entropy_loss(ref::code_probabilities(z, corners, t), gamma));
+        };
+        const Variable e(to_tensor(x), true);
+        const Variable ours = quantizer(e, true).auxiliary_loss;
+        CHECK(ours.item() == doctest::Approx(loss(x)[0]).epsilon(1e-5).scale(0.1));
+        backward(ours);
+        CHECK(error(e.grad(), ref::finite_difference(loss, x, ref::scalar(1))) <= kTolerance);
+      }
+    }
+}
+
 double value_of(const Variable& loss) {
   return loss.item();
 }
@@ -234,13 +263,23 @@ TEST_CASE("losses: gradients against central differences") {
   check(
       p, [](const Variable& x) { return diversity_loss(x); },
       [](const Array& x) { return ref::diversity_loss(x); });
-  check(
-      codes, [](const Variable& x) { return orthogonality_loss(x); },
-      [](const Array& x) { return ref::orthogonality_loss(x); });
+  for (const Array& more_or_fewer : {codes, rounded(random.array({3, 5}))})  // than dimensions
+    check(
+        more_or_fewer, [](const Variable& x) { return orthogonality_loss(x); },
+        [](const Array& x) { return ref::orthogonality_loss(x); });
   // A probability of exactly 0 gives no NaN.
   const Variable edge(to_tensor({{1, 3}, {0, 0.5, 0.5}}), true);
   backward(entropy_loss(edge, 1));
   CHECK(all_finite(edge.grad()));
+}
+
+TEST_CASE("losses: the codes' orthogonality takes no number for every pair of codes") {
+  const Variable codes(to_tensor(ref::Random(1205).array({4096, 3})), true);
+  MemoryPool& pool = backend_for(test_device()).pool();
+  const size_t before = pool.current_bytes();
+  pool.reset_peak();
+  backward(orthogonality_loss(codes));
+  CHECK(pool.peak_bytes() - before < sizeof(float) * 4096 * 4096 / 16);
 }
 
 TEST_CASE("perplexity: of several symbols the geometric mean, K where all are used evenly") {
