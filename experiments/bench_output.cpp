@@ -232,15 +232,17 @@ void print_quantizers_header(const StepConfiguration& what) {
   fmt::print("\nquantizers in {}, K {} in each symbol; to plain: against that of the first row\n",
              what.precision, what.codes);
   fmt::print(
-      "  quantizer         L      K   alone ms  to plain    step ms  to plain  peak alone, MiB  of "
-      "R x K\n");
+      "  quantizer         L      K   alone ms  to plain    step ms  to plain  by parts  peak "
+      "alone, "
+      "MiB  of R x K\n");
 }
 
 void print_quantizers_row(const QuantizerMeasurement& m) {
-  fmt::print("  {:<15} {:>3} {:>6} {:>10.3f} {:>9.3f} {:>10.3f} {:>9.3f} {:>16.1f} {:>9.2f}\n",
-             m.name, m.symbols, m.codes, 1e3 * m.seconds, m.to_plain, 1e3 * m.step_seconds,
-             m.step_to_plain, mib(m.peak_bytes),
-             static_cast<double>(m.peak_bytes) / static_cast<double>(m.score_bytes));
+  fmt::print(
+      "  {:<15} {:>3} {:>6} {:>10.3f} {:>9.3f} {:>10.3f} {:>9.3f} {:>9.3f} {:>16.1f} {:>9.2f}\n",
+      m.name, m.symbols, m.codes, 1e3 * m.seconds, m.to_plain, 1e3 * m.step_seconds,
+      m.step_to_plain, m.step_by_parts, mib(m.peak_bytes),
+      static_cast<double>(m.peak_bytes) / static_cast<double>(m.score_bytes));
   std::fflush(stdout);
 }
 
@@ -252,6 +254,7 @@ Json to_json(const QuantizerMeasurement& m) {
           {"alone_to_plain", m.to_plain},
           {"step_ms", 1e3 * m.step_seconds},
           {"step_to_plain", m.step_to_plain},
+          {"step_to_plain_by_parts", m.step_by_parts},
           {"alone_peak_bytes", m.peak_bytes},
           {"rows_by_codes_bytes", m.score_bytes}};
 }

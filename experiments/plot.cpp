@@ -25,6 +25,7 @@ namespace {
 
 constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                     "#56b4e9", "#e69f00", "#000000", "#8a7700"};
+constexpr int kMarks[] = {7, 4, 9};  // by dash: a disc, an open square, a triangle
 
 // In gnuplot's single quotes a quote is doubled and nothing is substituted; text is plain
 // ("noenhanced"), so that an underscore stays one. The names of files are outside data: a line
@@ -116,7 +117,7 @@ bool write_and_run(const std::string& results, const std::string& file, const st
 }  // namespace
 
 Curve epoch_curve(const std::string& name, const std::vector<double>& y, int colour, bool dashed) {
-  Curve curve{name, {}, y, colour, dashed};
+  Curve curve{name, {}, y, colour, dashed ? 1 : 0};
   for (size_t i = 1; i <= y.size(); ++i) curve.x.push_back(static_cast<double>(i));
   return curve;
 }
@@ -159,7 +160,7 @@ bool draw(const std::string& results, const LinePlot& plot) {
     script += fmt::format(
         "  '{}.csv' skip 1 using 1:{} with {} lc rgb '{}' dt {} lw {} pt {} ps 0.6 title {}{}\n",
         plot.file, c + 2, style, kColours[curve.colour % std::size(kColours)],
-        curve.dashed ? "2" : "1", curve.dashed ? "1.5" : "2.5", curve.dashed ? 4 : 7,
+        curve.dash + 1, curve.dash > 0 ? "1.5" : "2.5", kMarks[curve.dash],
         quoted(curve.name), c + 1 < plot.curves.size() ? ", \\" : "");
   }
   return write_and_run(results, plot.file, csv, script);

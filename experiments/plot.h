@@ -12,12 +12,12 @@
 
 namespace versor {
 
-// One line: y over x. Curves of one colour belong together; dashed ones are somebody else's.
+// One line: y over x. Curves of one colour belong together, or there are more curves than colours.
 struct Curve {
   std::string name;
   std::vector<double> x, y;
   int colour = 0;  // of eight that colour-blind readers can tell apart
-  bool dashed = false;
+  int dash = 0;    // 0: a full line, 1: dashed, 2: dotted; each with marks of its own
 };
 // x = 1, 2, ... (epochs).
 Curve epoch_curve(const std::string& name, const std::vector<double>& y, int colour,

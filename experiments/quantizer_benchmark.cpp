@@ -91,6 +91,7 @@ void measure_quantizers(const StepConfiguration& what, int64_t repeats,
           .to_plain = alone.ratio,
           .step_seconds = step.seconds,
           .step_to_plain = step.ratio,
+          .step_by_parts = 1 + alone.seconds * (1 - 1 / alone.ratio) * step.ratio / step.seconds,
           .peak_bytes = other.peak_bytes(),
           .score_bytes = sizeof(float) * static_cast<size_t>(other.rows() * what.codes)});
   }

@@ -1,5 +1,6 @@
 // What every quantizer costs, against the plain one with as many codes: of a whole training step,
-// and by itself.
+// and by itself. A quantizer is a few per cent of a step, and two steps in turn differ by more on a
+// noisy machine: what it adds to a step is known better from its time alone (step_by_parts).
 #pragma once
 
 #include "experiments/step_benchmark.h"
@@ -13,6 +14,7 @@ struct QuantizerMeasurement {
   double to_plain;         // that, against the plain quantizer's
   double step_seconds;     // of a training step, median
   double step_to_plain;    // against the plain quantizer's: the two in turn, median of ratios
+  double step_by_parts;    // the same as (plain step + alone - plain alone) / plain step
   size_t peak_bytes;       // most live in forward and backward of the quantizer alone
   size_t score_bytes;      // f32 [R,K] would take so many
 };

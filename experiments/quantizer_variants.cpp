@@ -56,10 +56,10 @@ const std::vector<QuantizerVariant>& quantizer_variants() {
       {"residual_shared", "one small codebook used twice",
        [](RunOptions& o) { o.estimator = "ste", o.layers = 2, o.shared_codebook = true; }, true},
       {"grouped", "two small codebooks, each for half of the latent",
-       [](RunOptions& o) { o.estimator = "ste", o.groups = 2; }, true},
+       [](RunOptions& o) { o.estimator = "ste", o.groups = 2; }, true, true},
       // 80 symbols: 16 at the top, 64 below.
       {"vqvae2", "two levels of symbols, a model of its own with more layers",
-       [](RunOptions& o) { o.model = "vqvae2", o.estimator = "ste"; }, false, true},
+       [](RunOptions& o) { o.model = "vqvae2", o.estimator = "ste"; }, false, false, true},
   };
   return all;
 }

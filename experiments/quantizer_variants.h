@@ -13,6 +13,7 @@ struct QuantizerVariant {
   const char* what;             // what it needs or spares, for a sentence
   void (*change)(RunOptions&);  // from options with the number of codes and all else as by default
   bool halves_bits = false;     // two symbols of half the bits: needs an even number of them
+  bool grouped = false;         // it differs from the plain one in groups alone
   bool two_levels = false;      // VQ-VAE-2: 80 symbols in place of 64
 };
 

@@ -6,7 +6,9 @@
 
 #include <charconv>
 #include <cstdlib>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <sstream>
 
 #include "data/cifar10.h"
@@ -120,6 +122,34 @@ void apply_quantizer(RunOptions& o) {
   }
 }
 
+// Refuses what the kind of quantizer would ignore. What it has anyway may be said: programs that
+// list their runs do.
+void refuse_ignored(const RunOptions& o) {
+  const RunOptions defaults;
+  const auto refuse = [&](bool given, const char* option, const char* kinds) {
+    if (given)
+      throw UsageError(option, fmt::format("is of --quantizer {}, not of {}", kinds, o.quantizer));
+  };
+  const bool learned = o.quantizer == "vq";
+  refuse(o.levels != defaults.levels && o.quantizer != "fsq", "--levels", "fsq");
+  refuse(
+      o.entropy_weight != defaults.entropy_weight && o.quantizer != "lfq" && o.quantizer != "bsq",
+      "--entropy-weight", "lfq and bsq");
+  if (!learned) {
+    refuse(o.owner.value_or("gradient") != "gradient", "--owner", "vq");
+    refuse(o.codebook_start.value_or("uniform") != "uniform", "--codebook-start", "vq");
+    refuse(o.accumulators.value_or("warm") != "warm", "--accumulators", "vq");
+    refuse(o.dead_codes.value_or(0) != 0, "--dead-codes", "vq");
+    refuse(o.ema_in_eval.value_or(false), "--ema-in-eval", "vq");
+  }
+  if (o.quantizer != "fsq" || o.codes == defaults.codes) return;
+  const std::vector<int64_t> levels = parse_levels(o.levels);
+  const double product = std::accumulate(levels.begin(), levels.end(), 1.0, std::multiplies<>());
+  if (product != static_cast<double>(o.codes))
+    throw UsageError("--codes",
+                     fmt::format("fsq has as many codes as its --levels make, {:.0f}", product));
+}
+
 }  // namespace
 
 void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& without) {
@@ -216,6 +246,7 @@ void resolve_machine(RunOptions& o) {
 }
 
 void resolve(RunOptions& o) {
+  refuse_ignored(o);
   apply_preset(o);
   resolve_machine(o);
 }

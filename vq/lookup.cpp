@@ -62,6 +62,9 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, boo
 Tensor decode_symbol(const char* who, const Tensor& codes, const Tensor& index) {
   check(index.shape().rank() == 2 && index.dim(0) == 1, who,
         "decodes one symbol per row, i32 [1,R], got ", index.shape());
+  const int64_t K = codes.dim(0);
+  for (int32_t symbol : index.to_vector<int32_t>())
+    check(symbol >= 0 && symbol < K, who, "there is no code ", symbol, " in 0..", K - 1);
   return ops::gather_rows(codes, index.reshape({index.dim(1)}));
 }
 

@@ -30,7 +30,8 @@ class LookupQuantizer : public Quantizer {
   Tensor draws_;  // i32 [1]
 };
 
-// The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d].
+// The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d]. Throws Error for a symbol
+// that is none of 0..K-1.
 Tensor decode_symbol(const char* who, const Tensor& codes, const Tensor& index);
 
 }  // namespace versor

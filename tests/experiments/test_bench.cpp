@@ -138,6 +138,7 @@ TEST_CASE("bench: every quantizer beside the plain one") {
     CHECK(m.score_bytes == 4 * 128 * 16);
     for (double positive : {m.seconds, m.to_plain, m.step_seconds, m.step_to_plain})
       CHECK(positive > 0);
+    CHECK((m.step_by_parts > 1) == (m.to_plain > 1));
     CHECK(m.peak_bytes > 4 * 128 * 32);  // the value at least
   });
   CHECK(names.size() == quantizer_variants().size() - 1);
@@ -191,7 +192,8 @@ TEST_CASE("bench: --json holds what the text says" * doctest::skip(without_progr
   CHECK(quantizer["quantizer"] == "rotation");
   CHECK(quantizer_row[3] == fixed(quantizer["alone_ms"]));
   CHECK(quantizer_row[6] == fixed(quantizer["step_to_plain"]));
-  CHECK(quantizer_row[7] == mib(quantizer["alone_peak_bytes"]));
+  CHECK(quantizer_row[7] == fixed(quantizer["step_to_plain_by_parts"]));
+  CHECK(quantizer_row[8] == mib(quantizer["alone_peak_bytes"]));
   const auto size = j["sweep"]["sizes"][0];
   const auto row = line_words(ended.out, "  fp32");
   CHECK(row[3] == fixed(size["step_ms"]));

@@ -37,6 +37,30 @@ std::string usage_error_of(const std::string& arguments) {
 
 }  // namespace
 
+TEST_CASE("options: what a kind of quantizer would ignore is refused, what it has anyway is not") {
+  const std::pair<const char*, const char*> refused[] = {
+      {"--levels 4,4", "--levels: is of --quantizer fsq, not of vq"},
+      {"--quantizer lfq --levels 4,4", "--levels: is of --quantizer fsq, not of lfq"},
+      {"--entropy-weight 0.2", "--entropy-weight: is of --quantizer lfq and bsq, not of vq"},
+      {"--quantizer fsq --dead-codes 0.2", "--dead-codes: is of --quantizer vq, not of fsq"},
+      {"--quantizer simvq --owner ema", "--owner: is of --quantizer vq, not of simvq"},
+      {"--quantizer bsq --codebook-start kmeans", "--codebook-start: is of --quantizer vq"},
+      {"--quantizer bsq --accumulators zero", "--accumulators: is of --quantizer vq"},
+      {"--quantizer lfq --ema-in-eval 1", "--ema-in-eval: is of --quantizer vq"},
+      {"--quantizer fsq --codes 512", "--codes: fsq has as many codes as its --levels make, 1000"}};
+  for (const auto& [arguments, message] : refused) {
+    CAPTURE(std::string(arguments));
+    CHECK(contains(usage_error_of(arguments), message));
+  }
+  for (const char* arguments :
+       {"--quantizer fsq --codes 1000", "--quantizer fsq --codes 32 --levels 8,4",
+        "--quantizer lfq --dead-codes 0 --owner gradient --codebook-start uniform",
+        "--quantizer bsq --accumulators warm --ema-in-eval 0 --entropy-weight 0.2"}) {
+    CAPTURE(std::string(arguments));
+    CHECK(usage_error_of(arguments) == "");
+  }
+}
+
 TEST_CASE("options: the presets are what they are said to be") {
   for (const char* arguments : {"", "--preset versor"}) {
     const RunOptions o = parsed(arguments);

@@ -98,6 +98,21 @@ TEST_CASE("family: decode() is the value, bit for bit") {
   });
 }
 
+TEST_CASE("family: decode() refuses symbols that there are not") {
+  for_family([](const FamilyCase& c) {
+    const QuantizerPointer quantizer = made(c);
+    const Alphabet alphabet = quantizer->alphabet();
+    const auto decoded = [&](int64_t symbol) {
+      Indices index(static_cast<size_t>(alphabet.symbols * 2), 0);
+      index.back() = symbol;
+      return quantizer->decode(index_tensor(index).reshape({alphabet.symbols, 2}));
+    };
+    CHECK(all_finite(decoded(alphabet.codes - 1)));
+    CHECK_THROWS_AS(decoded(alphabet.codes), Error);
+    if (c.options.layers == 1) CHECK_THROWS_AS(decoded(-1), Error);  // else a layer left out
+  });
+}
+
 TEST_CASE("family: what the decoder gets where it is not the code") {
   const Tensor rows = draw_rows(73, 37);
   const Array e = to_array(rows), zero = ref::zeros(e.shape);
