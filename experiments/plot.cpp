@@ -159,9 +159,9 @@ bool draw(const std::string& results, const LinePlot& plot) {
     const char* style = curve.x.size() <= 20 ? "linespoints" : "lines";
     script += fmt::format(
         "  '{}.csv' skip 1 using 1:{} with {} lc rgb '{}' dt {} lw {} pt {} ps 0.6 title {}{}\n",
-        plot.file, c + 2, style, kColours[curve.colour % std::size(kColours)],
-        curve.dash + 1, curve.dash > 0 ? "1.5" : "2.5", kMarks[curve.dash],
-        quoted(curve.name), c + 1 < plot.curves.size() ? ", \\" : "");
+        plot.file, c + 2, style, kColours[curve.colour % std::size(kColours)], curve.dash + 1,
+        curve.dash > 0 ? "1.5" : "2.5", kMarks[curve.dash], quoted(curve.name),
+        c + 1 < plot.curves.size() ? ", \\" : "");
   }
   return write_and_run(results, plot.file, csv, script);
 }
