@@ -158,19 +158,22 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
                  "versor: what we hold to be right; published: the paper's; best: the least error")
       ->check(one_of({"versor", "published", "best"}))
       ->capture_default_str();
-  app.add_option("--estimator", o.estimator, "gradient past the quantizer")
+  app.add_option("--estimator", o.estimator, "gradient past the quantizer; default: the preset's")
       ->check(one_of(
           {"ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel", "diveq"}));
-  app.add_option("--owner", o.owner, "what moves the codebook")
+  app.add_option("--owner", o.owner, "what moves the codebook; default: the preset's")
       ->check(one_of({"ema", "gradient", "both"}));
-  app.add_option("--codebook-start", o.codebook_start, "first codes")
+  app.add_option("--codebook-start", o.codebook_start, "first codes; default: the preset's")
       ->check(one_of({"uniform", "kmeans"}));
-  app.add_option("--accumulators", o.accumulators, "first EMA statistics")
+  app.add_option("--accumulators", o.accumulators, "first EMA statistics; default: the preset's")
       ->check(one_of({"warm", "zero"}));
-  app.add_option("--dead-codes", o.dead_codes,
-                 "replace codes used less than this fraction of uniform use; 0: never")
+  app.add_option(
+         "--dead-codes", o.dead_codes,
+         "replace codes used less than this fraction of uniform use; 0: never; default: the "
+         "preset's")
       ->check(kFraction);
-  app.add_option("--ema-in-eval", o.ema_in_eval, "evaluation updates the codebook too (0 or 1)");
+  app.add_option("--ema-in-eval", o.ema_in_eval,
+                 "evaluation updates the codebook too (0 or 1); default: the preset's");
   app.add_option("--model", o.model, "one level of latents (vqvae) or two (vqvae2)")
       ->check(one_of({"vqvae", "vqvae2"}))
       ->capture_default_str();
@@ -181,10 +184,10 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
       ->check(in_range(2, int64_t{1} << 16))
       ->capture_default_str();
   add_quantizer_options(app, o);
-  app.add_option("--decay", o.decay, "gamma of the EMA")->check(kFraction);
-  app.add_option("--lr", o.lr, "Adam's learning rate")->check(kNotNegative);
+  app.add_option("--decay", o.decay, "gamma of the EMA; default: the preset's")->check(kFraction);
+  app.add_option("--lr", o.lr, "Adam's learning rate; default: the preset's")->check(kNotNegative);
   app.add_option("--lr-schedule", o.lr_schedule,
-                 "constant, or half a cosine down to 0 over all epochs")
+                 "constant, or half a cosine down to 0 over all epochs; default: the preset's")
       ->check(one_of({"constant", "cosine"}));
   app.add_option("--warmup", o.warmup, "steps in which the learning rate rises from 0")
       ->check(in_range(0, int64_t{1} << 30))
@@ -210,7 +213,8 @@ void add_run_options(Options& app, RunOptions& o, const std::set<std::string>& w
   app.add_option("--data-dir", o.data_dir,
                  "folder of CIFAR-10's binary files; default $CIFAR10_DIR or "
                  "data/cifar-10-batches-bin");
-  app.add_option("--beta", o.beta, "weight of the commitment loss")->check(kNotNegative);
+  app.add_option("--beta", o.beta, "weight of the commitment loss; default: the preset's")
+      ->check(kNotNegative);
   app.add_option("--seed", o.seed)->check(kSeedNumber)->capture_default_str();
   for (const std::string& name : without) app.remove_option(name);
 }
