@@ -231,10 +231,9 @@ Json to_json(const NearestMeasurement& m) {
 void print_quantizers_header(const StepConfiguration& what) {
   fmt::print("\nquantizers in {}, K {} in each symbol; to plain: against that of the first row\n",
              what.precision, what.codes);
-  fmt::print(
-      "  quantizer         L      K   alone ms  to plain    step ms  to plain  by parts  peak "
-      "alone, "
-      "MiB  of R x K\n");
+  fmt::print("  {:<15} {:>3} {:>6} {:>10} {:>9} {:>10} {:>9} {:>9} {:>16} {:>9}\n", "quantizer",
+             "L", "K", "alone ms", "to plain", "step ms", "to plain", "by parts", "peak alone, MiB",
+             "of R x K");
 }
 
 void print_quantizers_row(const QuantizerMeasurement& m) {

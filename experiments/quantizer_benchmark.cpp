@@ -54,7 +54,10 @@ class VariantBenchmark {
 
   Tensor latents() const {
     const NoGradGuard no_grad;
-    return step_.model()(step_.images()).latents.value().flat_rows();
+    step_.model().freeze(true);
+    const VqVaeOutput output = step_.model()(step_.images());
+    step_.model().freeze(false);
+    return output.latents.value().flat_rows();
   }
 
   void forward_and_backward() {
