@@ -1,42 +1,9 @@
-// Options of a run: what the presets stand for, that a flag of its own wins, and that every option
-// which changes results changes the run's name.
+// Options of a run: what the presets stand for, that a flag of its own wins, and what is refused.
 #include <functional>
-#include <nlohmann/json.hpp>
-#include <set>
 
-#include "data/synthetic.h"
-#include "experiments/run_options.h"
-#include "tests/support.h"
+#include "tests/experiments/run_options.h"
 
 namespace versor::testing {
-namespace {
-
-// Parses as a program does; several = false: with --beta and --seed.
-RunOptions parsed(const std::string& arguments) {
-  Options app("");
-  RunOptions options;
-  add_run_options(app, options);
-  app.parse(arguments);
-  options.threads = omp_get_max_threads();  // resolve() would set them
-  resolve(options);
-  return options;
-}
-
-nlohmann::ordered_json config(const RunOptions& options, int64_t train = 20, int64_t test = 10) {
-  return config_of(options, synthetic_images(train, test));
-}
-
-std::string usage_error_of(const std::string& arguments) {
-  try {
-    parsed(arguments);
-  } catch (const UsageError& e) {
-    return e.what();
-  }
-  return "";
-}
-
-}  // namespace
-
 TEST_CASE("options: what a kind of quantizer would ignore is refused, what it has anyway is not") {
   const std::pair<const char*, const char*> refused[] = {
       {"--levels 4,4", "--levels: is of --quantizer fsq, not of vq"},
@@ -247,120 +214,6 @@ TEST_CASE("options: the model is in the config where it is not the paper's") {
   for (const std::string& difference : differences_from_paper(config(two), 4, 50))
     named |= difference == "model vqvae2";
   CHECK(named);
-}
-
-TEST_CASE("run name: readable, then 8 digits; equal for equal options") {
-  const std::string name = run_name(config(parsed("--codes 16 --latent 8 --beta 0.5 --seed 7")));
-  const std::string slug = "rotation-kmeans-k16-d8-beta0.5-seed7-";
-  REQUIRE(name.starts_with(slug));
-  CHECK(name.size() == slug.size() + 8);
-  CHECK(name.find_first_not_of("0123456789abcdef", slug.size()) == std::string::npos);
-  CHECK(run_name(config(parsed("--codes 16 --latent 8 --beta 0.5 --seed 7"))) == name);
-  CHECK(run_name(config(parsed("--seed 7 --beta 0.50 --latent 8 --codes 16"))) == name);
-}
-
-TEST_CASE("run name: every option that changes results changes its digits") {
-  std::set<std::string> digits;
-  int names = 0;
-  const auto add = [&](const nlohmann::ordered_json& c) {
-    const std::string name = run_name(c);
-    digits.insert(name.substr(name.size() - 8));
-    ++names;
-  };
-  add(config(parsed("")));
-  for (const char* flag : {"--estimator ste",
-                           "--estimator reflection",
-                           "--estimator published",
-                           "--estimator rotation_unscaled",
-                           "--owner gradient",
-                           "--owner both",
-                           "--codebook-start uniform",
-                           "--accumulators zero",
-                           "--dead-codes 0.2",
-                           "--ema-in-eval 1",
-                           "--codes 512",
-                           "--latent 128",
-                           "--beta 0.1",
-                           "--beta 0.25001",
-                           "--decay 0.9",
-                           "--lr 1e-3",
-                           "--batch-size 64",
-                           "--epochs 51",
-                           "--seed 2",
-                           "--quantizer simvq",
-                           "--quantizer fsq",
-                           "--quantizer fsq --levels 8,5,5",
-                           "--quantizer lfq",
-                           "--quantizer bsq",
-                           "--quantizer lfq --entropy-weight 0.2",
-                           "--groups 2",
-                           "--layers 2",
-                           "--layers 2 --shared-codebook",
-                           "--layers 2 --layer-dropout",
-                           "--codebook-dim 8",
-                           "--cosine",
-                           "--estimator gumbel",
-                           "--estimator gumbel --temperature 0.1",
-                           "--estimator diveq",
-                           "--soft-em 0.1",
-                           "--owner gradient --orthogonality 0.1",
-                           "--diversity 0.1",
-                           "--lr-schedule cosine",
-                           "--lr-schedule cosine --epochs 51",
-                           "--warmup 9",
-                           "--validation-images 5"})
-    add(config(parsed(flag)));
-  add(config(parsed(""), 21, 10));  // other sets of images
-  add(config(parsed(""), 20, 11));
-  RunOptions other = parsed("");
-  other.threads += 1;
-  add(config(other));
-  other = parsed("");
-  other.precision = other.precision == "bf16" ? "fp32" : "bf16";
-  add(config(other));
-  other = parsed("");
-  other.device = "cuda:0";
-  add(config(other));
-  DatasetPair shuffled = synthetic_images(20, 10);
-  std::swap(shuffled.train.labels[0], shuffled.train.labels[1]);
-  add(config_of(parsed(""), shuffled));
-  DatasetPair renamed = synthetic_images(20, 10);
-  renamed.train.name = "CIFAR-10";
-  add(config_of(parsed(""), renamed));
-  CHECK(static_cast<int>(digits.size()) == names);
-}
-
-TEST_CASE("run name: where results go or how data is found is no part of it") {
-  CHECK(config(parsed("--data synthetic")) == config(parsed("--data-dir somewhere")));
-  CHECK(config(parsed("--train-images 20 --batch-size 16 --data synthetic")) ==
-        config(parsed("--batch-size 16")));
-}
-
-TEST_CASE("options: the paper's size is all of its sizes") {
-  const nlohmann::ordered_json paper = {
-      {"data", "CIFAR-10"}, {"train_images", 50'000}, {"test_images", 10'000}, {"latent", 256},
-      {"codes", 1024},      {"batch_size", 128},      {"epochs", 50},          {"lr", 2e-4},
-      {"decay", 0.99}};
-  CHECK(differences_from_paper(paper, 1024, 50).empty());
-  CHECK(differences_from_paper(paper, 512, 50) ==
-        std::vector<std::string>{"K 1024 instead of 512"});
-  CHECK(differences_from_paper(paper, 1024, 100) == std::vector<std::string>{"50 of 100 epochs"});
-  const std::pair<const char*, nlohmann::ordered_json> changes[] = {
-      {"data", "synthetic images (not CIFAR-10)"},
-      {"train_images", 49'999},
-      {"test_images", 9'999},
-      {"latent", 255},
-      {"codes", 1023},
-      {"batch_size", 127},
-      {"epochs", 49},
-      {"lr", 1e-3},
-      {"decay", 0.9}};
-  for (const auto& [key, value] : changes) {
-    CAPTURE(key);
-    auto other = paper;
-    other[key] = value;
-    CHECK_FALSE(differences_from_paper(other, 1024, 50).empty());
-  }
 }
 
 TEST_CASE("options: what contradicts itself is wrong usage") {
