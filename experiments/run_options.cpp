@@ -274,6 +274,10 @@ DatasetPair load_data(const RunOptions& o) {
   return images;
 }
 
+const char* evaluated_images(const RunOptions& o) {
+  return o.validation_images > 0 ? "validation" : "test";
+}
+
 CodebookOptions codebook_options(const RunOptions& o) {
   CodebookOptions c;
   c.codes = o.codes;

@@ -57,6 +57,9 @@ void apply_preset(RunOptions& options);
 // Loads what --data and --data-dir name and cuts it to --train-images and --test-images.
 DatasetPair load_data(const RunOptions& options);
 
+// "test", or "validation" where held-back training images take the test images' place.
+const char* evaluated_images(const RunOptions& options);
+
 VqVaeOptions model_options(const RunOptions& options);
 // The model that --model names, with these options.
 std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng);

@@ -43,12 +43,13 @@ int main(int argc, char** argv) {
     }
     const MetricsTable metrics = read_metrics(settings.folder + "/metrics.csv");
     fmt::print(
-        "{} after {} epochs: train recon {:.4f} codebook {:.4f} perplexity {:.1f}, test recon "
+        "{} after {} epochs: train recon {:.4f} codebook {:.4f} perplexity {:.1f}, {} recon "
         "{:.4f} (PSNR {:.2f} dB) perplexity {:.1f}\n",
         end == TrainingEnd::was_finished ? "finished before," : "finished", metrics.rows.size(),
         metrics.last("train_recon_loss"), metrics.last("train_codebook_loss"),
-        metrics.last("train_perplexity"), metrics.last("test_recon_loss"),
-        metrics.last("test_psnr"), metrics.last("test_perplexity"));
+        metrics.last("train_perplexity"), evaluated_images(options),
+        metrics.last("test_recon_loss"), metrics.last("test_psnr"),
+        metrics.last("test_perplexity"));
     return 0;
   });
 }

@@ -220,10 +220,10 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   if (!settings_.quiet) {
     std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
                  fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
-                             "test recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
+                             "{} recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
                              epoch, options_.epochs, train.reconstruction_loss(),
-                             train.codebook_loss(), train.perplexity(), test.reconstruction_loss(),
-                             test.perplexity(), test.histogram().used(),
+                             train.codebook_loss(), train.perplexity(), evaluated_images(options_),
+                             test.reconstruction_loss(), test.perplexity(), test.histogram().used(),
                              test.histogram().counts().size(), train_seconds + eval_seconds)
                      .c_str());
   }

@@ -159,6 +159,30 @@ TEST_CASE("experiments: a run that fails is named, the others make the table, th
   CHECK_FALSE(fs::exists(results + "2/table3.csv"));
 }
 
+TEST_CASE("experiments: images held back from training are not called test images" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const std::string held_back = "\"test\" here means images held back from the training images";
+  for (const bool validation : {false, true}) {
+    CAPTURE(validation);
+    const std::string more = validation ? " --validation-images 16" : "";
+    const Ended table =
+        run(miniature("table3", results, "--codes 8 --beta 0.25 --preset versor" + more));
+    REQUIRE(table.code == 0);
+    CHECK(contains(table.out, held_back) == validation);
+    const Ended training =
+        run("train --data synthetic --latent 8 --codes 8 --train-images 64 --test-images 16 "
+            "--batch-size 16 --epochs 1 --threads 1 --results " +
+            results + more);
+    REQUIRE(training.code == 0);
+    for (const std::string& text : {training.out, training.err}) {
+      CHECK(contains(text, " validation recon 0.") == validation);
+      CHECK(contains(text, " test recon 0.") == !validation);
+    }
+  }
+}
+
 TEST_CASE("experiments: the listed commands make the quantizers' runs, and the table is theirs" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
