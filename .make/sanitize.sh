@@ -13,8 +13,9 @@
 #   tidy      clang-tidy with .clang-tidy over the library
 #   warnings  the library with g++ and clang++, whose warnings are errors
 # QUICK=1: minutes only. The address part with the tests of the library, file readers included,
-# without the programs and the kernels; tidy over what differs from origin/main or, where there is no
-# such branch, from the commit before.
+# without the programs and the kernels, and without three tests whose naive loops take minutes when
+# instrumented; tidy over what differs from origin/main or, where there is no such branch, from the
+# commit before.
 # Environment: PARTS, QUICK, ONEDNN (0: the address part with the reference kernels), MAKE, JOBS
 # (default: the cores). Logs and reports: results/sanitize/.
 set -uo pipefail
@@ -89,7 +90,8 @@ part_address() {
   export ASAN_OPTIONS="$common detect_leaks=1"
   export UBSAN_OPTIONS="$common print_stacktrace=1"
   if [ -n "$quick" ]; then
-    tests address "$bin/run_library_tests"
+    tests address "$bin/run_library_tests" \
+      -tce='family gradients: value*,*every row and code,reference: estimator gradients*'
   else
     VERSOR_BIN=$here/$bin tests address "$bin/run_tests"
     OMP_NUM_THREADS=1 VERSOR_TEST_DEVICE=cuda tests address "$bin/run_kernel_tests"
