@@ -204,10 +204,11 @@ void fill_section(const Study& study, Section& section) {
   section.title = "Quantizers at equal bit-rate";
   section.notes.push_back(
       "The paper has no such table. Bits per image: at log2 K for each symbol, and the entropy of "
-      "the symbols' use over the test set, which an ideal entropy coder needs. All share network, "
-      "steps and seeds; learned codebooks start by k-means and have dead codes replaced. At 1,280 "
-      "bits every quantizer is used in two groups, residual ones with two codebooks of 1,024 (and "
-      "grouped is ste).");
+      "the symbols' use over the test set, which an ideal entropy coder needs. All share network "
+      "(but vqvae2, a model of its own), steps and seeds; learned codebooks start by k-means and "
+      "have dead codes replaced. At 1,280 bits every quantizer is used in two groups, residual "
+      "ones "
+      "with two codebooks of 1,024 (and grouped is ste).");
   int shown = 0;
   for (int rate : kRates)
     if (wanted(rates_wanted, std::to_string(rate))) {
