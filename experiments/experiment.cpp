@@ -77,8 +77,7 @@ void describe(const Study& study, const Experiment& experiment, Section& section
                                       joined({commits.begin(), commits.end()}, ", ")));
   if (study.options().run.validation_images > 0)
     section.notes.push_back(
-        "\"test\" here means images held back from the training images, not CIFAR-10's test "
-        "images");
+        "\"test\" here means images held back from the training images, not the test images");
   for (const std::string& failure : study.failures())
     section.notes.push_back("failed, and not in any figure here: " + failure);
   if (commits.size() > 1)

@@ -126,8 +126,7 @@ bool draw(const std::string& results, const LinePlot& plot) {
   // One row for each x that any curve has; a curve without it has an empty cell there.
   std::map<double, std::vector<std::string>> rows;
   std::string csv = plot.x_label;
-  // The names stand one below the other at the right: two columns of them would take half the
-  // width.
+  // Room for the names one below the other: two columns of them would take half the width.
   const int height = std::max(460, 100 + 26 * static_cast<int>(plot.curves.size()));
   std::string script = heading(plot.file, 900, height);
   for (size_t c = 0; c < plot.curves.size(); ++c) {

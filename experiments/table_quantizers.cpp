@@ -206,9 +206,8 @@ void fill_section(const Study& study, Section& section) {
       "The paper has no such table. Bits per image: at log2 K for each symbol, and the entropy of "
       "the symbols' use over the test set, which an ideal entropy coder needs. All share network "
       "(but vqvae2, a model of its own), steps and seeds; learned codebooks start by k-means and "
-      "have dead codes replaced. At 1,280 bits every quantizer is used in two groups, residual "
-      "ones "
-      "with two codebooks of 1,024 (and grouped is ste).");
+      "have dead codes replaced. At 1,280 bits every quantizer is used in two groups (grouped is "
+      "ste then), residual ones with two codebooks of 1,024.");
   int shown = 0;
   for (int rate : kRates)
     if (wanted(rates_wanted, std::to_string(rate))) {

@@ -12,7 +12,7 @@
 
 namespace versor::testing {
 
-// Parses as a program does; several = false: with --beta and --seed.
+// Parses as a program does.
 inline RunOptions parsed(const std::string& arguments) {
   Options app("");
   RunOptions options;

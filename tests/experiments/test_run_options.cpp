@@ -4,6 +4,7 @@
 #include "tests/experiments/run_options.h"
 
 namespace versor::testing {
+
 TEST_CASE("options: what a kind of quantizer would ignore is refused, what it has anyway is not") {
   const std::pair<const char*, const char*> refused[] = {
       {"--levels 4,4", "--levels: is of --quantizer fsq, not of vq"},
