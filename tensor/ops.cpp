@@ -257,6 +257,27 @@ Tensor concat(const std::vector<Tensor>& parts) {
   return y;
 }
 
+Tensor concat_rows(const std::vector<Tensor>& parts) {
+  check(!parts.empty(), "concat_rows", "nothing to join");
+  int64_t rows = 0;
+  for (const Tensor& part : parts) {
+    same_device("concat_rows", {&parts[0], &part});
+    check_f32("concat_rows", {&part});
+    check_matrix("concat_rows", part);
+    check(part.dim(1) == parts[0].dim(1), "concat_rows", "columns differ: ", parts[0].shape(),
+          " and ", part.shape());
+    rows += part.dim(0);
+  }
+  Tensor y({rows, parts[0].dim(1)}, DType::f32, parts[0].device());
+  int64_t at = 0;
+  for (const Tensor& part : parts) {
+    Tensor place = y.rows(at, at + part.dim(0));
+    copy(place, part);
+    at += part.dim(0);
+  }
+  return y;
+}
+
 // --- reductions ---
 
 Tensor sum(const Tensor& x, float factor) {

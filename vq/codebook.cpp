@@ -2,6 +2,7 @@
 #include "vq/codebook.h"
 
 #include <cmath>
+#include <utility>
 
 #include "autograd/functions.h"
 #include "tensor/ops.h"
@@ -116,19 +117,23 @@ Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& coun
                                                   : ops::add(now.counts, pending_.counts);
     pending_ = {};
   }
+  const bool replaces = options_.dead_code_fraction > 0;
+  if (replaces) pending_rows_.push_back(e);
   if (accumulating_) {
     pending_ = now;
     return {};
   }
+  const std::vector<Tensor> rows = std::exchange(pending_rows_, {});
   // Where the averages do not own the codes they are only counted: what they would be is dropped.
   Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), now.counts, now.sums,
                  guard, options_.decay, options_.eps);
   Tensor replaced;
-  if (options_.dead_code_fraction > 0)
+  if (replaces)
     replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
-                                      m_.mutable_value(), e, updates_, guard,
-                                      options_.dead_code_fraction, rng_.split(kDeadCodes));
+                                      m_.mutable_value(),
+                                      rows.size() == 1 ? rows[0] : ops::concat_rows(rows), updates_,
+                                      guard, options_.dead_code_fraction, rng_.split(kDeadCodes));
   ops::increment(updates_);
   return replaced;
 }

@@ -62,7 +62,8 @@ class Codebook : public Module {
   void accumulate(bool accumulating) { accumulating_ = accumulating; }
 
   // After search and gather of one batch: EMA from its rows e [R,D] and their codes, then dead
-  // codes replaced by rows of e. Where the gradient alone owns the codebook, only dead codes are.
+  // codes replaced by rows of e, or of those accumulated before and e. Where the gradient alone
+  // owns the codebook, only dead codes are.
   // Does nothing once the guard (FiniteGuard::state; none if undefined) has found something.
   // Returns how many codes were replaced (i32 [1]), undefined if none could be.
   Tensor update(const Tensor& e, const Tensor& index, const Tensor& counts,
@@ -83,11 +84,12 @@ class Codebook : public Module {
   CodebookOptions options_;
   bool frozen_ = false, accumulating_ = false;
   Rng rng_;
-  Tensor updates_;         // i32 [1]
-  Statistics pending_;     // of the micro-batches before; undefined: none
-  Variable weight_;        // [K,D] "codebook.weight"
-  Variable cluster_size_;  // [K]   "ema_cluster_size", N
-  Variable m_;             // [K,D] "ema_dw", m
+  Tensor updates_;                    // i32 [1]
+  Statistics pending_;                // of the micro-batches before; undefined: none
+  std::vector<Tensor> pending_rows_;  // their vectors, where dead codes may become one of them
+  Variable weight_;                   // [K,D] "codebook.weight"
+  Variable cluster_size_;             // [K]   "ema_cluster_size", N
+  Variable m_;                        // [K,D] "ema_dw", m
 };
 
 // 10 iterations of Lloyd's algorithm from random distinct rows of data [M,D] -> centres [K,D]. An

@@ -26,8 +26,7 @@ class ComposedQuantizer : public Quantizer {
   Quantizer& part(int64_t use) const {
     return *parts_[parts_.size() == 1 ? 0 : static_cast<size_t>(use)];
   }
-  // The part's pass. A shared part updates once, in its last use: its averages from what it saw in
-  // all uses, its dead codes from the vectors of the last.
+  // The part's pass. A shared part updates once, in its last use, from what it saw in all uses.
   Quantized pass(int64_t use, bool last, const Variable& e, bool training, const Tensor& guard);
   // Symbols one below the other, losses as means over the parts; `replaced` as their sum. Value,
   // input, codes and error stay open. Uses that are not there have the symbol -1.

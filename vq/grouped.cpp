@@ -52,17 +52,10 @@ int64_t GroupedQuantizer::start_rows() const {
 
 void GroupedQuantizer::start_from(const Tensor& latents) {
   const auto columns = [&](int64_t g) { return ops::slice(latents, g * width_, (g + 1) * width_); };
-  if (!is_shared()) {
-    for (int64_t g = 0; g < uses(); ++g) part(g).start_from(columns(g));
-    return;
-  }
-  const int64_t M = latents.dim(0);
-  Tensor all({M * uses(), width_}, DType::f32, latents.device());
-  for (int64_t g = 0; g < uses(); ++g) {
-    Tensor rows = all.rows(g * M, (g + 1) * M);
-    ops::copy(rows, columns(g));
-  }
-  part(0).start_from(all);
+  std::vector<Tensor> all;
+  for (int64_t g = 0; g < uses(); ++g) all.push_back(columns(g));
+  if (is_shared()) all = {ops::concat_rows(all)};
+  for (size_t g = 0; g < all.size(); ++g) part(static_cast<int64_t>(g)).start_from(all[g]);
 }
 
 }  // namespace versor

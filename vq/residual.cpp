@@ -73,14 +73,16 @@ Tensor ResidualQuantizer::decode(const Tensor& index) const {
 
 void ResidualQuantizer::start_from(const Tensor& latents) {
   const NoGradGuard no_grad;
-  Tensor residual = latents;
+  std::vector<Tensor> residuals{latents};  // before each layer
   for (int64_t l = 0; l < options_.layers; ++l) {
-    part(l).start_from(residual);
-    if (is_shared()) return;
+    if (l == 0 || !is_shared()) part(l).start_from(residuals.back());
     part(l).freeze(true);
-    residual = ops::sub(residual, part(l)(Variable(residual), false).codes);
+    const Tensor codes = part(l)(Variable(residuals.back()), false).codes;
     part(l).freeze(frozen_);
+    residuals.push_back(ops::sub(residuals.back(), codes));
   }
+  residuals.pop_back();  // what all leave over
+  if (is_shared()) part(0).start_from(ops::concat_rows(residuals));
 }
 
 void ResidualQuantizer::freeze(bool frozen) {

@@ -32,7 +32,8 @@ class ResidualQuantizer final : public ComposedQuantizer {
   // A symbol -1 adds nothing.
   Tensor decode(const Tensor& index) const override;
   int64_t start_rows() const override { return part(0).start_rows(); }
-  // Each layer starts from what the layers before it leave over.
+  // Each layer starts from what the layers before it leave over. A shared codebook starts from the
+  // latents, which says what its layers leave over, and then again from the vectors of all layers.
   void start_from(const Tensor& latents) override;
   void freeze(bool frozen) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;

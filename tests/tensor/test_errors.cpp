@@ -200,6 +200,15 @@ TEST_CASE("errors: layout, reductions and rows") {
       {[&] { ops::slice(x, 2, 2); }, "[slice] columns 2..2 are outside [2,3]"},
       {[&] { ops::slice(x, -1, 2); }, "[slice] columns -1..2 are outside [2,3]"},
       {[&] { ops::slice(cube, 0, 1); }, "[slice] needs rows [R,C], got [2,3,4]"},
+      {[] { ops::concat_rows({}); }, "[concat_rows] nothing to join"},
+      {[&] {
+         ops::concat_rows({x, f32({2, 4})});
+       },
+       "[concat_rows] columns differ: [2,3] and [2,4]"},
+      {[&] {
+         ops::concat_rows({x, cube});
+       },
+       "[concat_rows] needs rows [R,C], got [2,3,4]"},
       {[] { ops::concat({}); }, "[concat] nothing to join"},
       {[&] {
          ops::concat({x, f32({3, 3})});

@@ -224,5 +224,13 @@ TEST_CASE("layout: slice and concat of columns") {
   }
 }
 
+TEST_CASE("layout: rows one below the other are those that were cut apart") {
+  ref::Random random(23);
+  const Tensor x = to_tensor(random_array(random, {7, 5}));
+  const Tensor whole = ops::concat_rows({x.rows(0, 3), x.rows(3, 4), x.rows(4, 7)});
+  CHECK((bits_of(whole) == bits_of(x)));
+  CHECK((bits_of(ops::concat_rows({x.rows(2, 4)})) == bits_of(x.rows(2, 4))));
+}
+
 }  // namespace
 }  // namespace versor::testing

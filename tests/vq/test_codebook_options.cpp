@@ -207,23 +207,33 @@ TEST_CASE("accumulation: micro-batches update once, as one batch of all their ro
   }
 }
 
-TEST_CASE("accumulation: dead codes are replaced at the end alone") {
+TEST_CASE("accumulation: dead codes are replaced at the end alone, as after one batch") {
   CodebookOptions options = plain();
   options.dead_code_fraction = 0.1;
   options.decay = 0;
   Array codes = draw(1450, {kK, kD});
   for (int64_t d = 0; d < kD; ++d) codes.at(2, d) = 100;  // never nearest
-  World w(options, codes);
+  const Array all = draw(1451, {4 * kR, kD});
+  const auto batch = [&](int64_t i) {
+    Array some = ref::zeros({kR, kD});
+    std::copy_n(all.data.begin() + i * kR * kD, kR * kD, some.data.begin());
+    return some;
+  };
+  World w(options, codes), whole(options, codes);
   w.quantizer.accumulate(true);
-  for (uint64_t i = 0; i < 3; ++i) CHECK_FALSE(w.pass(draw(1451 + i)).replaced.defined());
+  for (int64_t i = 0; i < 3; ++i) CHECK_FALSE(w.pass(batch(i)).replaced.defined());
   CHECK(ref::row_of(w.weight(), 2).data == std::vector<double>(kD, 100));
   w.quantizer.accumulate(false);
-  const Array last = draw(1454);
-  CHECK(indices_of(w.pass(last).replaced) == Indices{1});
-  bool is_row = false;  // of the last micro-batch
-  for (int64_t r = 0; r < kR; ++r)
-    is_row = is_row || ref::row_of(last, r).data == ref::row_of(w.weight(), 2).data;
-  CHECK(is_row);
+  CHECK(indices_of(w.pass(batch(3)).replaced) == Indices{1});
+  CHECK(indices_of(whole.pass(all).replaced) == Indices{1});
+  // The same vector, of any micro-batch, and none of them is left for the step after.
+  CHECK(ref::row_of(w.weight(), 2).data == ref::row_of(whole.weight(), 2).data);
+  for (World* each : {&w, &whole}) {
+    Variable state = state_of(each->quantizer, "codebook.weight");
+    ops::copy(state.mutable_value(), to_tensor(codes));
+    CHECK(indices_of(each->pass(batch(0)).replaced) == Indices{1});
+  }
+  CHECK(ref::row_of(w.weight(), 2).data == ref::row_of(whole.weight(), 2).data);
 }
 
 TEST_CASE("accumulation: what a guard found in the last micro-batch drops all of them") {

@@ -1,6 +1,7 @@
 // Quantizers made of quantizers: what is left over from layer to layer, the one gradient of a
 // residual quantizer, dropout of layers, a codebook that several share, groups as quantizers of
 // their own, and the use of several symbols.
+#include <array>
 #include <numeric>
 
 #include "tests/vq/support.h"
@@ -240,7 +241,50 @@ TEST_CASE("shared: one update in a step, from the vectors of all layers together
   }
 }
 
-TEST_CASE("shared: so do groups; they start from the columns of all") {
+// A start from the latents alone would have no code for the short vectors of later layers.
+TEST_CASE("shared: layers start from the vectors of all of them") {
+  ResidualQuantizer quantizer = residual({.layers = 2, .shared = true});
+  const Array e = draw(1362, {8 * kK, kD});
+  quantizer.start_from(to_tensor(e));
+  VectorQuantizer alone(plain(), Estimator::ste, Rng(20), test_device());
+  alone.start_from(to_tensor(e));
+  const std::string first = bits_of(alone.codebook().weight().value());
+  const Tensor left = ops::sub(to_tensor(e), alone(Variable(to_tensor(e)), false).codes);
+  alone.start_from(ops::concat_rows({to_tensor(e), left}));
+  const Tensor weight = state_of(quantizer, "layers.codebook.weight").value();
+  CHECK((bits_of(weight) == bits_of(alone.codebook().weight().value())));
+  CHECK((bits_of(weight) != first));
+  CHECK((bits_of(state_of(quantizer, "layers.ema_dw").value()) == bits_of(weight)));
+}
+
+TEST_CASE("shared: dead codes become vectors of any layer") {
+  CodebookOptions book = plain();
+  book.dead_code_fraction = 0.1;
+  book.decay = 0;
+  ResidualQuantizer quantizer = residual({.layers = 2, .shared = true}, book);
+  const Array e = draw(1363);
+  Array codes = ref::zeros({kK, kD});  // one in use, so that all others are dead
+  for (int64_t k = 1; k < kK; ++k) codes.at(k, 0) = 1000.0 + static_cast<double>(k);
+  codes.at(0, 0) = 0.25;
+  std::array<int, 2> of_layer{};
+  for (int step = 0; step < 4; ++step) {
+    set_book(quantizer, "layers.", codes);
+    const Layers layers = reference_layers(e, {codes, codes});
+    CHECK(indices_of(pass(quantizer, e, true).replaced) == Indices{kK - 1});
+    const Array weight = to_array(state_of(quantizer, "layers.codebook.weight").value());
+    for (int64_t k = 1; k < kK; ++k)
+      for (size_t l = 0; l < 2; ++l)
+        for (int64_t r = 0; r < kR; ++r)
+          if (ref::relative_error(ref::row_of(weight, k), ref::row_of(layers.residual[l], r)) <=
+              1e-6)
+            ++of_layer[l];
+  }
+  CHECK(of_layer[0] > 0);
+  CHECK(of_layer[1] > 0);
+  CHECK(of_layer[0] + of_layer[1] == 4 * (kK - 1));
+}
+
+TEST_CASE("shared: groups update once too, and start from the columns of all") {
   GroupedQuantizer quantizer(2 * kD, 2, true, books(plain()));
   const Array e = draw(1370, {kR, 2 * kD}), codes = draw(1371, {kK, kD});
   set_book(quantizer, "groups.", codes);
