@@ -240,35 +240,37 @@ Tensor slice(const Tensor& x, int64_t begin, int64_t end) {
   return y;
 }
 
-Tensor concat(const std::vector<Tensor>& parts) {
-  check(!parts.empty(), "concat", "nothing to join");
-  int64_t columns = 0;
+namespace {
+
+// Of matrices one after the other along an axis; along the other one they must be alike.
+Shape joined_shape(const char* op, const std::vector<Tensor>& parts, int axis) {
+  check(!parts.empty(), op, "nothing to join");
+  const int other = 1 - axis;
+  int64_t extent = 0;
   for (const Tensor& part : parts) {
-    same_device("concat", {&parts[0], &part});
-    check_f32("concat", {&part});
-    check_matrix("concat", part);
-    check(part.dim(0) == parts[0].dim(0), "concat", "rows differ: ", parts[0].shape(), " and ",
-          part.shape());
-    columns += part.dim(1);
+    same_device(op, {&parts[0], &part});
+    check_f32(op, {&part});
+    check_matrix(op, part);
+    check(part.dim(other) == parts[0].dim(other), op, other == 0 ? "rows" : "columns",
+          " differ: ", parts[0].shape(), " and ", part.shape());
+    extent += part.dim(axis);
   }
-  Tensor y({parts[0].dim(0), columns}, DType::f32, parts[0].device());
+  return axis == 0 ? Shape{extent, parts[0].dim(1)} : Shape{parts[0].dim(0), extent};
+}
+
+}  // namespace
+
+Tensor concat(const std::vector<Tensor>& parts) {
+  const Shape joined = joined_shape("concat", parts, 1);
+  Tensor y(joined, DType::f32, parts[0].device());
   TraceScope trace("concat", y.backend(), 0, {&y});
   y.backend().concat(y, parts);
   return y;
 }
 
 Tensor concat_rows(const std::vector<Tensor>& parts) {
-  check(!parts.empty(), "concat_rows", "nothing to join");
-  int64_t rows = 0;
-  for (const Tensor& part : parts) {
-    same_device("concat_rows", {&parts[0], &part});
-    check_f32("concat_rows", {&part});
-    check_matrix("concat_rows", part);
-    check(part.dim(1) == parts[0].dim(1), "concat_rows", "columns differ: ", parts[0].shape(),
-          " and ", part.shape());
-    rows += part.dim(0);
-  }
-  Tensor y({rows, parts[0].dim(1)}, DType::f32, parts[0].device());
+  const Shape joined = joined_shape("concat_rows", parts, 0);
+  Tensor y(joined, DType::f32, parts[0].device());
   int64_t at = 0;
   for (const Tensor& part : parts) {
     Tensor place = y.rows(at, at + part.dim(0));

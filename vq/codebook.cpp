@@ -2,7 +2,6 @@
 #include "vq/codebook.h"
 
 #include <cmath>
-#include <utility>
 
 #include "autograd/functions.h"
 #include "tensor/ops.h"
@@ -93,9 +92,9 @@ void Codebook::start_from(const Tensor& latents) {
 Codebook::Statistics Codebook::statistics_of(const Tensor& e, const Tensor& index,
                                              const Tensor& counts) const {
   const int64_t K = options_.codes;
-  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K)};
+  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K), {}};
   const Variable c = codes();
-  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device())};
+  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), {}};
   for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
     const Tensor z = e.rows(begin, end);
     const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
@@ -111,29 +110,29 @@ Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& coun
   if (frozen_ || !(averages || options_.dead_code_fraction > 0)) return {};
   const NoGradGuard no_grad;
   Statistics now = statistics_of(e, index, counts);
+  if (options_.dead_code_fraction > 0) now.rows = {e};
   if (pending_.sums.defined()) {
     ops::add_to(now.sums, pending_.sums);
     now.counts = now.counts.dtype() == DType::i32 ? vq::sum_of_counts(now.counts, pending_.counts)
                                                   : ops::add(now.counts, pending_.counts);
+    now.rows.insert(now.rows.begin(), pending_.rows.begin(), pending_.rows.end());
     pending_ = {};
   }
-  const bool replaces = options_.dead_code_fraction > 0;
-  if (replaces) pending_rows_.push_back(e);
   if (accumulating_) {
     pending_ = now;
     return {};
   }
-  const std::vector<Tensor> rows = std::exchange(pending_rows_, {});
   // Where the averages do not own the codes they are only counted: what they would be is dropped.
   Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), now.counts, now.sums,
                  guard, options_.decay, options_.eps);
   Tensor replaced;
-  if (replaces)
+  if (options_.dead_code_fraction > 0) {
+    const Tensor rows = now.rows.size() == 1 ? e : ops::concat_rows(now.rows);
     replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
-                                      m_.mutable_value(),
-                                      rows.size() == 1 ? rows[0] : ops::concat_rows(rows), updates_,
-                                      guard, options_.dead_code_fraction, rng_.split(kDeadCodes));
+                                      m_.mutable_value(), rows, updates_, guard,
+                                      options_.dead_code_fraction, rng_.split(kDeadCodes));
+  }
   ops::increment(updates_);
   return replaced;
 }

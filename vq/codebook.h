@@ -75,8 +75,9 @@ class Codebook : public Module {
 
  private:
   struct Statistics {
-    Tensor counts;  // i32 [K], or f32 with soft EM
-    Tensor sums;    // [K,D]
+    Tensor counts;             // i32 [K], or f32 with soft EM
+    Tensor sums;               // [K,D]
+    std::vector<Tensor> rows;  // [R_i,D] that dead codes may become; none where those are kept
   };
   Statistics statistics_of(const Tensor& e, const Tensor& index, const Tensor& counts) const;
   void reset_accumulators();
@@ -84,12 +85,11 @@ class Codebook : public Module {
   CodebookOptions options_;
   bool frozen_ = false, accumulating_ = false;
   Rng rng_;
-  Tensor updates_;                    // i32 [1]
-  Statistics pending_;                // of the micro-batches before; undefined: none
-  std::vector<Tensor> pending_rows_;  // their vectors, where dead codes may become one of them
-  Variable weight_;                   // [K,D] "codebook.weight"
-  Variable cluster_size_;             // [K]   "ema_cluster_size", N
-  Variable m_;                        // [K,D] "ema_dw", m
+  Tensor updates_;         // i32 [1]
+  Statistics pending_;     // of the micro-batches before; undefined: none
+  Variable weight_;        // [K,D] "codebook.weight"
+  Variable cluster_size_;  // [K]   "ema_cluster_size", N
+  Variable m_;             // [K,D] "ema_dw", m
 };
 
 // 10 iterations of Lloyd's algorithm from random distinct rows of data [M,D] -> centres [K,D]. An

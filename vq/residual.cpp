@@ -73,15 +73,16 @@ Tensor ResidualQuantizer::decode(const Tensor& index) const {
 
 void ResidualQuantizer::start_from(const Tensor& latents) {
   const NoGradGuard no_grad;
-  std::vector<Tensor> residuals{latents};  // before each layer
-  for (int64_t l = 0; l < options_.layers; ++l) {
-    if (l == 0 || !is_shared()) part(l).start_from(residuals.back());
-    part(l).freeze(true);
-    const Tensor codes = part(l)(Variable(residuals.back()), false).codes;
-    part(l).freeze(frozen_);
+  std::vector<Tensor> residuals{latents};  // r_0, r_1, ...: what each layer quantizes
+  part(0).start_from(latents);
+  for (int64_t l = 1; l < options_.layers; ++l) {
+    Quantizer& before = part(l - 1);
+    before.freeze(true);
+    const Tensor codes = before(Variable(residuals.back()), false).codes;
+    before.freeze(frozen_);
     residuals.push_back(ops::sub(residuals.back(), codes));
+    if (!is_shared()) part(l).start_from(residuals.back());
   }
-  residuals.pop_back();  // what all leave over
   if (is_shared()) part(0).start_from(ops::concat_rows(residuals));
 }
 

@@ -1,27 +1,10 @@
 // Wrong calls of the front end: each is refused before the backend sees it, with the operation in
 // brackets and the shapes that do not fit. The messages are part of the interface.
-#include "autograd/functions.h"
 #include "tensor/ops.h"
-#include "tests/support.h"
+#include "tests/wrong_calls.h"
 
 namespace versor::testing {
 namespace {
-
-Tensor f32(Shape shape) {
-  return ops::zeros(shape, test_device());
-}
-Tensor typed(Shape shape, DType dtype) {
-  return ops::zeros(shape, test_device(), dtype);
-}
-
-struct Wrong {
-  std::function<void()> call;
-  std::string message;
-};
-
-void check_all(const std::vector<Wrong>& calls) {
-  for (const Wrong& wrong : calls) CHECK(error_of(wrong.call) == wrong.message);
-}
 
 TEST_CASE("errors: convolution") {
   const auto conv = [](Shape x, Shape w, Conv2dParams p = {}, Tensor bias = {}) {
@@ -371,44 +354,6 @@ TEST_CASE("errors: one operation, one type and one device") {
   CHECK(error_of([&] {
           ops::add(a, ops::zeros({2, 3}));
         }) == str("[binary] inputs are on ", test_device(), " and cpu"));
-}
-
-TEST_CASE("errors: differentiable functions") {
-  const Variable x(f32({2, 3})), none;
-  check_all({
-      {[&] { relu(none); }, "[variable] is undefined"},
-      {[&] { none.value(); }, "[variable] is undefined"},
-      {[] { Variable{Tensor()}; }, "[variable] needs a defined tensor"},
-      {[&] {
-         add(x, Variable(f32({3, 2})));
-       },
-       "[binary] shapes differ: [2,3] and [3,2]"},
-      {[&] { add_bias(x, Variable(f32({2}))); },
-       "[binary_rows] vector [2] does not match the rows of [2,3]"},
-      {[&] { scale_rows(x, Variable(f32({3}))); },
-       "[scale_rows] factors [3] do not match the rows of [2,3]"},
-      {[&] { scale_columns(x, Variable(f32({2}))); },
-       "[binary_rows] vector [2] does not match the rows of [2,3]"},
-      {[] {
-         normalize_rows(Variable(f32({2, 3, 4})));
-       },
-       "[sum_columns] needs rows [R,C], got [2,3,4]"},
-      {[&] { reshape(x, {7}); }, "[reshape] [2,3] has 6 elements, [7] has 7"},
-      {[&] {
-         permute(x, {1, 1});
-       },
-       "[permute] axes are not a permutation of 0..1 (input [2,3])"},
-      {[] {
-         mean(Variable(f32({0, 3})));
-       },
-       "[mean] the mean over no elements is undefined"},
-      {[&] {
-         linear(x, Variable(f32({4, 5})), {});
-       },
-       "[matmul] inner sizes 3 and 5 differ (a [2,3], b [4,5] transposed)"},
-      {[&] { concat({}); }, "[concat] nothing to join"},
-      {[&] { slice(x, 0, 5); }, "[slice] columns 0..5 are outside [2,3]"},
-  });
 }
 
 }  // namespace

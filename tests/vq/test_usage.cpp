@@ -98,5 +98,33 @@ TEST_CASE("usage: counts beyond 32 bits add up; a wrong number of codes is an er
   CHECK_THROWS_AS(vq::perplexity(to_tensor(ref::zeros({3}))), Error);
 }
 
+TEST_CASE("usage: several symbols by hand") {
+  UsageHistogram histogram(Alphabet(2, 4));
+  // First symbol: 4 codes evenly, 2 bits each. Second: 1/2, 1/4, 1/4: 1.5 bits.
+  histogram.add(index_tensor({1, 1, 1, 1, 2, 0, 1, 1}).reshape({2, 4}));
+  histogram.add(index_tensor({3, 3, 3, 3, 6, 0, 3, 3}).reshape({2, 4}));
+  CHECK(histogram.counts() == std::vector<int64_t>{4, 4, 4, 4, 8, 0, 4, 4});
+  CHECK(histogram.entropy_bits() == doctest::Approx(16 * 2 + 16 * 1.5).epsilon(1e-12));
+  CHECK(histogram.nominal_bits() == doctest::Approx(32 * 2).epsilon(1e-12));
+  CHECK(histogram.perplexity() == doctest::Approx(std::pow(2, (2 + 1.5) / 2)).epsilon(1e-12));
+  CHECK(histogram.used() == 7);
+  CHECK(histogram.usage() == doctest::Approx(7.0 / 8).epsilon(1e-12));
+
+  // Symbols that dropout left out cost nothing: 16 and 4 vectors of log2 4 bits.
+  UsageHistogram uneven(Alphabet(2, 4));
+  uneven.add(index_tensor({16, 0, 0, 0, 0, 4, 0, 0}).reshape({2, 4}));
+  CHECK(uneven.nominal_bits() == doctest::Approx(40).epsilon(1e-12));
+  CHECK(uneven.entropy_bits() == 0.0);
+  CHECK(uneven.perplexity() == 1.0);
+  // The border of 10 % is that of each symbol: 0.4 and 0.1.
+  UsageHistogram border(Alphabet(2, 4));
+  border.add(index_tensor({16, 0, 0, 0, 3, 1, 0, 0}).reshape({2, 4}));
+  CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
+  // That one symbol was counted 1,000 times must not hide 1 of 4 in the other.
+  border.add(index_tensor({984, 0, 0, 0, 0, 0, 0, 0}).reshape({2, 4}));
+  CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
+  CHECK_THROWS_AS(border.add(index_tensor({1, 2, 3, 4})), Error);
+}
+
 }  // namespace
 }  // namespace versor::testing

@@ -1,0 +1,48 @@
+// Wrong calls of differentiable functions: an undefined variable, and what the operation underneath
+// refuses, under that operation's name.
+#include "autograd/functions.h"
+#include "tests/wrong_calls.h"
+
+namespace versor::testing {
+namespace {
+
+TEST_CASE("errors: differentiable functions") {
+  const Variable x(f32({2, 3})), none;
+  check_all({
+      {[&] { relu(none); }, "[variable] is undefined"},
+      {[&] { none.value(); }, "[variable] is undefined"},
+      {[] { Variable{Tensor()}; }, "[variable] needs a defined tensor"},
+      {[&] {
+         add(x, Variable(f32({3, 2})));
+       },
+       "[binary] shapes differ: [2,3] and [3,2]"},
+      {[&] { add_bias(x, Variable(f32({2}))); },
+       "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[&] { scale_rows(x, Variable(f32({3}))); },
+       "[scale_rows] factors [3] do not match the rows of [2,3]"},
+      {[&] { scale_columns(x, Variable(f32({2}))); },
+       "[binary_rows] vector [2] does not match the rows of [2,3]"},
+      {[] {
+         normalize_rows(Variable(f32({2, 3, 4})));
+       },
+       "[sum_columns] needs rows [R,C], got [2,3,4]"},
+      {[&] { reshape(x, {7}); }, "[reshape] [2,3] has 6 elements, [7] has 7"},
+      {[&] {
+         permute(x, {1, 1});
+       },
+       "[permute] axes are not a permutation of 0..1 (input [2,3])"},
+      {[] {
+         mean(Variable(f32({0, 3})));
+       },
+       "[mean] the mean over no elements is undefined"},
+      {[&] {
+         linear(x, Variable(f32({4, 5})), {});
+       },
+       "[matmul] inner sizes 3 and 5 differ (a [2,3], b [4,5] transposed)"},
+      {[&] { concat({}); }, "[concat] nothing to join"},
+      {[&] { slice(x, 0, 5); }, "[slice] columns 0..5 are outside [2,3]"},
+  });
+}
+
+}  // namespace
+}  // namespace versor::testing
