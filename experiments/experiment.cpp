@@ -182,6 +182,8 @@ int run_experiment(int argc, char** argv, const Experiment& experiment) {
         if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
       return 0;
     }
+    const auto finished = [&](const Run& run) { return study.runs().finished(run); };
+    if (!std::all_of(all.begin(), all.end(), finished)) prepare_device(options.run);
     if (!study.complete()) {
       fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
       return kInterrupted;

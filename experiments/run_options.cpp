@@ -236,15 +236,20 @@ void apply_preset(RunOptions& o) {
   }
 }
 
+void prepare_device(RunOptions& o) {
+  const Device device = parse_device(o.device);
+  limit_memory(o.max_memory, device);
+  o.precision = resolve_precision(o.precision, device, !o.nondeterministic);
+}
+
 void resolve_machine(RunOptions& o) {
   if (o.data == "synthetic" && !o.data_dir.empty())
     throw UsageError("--data-dir", "does not go with --data synthetic");
   if (o.train_images > 0 && o.batch_size > o.train_images)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
-  const Device device = parse_device(o.device);
-  limit_memory(o.max_memory, device);
-  o.precision = resolve_precision(o.precision, device, !o.nondeterministic);
+  parse_device(o.device);
+  if (o.precision == "auto") prepare_device(o);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);
 }
@@ -253,6 +258,7 @@ void resolve(RunOptions& o) {
   refuse_ignored(o);
   apply_preset(o);
   resolve_machine(o);
+  prepare_device(o);
 }
 
 DatasetPair load_data(const RunOptions& o) {

@@ -48,10 +48,12 @@ void add_run_options(Options& app, RunOptions& options, const std::set<std::stri
 
 // Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
 // UsageError for wrong usage, Error where this build or machine lacks something.
-// Afterwards no optional is empty. The two parts of it are for programs that make many runs: what
-// the machine decides, once, and what each run's preset decides.
+// Afterwards no optional is empty. Its parts are for programs that make many runs: what the machine
+// decides, once; the device made ready, which only training needs (finished runs may come from a
+// machine with another one); and what each run's preset decides.
 void resolve(RunOptions& options);
 void resolve_machine(RunOptions& options);
+void prepare_device(RunOptions& options);
 void apply_preset(RunOptions& options);
 
 // Loads what --data and --data-dir name and cuts it to --train-images and --test-images.

@@ -21,6 +21,12 @@ int runs_in(const std::string& results) {
   return count;
 }
 
+// Where a line of --list puts its run.
+fs::path folder_of(const std::string& command) {
+  const size_t begin = command.find("--out '") + 7;
+  return command.substr(begin, command.rfind('\'') - begin);
+}
+
 // All figures of the paper's table 3 that a miniature could hardly meet by accident.
 constexpr const char* kPaperFigures[] = {"628.84", "617.90", "281.29", "282.58", "126.93",
                                          "127.05", "132.34", "132.32", "117.23", "117.17",
@@ -136,6 +142,39 @@ TEST_CASE("table3: --list prints the missing runs' commands, which make them" *
   CHECK(contains(both.out, "seeds 1, 2"));
   for (const std::string& line : lines(read_file(results + "/table3.csv")))
     CHECK((line.starts_with("beta") || contains(line, " ± ")));
+}
+
+TEST_CASE("table3: finished runs of a GPU make a table on a machine without one" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  // A number that no machine has: this GPU is missing everywhere.
+  const std::string there =
+      miniature(results) + "--quiet --preset versor --precision fp32 --device cuda:99 ";
+  const std::string here = miniature(results) + "--quiet --preset versor --precision fp32 ";
+  const Ended missing = run(there);
+  CHECK(missing.code == 1);
+  CHECK(lines(missing.err).size() == 1);
+  CHECK(contains(missing.err, "no CUDA device"));
+
+  // What that GPU would leave: this CPU's runs under its name.
+  const auto ours = lines(run(here + "--list").out), theirs = lines(run(there + "--list").out);
+  REQUIRE((ours.size() == 5 && theirs.size() == 5));
+  REQUIRE(run(here).code == 0);
+  for (size_t i = 0; i < ours.size(); ++i) {
+    const fs::path from = folder_of(ours[i]), to = folder_of(theirs[i]);
+    fs::rename(from, to);
+    std::string config = read_file(to / "config.json");
+    const std::string cpu = R"("device": "cpu")";
+    REQUIRE(contains(config, cpu));
+    config.replace(config.find(cpu), cpu.size(), R"("device": "cuda:99")");
+    write_file(to / "config.json", config);
+  }
+  const Ended table = run(there);
+  CAPTURE(table.err);
+  CHECK(table.code == 0);
+  CHECK(contains(read_file(results + "/table3.md"), "0.25"));
+  CHECK(runs_in(results) == 5);
 }
 
 TEST_CASE("table3: runs of different commits bring a warning" * doctest::skip(without_programs())) {
