@@ -119,6 +119,7 @@ template Option Options::add_option(Text, uint64_t&, Text);
 template Option Options::add_option(Text, double&, Text);
 template Option Options::add_option(Text, std::optional<std::string>&, Text);
 template Option Options::add_option(Text, std::optional<double>&, Text);
+template Option Options::add_option(Text, std::optional<int64_t>&, Text);
 template Option Options::add_option(Text, std::optional<bool>&, Text);
 template Option Options::add_option(Text, std::vector<std::string>&, Text);
 template Option Options::add_option(Text, std::vector<int64_t>&, Text);

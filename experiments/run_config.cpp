@@ -26,14 +26,14 @@ nlohmann::ordered_json further_options(const RunOptions& o) {
           {"layers", o.layers},
           {"shared_codebook", o.shared_codebook},
           {"layer_dropout", o.layer_dropout},
-          {"codebook_dim", o.codebook_dim},
+          {"codebook_dim", *o.codebook_dim},
           {"cosine", o.cosine},
           {"temperature", o.temperature},
           {"soft_em", o.soft_em},
           {"orthogonality", o.orthogonality},
           {"diversity", o.diversity},
           {"entropy_weight", o.entropy_weight},
-          {"warmup", o.warmup},
+          {"warmup", *o.warmup},
           {"lr_schedule", *o.lr_schedule},
           {"validation_images", o.validation_images}};
 }

@@ -23,16 +23,16 @@ struct RunOptions {
   std::optional<double> dead_codes, beta, decay, lr;
   std::optional<std::string> lr_schedule;
   std::optional<bool> ema_in_eval;
+  std::optional<int64_t> codebook_dim, warmup;  // 0: without; in steps
 
   std::string model = "vqvae";
   int64_t codes = 1024, latent = 256;  // of each level of the model
   // The quantizer; the defaults are the paper's, one learned codebook.
   std::string quantizer = "vq", levels = "8,5,5,5";
-  int64_t groups = 1, layers = 1, codebook_dim = 0;
+  int64_t groups = 1, layers = 1;
   bool shared_codebook = false, layer_dropout = false, cosine = false;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
-  int64_t warmup = 0;                         // steps
   int64_t train_images = 0, test_images = 0;  // 0: all
   int64_t validation_images = 0;  // the last so many training images take the test images' place
   uint64_t seed = 1;

@@ -54,7 +54,7 @@ std::string first_not_finite(const Module& module) {
 AdamParams adam_params(const RunOptions& options, int64_t batches) {
   const bool decays = *options.lr_schedule == "cosine";
   return {.lr = static_cast<float>(*options.lr),
-          .warmup = static_cast<int>(options.warmup),
+          .warmup = static_cast<int>(*options.warmup),
           .decay = decays ? static_cast<int>(std::min<int64_t>(options.epochs * batches,
                                                                std::numeric_limits<int>::max()))
                           : 0};

@@ -54,6 +54,11 @@ TEST_CASE("options: the presets are what they are said to be") {
   CHECK(std::pair(best.codes, best.latent) == std::pair(versor.codes, versor.latent));
   CHECK(*best.lr_schedule == "cosine");
   CHECK(*parsed("--preset best --lr-schedule constant --lr 0.5").lr == 0.5);
+  CHECK((*best.codebook_dim > 0 && *best.warmup > 0));
+  CHECK(*parsed("--preset best --codebook-dim 0 --warmup 0").codebook_dim == 0);
+  CHECK(*parsed("--preset best --codebook-dim 0 --warmup 0").warmup == 0);
+  CHECK(*parsed("--preset best --quantizer fsq").codebook_dim == 0);  // a grid has its own
+  CHECK((*versor.codebook_dim == 0 && *versor.warmup == 0));
   CHECK(*versor.lr_schedule == "constant");
 }
 
