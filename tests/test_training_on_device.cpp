@@ -68,18 +68,21 @@ Run train(RunOptions options, bool graph) {
 
 TEST_CASE("training: recorded steps give the bits of steps called one by one, and so do two runs") {
   struct Choice {
-    const char *precision, *preset, *model;
+    const char *precision, *preset, *model, *estimator = "";
   };
-  for (const auto& [precision, preset, model] :
+  for (const auto& [precision, preset, model, estimator] :
        {Choice{"fp32", "versor", "vqvae"}, Choice{"fp32", "published", "vqvae"},
         Choice{"bf16", "versor", "vqvae"}, Choice{"fp32", "versor", "vqvae2"},
-        Choice{"bf16", "versor", "vqvae2"}}) {
+        Choice{"bf16", "versor", "vqvae2"}, Choice{"fp32", "versor", "vqvae", "gumbel"},
+        Choice{"bf16", "versor", "vqvae", "diveq"}}) {
     CAPTURE(precision);
     CAPTURE(preset);
     CAPTURE(model);
+    CAPTURE(estimator);
     RunOptions options = tiny_run(here(), precision);
     options.preset = preset;
     options.model = model;
+    if (*estimator != '\0') options.estimator = estimator;
     const Run recorded = train(options, true);
     CHECK(recorded == train(options, false));
     CHECK(recorded == train(options, true));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "tensor/backend.h"
+#include "vq/noise.h"
 #include "vq/row_math.h"
 
 namespace versor {
@@ -16,6 +17,14 @@ class VqBackend {
   // the lowest k among equals.  (eq. 2)   index i32 [R],  e [R,D],  codebook [K,D].
   // No R x K matrix is ever held; memory is O(R + K D). A row with a NaN gets index 0.
   virtual void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) = 0;
+  // The nearest corner of the cube of side 2 around 0, by the signs of z: index[r] = the number
+  // whose bits, the highest first, are z[r,0] > 0, z[r,1] > 0, ...; 0 for a row with a NaN. index
+  // i32 [R],  z [R,d], d <= 16.
+  virtual void sign_code(Tensor& index, const Tensor& z) = 0;
+  // x[i] = x[i] + scale * n[i], where n is noise of the draw with this number: number i, from
+  // rng.first on, of the stream rng.split(draw[0]).   x of any shape, draw i32 [1] stays on the
+  // device.
+  virtual void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) = 0;
   // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D]; de may be dy.
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                               Estimator estimator) = 0;

@@ -61,29 +61,21 @@ Variable code_logits(const Variable& e, const Variable& codes, double temperatur
   return linear(e, scale(codes, 2 * inverse), scale(sum_columns(square(codes)), -inverse));
 }
 
-// -log(-log u): u = 0, which uniform() may give, becomes -inf, a code that is not drawn. Some rows
-// at a time: the logits are the largest tensor of all.
-Variable with_gumbel_noise(Variable logits, Rng rng) {
-  const auto minus_log = [](const Tensor& x) {
-    return ops::scaled(ops::unary(x, UnaryOp::log), -1.f);
-  };
-  const int64_t R = logits.shape()[0], K = logits.shape()[1];
-  for_row_tiles(R, K, [&](int64_t begin, int64_t end) {
-    Tensor l = logits.mutable_value().rows(begin, end);
-    const Rng later = rng.from(static_cast<uint64_t>(begin * K));
-    ops::add_to(l, minus_log(minus_log(ops::uniform(l.shape(), later, 0.f, 1.f, l.device()))));
-  });
+Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng) {
+  vq::add_noise(logits.mutable_value(), Noise::gumbel, 1.f, draw, rng);
   return logits;
 }
 
-Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, Rng rng) {
+// Some rows at a time: the logits are the largest tensor of all.
+Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, const Tensor& draw,
+                  Rng rng) {
   const int64_t R = e.dim(0), K = codes.dim(0);
   Tensor index({R}, DType::i32, e.device());
   for_row_tiles(R, K, [&](int64_t begin, int64_t end) {
     const Variable l = code_logits(Variable(e.rows(begin, end)), Variable(codes), temperature);
     Tensor drawn = index.rows(begin, end);
     const Rng later = rng.from(static_cast<uint64_t>(begin * K));
-    ops::copy(drawn, ops::argmax(with_gumbel_noise(l, later).value()));
+    ops::copy(drawn, ops::argmax(with_gumbel_noise(l, draw, later).value()));
   });
   return index;
 }
@@ -96,11 +88,8 @@ Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q)
   });
 }
 
-Variable diveq_value(const Variable& e, const Variable& q, double noise_variance,
-                     const Tensor& noise) {
+Variable diveq_value(const Variable& e, const Variable& q, const Tensor& noisy) {
   const Variable difference = sub(q, e);
-  const Tensor noisy = ops::weighted_sum(1.f, difference.value(),
-                                         static_cast<float>(std::sqrt(noise_variance)), noise);
   const Variable direction(normalize_rows(Variable(noisy)).value());
   // |q - e|, whose gradient at q = e is 0.
   const Variable length = sqrt(add_scalar(sum_columns(square(difference)), 1e-12f));

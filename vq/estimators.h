@@ -64,14 +64,14 @@ void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64
 // l [R,K] without its term |e|^2, which is the same for all k:  (2 e.c_k - |c_k|^2) / t.
 //   e [R,D], codes [K,D].
 Variable code_logits(const Variable& e, const Variable& codes, double temperature);
-// l + g [R,K], written over l.
-Variable with_gumbel_noise(Variable logits, Rng rng);
+// l + g [R,K], written over l. g is of the draw with this number, i32 [1] on the device.
+Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng);
 // The code that argmax of l + g draws, i32 [R].
-Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, Rng rng);
+Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, const Tensor& draw,
+                  Rng rng);
 // y [R,K] of one draw, which the gradient needs whole; q [R,D] the drawn codes -> value [R,D].
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q);
-// noise n [R,D].
-Variable diveq_value(const Variable& e, const Variable& q, double noise_variance,
-                     const Tensor& noise);
+// noisy [R,D]: q - e and noise, whose direction the value takes.
+Variable diveq_value(const Variable& e, const Variable& q, const Tensor& noisy);
 
 }  // namespace versor

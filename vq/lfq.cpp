@@ -5,6 +5,7 @@
 
 #include "autograd/functions.h"
 #include "vq/losses.h"
+#include "vq/ops.h"
 
 namespace versor {
 namespace {
@@ -49,7 +50,7 @@ Variable SignQuantizer::entropy_term(const Variable& z) const {
 Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
   const Variable z = options_.spherical ? normalize_rows(e) : e;
   const Variable corners(corners_);
-  Quantized out = look_up(z, corners, training);
+  Quantized out = look_up(z, corners, training, vq::sign_code(z.value()));
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
   if (training && options_.entropy_weight > 0)

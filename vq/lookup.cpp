@@ -1,6 +1,8 @@
 // Search and value: see lookup.h.
 #include "vq/lookup.h"
 
+#include <cmath>
+
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -17,39 +19,40 @@ std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
   return {{"draws", draws_}};
 }
 
-Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training) {
+Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training,
+                                   const Tensor& nearest) {
   const int64_t R = z.shape()[0], K = codes.shape()[0];
   const Estimator estimator = options_.estimator;
   const bool draw = training && options_.draws();
-  Rng rng = rng_;
-  if (draw) {
-    rng = rng_.split(static_cast<uint64_t>(draws_.to_vector<int32_t>()[0]));
-    if (!frozen_) ops::increment(draws_);
-  }
   Quantized out;
   Variable mixed;  // gumbel's y
   Tensor index;
   if (draw && estimator == Estimator::gumbel) {
-    const Variable noisy = with_gumbel_noise(code_logits(z, codes, options_.temperature), rng);
+    const Variable noisy =
+        with_gumbel_noise(code_logits(z, codes, options_.temperature), draws_, rng_);
     index = ops::argmax(noisy.value());
     mixed = softmax(noisy);
   } else if (draw && options_.temperature > 0) {
-    index = drawn_code(z.value(), codes.value(), options_.temperature, rng);
+    index = drawn_code(z.value(), codes.value(), options_.temperature, draws_, rng_);
   } else {
-    index = vq::nearest_code(z.value(), codes.value());
+    index = nearest.defined() ? nearest : vq::nearest_code(z.value(), codes.value());
   }
   const Variable q = gather_rows(codes, index);
   out.index = index.reshape({1, R});
   out.counts = ops::bincount(index, K).reshape({1, K});
   out.input = z.value();
   out.codes = q.value();
-  if (draw && estimator == Estimator::gumbel)
+  if (draw && estimator == Estimator::gumbel) {
     out.value = gumbel_value(mixed, codes, out.codes);
-  else if (draw && estimator == Estimator::diveq)
-    out.value =
-        diveq_value(z, q, options_.noise_variance, ops::normal(z.shape(), rng, z.value().device()));
-  else
+  } else if (draw && estimator == Estimator::diveq) {
+    Tensor noisy = ops::sub(out.codes, z.value());
+    const auto deviation = static_cast<float>(std::sqrt(options_.noise_variance));
+    vq::add_noise(noisy, Noise::normal, deviation, draws_, rng_);
+    out.value = diveq_value(z, q, noisy);
+  } else {
     out.value = pass_through(z, out.codes, estimator);
+  }
+  if (draw && !frozen_) ops::increment(draws_);
   out.commitment_loss = mse(z, stop_gradient(q));
   out.error = out.commitment_loss.value();
   if (estimator == Estimator::diveq)

@@ -12,22 +12,21 @@ class LookupQuantizer : public Quantizer {
  public:
   void freeze(bool frozen) override { frozen_ = frozen; }
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  // Draws follow from how many there were before: the host reads the counter every time, so that
-  // steps that draw cannot be recorded.
-  bool recordable() const override { return !options_.draws(); }
 
  protected:
   LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
 
   // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
-  // and the statistics; `replaced` and the auxiliary loss stay open.
-  Quantized look_up(const Variable& z, const Variable& codes, bool training);
+  // and the statistics; `replaced` and the auxiliary loss stay open. `nearest` i32 [R] spares the
+  // search where the codes' order tells what is nearest.
+  Quantized look_up(const Variable& z, const Variable& codes, bool training,
+                    const Tensor& nearest = {});
 
  private:
   EstimatorOptions options_;
   Rng rng_;
   bool frozen_ = false;
-  Tensor draws_;  // i32 [1]
+  Tensor draws_;  // i32 [1]: how many there were; counted on the device, for recorded steps
 };
 
 // The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d]. Throws Error for a symbol

@@ -47,6 +47,25 @@ Tensor nearest_code(const Tensor& e, const Tensor& codebook) {
   return index;
 }
 
+Tensor sign_code(const Tensor& z) {
+  check_f32("sign_code", {&z});
+  check_matrix("sign_code", z);
+  check(z.dim(1) >= 1 && z.dim(1) <= 16, "sign_code", "needs 1 to 16 columns, got ", z.shape());
+  Tensor index({z.dim(0)}, DType::i32, z.device());
+  TraceScope trace("sign_code", z.backend(), 0, {&index, &z});
+  vq_backend_for(z.device()).sign_code(index, z);
+  return index;
+}
+
+void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
+  same_device("add_noise", {&x, &draw});
+  check_f32("add_noise", {&x});
+  check_dtype("add_noise", draw, DType::i32);
+  ops::check_scalar("add_noise", draw);
+  TraceScope trace("add_noise", x.backend(), 0, {&x, &x});
+  vq_backend_for(x.device()).add_noise(x, noise, scale, draw, rng);
+}
+
 Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator estimator) {
   check_rows("estimator_grad", e, q);
   check_rows("estimator_grad", dy, e);

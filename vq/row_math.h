@@ -209,4 +209,14 @@ VERSOR_HD inline float code_element(float code, float m, double smoothed) {
   return smoothed > 0 ? static_cast<float>(m / smoothed) : code;
 }
 
+// The bits, the highest first: x[0] > 0, x[1] > 0, ...; 0 if there is a NaN.
+VERSOR_HD inline int32_t row_sign_code(const float* x, int64_t d) {
+  int32_t code = 0;
+  for (int64_t i = 0; i < d; ++i) {
+    if (x[i] != x[i]) return 0;
+    code = 2 * code + (x[i] > 0 ? 1 : 0);
+  }
+  return code;
+}
+
 }  // namespace versor

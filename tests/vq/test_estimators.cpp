@@ -217,18 +217,43 @@ TEST_CASE("estimators: the same bits for every number of threads") {
   }
 }
 
+TEST_CASE("estimators: noise is that of its draw and its place, and is added alone") {
+  const Rng rng(8, 2);
+  for (int64_t n : {1, 255, 257, 70'000})
+    for (Noise noise : {Noise::gumbel, Noise::normal}) {
+      Fenced x(ref::filled({n}, 2)), draw(index_tensor({5}));
+      vq_backend_for(test_device()).add_noise(x.view, noise, 0.5f, draw.view, rng.from(7));
+      CHECK((x.intact() && draw.intact()));
+      Array expected = ref::filled({n}, 2);
+      const Rng stream = rng.split(5);
+      for (int64_t i = 0; i < n; ++i) {
+        const auto at = static_cast<uint64_t>(i + 7);
+        expected[i] += 0.5 * (noise == Noise::normal
+                                  ? static_cast<double>(stream.normal(at))
+                                  : -std::log(-std::log(static_cast<double>(stream.uniform(at)))));
+      }
+      CHECK(error(x.view, expected) <= 1e-6);
+    }
+  Tensor x = to_tensor(ref::filled({3}, 2));
+  const Tensor two = index_tensor({5, 6});
+  CHECK_THROWS_AS(vq::add_noise(x, Noise::normal, 1, two, rng), Error);
+  CHECK_THROWS_AS(vq::add_noise(x, Noise::normal, 1, to_tensor(ref::filled({1}, 2)), rng), Error);
+}
+
 TEST_CASE(
     "estimators: codes are drawn with the noise of their place, however many rows there are") {
   constexpr int64_t R = 2500, K = 1024;  // 1,024 rows at a time
   const Rng rng(8, 2);
   ref::Random random(1108);
   const Tensor e = to_tensor(random.array({R, 3})), codes = to_tensor(random.array({K, 3}));
-  Array u = to_array(ops::uniform({R, K}, rng, 0, 1, test_device()));
+  const Tensor draw = index_tensor({3});
+  Array u = to_array(ops::uniform({R, K}, rng.split(3), 0, 1, test_device()));
   for (double& x : u.data) x = -std::log(-std::log(x));
   const Array p = ref::code_probabilities(to_array(e), to_array(codes), 0.5, u);
-  const Variable noisy = with_gumbel_noise(code_logits(Variable(e), Variable(codes), 0.5), rng);
+  const Variable noisy =
+      with_gumbel_noise(code_logits(Variable(e), Variable(codes), 0.5), draw, rng);
   CHECK(error(ops::softmax(noisy.value()), p) <= kTolerance);
-  const Indices drawn = indices_of(drawn_code(e, codes, 0.5, rng));
+  const Indices drawn = indices_of(drawn_code(e, codes, 0.5, draw, rng));
   CHECK(drawn == indices_of(ops::argmax(noisy.value())));
 }
 

@@ -164,6 +164,24 @@ TEST_CASE("lfq, bsq: the index is the number that the signs write, the first the
     }
 }
 
+TEST_CASE("lfq: the signs name the corner that a search finds, and nothing is written beside it") {
+  ref::Random random(903);
+  for (int64_t R : {0, 1, 255, 257})
+    for (int64_t d : {1, 2, 10, 16}) {
+      if (d == 16 && R > 1) continue;  // 65,536 corners to search
+      const Fenced z(random.array({R, d}));
+      Fenced index({R}, DType::i32);
+      vq_backend_for(test_device()).sign_code(index.view, z.view);
+      const Tensor corners = to_tensor(ref::sign_corners(d, 1));
+      CHECK(indices_of(index.view) == indices_of(vq::nearest_code(z.view, corners)));
+      CHECK((index.intact() && z.intact()));
+    }
+  const double nan = std::nan(""), inf = HUGE_VAL;
+  const Array edges{{4, 3}, {-0.0, 1e-30, 0, inf, -inf, 1, nan, 1, 1, 1, 1, nan}};
+  CHECK(indices_of(vq::sign_code(to_tensor(edges))) == Indices{2, 5, 0, 0});
+  CHECK(contains(error_of([] { vq::sign_code(to_tensor(ref::zeros({2, 17}))); }), "1 to 16"));
+}
+
 TEST_CASE("lfq, bsq: a dimension that is 0 becomes -1") {
   for (bool spherical : {false, true}) {
     SignQuantizer quantizer = signs(3, spherical);

@@ -8,6 +8,8 @@ namespace versor {
 class CpuVqBackend final : public VqBackend {
  public:
   void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
+  void sign_code(Tensor& index, const Tensor& z) override;
+  void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) override;
   void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                       Estimator estimator) override;
   void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) override;

@@ -21,6 +21,14 @@ void for_each_row(int64_t rows, int64_t columns, const Body& body) {
 
 }  // namespace
 
+void CpuVqBackend::add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
+  float* out = x.data<float>();
+  const Rng stream = stream_of_draw(rng, *draw.data<int32_t>());
+  cpu::parallel_blocks(x.numel(), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) out[i] += scale * noise_at(noise, stream, i);
+  });
+}
+
 void CpuVqBackend::estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                                   Estimator estimator) {
   const int64_t D = e.dim(1);

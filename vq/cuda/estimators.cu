@@ -194,7 +194,24 @@ __global__ void __launch_bounds__(kManyThreads)
   stats[3] = static_cast<float>(largest_angle);
 }
 
+// Each thread finds the stream once and then goes through many elements.
+template <Noise noise>
+__global__ void add_noise_kernel(float* x, int64_t n, float scale, const int32_t* draw, Rng rng) {
+  const Rng stream = stream_of_draw(rng, *draw);
+  for (int64_t i = global_index(); i < n; i += cuda::global_threads())
+    x[i] += scale * noise_at(noise, stream, i);
+}
+
 }  // namespace
+
+void CudaVqBackend::add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
+  const CudaBackend& backend = cuda::backend_of(x);
+  const int64_t n = x.numel();
+  cuda::launch(
+      "add_noise", backend.stream(), cuda::grid_for(backend, n, kThreads), kThreads,
+      noise == Noise::gumbel ? add_noise_kernel<Noise::gumbel> : add_noise_kernel<Noise::normal>,
+      x.data<float>(), n, scale, draw.data<int32_t>(), rng);
+}
 
 void CudaVqBackend::estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                                    Estimator estimator) {

@@ -1,0 +1,24 @@
+// The noise of the estimators that draw, one number at a time: written once for all devices.
+#pragma once
+
+#include <cmath>
+
+#include "tensor/rng.h"
+
+namespace versor {
+
+// gumbel: -log(-log u), u uniform on [0,1); the u = 0 that may come becomes -infinity.
+// normal: of mean 0 and variance 1.
+enum class Noise { gumbel, normal };
+
+// The stream of draw number `draw`, from where rng stands on.
+VERSOR_HD inline Rng stream_of_draw(const Rng& rng, int32_t draw) {
+  return rng.split(static_cast<uint64_t>(draw)).from(rng.first);
+}
+
+VERSOR_HD inline float noise_at(Noise noise, const Rng& stream, int64_t i) {
+  if (noise == Noise::normal) return stream.normal(static_cast<uint64_t>(i));
+  return -std::log(-std::log(stream.uniform(static_cast<uint64_t>(i))));
+}
+
+}  // namespace versor
