@@ -6,13 +6,14 @@
 #              the CPU and the double reference
 #   bits       short trainings twice, with and without CUDA graph, small and at the paper's size
 #   bench      a step against the floor of the library calls
+#   quantizers a step with every quantizer against one with the plain codebook: at most 1.3 times
 #   epoch      two epochs of --preset published, and their time
 #   peers      the same step in PyTorch, if it is there, in turn with ours
 #   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) over a very short training
 # Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images).
 set -uo pipefail
 out=${OUT:-results/verify-gpu}
-parts=${PARTS:-tests bits bench epoch peers sanitizer}
+parts=${PARTS:-tests bits bench quantizers epoch peers sanitizer}
 mkdir -p "$out"
 log=$(mktemp -d) summary=$out/summary.txt failed=0
 trap 'tar -czf "$out/logs.tar.gz" -C "$log" --exclude "*.safetensors" . ; rm -rf "$log"' EXIT
@@ -72,6 +73,15 @@ part_bench() {
     timeout 120 "$VERSOR_BIN/bench" --device cuda --precision "$p" >"$log/bench-$p.txt" 2>&1
     verdict "bench, $p" $? "$(grep '^step \|^floor \|^ratio \|^rate ' "$log/bench-$p.txt" | tr -s ' ' | paste -sd';')"
   done
+}
+
+part_quantizers() {
+  local p=${fast##* } slow
+  timeout 120 "$VERSOR_BIN/bench" --device cuda --precision "$p" --repeats 5 --quantizers >"$log/quantizers.txt" 2>&1
+  # columns: name, symbols, K, alone, to plain, step, to plain, ...
+  slow=$(awk '$2 ~ /^[0-9]+$/ && NF == 10 && $7 > 1.3 { printf " %s %s", $1, $7 }' "$log/quantizers.txt")
+  grep -q '^ *grouped ' "$log/quantizers.txt" && [ -z "$slow" ]
+  verdict "quantizers, $p" $? "above 1.3 times the plain step:${slow:- none}"
 }
 
 part_epoch() {

@@ -16,9 +16,13 @@ VERSOR_HD inline Rng stream_of_draw(const Rng& rng, int32_t draw) {
   return rng.split(static_cast<uint64_t>(draw)).from(rng.first);
 }
 
+VERSOR_HD inline float gumbel_noise(float u) {
+  return -std::log(-std::log(u));
+}
+
 VERSOR_HD inline float noise_at(Noise noise, const Rng& stream, int64_t i) {
-  if (noise == Noise::normal) return stream.normal(static_cast<uint64_t>(i));
-  return -std::log(-std::log(stream.uniform(static_cast<uint64_t>(i))));
+  const auto at = static_cast<uint64_t>(i);
+  return noise == Noise::normal ? stream.normal(at) : gumbel_noise(stream.uniform(at));
 }
 
 }  // namespace versor
