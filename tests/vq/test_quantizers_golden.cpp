@@ -343,10 +343,8 @@ TEST_CASE("golden quantizers: diveq") {
   CHECK(ref::nearest_code(golden.array("e"), golden.array("codebook")) ==
         golden.indices("indices"));
   const Variable q = gather_rows(codes, index_tensor(golden.indices("indices")));
-  const Variable value =
-      diveq_value(e, q,
-                  ops::weighted_sum(1.f, ops::sub(q.value(), e.value()),
-                                    static_cast<float>(std::sqrt(5e-3)), golden.tensor("noise")));
+  const Tensor noise = ops::scaled(golden.tensor("noise"), static_cast<float>(std::sqrt(5e-3)));
+  const Variable value = diveq_value(e, q, ops::add(ops::sub(q.value(), e.value()), noise));
   check_near(value, golden.array("value"));
   backward_with(value, golden.tensor("g"));
   check_near(to_array(e.grad()), golden.array("grad_e"));
