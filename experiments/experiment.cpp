@@ -42,6 +42,18 @@ std::vector<std::string> overridden(const RunOptions& o) {
   return all;
 }
 
+// Whoever trains or looks at trained models needs the device. Finished runs may come from a machine
+// with another one: only a run that is missing makes it an error that there is none here.
+void prepare_device_of(const Study& study, const std::vector<Run>& all) {
+  RunOptions options = study.options().run;
+  try {
+    prepare_device(options);
+  } catch (const Error&) {
+    const auto finished = [&](const Run& run) { return study.runs().finished(run); };
+    if (!std::all_of(all.begin(), all.end(), finished)) throw;
+  }
+}
+
 // What the section is, compared with the paper, and how its runs were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
   auto config = *study.any_run().config;
@@ -182,8 +194,7 @@ int run_experiment(int argc, char** argv, const Experiment& experiment) {
         if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
       return 0;
     }
-    const auto finished = [&](const Run& run) { return study.runs().finished(run); };
-    if (!std::all_of(all.begin(), all.end(), finished)) prepare_device(options.run);
+    prepare_device_of(study, all);
     if (!study.complete()) {
       fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
       return kInterrupted;

@@ -23,7 +23,7 @@ struct RunOptions {
   std::optional<double> dead_codes, beta, decay, lr;
   std::optional<std::string> lr_schedule;
   std::optional<bool> ema_in_eval;
-  std::optional<int64_t> codebook_dim, warmup;  // 0: without; in steps
+  std::optional<int64_t> codebook_dim, warmup;  // 0: without; warmup in steps
 
   std::string model = "vqvae";
   int64_t codes = 1024, latent = 256;  // of each level of the model
@@ -49,8 +49,8 @@ void add_run_options(Options& app, RunOptions& options, const std::set<std::stri
 // Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
 // UsageError for wrong usage, Error where this build or machine lacks something.
 // Afterwards no optional is empty. Its parts are for programs that make many runs: what the machine
-// decides, once; the device made ready, which only training needs (finished runs may come from a
-// machine with another one); and what each run's preset decides.
+// decides, once, with the device itself only where the precision is left to it; the device made
+// ready; and what each run's preset decides.
 void resolve(RunOptions& options);
 void resolve_machine(RunOptions& options);
 void prepare_device(RunOptions& options);

@@ -47,10 +47,14 @@ Variable SignQuantizer::entropy_term(const Variable& z) const {
                 : entropy_loss(p(0, half, first_), v, options_.gamma);
 }
 
+Tensor SignQuantizer::nearest(const Tensor& z, const Tensor&) const {
+  return vq::sign_code(z);
+}
+
 Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
   const Variable z = options_.spherical ? normalize_rows(e) : e;
   const Variable corners(corners_);
-  Quantized out = look_up(z, corners, training, vq::sign_code(z.value()));
+  Quantized out = look_up(z, corners, training);
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
   if (training && options_.entropy_weight > 0)

@@ -35,6 +35,7 @@ class SignQuantizer final : public LookupQuantizer {
   const Tensor& corners() const { return corners_; }  // [2^d,d], the codes
 
  private:
+  Tensor nearest(const Tensor& z, const Tensor& codes) const override;
   Variable entropy_term(const Variable& z) const;  // z [R,d]
 
   SignOptions options_;

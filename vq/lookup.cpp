@@ -19,8 +19,11 @@ std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
   return {{"draws", draws_}};
 }
 
-Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training,
-                                   const Tensor& nearest) {
+Tensor LookupQuantizer::nearest(const Tensor& z, const Tensor& codes) const {
+  return vq::nearest_code(z, codes);
+}
+
+Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training) {
   const int64_t R = z.shape()[0], K = codes.shape()[0];
   const Estimator estimator = options_.estimator;
   const bool draw = training && options_.draws();
@@ -35,7 +38,7 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, boo
   } else if (draw && options_.temperature > 0) {
     index = drawn_code(z.value(), codes.value(), options_.temperature, draws_, rng_);
   } else {
-    index = nearest.defined() ? nearest : vq::nearest_code(z.value(), codes.value());
+    index = nearest(z.value(), codes.value());
   }
   const Variable q = gather_rows(codes, index);
   out.index = index.reshape({1, R});

@@ -17,10 +17,12 @@ class LookupQuantizer : public Quantizer {
   LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
 
   // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
-  // and the statistics; `replaced` and the auxiliary loss stay open. `nearest` i32 [R] spares the
-  // search where the codes' order tells what is nearest.
-  Quantized look_up(const Variable& z, const Variable& codes, bool training,
-                    const Tensor& nearest = {});
+  // and the statistics; `replaced` and the auxiliary loss stay open.
+  Quantized look_up(const Variable& z, const Variable& codes, bool training);
+
+  // The nearest code of every row, i32 [R]. For whose codes are in an order that tells it without
+  // a search.   z [R,d], codes [K,d].
+  virtual Tensor nearest(const Tensor& z, const Tensor& codes) const;
 
  private:
   EstimatorOptions options_;

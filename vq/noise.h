@@ -1,4 +1,11 @@
-// The noise of the estimators that draw, one number at a time: written once for all devices.
+// The noise of the estimators that draw (estimators.h), one number at a time: written once for all
+// devices, whose add_noise (backend.h) adds it to a tensor.
+//
+//   gumbel  -log(-log u), u uniform on [0,1); the u = 0 that may come becomes -infinity
+//   normal  of mean 0 and variance 1
+//
+// A quantizer counts its draws on the device, so that a step can be recorded and replayed: the
+// draw's number names the stream, the element's place the number in it. Read next: estimators.h.
 #pragma once
 
 #include <cmath>
@@ -7,8 +14,6 @@
 
 namespace versor {
 
-// gumbel: -log(-log u), u uniform on [0,1); the u = 0 that may come becomes -infinity.
-// normal: of mean 0 and variance 1.
 enum class Noise { gumbel, normal };
 
 // The stream of draw number `draw`, from where rng stands on.

@@ -122,6 +122,10 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   for (const char* row : {"test-images", "ste-kmeans-replaced", "published-uniform-kept"})
     for (const char* image : {"00000.png", "00015.png"})
       CHECK(fs::exists(results + "/reconstructions/" + row + "/" + image));
+  // With nothing left to train the device's settings hold all the same, for looks at the models.
+  const Ended narrow = run(miniature("table_estimators", results, "--codes 8 --max-memory 1K"));
+  CHECK(narrow.code == 1);
+  CHECK(contains(narrow.err, "memory"));
   for (int figure = 1; figure <= 5; ++figure)
     for (const char* preset : {"published", "versor"})
       CHECK(
