@@ -2,7 +2,7 @@
 # .make/setup.sh, which finds or installs what is missing; a second run costs nothing. The other
 # scripts in .make/ fetch the data and do the checks.
 VERSION := 0.1.0
-# each experiments/<name>.cpp has a main(); the other files there are shared
+# each experiments/<name>.cpp has a main(); the folders there hold what they share
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers report
 PROGRAMS := train one_step bench tsne $(PAPER)
 
@@ -114,7 +114,8 @@ LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBR
 STUBS := tensor/cuda/stub.cpp vq/cuda/stub.cpp
 KERNEL_FILES := $(wildcard tensor/cuda/*.cu vq/cuda/*.cu)
 GPU := $(filter-out $(STUBS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
-SHARED := $(filter-out $(PROGRAMS:%=experiments/%.cpp),$(wildcard experiments/*.cpp))
+ROOMS := cli run report study bench tsne
+SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
 TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
 # our CUDA kernels as plain C++, for the tests of a machine without a GPU
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
@@ -166,9 +167,9 @@ ifeq ($(SANITIZE),address)
 $(B)/tests/%.o: OPTIMIZE := $(OPTIMIZE:-O1=-O0)
 endif
 $(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
-$(B)/experiments/version.o build/fuzz/experiments/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
+$(B)/experiments/cli/version.o build/fuzz/experiments/cli/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
-$(B)/experiments/version.o: $(B)/commit
+$(B)/experiments/cli/version.o: $(B)/commit
 
 $(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS)))
 	@rm -f $@
@@ -196,7 +197,7 @@ $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 	@mkdir -p bin && ln -sfn ../$< $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(GPU) $(STUBS) \
-  $(wildcard experiments/*.cpp)) $(call shim_objects,$(SHIM)))
+  $(SHARED) $(PROGRAMS:%=experiments/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
 # CIFAR-10: the folder CIFAR10_DIR, or what `make data` brought. DATA=synthetic does without.
@@ -298,8 +299,12 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
-  checkpoint fmt gradient_probe json_file metrics options page points program published_runs \
-  run_config run_folder run_options runs section snapshot table trainer training_step version)
+  cli/fmt cli/json_file cli/options cli/program cli/version \
+  report/page report/section report/table \
+  run/checkpoint run/gradient_probe run/metrics run/one_step run/run_config run/run_folder \
+  run/run_options run/snapshot run/trainer run/training_step \
+  study/published_runs study/runs \
+  tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;

@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Proves from the #include lines that the layers point one way
 #   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
+# that the rooms of experiments/ do too
+#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne
 # and that third-party headers stay at the edges. Lists each violation as file:line; then exits 1.
 set -euo pipefail
 files=$(.make/sources.sh)
@@ -14,10 +16,19 @@ awk '
     may["data"] = "tensor data"
     may["experiments"] = "tensor autograd nn vq data experiments"
     may["tests"] = "tensor autograd nn vq data experiments tests"
+    # inside experiments/, whose programs (the files on top) may include every room
+    room["cli"] = "cli"
+    room["run"] = "cli run"
+    room["report"] = "cli report"
+    room["study"] = "cli run report study"
+    room["bench"] = "cli run report bench"
+    room["tsne"] = "cli tsne"
     edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
     third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
   }
+  # experiments/run/trainer.h -> run; "" for a program
+  function room_of(path,  part) { return split(path, part, "/") == 3 ? part[2] : "" }
   function report(why) { printf "%s:%d: %s\n", FILENAME, FNR, why; violations++ }
   /^[ \t]*#[ \t]*include/ {
     includes++
@@ -29,6 +40,11 @@ awk '
       if (FILENAME !~ edges) report("third-party header " header " does not belong here")
     } else if (to in may && header ~ /\//) {
       if (index(" " may[from] " ", " " to " ") == 0) report(from " may not include " header)
+      if (from == "experiments" && to == from) {
+        from_room = room_of(FILENAME)
+        if (from_room != "" && index(" " room[from_room] " ", " " room_of(header) " ") == 0)
+          report("experiments/" from_room " may not include " header)
+      }
     } else if ($0 ~ /"/) {
       report("write the include of " header " from the repository root")
     }

@@ -15,10 +15,10 @@
 #include <iostream>
 #include <sstream>
 
-#include "experiments/bench_output.h"
-#include "experiments/options.h"
-#include "experiments/program.h"
-#include "experiments/version.h"
+#include "experiments/bench/bench_output.h"
+#include "experiments/cli/options.h"
+#include "experiments/cli/program.h"
+#include "experiments/cli/version.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"

@@ -13,10 +13,10 @@
 #include <filesystem>
 #include <numbers>
 
-#include "experiments/embedding.h"
-#include "experiments/experiment.h"
-#include "experiments/plot.h"
-#include "experiments/snapshot.h"
+#include "experiments/report/plot.h"
+#include "experiments/run/snapshot.h"
+#include "experiments/study/experiment.h"
+#include "experiments/tsne/embedding.h"
 
 using namespace versor;
 

@@ -1,10 +1,11 @@
 // One or more training steps from given weights and a given batch, everything written out: the
 // proof against PyTorch, tensor by tensor (tests/golden/compare_one_step.py).
 //   bin/one_step --weights W --batch X --out O --estimator rotation --steps 5
+#include "experiments/run/one_step.h"
+
 #include <omp.h>
 
-#include "experiments/program.h"
-#include "experiments/training_step.h"
+#include "experiments/cli/program.h"
 
 using namespace versor;
 

@@ -3,9 +3,9 @@
 //   command  make report   (make paper runs everything first)
 #include <fmt/format.h>
 
-#include "experiments/errata.h"
-#include "experiments/page.h"
-#include "experiments/program.h"
+#include "experiments/cli/program.h"
+#include "experiments/report/page.h"
+#include "experiments/study/errata.h"
 #include "tensor/file.h"
 
 using namespace versor;

@@ -6,11 +6,11 @@
 
 #include <cmath>
 
-#include "experiments/program.h"
-#include "experiments/run_folder.h"
-#include "experiments/runs.h"
-#include "experiments/section.h"
-#include "experiments/statistics.h"
+#include "experiments/cli/program.h"
+#include "experiments/report/section.h"
+#include "experiments/report/statistics.h"
+#include "experiments/run/run_folder.h"
+#include "experiments/study/runs.h"
 
 using namespace versor;
 

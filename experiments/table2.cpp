@@ -7,9 +7,9 @@
 //   command  make table2 SEEDS=1,2,3
 #include <fmt/format.h>
 
-#include "experiments/comparison.h"
-#include "experiments/plot.h"
-#include "experiments/program.h"
+#include "experiments/cli/program.h"
+#include "experiments/report/plot.h"
+#include "experiments/study/comparison.h"
 
 using namespace versor;
 

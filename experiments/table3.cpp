@@ -7,10 +7,10 @@
 
 #include <algorithm>
 
-#include "experiments/comparison.h"
-#include "experiments/plot.h"
-#include "experiments/program.h"
-#include "experiments/published_runs.h"
+#include "experiments/cli/program.h"
+#include "experiments/report/plot.h"
+#include "experiments/study/comparison.h"
+#include "experiments/study/published_runs.h"
 
 using namespace versor;
 

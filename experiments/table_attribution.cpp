@@ -8,8 +8,8 @@
 
 #include <cmath>
 
-#include "experiments/experiment.h"
-#include "experiments/paper.h"
+#include "experiments/study/experiment.h"
+#include "experiments/study/paper.h"
 
 using namespace versor;
 

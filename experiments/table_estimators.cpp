@@ -12,9 +12,9 @@
 
 #include <numbers>
 
-#include "experiments/experiment.h"
-#include "experiments/paper.h"
-#include "experiments/reconstruction.h"
+#include "experiments/study/experiment.h"
+#include "experiments/study/paper.h"
+#include "experiments/study/reconstruction.h"
 
 using namespace versor;
 

@@ -13,10 +13,10 @@
 #include <cmath>
 #include <limits>
 
-#include "experiments/experiment.h"
-#include "experiments/plot.h"
-#include "experiments/program.h"
-#include "experiments/quantizer_variants.h"
+#include "experiments/cli/program.h"
+#include "experiments/report/plot.h"
+#include "experiments/run/quantizer_variants.h"
+#include "experiments/study/experiment.h"
 
 using namespace versor;
 

@@ -5,8 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "experiments/program.h"
-#include "experiments/trainer.h"
+#include "experiments/cli/program.h"
+#include "experiments/run/trainer.h"
 
 using namespace versor;
 

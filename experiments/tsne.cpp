@@ -8,9 +8,9 @@
 #include <chrono>
 #include <limits>
 
-#include "experiments/embedding.h"
-#include "experiments/points.h"
-#include "experiments/program.h"
+#include "experiments/cli/program.h"
+#include "experiments/tsne/embedding.h"
+#include "experiments/tsne/points.h"
 #include "nn/safetensors.h"
 #include "tensor/file.h"
 

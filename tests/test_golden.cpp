@@ -4,7 +4,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "experiments/training_step.h"
+#include "experiments/run/one_step.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
 

@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "data/synthetic.h"
-#include "experiments/program.h"
-#include "experiments/trainer.h"
+#include "experiments/cli/program.h"
+#include "experiments/run/trainer.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
 #include "vq/ops.h"

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "data/synthetic.h"
-#include "experiments/run_options.h"
+#include "experiments/run/run_options.h"
 #include "tests/support.h"
 
 namespace versor::testing {

@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "experiments/nearest_benchmark.h"
-#include "experiments/quantizer_benchmark.h"
-#include "experiments/quantizer_variants.h"
-#include "experiments/statistics.h"
-#include "experiments/step_benchmark.h"
-#include "experiments/step_sweep.h"
+#include "experiments/bench/nearest_benchmark.h"
+#include "experiments/bench/quantizer_benchmark.h"
+#include "experiments/bench/step_benchmark.h"
+#include "experiments/bench/step_sweep.h"
+#include "experiments/report/statistics.h"
+#include "experiments/run/quantizer_variants.h"
 #include "tensor/cpu/matmul.h"
 #include "tensor/ops.h"
 #include "tests/experiments/programs.h"

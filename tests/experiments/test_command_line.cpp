@@ -3,7 +3,7 @@
 // disk that was changed.
 #include <fstream>
 
-#include "experiments/version.h"
+#include "experiments/cli/version.h"
 #include "nn/safetensors.h"
 #include "tensor/backend.h"
 #include "tests/experiments/programs.h"

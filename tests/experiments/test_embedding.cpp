@@ -5,7 +5,7 @@
 #include <limits>
 #include <numeric>
 
-#include "experiments/embedding.h"
+#include "experiments/tsne/embedding.h"
 #include "nn/safetensors.h"
 #include "tensor/rng.h"
 #include "tests/support.h"

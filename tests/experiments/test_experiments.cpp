@@ -2,8 +2,8 @@
 // its place as the beginning of a longer run.
 #include <cmath>
 
-#include "experiments/metrics.h"
-#include "experiments/snapshot.h"
+#include "experiments/run/metrics.h"
+#include "experiments/run/snapshot.h"
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {

@@ -1,7 +1,7 @@
 // What a run looks at after an epoch, the gradients of a batch and the reconstructions of a few
 // images, must change nothing: least of all a codebook whose every forward pass is an EMA step.
-#include "experiments/gradient_probe.h"
-#include "experiments/snapshot.h"
+#include "experiments/run/gradient_probe.h"
+#include "experiments/run/snapshot.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
 #include "tests/data/temporary_folder.h"

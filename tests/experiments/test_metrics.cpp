@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 
-#include "experiments/metrics.h"
+#include "experiments/run/metrics.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "tests/support.h"

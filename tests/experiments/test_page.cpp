@@ -3,8 +3,8 @@
 
 #include <cmath>
 
-#include "experiments/page.h"
-#include "experiments/plot.h"
+#include "experiments/report/page.h"
+#include "experiments/report/plot.h"
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {

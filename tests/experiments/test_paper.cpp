@@ -1,9 +1,9 @@
 // The paper's own figures: which rows cannot be right, the authors' curves, and ours beside them.
 #include <doctest/doctest.h>
 
-#include "experiments/comparison.h"
-#include "experiments/errata.h"
-#include "experiments/published_runs.h"
+#include "experiments/study/comparison.h"
+#include "experiments/study/errata.h"
+#include "experiments/study/published_runs.h"
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {

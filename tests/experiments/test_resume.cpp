@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "experiments/metrics.h"
+#include "experiments/run/metrics.h"
 #include "nn/safetensors.h"
 #include "tests/experiments/programs.h"
 

@@ -2,7 +2,7 @@
 // run is left alone; a folder belongs to one config and one process; evaluation moves nothing.
 #include <nlohmann/json.hpp>
 
-#include "experiments/run_folder.h"
+#include "experiments/run/run_folder.h"
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {

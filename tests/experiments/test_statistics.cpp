@@ -3,7 +3,7 @@
 
 #include <cmath>
 
-#include "experiments/statistics.h"
+#include "experiments/report/statistics.h"
 
 namespace versor::testing {
 

@@ -1,7 +1,7 @@
 // Tables in all four forms, character by character.
 #include <doctest/doctest.h>
 
-#include "experiments/table.h"
+#include "experiments/report/table.h"
 
 namespace versor::testing {
 namespace {

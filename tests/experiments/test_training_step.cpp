@@ -4,7 +4,8 @@
 #include <functional>
 #include <limits>
 
-#include "experiments/training_step.h"
+#include "experiments/run/one_step.h"
+#include "experiments/run/training_step.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
 #include "vq/vqvae.h"

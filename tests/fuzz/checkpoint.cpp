@@ -1,11 +1,11 @@
 // A safetensors file as the checkpoint of a run, and as one of its snapshots. What is restored is a
 // position, and restored once more it is the same.
-#include "experiments/checkpoint.h"
+#include "experiments/run/checkpoint.h"
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "experiments/snapshot.h"
+#include "experiments/run/snapshot.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/fuzz/fuzz.h"
 #include "vq/vqvae.h"

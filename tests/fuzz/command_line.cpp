@@ -4,7 +4,7 @@
 #include <memory>
 #include <vector>
 
-#include "experiments/runs.h"
+#include "experiments/study/runs.h"
 #include "nlohmann/json.hpp"
 #include "tests/fuzz/fuzz.h"
 

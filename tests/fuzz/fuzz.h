@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "experiments/options.h"
+#include "experiments/cli/options.h"
 #include "tensor/error.h"
 
 #ifndef VERSOR_FUZZ

@@ -1,5 +1,5 @@
 // metrics.csv and its like: every row has the heading's columns, and every line is a row.
-#include "experiments/metrics.h"
+#include "experiments/run/metrics.h"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // Points of a CSV file: no more than it has lines, and no more numbers than it has bytes.
-#include "experiments/points.h"
+#include "experiments/tsne/points.h"
 
 #include <algorithm>
 #include <cmath>

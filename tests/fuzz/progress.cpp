@@ -1,6 +1,6 @@
 // The position of a run in a checkpoint, as text: what is read is a position, can be shown, and
 // written it is the same again.
-#include "experiments/checkpoint.h"
+#include "experiments/run/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace versor::fuzzing {

@@ -1,7 +1,7 @@
 // The file names of published runs.
 #include <cmath>
 
-#include "experiments/published_runs.h"
+#include "experiments/study/published_runs.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace versor::fuzzing {

@@ -1,12 +1,12 @@
 // A run's folder: the input is its config.json, up to the first NUL; then timing.csv, and then
 // metrics.csv. The run that is asked for goes on from it where it can.
-#include "experiments/run_folder.h"
+#include "experiments/run/run_folder.h"
 
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "experiments/run_options.h"
-#include "experiments/runs.h"
+#include "experiments/run/run_options.h"
+#include "experiments/study/runs.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/fuzz/fuzz.h"
 

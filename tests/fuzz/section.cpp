@@ -1,8 +1,8 @@
 // A section of the report, as JSON: what is read is shown on the page and written as Markdown and
 // CSV, and read again it is the same.
-#include "experiments/section.h"
+#include "experiments/report/section.h"
 
-#include "experiments/page.h"
+#include "experiments/report/page.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace versor::fuzzing {

@@ -1,7 +1,7 @@
 // A safetensors file as the weights of a model, with a tensor "images" as the batch: bin/one_step
 // makes a step of it, and memory is in proportion to the file. A whole file has no tensor that the
 // model does not know.
-#include "experiments/training_step.h"
+#include "experiments/run/one_step.h"
 #include "nn/safetensors.h"
 #include "tensor/backend.h"
 #include "tests/fuzz/fuzz.h"

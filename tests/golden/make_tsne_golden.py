@@ -7,7 +7,7 @@ At that learning rate layouts are chaotic, so two implementations cannot be comp
 At 0.5 they are not: `clusters` also has `start` and `layout` [n,2], 300 iterations from one given
 start, past the end of the exaggeration after 250.
 The points come from a fixed seed. Needs scikit-learn >= 1.5, numpy, safetensors.
-Next: tests/experiments/test_embedding.cpp, which holds experiments/embedding.cpp to these numbers.
+Next: tests/experiments/test_embedding.cpp, which holds experiments/tsne/embedding.cpp to these numbers.
 """
 import pathlib
 

@@ -1,0 +1,103 @@
+// What every quantizer costs: see quantizer_benchmark.h.
+#include "experiments/bench/quantizer_benchmark.h"
+
+#include "autograd/functions.h"
+#include "experiments/run/quantizer_variants.h"
+#include "vq/losses.h"
+
+namespace versor {
+namespace {
+
+constexpr int64_t kAloneTimes = 5;  // as often as a step, which takes much longer
+constexpr float kBeta = 0.25f;
+
+// A step's benchmark, and the quantizer in it by itself on the latents of its images.
+class VariantBenchmark {
+ public:
+  VariantBenchmark(const StepConfiguration& what, const QuantizerVariant& variant)
+      : backend_(backend_for(what.device)),
+        step_(what,
+              [&] {
+                RunOptions o;
+                o.codes = what.codes;
+                o.latent = what.latent;
+                o.precision = what.precision;
+                variant.change(o);
+                apply_preset(o);
+                return make_model(o, what.device, Rng(1));
+              }),
+        latents_(latents()) {
+    alone();
+  }
+
+  double step() { return step_.time(); }
+
+  double alone() {
+    return seconds_of([&] {
+      forward_and_backward();
+      backend_.synchronize();
+    });
+  }
+
+  size_t peak_bytes() {
+    const size_t before = backend_.pool().current_bytes();
+    backend_.pool().reset_peak();
+    forward_and_backward();
+    return backend_.pool().peak_bytes() - before;
+  }
+
+  int64_t rows() const { return latents_.dim(0); }
+  Alphabet alphabet() const { return quantizer().alphabet(); }
+
+ private:
+  Quantizer& quantizer() const { return *step_.model().levels()[0].quantizer; }
+
+  Tensor latents() const {
+    const NoGradGuard no_grad;
+    step_.model().freeze(true);
+    const VqVaeOutput output = step_.model()(step_.images());
+    step_.model().freeze(false);
+    return output.latents.value().flat_rows();
+  }
+
+  void forward_and_backward() {
+    const Variable e(latents_, /*requires_grad=*/true);
+    const Quantized out = quantizer()(e, /*training=*/true);
+    Variable loss = add_terms(mean(square(out.value)), out.codebook_loss);
+    if (out.commitment_loss.defined()) loss = loss + kBeta * out.commitment_loss;
+    backward(add_terms(loss, out.auxiliary_loss));
+    for (Variable& p : quantizer().parameters()) p.zero_grad();
+  }
+
+  Backend& backend_;
+  StepBenchmark step_;
+  Tensor latents_;  // [R,D]
+};
+
+}  // namespace
+
+void measure_quantizers(const StepConfiguration& what, int64_t repeats,
+                        const std::function<void(const QuantizerMeasurement&)>& each) {
+  VariantBenchmark plain(what, quantizer_variants().front());
+  for (const QuantizerVariant& variant : quantizer_variants()) {
+    if (variant.two_levels) continue;
+    VariantBenchmark other(what, variant);
+    const TimeRatio step =
+        measure_ratio([&] { return other.step(); }, [&] { return plain.step(); }, repeats);
+    const TimeRatio alone = measure_ratio([&] { return other.alone(); },
+                                          [&] { return plain.alone(); }, kAloneTimes * repeats);
+    const Alphabet alphabet = other.alphabet();
+    each({.name = variant.label,
+          .symbols = alphabet.symbols,
+          .codes = alphabet.codes,
+          .seconds = alone.seconds,
+          .to_plain = alone.ratio,
+          .step_seconds = step.seconds,
+          .step_to_plain = step.ratio,
+          .step_by_parts = 1 + alone.seconds * (1 - 1 / alone.ratio) * step.ratio / step.seconds,
+          .peak_bytes = other.peak_bytes(),
+          .score_bytes = sizeof(float) * static_cast<size_t>(other.rows() * what.codes)});
+  }
+}
+
+}  // namespace versor

@@ -1,0 +1,16 @@
+// Version and commit, handed in by the Makefile for this file alone.
+#include "experiments/cli/version.h"
+
+namespace versor {
+
+std::string version() {
+  return VERSOR_VERSION;
+}
+std::string commit() {
+  return VERSOR_COMMIT;
+}
+std::string compiler_flags() {
+  return VERSOR_COMPILER_FLAGS;
+}
+
+}  // namespace versor

@@ -1,0 +1,120 @@
+// Checkpoints: see checkpoint.h.
+#include "experiments/run/checkpoint.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "experiments/cli/json_file.h"
+#include "nn/safetensors.h"
+#include "tensor/ops.h"
+
+namespace versor {
+namespace {
+
+constexpr const char *kName = "trainer.safetensors", *kPrevious = "trainer.previous.safetensors",
+                     *kDamaged = "trainer.damaged.safetensors";
+
+// Calls visit(name in the file, tensor) for all state that is not the model's own.
+template <class Visit>
+void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
+  const auto parameters = model.named_parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    visit("adam.m." + parameters[i].first, adam.first_moments()[i]);
+    visit("adam.v." + parameters[i].first, adam.second_moments()[i]);
+  }
+  visit("adam.step", adam.step_counter());
+  for (auto& [name, counter] : model.counters()) visit("codebook." + name, counter);
+}
+
+// The file, or the one before it where this one is damaged.
+SafetensorsFile read_newest(const RunFolder& folder) {
+  const std::string path = folder.file(kName), previous = folder.file(kPrevious);
+  try {
+    return read_safetensors(path);
+  } catch (const Error& e) {
+    if (!folder.has(kPrevious)) throw;
+    SafetensorsFile file = read_safetensors(previous);  // throws where this is of no use either
+    std::filesystem::rename(path, folder.file(kDamaged));
+    std::filesystem::rename(previous, path);
+    std::fprintf(stderr, "warning: %s; it is now %s, and the checkpoint before it is used\n",
+                 e.what(), kDamaged);
+    return file;
+  }
+}
+
+// A run of fewer epochs is the beginning of this one.
+void check_options(const SafetensorsFile& file, const nlohmann::ordered_json& config,
+                   const std::string& path) {
+  const auto options = file.metadata.find("options");
+  check(options != file.metadata.end(), "run", path,
+        " does not say which options it belongs to; was it made by an older version?");
+  auto of_file = nlohmann::ordered_json::parse(options->second, nullptr, false), ours = config;
+  check(of_file.is_object(), "run", path, ": its options are malformed");
+  of_file["epochs"] = ours["epochs"] = nullptr;
+  check(of_file == ours, "run", path, " is the checkpoint of a run with other options");
+}
+
+}  // namespace
+
+std::string to_text(const Progress& p) {
+  return nlohmann::json{
+      {"epoch", p.epoch}, {"train", p.train.save()}, {"test", p.test.save()}, {"rows", p.rows}}
+      .dump();
+}
+
+Progress parse_progress(const std::string& text, const Alphabet& alphabet,
+                        const std::string& path) {
+  Progress p(alphabet);
+  try {
+    const auto json = parse_json<nlohmann::json>(text, path);
+    p.epoch = count_in(json.at("epoch"), path);
+    p.train.load(json.at("train"));
+    p.test.load(json.at("test"));
+    p.rows = json.at("rows").get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, ": its position is malformed (", e.what(), ")");
+  } catch (const Error& e) {
+    fail("run", path, ": its position is malformed (", e.what(), ")");
+  }
+  check(p.rows.size() == static_cast<size_t>(p.epoch), "run", path, ": ", p.rows.size(),
+        " rows of metrics for ", p.epoch, " epochs");
+  return p;
+}
+
+void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
+                      const Progress& progress, VqModel& model, Adam& adam) {
+  SafetensorsFile file;
+  for (auto& [name, tensor] : state_dict(model)) file.tensors["model." + name] = tensor;
+  for_each_counter(model, adam,
+                   [&](const std::string& name, Tensor& tensor) { file.tensors[name] = tensor; });
+  file.metadata = {{"options", config.dump()}, {"position", to_text(progress)}};
+  write_safetensors(folder.file(kName), file, folder.file(kPrevious));
+}
+
+void forget_previous_checkpoint(const RunFolder& folder) {
+  std::error_code ignored;
+  std::filesystem::remove(folder.file(kPrevious), ignored);
+}
+
+std::optional<Progress> restore_checkpoint(const RunFolder& folder,
+                                           const nlohmann::ordered_json& config, VqModel& model,
+                                           Adam& adam) {
+  if (!folder.has(kName)) return {};
+  const std::string path = folder.file(kName);
+  SafetensorsFile file = read_newest(folder), weights;
+  check_options(file, config, path);
+  for (auto& [name, tensor] : file.tensors)
+    if (name.starts_with("model.")) weights.tensors[name.substr(6)] = tensor;
+  load_state_dict(model, weights, path);
+  for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
+    const Tensor& saved = file.at(name, path);
+    check(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(), "run", path, ": ",
+          name, " is ", saved.dtype(), " ", saved.shape(), ", not ", tensor.dtype(), " ",
+          tensor.shape());
+    ops::copy(tensor, saved.to(tensor.device()));
+  });
+  return parse_progress(file.metadata["position"], model.alphabet(), path);
+}
+
+}  // namespace versor

@@ -1,0 +1,90 @@
+// Training steps from files: see one_step.h.
+#include "experiments/run/one_step.h"
+
+#include "experiments/run/training_step.h"
+#include "tensor/ops.h"
+#include "vq/ops.h"
+#include "vq/vqvae.h"
+
+namespace versor {
+namespace {
+
+// The extent of one axis of a tensor in a file, which must have that rank.
+int64_t extent(const SafetensorsFile& file, const std::string& path, const std::string& name,
+               int rank, int axis) {
+  const Shape& shape = file.at(name, path).shape();
+  check(shape.rank() == rank && shape[axis] > 0, "one_step", path, ": ", name, " has the shape ",
+        shape, ", expected ", rank, " axes, none empty");
+  return shape[axis];
+}
+
+// A file whose largest tensors do not have the sizes that its small ones say is refused before a
+// model of these sizes, whose memory is their product, is made.
+void check_sizes(const SafetensorsFile& file, const std::string& path, const VqVaeOptions& m) {
+  const int64_t d = m.quantizer.codebook.latent;
+  const std::pair<const char*, Shape> expected[] = {
+      {"encoder.2.weight", {d, m.hidden, 4, 4}},
+      {"encoder.4.conv1.weight", {d, d, 3, 3}},
+      {"encoder.0.weight", {m.hidden, m.image_channels, 4, 4}}};
+  for (const auto& [name, shape] : expected)
+    check(file.at(name, path).shape() == shape, "one_step", path, ": ", name, " has the shape ",
+          file.at(name, path).shape(), ", the other tensors need ", shape);
+}
+
+}  // namespace
+
+SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weights_path,
+                         const SafetensorsFile& batch, const std::string& batch_path,
+                         const OneStepOptions& options, Device device) {
+  check(options.steps >= 1, "one_step", "the number of steps must be at least 1, got ",
+        options.steps);
+  VqVaeOptions m;
+  QuantizerOptions& quantizer = m.quantizer;
+  CodebookOptions& codebook = quantizer.codebook;
+  quantizer.estimator = options.estimator;
+  m.hidden = extent(weights, weights_path, "encoder.0.weight", 4, 0);
+  m.image_channels = extent(weights, weights_path, "encoder.0.weight", 4, 1);
+  codebook.codes = extent(weights, weights_path, "codebook.weight", 2, 0);
+  codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
+  codebook.owner = options.owner;
+  codebook.decay = options.decay;
+  codebook.start = CodebookStart::uniform;  // what the file holds replaces it
+  codebook.dead_code_fraction = 0;
+  m.activations = options.activations;
+  check_sizes(weights, weights_path, m);
+  VqVae model(m, device, Rng(0));
+  load_state_dict(model, weights, weights_path);
+
+  const Tensor& nchw = batch.at("images", batch_path);
+  check(nchw.dtype() == DType::f32 && nchw.shape().rank() == 4 && nchw.numel() > 0 &&
+            nchw.dim(1) == m.image_channels && nchw.dim(2) % 4 == 0 && nchw.dim(3) % 4 == 0,
+        "one_step", batch_path, ": images must be f32 [N,", m.image_channels,
+        ",H,W] with H and W multiples of 4, got ", nchw.dtype(), " ", nchw.shape());
+  const Tensor images = ops::nchw_to_nhwc(nchw.to(device));
+
+  Adam adam(model.parameters(), {.lr = static_cast<float>(options.lr)});
+  StepResult step;
+  for (int64_t s = 0; s < options.steps; ++s)
+    step = training_step(model, adam, images, static_cast<float>(options.beta));
+
+  const VqVaeOutput& out = step.output;
+  SafetensorsFile file;
+  file.tensors = state_dict(model);
+  for (const auto& [name, p] : model.named_parameters())
+    if (p.grad().defined()) file.tensors["grad." + name] = to_torch_layout(p.grad());
+  const Shape& latents = out.latents.shape();
+  file.tensors["reconstruction"] = ops::nhwc_to_nchw(out.reconstruction.value());
+  file.tensors["z_e"] = ops::nhwc_to_nchw(out.latents.value());
+  file.tensors["indices"] = out.quantized.index.reshape({latents[0], latents[1], latents[2]});
+  const auto scalar = [&](const char* name, const Tensor& value) {
+    file.tensors[name] = value.reshape({});
+  };
+  scalar("loss", step.loss.total.value());
+  scalar("reconstruction_loss", step.loss.reconstruction.value());
+  scalar("codebook_loss", out.quantized.codebook_loss.value());
+  scalar("commitment_loss", out.quantized.commitment_loss.value());
+  scalar("perplexity", vq::perplexity(out.quantized.counts));
+  return file;
+}
+
+}  // namespace versor

@@ -1,0 +1,28 @@
+// Training steps from given weights and a given batch: what bin/one_step writes, for the comparison
+// with PyTorch tensor by tensor (tests/golden/compare_one_step.py).
+#pragma once
+
+#include "nn/safetensors.h"
+#include "vq/model.h"
+
+namespace versor {
+
+struct OneStepOptions {
+  Estimator estimator = Estimator::rotation;
+  Owner owner = Owner::ema;
+  double beta = 0.25, decay = 0.99, lr = 2e-4;
+  int64_t steps = 1;
+  DType activations = DType::f32;
+};
+
+// `steps` training steps on one batch from given weights and buffers, Adam starting with zero
+// moments. All tensors in PyTorch's layout. `weights`: the model's state, whose shapes give D, K
+// and the channels; `batch`: images [N,C,H,W] in [-1,1]. Returns the last step's reconstruction,
+// z_e [N,D,h,w], indices i32 [N,h,w], the scalars loss, reconstruction_loss, codebook_loss,
+// commitment_loss, perplexity, grad.<name> of every parameter, and every parameter and buffer
+// after the last step. Throws Error naming the file (the two paths are for that) and the tensor.
+SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weights_path,
+                         const SafetensorsFile& batch, const std::string& batch_path,
+                         const OneStepOptions& options, Device device);
+
+}  // namespace versor

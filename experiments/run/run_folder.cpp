@@ -1,0 +1,132 @@
+// Run folder: see run_folder.h.
+#include "experiments/run/run_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "experiments/cli/json_file.h"
+#include "experiments/cli/version.h"
+#include "experiments/run/run_options.h"
+#include "tensor/error.h"
+#include "tensor/file.h"
+
+namespace versor {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The part of a config.json that makes the run what it is; the rest says how it was made.
+nlohmann::ordered_json options_in(const std::string& path) {
+  try {
+    return read_json<nlohmann::ordered_json>(path).at("options");
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+}
+
+std::string commit_in(const std::string& path) {
+  try {
+    return read_json<nlohmann::json>(path).at("commit").get<std::string>();
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
+                     const std::string& hardware)
+    : path_(std::move(path)) {
+  std::error_code error;
+  fs::create_directories(path_, error);
+  check(!error, "run", "cannot make the folder ", path_, ": ", error.message());
+  lock_ = open(file("lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  check(lock_ >= 0, "run", "cannot write to the folder ", path_, ": ", std::strerror(errno));
+  try {
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0)
+      fail("run", "the folder ", path_,
+           errno == EWOULDBLOCK ? " is in use by another process"
+                                : str(" cannot be locked: ", std::strerror(errno)));
+    if (has("config.json")) {
+      check(options_in(file("config.json")) == config, "run", "the folder ", path_,
+            " holds a run with other options; choose another --out");
+    } else {
+      const nlohmann::ordered_json record = {{"options", config},
+                                             {"version", version()},
+                                             {"commit", commit()},
+                                             {"hardware", hardware},
+                                             {"compiler", compiler_flags()}};
+      write_file(file("config.json"), record.dump(2) + "\n");
+    }
+  } catch (...) {
+    close(lock_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() {
+  close(lock_);
+}  // the lock ends with it
+
+bool RunFolder::has(const std::string& name) const {
+  return is_there(file(name));
+}
+
+std::vector<std::string> RunFolder::csv_rows(const std::string& name, int64_t keep) const {
+  std::vector<std::string> rows;
+  if (!has(name)) return rows;
+  std::istringstream text(read_file(file(name)));
+  std::string line;
+  std::getline(text, line);
+  while (static_cast<int64_t>(rows.size()) < keep && std::getline(text, line)) rows.push_back(line);
+  return rows;
+}
+
+void RunFolder::write_csv(const std::string& name, const std::string& header,
+                          const std::vector<std::string>& rows) const {
+  std::string text = header + "\n";
+  for (const std::string& row : rows) text += row + "\n";
+  write_file(file(name), text);
+}
+
+void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
+  if (has("trainer.safetensors")) return;
+  nlohmann::ordered_json shorter = config;
+  for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {
+    shorter["epochs"] = epochs;
+    const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
+    if (!is_finished(from.string(), shorter)) continue;
+    auto record = read_json<nlohmann::ordered_json>(file("config.json"));
+    record["continues"] = {{"run", from.filename().string()},
+                           {"epochs", epochs},
+                           {"commit", commit_in((from / "config.json").string())}};
+    write_file(file("config.json"), record.dump(2) + "\n");
+    const auto overwrite = fs::copy_options::overwrite_existing;
+    if (is_there((from / "snapshots").string()))
+      fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
+    for (const char* name : {"timing.csv", "gradients.csv"})
+      if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
+    // The checkpoint comes last and whole: with it the run has begun.
+    versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
+    return;
+  }
+}
+
+bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
+  for (const char* name : {"/config.json", "/model.safetensors", "/metrics.csv"})
+    if (!is_there(folder + name)) return false;
+  if (options_in(folder + "/config.json") != config) return false;
+  std::istringstream metrics(read_file(folder + "/metrics.csv"));
+  int64_t lines = 0;
+  for (std::string line; std::getline(metrics, line);) ++lines;
+  return lines == 1 + config["epochs"].get<int64_t>();
+}
+
+}  // namespace versor

@@ -1,0 +1,315 @@
+// Trainer: see trainer.h.
+#include "experiments/run/trainer.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "experiments/run/gradient_probe.h"
+#include "experiments/run/snapshot.h"
+#include "tensor/ops.h"
+
+namespace versor {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Independent streams of random numbers of one run.
+enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
+
+constexpr double kSecondsBetweenSaves = 120;
+constexpr int64_t kMostLines = 1000;  // of progress in a file, besides a line for each epoch
+constexpr int64_t kPictures = 16;
+constexpr const char* kTimingHeader =
+    "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
+
+volatile std::sig_atomic_t signal_received = 0;
+
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+
+extern "C" void note_signal(int signal) {
+  signal_received = 1;
+  std::signal(signal, SIG_DFL);  // a second one ends the process
+}
+
+// The first tensor of a module that has a NaN or infinity; "" if none has.
+std::string first_not_finite(const Module& module) {
+  for (const auto& [name, tensor] : state_dict(module))
+    if (tensor.dtype() == DType::f32)
+      for (float value : tensor.to_vector<float>())
+        if (!std::isfinite(value)) return name;
+  return "";
+}
+
+AdamParams adam_params(const RunOptions& options, int64_t batches) {
+  const bool decays = *options.lr_schedule == "cosine";
+  return {.lr = static_cast<float>(*options.lr),
+          .warmup = static_cast<int>(*options.warmup),
+          .decay = decays ? static_cast<int>(std::min<int64_t>(options.epochs * batches,
+                                                               std::numeric_limits<int>::max()))
+                          : 0};
+}
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  signal_received = 0;
+  for (int signal : kSignals)
+    if (std::signal(signal, note_signal) == SIG_IGN && signal == SIGHUP)
+      std::signal(SIGHUP, SIG_IGN);
+}
+InterruptGuard::~InterruptGuard() {
+  for (int signal : kSignals)
+    if (std::signal(signal, SIG_DFL) == SIG_IGN) std::signal(signal, SIG_IGN);
+}
+bool InterruptGuard::interrupted() {
+  return signal_received != 0;
+}
+
+Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
+    : options_(options),
+      config_(std::make_shared<nlohmann::ordered_json>(config_of(options, images))),
+      settings_(std::move(settings)),
+      folder_(settings_.folder, *config_, backend_for(parse_device(options.device)).info().name),
+      device_(parse_device(options.device)),
+      rng_(options.seed),
+      model_(make_model(options, device_, rng_.split(kModel))),
+      train_images_(images.train, options.batch_size, device_),
+      // Evaluation has no smallest batch: a small test set is one batch.
+      test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
+      adam_(model_->parameters(), adam_params(options, train_images_.batches())),
+      arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
+      progress_(model_->alphabet()),
+      train_pass_(train_images_, progress_.train, device_),
+      test_pass_(test_images_, progress_.test, device_),
+      guard_(train_pass_.batch),
+      graph_(settings_.graph && model_->recordable()) {}
+
+Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device device)
+    : batches(images.batches()),
+      order(images.in_order()),
+      batch(ops::zeros({1}, device, DType::i32)),
+      log(images.batches(), pass_metrics.histogram().alphabet(), device),
+      metrics(pass_metrics) {}
+
+TrainingEnd Trainer::run() {
+  if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
+  backend_for(device_).pool().reset_peak();  // the peak is to be this run's
+  const InterruptGuard guard;
+  folder_.continue_shorter_run(*config_);
+  if (!restore()) {
+    start_codebooks();
+    write_snapshot(folder_.path(), 0, *model_, progress_.train.histogram().counts(), pictured());
+  }
+  started_at_ = saved_at_ = shown_at_ = Clock::now();
+  while (progress_.epoch < options_.epochs) {
+    train_epoch();
+    const double train_seconds = seconds_since(epoch_started_at_);
+    const auto start = Clock::now();
+    evaluate();
+    if (test_pass_.next < test_pass_.batches) {
+      save();
+      return TrainingEnd::interrupted;
+    }
+    finish_epoch(train_seconds, seconds_since(start));
+  }
+  forget_previous_checkpoint(folder_);
+  return TrainingEnd::finished;
+}
+
+// k-means sees the first max(8K, R) latents of the untrained encoder: whole batches of the first
+// epoch, until each quantizer has enough.
+void Trainer::start_codebooks() {
+  const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), 0);
+  model_->start_codebooks(epoch.batches(), [&](int64_t b) { return epoch.batch(b); });
+}
+
+// A pass goes on where its metrics stand.
+void Trainer::begin(Pass& pass) {
+  pass.next = pass.metrics.batches();
+  ops::fill(pass.batch, static_cast<float>(pass.next));
+}
+
+// Enqueues the next batch of a pass. The numbers that differ from step to step (which batch, Adam's
+// t, the updates of the codebook) are counted on the device by the step itself.
+void Trainer::step(Pass& pass, bool training) {
+  const int64_t count = pass.order.batch_count(pass.next++);
+  const auto beta = static_cast<float>(*options_.beta);
+  Backend& backend = backend_for(device_);
+  Replay& replay = pass.replays.try_emplace(count, backend, arena_, graph_).first->second;
+  replay.run([&] {
+    const Tensor images = pass.order.batch_at(pass.batch, count);
+    if (training) {
+      const StepResult result = training_step(*model_, adam_, images, beta, &guard_);
+      pass.log.record(result.output, result.loss, pass.batch);
+    } else {
+      const VqVaeOutput output = (*model_)(images);
+      pass.log.record(output, vqvae_loss(output, images, beta), pass.batch);
+    }
+    ops::increment(pass.batch);
+  });
+}
+
+void Trainer::train_epoch() {
+  model_->set_training(true);
+  Tensor order = train_pass_.order.order();
+  ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
+  begin(train_pass_);
+  // Without a recording every step is looked at as it ends.
+  const bool at_once = !(graph_ && backend_for(device_).info().can_record);
+  epoch_started_at_ = Clock::now();
+  epoch_started_batch_ = train_pass_.next;
+  while (train_pass_.next < train_pass_.batches && !InterruptGuard::interrupted()) {
+    step(train_pass_, true);
+    if (at_once) take_metrics(train_pass_);
+    show_progress();
+    if (time_to_save()) save();
+  }
+  take_metrics(train_pass_);
+}
+
+// Reads what the steps since the last time have logged, and whether all of it was finite.
+void Trainer::take_metrics(Pass& pass) {
+  if (pass.metrics.batches() == pass.next) return;
+  if (const auto found = guard_.found())
+    fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
+  pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
+}
+
+// Leaves the model to look at: a network that has not moved since, a codebook that may have moved
+// once more where the encoder's output was still finite.
+void Trainer::fail_not_finite(const std::string& what) {
+  const std::string file = folder_.file("not-finite.safetensors");
+  write_safetensors(file, {state_dict(*model_), {}});
+  fail("train", what, " of epoch ", progress_.epoch + 1, "; the model as it was then is in ", file);
+}
+
+void Trainer::evaluate() {
+  if (train_pass_.next < train_pass_.batches) return;  // interrupted
+  const NoGradGuard no_grad;
+  model_->set_training(false);
+  begin(test_pass_);
+  while (test_pass_.next < test_pass_.batches && !InterruptGuard::interrupted())
+    step(test_pass_, false);
+  take_metrics(test_pass_);
+  // What the last step of the epoch has broken shows here first.
+  if (progress_.test.batches() > 0 && !std::isfinite(progress_.test.loss())) {
+    const std::string tensor = first_not_finite(*model_);
+    fail_not_finite(str(tensor.empty() ? "the loss" : tensor, " is not finite in the evaluation"));
+  }
+}
+
+void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
+  const int64_t epoch = progress_.epoch + 1;
+  const int64_t steps = train_pass_.next - epoch_started_batch_;
+  const PassMetrics &train = progress_.train, &test = progress_.test;
+  MemoryPool& pool = backend_for(device_).pool();
+  timings_.push_back(fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
+                                 static_cast<double>(steps * options_.batch_size) / train_seconds,
+                                 pool.peak_bytes()));
+  if (!settings_.quiet) {
+    std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
+                 fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
+                             "{} recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
+                             epoch, options_.epochs, train.reconstruction_loss(),
+                             train.codebook_loss(), train.perplexity(), evaluated_images(options_),
+                             test.reconstruction_loss(), test.perplexity(), test.histogram().used(),
+                             test.histogram().counts().size(), train_seconds + eval_seconds)
+                     .c_str());
+  }
+  draw_reconstructions(folder_.file("reconstructions.png"), *model_, pictured());
+  if (is_kept(epoch, options_.epochs))
+    write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
+  gradients_.push_back(gradients_row(epoch, *model_, train_images_.in_order().batch(0),
+                                     static_cast<float>(*options_.beta)));
+  progress_.rows.push_back(metrics_row(epoch, train, test));
+  progress_.epoch = epoch;
+  progress_.train = progress_.test = PassMetrics(model_->alphabet());
+  train_pass_.next = test_pass_.next = 0;
+  folder_.write_csv("timing.csv", kTimingHeader, timings_);
+  folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);
+  // The checkpoint comes before the row that says the epoch is done: killed in between, the run
+  // resumes after the epoch and writes the row from the checkpoint's copy.
+  save();
+  write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+  folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
+}
+
+// The first test images.
+Tensor Trainer::pictured() const {
+  const Tensor first = test_images_.in_order().batch(0);
+  return first.rows(0, std::min(kPictures, first.dim(0)));
+}
+
+bool Trainer::time_to_save() const {
+  if (settings_.save_every > 0) return train_pass_.next % settings_.save_every == 0;
+  return seconds_since(saved_at_) > kSecondsBetweenSaves;
+}
+
+void Trainer::save() {
+  take_metrics(train_pass_);
+  write_checkpoint(folder_, *config_, progress_, *model_, adam_);
+  saved_at_ = Clock::now();
+}
+
+bool Trainer::restore() {
+  const auto saved = restore_checkpoint(folder_, *config_, *model_, adam_);
+  if (!saved) return false;
+  const bool possible = saved->epoch <= options_.epochs &&
+                        saved->train.batches() <= train_pass_.batches &&
+                        saved->test.batches() <= test_pass_.batches;
+  check(possible, "run", folder_.path(), ": the checkpoint's position lies outside the run");
+  progress_ = *saved;
+  timings_ = folder_.csv_rows("timing.csv", progress_.epoch);
+  gradients_ = folder_.csv_rows("gradients.csv", progress_.epoch);
+  if (progress_.epoch > 0) {
+    // Killed between checkpoint and these two, an epoch's end left them behind.
+    if (progress_.train.batches() == 0)
+      write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+    folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
+  }
+  if (!settings_.quiet)
+    std::fprintf(stderr, "resuming after %lld epochs and %lld batches\n",
+                 static_cast<long long>(progress_.epoch),
+                 static_cast<long long>(progress_.train.batches()));
+  return true;
+}
+
+// One line: rewritten on a terminal five times a second, else a plain line every half minute, or as
+// often as makes kMostLines of the whole run.
+void Trainer::show_progress() {
+  const bool terminal = isatty(STDERR_FILENO);
+  if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
+  const int64_t batch = train_pass_.next, batches = train_pass_.batches;
+  const double per_step =
+      seconds_since(epoch_started_at_) / static_cast<double>(batch - epoch_started_batch_);
+  const auto left =
+      static_cast<double>((options_.epochs - progress_.epoch) * batches - batch) * per_step;
+  if (!terminal && seconds_since(shown_at_) < (seconds_since(started_at_) + left) / kMostLines)
+    return;
+  shown_at_ = Clock::now();
+  take_metrics(train_pass_);
+  const PassMetrics& train = progress_.train;
+  std::fprintf(
+      stderr, "%s%s%s", terminal ? "\r" : "",
+      fmt::format("epoch {}/{} [{}/{}]  loss {:.4f} recon {:.4f} codebook {:.4f}  perplexity {:.1f}"
+                  "  codes {}  {:.0f} images/s  {:.0f}:{:02.0f} left",
+                  progress_.epoch + 1, options_.epochs, batch, batches, train.loss(),
+                  train.reconstruction_loss(), train.codebook_loss(), train.perplexity(),
+                  train.histogram().used(), static_cast<double>(options_.batch_size) / per_step,
+                  std::floor(left / 60), std::floor(std::fmod(left, 60)))
+          .c_str(),
+      terminal ? "\033[K" : "\n");
+}
+
+}  // namespace versor

@@ -1,0 +1,94 @@
+// Trains one model from a config and data into a run folder: epochs of training and evaluation,
+// metrics, pictures, checkpoints. An interrupted run goes on where its last checkpoint stands and
+// ends with the same bytes in metrics.csv as one that was never interrupted.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+
+#include "data/batcher.h"
+#include "experiments/run/checkpoint.h"
+#include "experiments/run/run_options.h"
+#include "experiments/run/training_step.h"
+#include "tensor/replay.h"
+
+namespace versor {
+
+struct TrainerSettings {
+  std::string folder;      // of the run
+  bool quiet = false;      // no progress
+  int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
+  bool graph = true;       // record a step once and replay it, where the device can
+};
+
+enum class TrainingEnd { finished, was_finished, interrupted };
+
+class Trainer {
+ public:
+  Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
+
+  // Trains what is left. SIGINT, SIGTERM and SIGHUP end the step, of training or of evaluation,
+  // save and return `interrupted`.
+  TrainingEnd run();
+
+ private:
+  // A pass over one set, training or evaluation: what its steps read and write on the device. The
+  // addresses stay the same in every epoch, so that a recorded step can be replayed.
+  struct Pass {
+    Pass(const Batcher& images, PassMetrics& metrics, Device device);
+
+    int64_t batches;
+    Epoch order;
+    Tensor batch;  // i32 [1], number of the batch in the pass
+    MetricsLog log;
+    std::map<int64_t, Replay> replays;  // by the number of images in a batch
+    int64_t next = 0;                   // batch; those before it are done or enqueued
+    PassMetrics& metrics;               // of the first so many of these
+  };
+
+  void start_codebooks();
+  void train_epoch();
+  void evaluate();
+  void begin(Pass& pass);
+  void step(Pass& pass, bool training);
+  void take_metrics(Pass& pass);
+  [[noreturn]] void fail_not_finite(const std::string& what);
+  void finish_epoch(double train_seconds, double eval_seconds);
+  Tensor pictured() const;
+  void save();
+  bool restore();
+  bool time_to_save() const;
+  void show_progress();
+
+  RunOptions options_;
+  std::shared_ptr<const nlohmann::ordered_json> config_;
+  TrainerSettings settings_;
+  RunFolder folder_;
+  Device device_;
+  Rng rng_;
+  std::unique_ptr<VqModel> model_;
+  Batcher train_images_, test_images_;
+  Adam adam_;
+  std::shared_ptr<MemoryPool::Arena> arena_;  // of the recorded steps
+  Progress progress_;
+  Pass train_pass_, test_pass_;
+  FiniteGuard guard_;
+  bool graph_;  // steps are recorded
+  std::vector<std::string> timings_, gradients_;
+
+  std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;
+  int64_t epoch_started_batch_ = 0;
+};
+
+// Catches SIGINT, SIGTERM and SIGHUP (a terminal that was closed; under nohup it stays ignored)
+// while it lives: interrupted() turns true instead of the process ending. A second signal ends the
+// process.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  static bool interrupted();
+};
+
+}  // namespace versor

@@ -1,0 +1,216 @@
+// The frame of an experiment: see experiment.h.
+#include "experiments/study/experiment.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "experiments/cli/program.h"
+
+namespace versor {
+namespace {
+
+std::vector<Run> distinct_runs(const Study& study) {
+  std::vector<Run> all;
+  std::set<std::string> seen;
+  for (const Series& series : study.series())
+    for (const Run& run : series.runs)
+      if (seen.insert(run.folder).second) all.push_back(run);
+  return all;
+}
+
+std::string joined(const std::vector<std::string>& parts, const char* separator) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : separator) + part;
+  return text;
+}
+
+// What the command line decides in every preset alike: these are not the presets' runs any more.
+std::vector<std::string> overridden(const RunOptions& o) {
+  std::vector<std::string> all;
+  const auto add = [&](const char* name, const auto& option) {
+    if (option) all.push_back(fmt::format("{} {}", name, *option));
+  };
+  add("estimator", o.estimator);
+  add("owner", o.owner);
+  add("codebook start", o.codebook_start);
+  add("accumulators", o.accumulators);
+  add("dead codes", o.dead_codes);
+  add("EMA in evaluation", o.ema_in_eval);
+  return all;
+}
+
+// Whoever trains or looks at trained models needs the device. Finished runs may come from a machine
+// with another one: only a run that is missing makes it an error that there is none here.
+void prepare_device_of(const Study& study, const std::vector<Run>& all) {
+  RunOptions options = study.options().run;
+  try {
+    prepare_device(options);
+  } catch (const Error&) {
+    const auto finished = [&](const Run& run) { return study.runs().finished(run); };
+    if (!std::all_of(all.begin(), all.end(), finished)) throw;
+  }
+}
+
+// What the section is, compared with the paper, and how its runs were made.
+void describe(const Study& study, const Experiment& experiment, Section& section) {
+  auto config = *study.any_run().config;
+  for (const std::string& option : experiment.own) {  // what the rows differ in by design
+    std::string key = option.substr(2);
+    std::replace(key.begin(), key.end(), '-', '_');
+    if (key != "codes") config.erase(key);
+  }
+  const int64_t codes =
+      experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
+  auto differences = differences_from_paper(config, codes, experiment.paper_epochs);
+  const bool smaller = !differences.empty();
+  for (const std::string& choice : overridden(study.options().run)) differences.push_back(choice);
+  if (!differences.empty())
+    section.scale = fmt::format("{}, nothing here is compared with the paper: {}",
+                                smaller ? "Scaled down" : "Changed", joined(differences, ", "));
+  for (const Run& run : distinct_runs(study)) section.runs.push_back(record_of(run));
+  std::set<std::string> commits, hardware;
+  for (const RunRecord& run : section.runs) {
+    commits.insert(run.commit);
+    hardware.insert(
+        fmt::format("{} in {}", run.hardware.empty() ? run.device : run.hardware, run.precision));
+  }
+  std::vector<std::string> seeds;
+  for (uint64_t seed : study.options().seeds) seeds.push_back(std::to_string(seed));
+  section.notes.push_back(fmt::format(
+      "{}: {} training and {} test images; D {}, batch {}, {} epochs; seed{} {}",
+      config["data"].get<std::string>(), config["train_images"].dump(),
+      config["test_images"].dump(), config["latent"].dump(), config["batch_size"].dump(),
+      config["epochs"].dump(), seeds.size() > 1 ? "s" : "", joined(seeds, ", ")));
+  section.notes.push_back(fmt::format("{} runs on {}; commit {}", section.runs.size(),
+                                      joined({hardware.begin(), hardware.end()}, ", "),
+                                      joined({commits.begin(), commits.end()}, ", ")));
+  if (study.options().run.validation_images > 0)
+    section.notes.push_back(
+        "\"test\" here means images held back from the training images, not the test images");
+  for (const std::string& failure : study.failures())
+    section.notes.push_back("failed, and not in any figure here: " + failure);
+  if (commits.size() > 1)
+    section.notes.push_back("warning: these runs were made by different commits");
+}
+
+void print(const Section& section) {
+  fmt::print("\n{}\n", section.title);
+  if (!section.scale.empty()) fmt::print("{}\n", section.scale);
+  for (const std::string& note : section.notes) fmt::print("{}\n", note);
+  for (const Table& table : section.tables) fmt::print("\n{}", table.terminal());
+  for (const std::string& finding : section.findings) fmt::print("\n- {}", finding);
+}
+
+}  // namespace
+
+const Run& Series::first() const {
+  check(!runs.empty(), "experiment", "no run of \"", label, "\", preset ", preset,
+        ", has come to its end");
+  return runs.front();
+}
+
+Summary Series::at(const std::string& column, int64_t epoch, const std::string& file) const {
+  std::vector<double> values;
+  for (const Run& run : runs) {
+    const auto rows = read_metrics(run.folder + "/" + file).column(column);
+    check(epoch <= static_cast<int64_t>(rows.size()), "experiment", run.folder, "/", file,
+          " has no epoch ", epoch);
+    values.push_back(epoch > 0 ? rows[static_cast<size_t>(epoch - 1)] : rows.back());
+  }
+  return summarize(values);
+}
+
+std::vector<double> Series::curve(const std::string& column, const std::string& file) const {
+  std::vector<double> mean;
+  for (const Run& run : runs) {
+    const auto rows = read_metrics(run.folder + "/" + file).column(column);
+    mean.resize(rows.size());
+    for (size_t i = 0; i < rows.size(); ++i) mean[i] += rows[i] / static_cast<double>(runs.size());
+  }
+  return mean;
+}
+
+const Series& Study::find(const std::string& label, const std::string& preset) const {
+  const auto it = std::find_if(series_.begin(), series_.end(), [&](const Series& s) {
+    return s.label == label && s.preset == preset;
+  });
+  check(it != series_.end(), "experiment", "no runs \"", label, "\" of preset ", preset);
+  return *it;
+}
+
+const Run& Study::any_run() const {
+  const auto it =
+      std::find_if(series_.begin(), series_.end(), [](const Series& s) { return !s.runs.empty(); });
+  check(it != series_.end(), "experiment", "there is no run");
+  return it->first();
+}
+
+bool Study::complete() {
+  for (const Run& run : distinct_runs(*this)) {
+    try {
+      if (!runs_.complete(run)) return false;
+    } catch (const std::exception& e) {
+      failures_.push_back(fmt::format("{}: {}", run.folder, e.what()));
+      if (!options().quiet) fmt::print(stderr, "failed: {}\n", failures_.back());
+      for (Series& series : series_)
+        std::erase_if(series.runs, [&](const Run& r) { return r.folder == run.folder; });
+    }
+  }
+  const bool some =
+      std::any_of(series_.begin(), series_.end(), [](const Series& s) { return !s.runs.empty(); });
+  check(some, "experiment", "all ", failures_.size(),
+        " trainings failed; the first: ", failures_.empty() ? "" : failures_.front());
+  return true;
+}
+
+void Study::add(const std::string& label, const std::string& preset,
+                const std::function<void(RunOptions&)>& change, bool one_seed) {
+  Series series{label, preset, {}};
+  for (uint64_t seed : options().seeds) {
+    RunOptions o = options().run;
+    o.preset = preset;
+    o.seed = seed;
+    if (change) change(o);
+    series.runs.push_back(runs_.describe(o));
+    if (one_seed) break;
+  }
+  series_.push_back(std::move(series));
+}
+
+int run_experiment(int argc, char** argv, const Experiment& experiment) {
+  Options app(experiment.summary);
+  ManyRunsOptions options;
+  add_many_runs_options(app, options, experiment.own);
+  if (experiment.add_options) experiment.add_options(app);
+  return run_program(app, argc, argv, [&] {
+    Study study(options);
+    experiment.plan(study);
+    const std::vector<Run> all = distinct_runs(study);
+    if (options.list) {
+      for (const Run& run : all)
+        if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
+      return 0;
+    }
+    prepare_device_of(study, all);
+    if (!study.complete()) {
+      fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
+      return kInterrupted;
+    }
+    Section section;
+    section.name = experiment.name;
+    describe(study, experiment, section);
+    experiment.fill_section(study, section);
+    write_section(options.results, section);
+    print(section);
+    fmt::print("\nwritten: {0}/{1}.md, {1}.json and the tables as CSV\n", options.results,
+               experiment.name);
+    check(study.failures().empty(), experiment.name, study.failures().size(), " of ", all.size(),
+          " trainings failed, see above; the same command tries them again");
+    return 0;
+  });
+}
+
+}  // namespace versor

@@ -1,0 +1,143 @@
+// Many runs: see runs.h.
+#include "experiments/study/runs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "experiments/cli/json_file.h"
+#include "experiments/cli/program.h"
+#include "experiments/run/run_folder.h"
+#include "experiments/run/trainer.h"
+
+namespace versor {
+namespace {
+
+// More threads than anybody gives to one training; finished runs are looked for up to here.
+constexpr int kMostThreads = 256;
+
+// What --quick stands for, where the command line does not say otherwise: the whole paper in
+// minutes on two cores.
+void shrink(const Options& app, ManyRunsOptions& o) {
+  const auto set = [&](const char* name, auto& option, auto value) {
+    if (!app.given(name)) option = value;
+  };
+  set("--latent", o.run.latent, 32);
+  set("--codes", o.run.codes, 128);
+  set("--batch-size", o.run.batch_size, 32);
+  set("--lr", o.run.lr, 1e-3);
+  set("--epochs", o.run.epochs, 3);
+  set("--train-images", o.run.train_images, 1600);
+  set("--test-images", o.run.test_images, 320);
+  set("--seeds", o.seeds, std::vector<uint64_t>{1});
+}
+
+// For a shell, whatever is in it.
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+}  // namespace
+
+void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::string> without) {
+  without.insert({"--preset", "--seed"});
+  add_run_options(app, o.run, without);
+  app.add_option("--preset", o.presets, "versor, published, or both with a comma")
+      ->delimiter(',')
+      ->check(one_of({"versor", "published"}));
+  app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")
+      ->delimiter(',')
+      ->check(kSeedNumber);
+  app.add_option("--results", o.results, "folder for runs and tables")->capture_default_str();
+  app.add_flag("--list", o.list, "print a command for every run that is missing, and stop");
+  app.add_flag("--quick", o.quick, "a miniature: small D, K and data, few epochs, one seed");
+  app.add_flag("--quiet", o.quiet, "no progress");
+  app.parse_complete_callback([&app, &o] {
+    if (o.quick) shrink(app, o);
+  });
+}
+
+Runs::Runs(const ManyRunsOptions& options) : options_(options) {
+  if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
+  resolve_machine(options_.run);
+  images_ = load_data(options_.run);
+}
+
+Run Runs::describe(RunOptions options) const {
+  apply_preset(options);
+  auto config = config_of(options, images_);
+  const auto at = [&](int threads) {
+    config["threads"] = options.threads = threads;
+    return Run{options, std::make_shared<nlohmann::ordered_json>(config),
+               options_.results + "/runs/" + run_name(config)};
+  };
+  const Run wanted = at(options.threads);
+  if (finished(wanted)) return wanted;
+  for (int threads = 1; threads <= kMostThreads; ++threads)
+    if (const Run other = at(threads); finished(other)) return other;
+  return wanted;
+}
+
+bool Runs::finished(const Run& run) const {
+  return is_finished(run.folder, *run.config);
+}
+
+bool Runs::complete(const Run& run) const {
+  if (finished(run)) return true;
+  if (!options_.quiet) fmt::print(stderr, "{}\n", run.folder);
+  Trainer trainer(run.options, images_, {run.folder, options_.quiet, 0});
+  return trainer.run() != TrainingEnd::interrupted;
+}
+
+std::string Runs::command(const Run& run) const {
+  const RunOptions& o = run.options;
+  std::string line = fmt::format(
+      "bin/train --estimator {} --owner {} --codebook-start {} --accumulators {} --dead-codes {} "
+      "--ema-in-eval {} --codes {} --latent {} --beta {} --decay {} --lr {} --batch-size {} "
+      "--epochs {} --seed {} --precision {} --device {} --threads {} --data {}",
+      *o.estimator, *o.owner, *o.codebook_start, *o.accumulators, *o.dead_codes,
+      static_cast<int>(*o.ema_in_eval), o.codes, o.latent, *o.beta, *o.decay, *o.lr, o.batch_size,
+      o.epochs, o.seed, o.precision, o.device, o.threads, o.data);
+  const auto unusual = unusual_options(o);
+  for (const auto& [name, value] : unusual.items()) {
+    std::string option = name;
+    std::replace(option.begin(), option.end(), '_', '-');
+    line += " --" + option;
+    if (!value.is_boolean())
+      line += " " + (value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  if (o.train_images > 0) line += fmt::format(" --train-images {}", o.train_images);
+  if (o.test_images > 0) line += fmt::format(" --test-images {}", o.test_images);
+  if (!o.data_dir.empty()) line += " --data-dir " + quoted(o.data_dir);
+  if (!o.max_memory.empty()) line += " --max-memory " + o.max_memory;
+  if (options_.quiet) line += " --quiet";
+  return line + " --out " + quoted(run.folder);
+}
+
+RunRecord record_of(const Run& run) {
+  RunRecord record;
+  record.folder = run.folder.substr(run.folder.rfind('/') + 1);
+  record.precision = (*run.config)["precision"];
+  record.device = (*run.config)["device"];
+  const std::string path = run.folder + "/config.json";
+  try {
+    const auto config = read_json<nlohmann::json>(path);
+    record.commit = config.at("commit").get<std::string>();
+    record.hardware = config.value("hardware", "");
+    if (config.contains("continues")) {
+      record.continues = config["continues"].at("run").get<std::string>();
+      record.continues_epochs = count_in(config["continues"].at("epochs"), path);
+    }
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+  const MetricsTable timing = read_metrics(run.folder + "/timing.csv");
+  const auto train = timing.column("train_seconds"), eval = timing.column("eval_seconds");
+  for (size_t i = 0; i < train.size(); ++i) record.seconds.push_back(train[i] + eval[i]);
+  return record;
+}
+
+}  // namespace versor

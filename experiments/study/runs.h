@@ -1,0 +1,58 @@
+// Runs as the rows of tables and the lines of figures: each is made if it is missing, resumed if it
+// was interrupted, and read if it is there. Tables share runs through their folders' names.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "experiments/report/section.h"
+#include "experiments/run/metrics.h"
+#include "experiments/run/run_options.h"
+
+namespace versor {
+
+// Options that all programs which make many runs have.
+struct ManyRunsOptions {
+  RunOptions run;
+  std::vector<std::string> presets = {"published", "versor"};
+  std::vector<uint64_t> seeds = {1, 2, 3};
+  std::string results = "results";
+  bool list = false, quiet = false, quick = false;
+};
+// `without`: what the program sets itself, as in add_run_options.
+void add_many_runs_options(Options& app, ManyRunsOptions& options,
+                           std::set<std::string> without = {});
+
+struct Run {
+  RunOptions options;
+  std::shared_ptr<const nlohmann::ordered_json> config;
+  std::string folder;
+};
+
+class Runs {
+ public:
+  // Settles what the machine decides and loads the data, once for all runs.
+  explicit Runs(const ManyRunsOptions& options);
+
+  const ManyRunsOptions& options() const { return options_; }
+  const DatasetPair& images() const { return images_; }
+  // The run of these options, whose preset is applied here. If there is a finished one that
+  // differs only in the number of threads (in the last digits, that is), it is this one.
+  Run describe(RunOptions options) const;
+  // Trains what is missing. False if it was interrupted.
+  bool complete(const Run& run) const;
+  // The shell command that makes this run alone.
+  std::string command(const Run& run) const;
+  bool finished(const Run& run) const;
+
+ private:
+  ManyRunsOptions options_;
+  DatasetPair images_;
+};
+
+// What the run's config.json and timing.csv say of how it was made.
+RunRecord record_of(const Run& run);
+
+}  // namespace versor
