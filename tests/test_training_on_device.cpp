@@ -9,6 +9,7 @@
 #include "data/synthetic.h"
 #include "experiments/cli/program.h"
 #include "experiments/run/trainer.h"
+#include "nn/safetensors.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
 #include "vq/ops.h"

@@ -13,6 +13,7 @@
 
 #include "experiments/run/gradient_probe.h"
 #include "experiments/run/snapshot.h"
+#include "nn/safetensors.h"
 #include "tensor/ops.h"
 
 namespace versor {

@@ -2,7 +2,7 @@
 // run another one than the paper's is named.
 #include <set>
 
-#include "tests/experiments/run/run_options.h"
+#include "tests/experiments/run_options.h"
 
 namespace versor::testing {
 

@@ -1,7 +1,7 @@
 // Options of a run: what the presets stand for, that a flag of its own wins, and what is refused.
 #include <functional>
 
-#include "tests/experiments/run/run_options.h"
+#include "tests/experiments/run_options.h"
 
 namespace versor::testing {
 
