@@ -1,7 +1,7 @@
-// Watches tensors for NaN and infinity without the host waiting for the device: the first step and
-// tensor that are not finite are remembered on the device, and from then on the optimiser and the
-// codebook stand still (Adam::step, Codebook::update), so that the state to look at is that of the
-// accident. The host reads what was found when it reads the metrics.
+// Watches tensors for NaN and infinity without the host waiting for the device. The device
+// remembers the first step and tensor that are not finite; from then on neither the optimiser
+// (Adam::step) nor the codebook (Codebook::update) moves, so that the model can be inspected as it
+// was when the fault appeared. The host reads what was found when it reads the metrics.
 #pragma once
 
 #include <optional>

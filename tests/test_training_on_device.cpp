@@ -90,6 +90,28 @@ TEST_CASE("training: recorded steps give the bits of steps called one by one, an
   }
 }
 
+// The published runs let test images into the codebook.
+TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for it, else never") {
+  for (const bool asked : {false, true}) {
+    const TemporaryFolder folder;
+    const std::string path = folder / "run";
+    RunOptions options = tiny_run(here());
+    options.epochs = 2;
+    options.ema_in_eval = asked;
+    resolve(options);
+    const DatasetPair images = load_data(options);
+    Trainer trainer(options, images, {.folder = path, .quiet = true});
+    REQUIRE(trainer.run() == TrainingEnd::finished);
+    const auto batches = [&](const Dataset& set) {
+      return (set.size() + options.batch_size - 1) / options.batch_size;
+    };
+    const int64_t updates = 2 * (batches(images.train) + (asked ? batches(images.test) : 0));
+    const auto state = read_safetensors(path + "/trainer.safetensors").tensors;
+    CHECK(state.at("codebook.updates").to_vector<int32_t>() ==
+          std::vector<int32_t>{static_cast<int32_t>(updates)});
+  }
+}
+
 // The evaluation moves nothing, so that the model in the file is the one that was evaluated.
 TEST_CASE("training: the test metrics are those of the saved model on all test images") {
   const TemporaryFolder folder;
@@ -114,9 +136,9 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   for (int64_t b = 0; b < 3; ++b) {
     const VqVaeOutput output = model(epoch.batch(b));
     reconstruction += ops::mse(output.reconstruction.value(), epoch.batch(b)).item() / 3;
-    commitment += output.quantized.commitment_loss.value().item() / 3;
-    perplexity += vq::perplexity(output.quantized.counts).item() / 3;
-    for (int32_t k : output.quantized.index.to_vector<int32_t>()) used.insert(k);
+    commitment += output.quantized().commitment_loss.value().item() / 3;
+    perplexity += vq::perplexity(output.quantized().counts).item() / 3;
+    for (int32_t k : output.quantized().index.to_vector<int32_t>()) used.insert(k);
   }
   const MetricsTable table = read_metrics(path + "/metrics.csv");
   CHECK(table.last("test_recon_loss") == doctest::Approx(reconstruction).epsilon(1e-6));

@@ -37,11 +37,13 @@ class VqBackend {
   // One EMA step, eq. (3)-(5) with Laplace smoothing: with n, s the counts and sums of the batch,
   //   N = decay N + (1-decay) n,   m = decay m + (1-decay) s,
   //   codebook[k] = m[k] / Nhat[k],   Nhat[k] = (N[k]+eps) / (sum N + K eps) * sum N.
+  // With unit_length  codebook[k] = m[k] / |m[k]|,  which stays what it was where |m[k]| < 1e-30.
   // Does nothing once the guard has found something (find_nonfinite in tensor/backend.h).
   // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 or f32 [K],  guard i32 [2] or
   // undefined.
   virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                          const Tensor& sums, const Tensor& guard, double decay, double eps) = 0;
+                          const Tensor& sums, const Tensor& guard, double decay, double eps,
+                          bool unit_length) = 0;
   // A code with N[k] < fraction * (sum N)/K becomes a random row of e: the i-th such code row
   // rng.split(update[0]).permute(i, R), so another row for every code; then N[k] = (sum N)/K and
   // m[k] = N[k] codebook[k], with the sum from before. At most R codes are replaced; replaced

@@ -77,9 +77,7 @@ void Codebook::reset_accumulators() {
 }
 
 Variable Codebook::codes() const {
-  const Variable copy =
-      record("copy", ops::clone(weight_.value()), {weight_}, [](const Tensor& dy) { return dy; });
-  return options_.cosine ? normalize_rows(copy) : copy;
+  return options_.cosine ? normalize_rows(weight_) : weight_;
 }
 
 void Codebook::start_from(const Tensor& latents) {
@@ -89,12 +87,26 @@ void Codebook::start_from(const Tensor& latents) {
   reset_accumulators();
 }
 
-Codebook::Statistics Codebook::statistics_of(const Tensor& e, const Tensor& index,
-                                             const Tensor& counts) const {
+void Codebook::Statistics::add(const Statistics& other) {
+  ops::add_to(sums, other.sums);
+  counts = counts.dtype() == DType::i32 ? vq::sum_of_counts(counts, other.counts)
+                                        : ops::add(counts, other.counts);
+  rows.insert(rows.end(), other.rows.begin(), other.rows.end());
+}
+
+bool Codebook::needs_statistics() const {
+  return options_.owner != Owner::gradient || options_.dead_code_fraction > 0;
+}
+
+Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
+                                          const Tensor& counts) const {
+  const NoGradGuard no_grad;
   const int64_t K = options_.codes;
-  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K), {}};
+  std::vector<Tensor> rows;
+  if (options_.dead_code_fraction > 0) rows = {e};
+  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K), rows};
   const Variable c = codes();
-  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), {}};
+  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), rows};
   for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
     const Tensor z = e.rows(begin, end);
     const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
@@ -104,34 +116,19 @@ Codebook::Statistics Codebook::statistics_of(const Tensor& e, const Tensor& inde
   return sum;
 }
 
-Tensor Codebook::update(const Tensor& e, const Tensor& index, const Tensor& counts,
-                        const Tensor& guard) {
-  const bool averages = options_.owner != Owner::gradient;
-  if (frozen_ || !(averages || options_.dead_code_fraction > 0)) return {};
-  const NoGradGuard no_grad;
-  Statistics now = statistics_of(e, index, counts);
-  if (options_.dead_code_fraction > 0) now.rows = {e};
-  if (pending_.sums.defined()) {
-    ops::add_to(now.sums, pending_.sums);
-    now.counts = now.counts.dtype() == DType::i32 ? vq::sum_of_counts(now.counts, pending_.counts)
-                                                  : ops::add(now.counts, pending_.counts);
-    now.rows.insert(now.rows.begin(), pending_.rows.begin(), pending_.rows.end());
-    pending_ = {};
-  }
-  if (accumulating_) {
-    pending_ = now;
-    return {};
-  }
+Tensor Codebook::update(const Statistics& statistics, const Tensor& guard) {
+  if (!needs_statistics()) return {};
   // Where the averages do not own the codes they are only counted: what they would be is dropped.
-  Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
-  vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), now.counts, now.sums,
-                 guard, options_.decay, options_.eps);
+  Tensor codes = options_.owner != Owner::gradient ? weight_.value() : ops::clone(weight_.value());
+  vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), statistics.counts,
+                 statistics.sums, guard, options_.decay, options_.eps, options_.cosine);
   Tensor replaced;
   if (options_.dead_code_fraction > 0) {
-    const Tensor rows = now.rows.size() == 1 ? e : ops::concat_rows(now.rows);
+    const std::vector<Tensor>& rows = statistics.rows;
     replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
-                                      m_.mutable_value(), rows, updates_, guard,
-                                      options_.dead_code_fraction, rng_.split(kDeadCodes));
+                                      m_.mutable_value(),
+                                      rows.size() == 1 ? rows[0] : ops::concat_rows(rows), updates_,
+                                      guard, options_.dead_code_fraction, rng_.split(kDeadCodes));
   }
   ops::increment(updates_);
   return replaced;

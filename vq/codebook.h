@@ -21,7 +21,6 @@ struct CodebookOptions {
   double decay = 0.99;                             // gamma
   double eps = 1e-5;
   double dead_code_fraction = 0.1;  // of uniform usage; 0 keeps dead codes
-  bool ema_in_eval = false;         // the published runs' evaluation updates too
 
   // Codes and vectors are compared and passed on at length 1: the nearest code is the one with the
   // largest cosine (Yu et al., "Vector-quantized Image Modeling with
@@ -42,51 +41,49 @@ struct CodebookOptions {
 
 class Codebook : public Module {
  public:
+  // What an update needs of the vectors that were quantized. Statistics of micro-batches add up,
+  // and so do those of several machines.
+  struct Statistics {
+    Tensor counts;             // i32 [K], or f32 with soft EM
+    Tensor sums;               // [K,D]
+    std::vector<Tensor> rows;  // [R_i,D] that dead codes may become; none where those are kept
+
+    void add(const Statistics& other);
+  };
+
   // Starts U(+-1/K); call start_from() before training where k-means is wanted. Throws Error for
   // options outside their ranges or that contradict each other.
   Codebook(const CodebookOptions& options, Rng rng, Device device);
 
   const CodebookOptions& options() const { return options_; }
   const Variable& weight() const { return weight_; }  // [K,D]
-  // What vectors are compared with: a copy of the weight, its rows at length 1 where cosine. A
-  // copy, because update() writes over the weight before backward() reads what the forward pass
-  // saw.
+  // What vectors are compared with: the weight, its rows at length 1 where cosine.
   Variable codes() const;
 
   // k-means start: 10 Lloyd iterations on `latents` [M,D]; then the accumulators anew.
   void start_from(const Tensor& latents);
 
-  // While frozen, update() does nothing: for a look at a batch that must change nothing.
-  void freeze(bool frozen) { frozen_ = frozen; }
-  // While accumulating, update() only adds to the statistics of the next one that is not.
-  void accumulate(bool accumulating) { accumulating_ = accumulating; }
-
-  // After search and gather of one batch: EMA from its rows e [R,D] and their codes, then dead
-  // codes replaced by rows of e, or of those accumulated before and e. Where the gradient alone
-  // owns the codebook, only dead codes are.
+  // Whether an update does anything: not where gradients alone move the codes and dead ones are
+  // kept.
+  bool needs_statistics() const;
+  // Of rows e [R,D] and their codes: index i32 [R], counts i32 [K].
+  Statistics statistics(const Tensor& e, const Tensor& index, const Tensor& counts) const;
+  // EMA from the statistics, then dead codes become some of the rows. Where gradients alone move
+  // the codes, only dead ones change.
   // Does nothing once the guard (FiniteGuard::state; none if undefined) has found something.
   // Returns how many codes were replaced (i32 [1]), undefined if none could be.
-  Tensor update(const Tensor& e, const Tensor& index, const Tensor& counts,
-                const Tensor& guard = {});
+  Tensor update(const Statistics& statistics, const Tensor& guard = {});
 
   // How many updates there have been (i32 [1] on the device): the random numbers of the next one
   // follow from it.
   const Tensor& update_counter() const { return updates_; }
 
  private:
-  struct Statistics {
-    Tensor counts;             // i32 [K], or f32 with soft EM
-    Tensor sums;               // [K,D]
-    std::vector<Tensor> rows;  // [R_i,D] that dead codes may become; none where those are kept
-  };
-  Statistics statistics_of(const Tensor& e, const Tensor& index, const Tensor& counts) const;
   void reset_accumulators();
 
   CodebookOptions options_;
-  bool frozen_ = false, accumulating_ = false;
   Rng rng_;
   Tensor updates_;         // i32 [1]
-  Statistics pending_;     // of the micro-batches before; undefined: none
   Variable weight_;        // [K,D] "codebook.weight"
   Variable cluster_size_;  // [K]   "ema_cluster_size", N
   Variable m_;             // [K,D] "ema_dw", m

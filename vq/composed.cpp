@@ -8,14 +8,9 @@
 
 namespace versor {
 
-void add_part(Quantized& whole, const Quantized& part) {
-  whole.codebook_loss = add_terms(whole.codebook_loss, part.codebook_loss);
-  whole.commitment_loss = add_terms(whole.commitment_loss, part.commitment_loss);
-  whole.auxiliary_loss = add_terms(whole.auxiliary_loss, part.auxiliary_loss);
-  if (whole.replaced.defined() && part.replaced.defined())
-    whole.replaced = vq::sum_of_counts(whole.replaced, part.replaced);
-  else if (part.replaced.defined())
-    whole.replaced = part.replaced;
+Tensor sum_of_replaced(const Tensor& a, const Tensor& b) {
+  if (!a.defined() || !b.defined()) return a.defined() ? a : b;
+  return vq::sum_of_counts(a, b);
 }
 
 ComposedQuantizer::ComposedQuantizer(const char* name, int64_t uses, bool shared,
@@ -33,8 +28,17 @@ ComposedQuantizer::ComposedQuantizer(const char* name, int64_t uses, bool shared
           "all parts must have the same alphabet");
 }
 
-void ComposedQuantizer::freeze(bool frozen) {
-  for (const auto& part : parts_) part->freeze(frozen);
+Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
+  Tensor replaced;
+  for (size_t p = 0; p < parts_.size(); ++p) {
+    std::vector<Quantized> of_part;
+    for (const Quantized& pass : passes)
+      for (size_t use = 0; use < pass.parts.size(); ++use)
+        if (is_shared() || use == p) of_part.push_back(pass.parts[use]);
+    if (of_part.empty()) continue;  // dropout left it out
+    replaced = sum_of_replaced(replaced, parts_[p]->update(of_part, guard));
+  }
+  return replaced;
 }
 
 std::vector<std::pair<std::string, Tensor>> ComposedQuantizer::counters() const {
@@ -51,29 +55,32 @@ bool ComposedQuantizer::recordable() const {
   return true;
 }
 
-Quantized ComposedQuantizer::pass(int64_t use, bool last, const Variable& e, bool training,
-                                  const Tensor& guard) {
-  part(use).accumulate(accumulating_ || (is_shared() && !last));
-  return part(use)(e, training, guard);
+Quantized ComposedQuantizer::pass_of(int64_t use, const Variable& e, ForwardPass pass) const {
+  if (is_shared()) pass.number = pass.number * uses_ + use;
+  return part(use)(e, pass);
 }
 
-Quantized ComposedQuantizer::gathered(const std::vector<Quantized>& of_parts, int64_t rows,
-                                      Device device) const {
+Quantized ComposedQuantizer::gathered(std::vector<Quantized> parts, ForwardPass pass,
+                                      const Tensor& e) const {
   Quantized out;
+  out.pass = pass;
   const int64_t L = symbols_per_part_;
-  out.index = ops::full({L * uses_, rows}, -1.f, device, DType::i32);
-  out.counts = ops::zeros({L * uses_, codes_}, device, DType::i32);
+  out.index = ops::full({L * uses_, e.dim(0)}, -1.f, e.device(), DType::i32);
+  out.counts = ops::zeros({L * uses_, codes_}, e.device(), DType::i32);
   int64_t at = 0;
-  for (const Quantized& part : of_parts) {
+  for (const Quantized& part : parts) {
     Tensor index = out.index.rows(at, at + L), counts = out.counts.rows(at, at + L);
     ops::copy(index, part.index);
     ops::copy(counts, part.counts);
     at += L;
-    add_part(out, part);
   }
-  const float share = 1.f / static_cast<float>(of_parts.size());
-  for (Variable* loss : {&out.codebook_loss, &out.commitment_loss, &out.auxiliary_loss})
-    if (loss->defined()) *loss = scale(*loss, share);
+  const float share = 1.f / static_cast<float>(parts.size());
+  for (Variable Quantized::*loss :
+       {&Quantized::codebook_loss, &Quantized::commitment_loss, &Quantized::auxiliary_loss}) {
+    for (const Quantized& part : parts) out.*loss = add_terms(out.*loss, part.*loss);
+    if ((out.*loss).defined()) out.*loss = scale(out.*loss, share);
+  }
+  out.parts = std::move(parts);
   return out;
 }
 

@@ -6,14 +6,14 @@
 
 namespace versor {
 
-// Adds a part's losses and replaced codes to those of a whole.
-void add_part(Quantized& whole, const Quantized& part);
+// The sum of what two updates replaced; undefined where neither could.
+Tensor sum_of_replaced(const Tensor& a, const Tensor& b);
 
 class ComposedQuantizer : public Quantizer {
  public:
   Alphabet alphabet() const override { return {symbols_per_part_ * uses_, codes_}; }
-  void freeze(bool frozen) override;
-  void accumulate(bool accumulating) override { accumulating_ = accumulating; }
+  // Each part from its passes; a shared one updates once, from what it saw in all uses.
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
   bool recordable() const override;
 
@@ -26,17 +26,16 @@ class ComposedQuantizer : public Quantizer {
   Quantizer& part(int64_t use) const {
     return *parts_[parts_.size() == 1 ? 0 : static_cast<size_t>(use)];
   }
-  // The part's pass. A shared part updates once, in its last use, from what it saw in all uses.
-  Quantized pass(int64_t use, bool last, const Variable& e, bool training, const Tensor& guard);
-  // Symbols one below the other, losses as means over the parts; `replaced` as their sum. Value,
-  // input, codes and error stay open. Uses that are not there have the symbol -1.
-  Quantized gathered(const std::vector<Quantized>& of_parts, int64_t rows, Device device) const;
+  // The pass of one use. Those of a shared part draw different random numbers.
+  Quantized pass_of(int64_t use, const Variable& e, ForwardPass pass) const;
+  // Symbols one below the other, losses as means over the parts. Value, input, codes and error stay
+  // open. Uses that are not there have the symbol -1.
+  Quantized gathered(std::vector<Quantized> parts, ForwardPass pass, const Tensor& e) const;
   // The symbols of one use, i32 [L of the part, R].
   Tensor symbols_of(const Tensor& index, int64_t use) const;
 
  private:
   int64_t uses_;
-  bool accumulating_ = false;
   int64_t symbols_per_part_ = 1, codes_ = 1;
   std::vector<QuantizerPointer> parts_;
 };

@@ -51,8 +51,8 @@ Variable FiniteScalarQuantizer::bounded(const Variable& z) const {
 }
 
 // A fixed grid has no use for a codebook loss, and what is bounded needs no commitment.
-Quantized FiniteScalarQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
-  Quantized out = look_up(bounded(e), Variable(grid_), training);
+Quantized FiniteScalarQuantizer::operator()(const Variable& e, ForwardPass pass) const {
+  Quantized out = look_up(bounded(e), Variable(grid_), pass);
   out.codebook_loss = out.commitment_loss = {};
   return out;
 }

@@ -21,7 +21,7 @@ class FiniteScalarQuantizer final : public LookupQuantizer {
   FiniteScalarQuantizer(const std::vector<int64_t>& levels, const EstimatorOptions& estimator,
                         Rng rng, Device device);
 
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override { return decode_symbol("fsq", grid_, index); }
   Alphabet alphabet() const override { return {1, grid_.dim(0)}; }
 

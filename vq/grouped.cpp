@@ -21,18 +21,18 @@ GroupedQuantizer::GroupedQuantizer(int64_t latent, int64_t groups, bool shared,
                                    const MakeQuantizer& make)
     : ComposedQuantizer("groups", checked(latent, groups), shared, make), width_(latent / groups) {}
 
-Quantized GroupedQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
+Quantized GroupedQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   std::vector<Quantized> parts;
   std::vector<Variable> values;
   std::vector<Tensor> inputs, codes;
   for (int64_t g = 0; g < uses(); ++g) {
     const Variable columns = slice(e, g * width_, (g + 1) * width_);
-    parts.push_back(pass(g, g + 1 == uses(), columns, training, guard));
+    parts.push_back(pass_of(g, columns, pass));
     values.push_back(parts.back().value);
     inputs.push_back(parts.back().input);
     codes.push_back(parts.back().codes);
   }
-  Quantized out = gathered(parts, e.shape()[0], e.value().device());
+  Quantized out = gathered(std::move(parts), pass, e.value());
   out.value = concat(values);
   out.input = ops::concat(inputs);
   out.codes = ops::concat(codes);

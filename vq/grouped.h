@@ -12,7 +12,7 @@ class GroupedQuantizer final : public ComposedQuantizer {
   // latent D, a multiple of the number of groups; `make` gives quantizers of D / groups columns.
   GroupedQuantizer(int64_t latent, int64_t groups, bool shared, const MakeQuantizer& make);
 
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
   int64_t start_rows() const override;
   // A shared codebook starts from the vectors of all groups.

@@ -51,13 +51,13 @@ Tensor SignQuantizer::nearest(const Tensor& z, const Tensor&) const {
   return vq::sign_code(z);
 }
 
-Quantized SignQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
+Quantized SignQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   const Variable z = options_.spherical ? normalize_rows(e) : e;
   const Variable corners(corners_);
-  Quantized out = look_up(z, corners, training);
+  Quantized out = look_up(z, corners, pass);
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
-  if (training && options_.entropy_weight > 0)
+  if (pass.training && options_.entropy_weight > 0)
     out.auxiliary_loss = scale(entropy_term(z), static_cast<float>(options_.entropy_weight));
   return out;
 }

@@ -26,7 +26,7 @@ class SignQuantizer final : public LookupQuantizer {
                 Device device);
 
   // e [R,d]. No codebook loss; lfq has a commitment loss, bsq needs none.
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override {
     return decode_symbol("lfq", corners_, index);
   }

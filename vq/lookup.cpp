@@ -19,24 +19,32 @@ std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
   return {{"draws", draws_}};
 }
 
+Tensor LookupQuantizer::update(const std::vector<Quantized>& passes, const Tensor&) {
+  if (options_.draws()) count_draws(draws_, passes);
+  return {};
+}
+
 Tensor LookupQuantizer::nearest(const Tensor& z, const Tensor& codes) const {
   return vq::nearest_code(z, codes);
 }
 
-Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, bool training) {
+Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
+                                   ForwardPass pass) const {
   const int64_t R = z.shape()[0], K = codes.shape()[0];
   const Estimator estimator = options_.estimator;
-  const bool draw = training && options_.draws();
+  const bool draw = pass.training && options_.draws();
+  const Tensor number = draw_number(draws_, pass);
   Quantized out;
+  out.pass = pass;
   Variable mixed;  // gumbel's y
   Tensor index;
   if (draw && estimator == Estimator::gumbel) {
     const Variable noisy =
-        with_gumbel_noise(code_logits(z, codes, options_.temperature), draws_, rng_);
+        with_gumbel_noise(code_logits(z, codes, options_.temperature), number, rng_);
     index = ops::argmax(noisy.value());
     mixed = softmax(noisy);
   } else if (draw && options_.temperature > 0) {
-    index = drawn_code(z.value(), codes.value(), options_.temperature, draws_, rng_);
+    index = drawn_code(z.value(), codes.value(), options_.temperature, number, rng_);
   } else {
     index = nearest(z.value(), codes.value());
   }
@@ -50,12 +58,11 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes, boo
   } else if (draw && estimator == Estimator::diveq) {
     Tensor noisy = ops::sub(out.codes, z.value());
     const auto deviation = static_cast<float>(std::sqrt(options_.noise_variance));
-    vq::add_noise(noisy, Noise::normal, deviation, draws_, rng_);
+    vq::add_noise(noisy, Noise::normal, deviation, number, rng_);
     out.value = diveq_value(z, q, noisy);
   } else {
     out.value = pass_through(z, out.codes, estimator);
   }
-  if (draw && !frozen_) ops::increment(draws_);
   out.commitment_loss = mse(z, stop_gradient(q));
   out.error = out.commitment_loss.value();
   if (estimator == Estimator::diveq)

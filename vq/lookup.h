@@ -10,24 +10,24 @@ namespace versor {
 
 class LookupQuantizer : public Quantizer {
  public:
-  void freeze(bool frozen) override { frozen_ = frozen; }
+  // Counts the draws of the passes.
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 
  protected:
   LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
 
   // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
-  // and the statistics; `replaced` and the auxiliary loss stay open.
-  Quantized look_up(const Variable& z, const Variable& codes, bool training);
+  // and the statistics; the auxiliary loss stays open.
+  Quantized look_up(const Variable& z, const Variable& codes, ForwardPass pass) const;
 
-  // The nearest code of every row, i32 [R]. For whose codes are in an order that tells it without
-  // a search.   z [R,d], codes [K,d].
+  // The nearest code of every row, i32 [R]: a search. A quantizer whose codes lie in a regular
+  // order can tell it without one.   z [R,d], codes [K,d].
   virtual Tensor nearest(const Tensor& z, const Tensor& codes) const;
 
  private:
   EstimatorOptions options_;
   Rng rng_;
-  bool frozen_ = false;
   Tensor draws_;  // i32 [1]: how many there were; counted on the device, for recorded steps
 };
 

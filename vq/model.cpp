@@ -2,6 +2,8 @@
 #include "vq/model.h"
 
 #include "autograd/functions.h"
+#include "tensor/ops.h"
+#include "vq/composed.h"
 #include "vq/losses.h"
 
 namespace versor {
@@ -45,11 +47,20 @@ void VqModel::check_images(const char* who, const Tensor& images, int64_t factor
         who, "needs images [N,H,W,C] with H and W multiples of ", factor, ", got ", images.shape());
 }
 
-Quantized VqModel::quantize(size_t level, const Variable& latents, FiniteGuard* guard,
-                            const char* what) {
-  const Variable e = rows(latents);
-  if (guard) guard->watch({{what, e.value()}});
-  return quantizer_of(level)(e, training_, guard ? guard->state() : Tensor());
+Variable VqModel::quantize(size_t level, const Variable& latents, int64_t number,
+                           VqVaeOutput& output) const {
+  output.levels.push_back({latents, quantizer_of(level)(rows(latents), {training_, number})});
+  return reshape(output.quantized().value, latents.shape());
+}
+
+Tensor VqModel::update(const std::vector<VqVaeOutput>& passes, const Tensor& guard) {
+  Tensor replaced;
+  for (size_t level = 0; level < levels_.size(); ++level) {
+    std::vector<Quantized> of_level;
+    for (const VqVaeOutput& pass : passes) of_level.push_back(pass.levels[level].quantized);
+    replaced = sum_of_replaced(replaced, quantizer_of(level).update(of_level, guard));
+  }
+  return replaced;
 }
 
 void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of) {
@@ -60,20 +71,14 @@ void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_
     std::vector<float> latents;
     Device device;
     const auto count = [&] { return static_cast<int64_t>(latents.size()) / latent(); };
-    freeze(true);
     for (int64_t b = 0; b < batches && count() < wanted; ++b) {
       const Tensor images = images_of(b);
       device = images.device();
       const auto batch = latents_of(level, images).value().to_vector<float>();
       latents.insert(latents.end(), batch.begin(), batch.end());
     }
-    freeze(false);
     quantizer_of(level).start_from(Tensor::from(latents, {count(), latent()}, device));
   }
-}
-
-void VqModel::freeze(bool frozen) {
-  for (const Level& level : levels_) level.quantizer->freeze(frozen);
 }
 
 Alphabet VqModel::alphabet() const {
@@ -97,12 +102,40 @@ bool VqModel::recordable() const {
   return true;
 }
 
+std::vector<Tensor> VqVaeOutput::symbols() const {
+  std::vector<Tensor> all;
+  for (const QuantizedLatents& level : levels) all.push_back(level.quantized.index);
+  return all;
+}
+
+Tensor VqVaeOutput::counts() const {
+  if (levels.size() == 1) return quantized().counts;
+  int64_t symbols = 0;
+  for (const QuantizedLatents& level : levels) symbols += level.quantized.counts.dim(0);
+  const Tensor& last = quantized().counts;
+  Tensor all({symbols, last.dim(1)}, DType::i32, last.device());
+  int64_t at = 0;
+  for (const QuantizedLatents& level : levels) {
+    Tensor here = all.rows(at, at + level.quantized.counts.dim(0));
+    ops::copy(here, level.quantized.counts);
+    at += here.dim(0);
+  }
+  return all;
+}
+
 VqVaeLoss vqvae_loss(const VqVaeOutput& output, const Tensor& images, float beta) {
-  const Variable reconstruction = mse(output.reconstruction, Variable(images));
-  const Quantized& quantized = output.quantized;
-  Variable total = add_terms(reconstruction, quantized.codebook_loss);
-  if (quantized.commitment_loss.defined()) total = total + beta * quantized.commitment_loss;
-  return {add_terms(total, quantized.auxiliary_loss), reconstruction};
+  VqVaeLoss loss;
+  Variable auxiliary;
+  for (const QuantizedLatents& level : output.levels) {
+    loss.codebook = add_terms(loss.codebook, level.quantized.codebook_loss);
+    loss.commitment = add_terms(loss.commitment, level.quantized.commitment_loss);
+    auxiliary = add_terms(auxiliary, level.quantized.auxiliary_loss);
+  }
+  loss.reconstruction = mse(output.reconstruction, Variable(images));
+  loss.total = add_terms(loss.reconstruction, loss.codebook);
+  if (loss.commitment.defined()) loss.total = loss.total + beta * loss.commitment;
+  loss.total = add_terms(loss.total, auxiliary);
+  return loss;
 }
 
 }  // namespace versor

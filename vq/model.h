@@ -6,7 +6,6 @@
 
 #include <functional>
 
-#include "nn/finite_guard.h"
 #include "nn/layers.h"
 #include "vq/family.h"
 
@@ -21,13 +20,21 @@ struct VqVaeOptions {
   DType activations = DType::f32;
 };
 
-struct VqVaeOutput {
-  Variable reconstruction;  // [N,H,W,C] in [-1,1]
-  Variable latents;         // [N,H/4,W/4,D] z_e, of the last level
-  // Rows of [N*H/4*W/4, D], and the losses. Of several levels: losses, counts [sum of L, K] and
-  // replaced codes of all of them, the first level first; everything else is the last one's.
+// One level of latents and what its quantizer made of them, as R = N*h*w rows.
+struct QuantizedLatents {
+  Variable latents;  // [N,h,w,D] z_e
   Quantized quantized;
-  std::vector<Tensor> symbols;  // i32 [L,R] of each level; they differ in R
+};
+
+struct VqVaeOutput {
+  Variable reconstruction;               // [N,H,W,C] in [-1,1]
+  std::vector<QuantizedLatents> levels;  // in the order in which they are quantized
+
+  // Of the last level, which for a model of one level is the only one.
+  const Variable& latents() const { return levels.back().latents; }
+  const Quantized& quantized() const { return levels.back().quantized; }
+  std::vector<Tensor> symbols() const;  // i32 [L,R] of each level; they differ in R
+  Tensor counts() const;                // i32 [sum of L, K] of all levels
 };
 
 class VqModel : public Module {
@@ -37,9 +44,11 @@ class VqModel : public Module {
     QuantizerPointer quantizer;
   };
 
-  // images [N,H,W,C]. Training mode (the default) updates the codebooks, unless the guard (may be
-  // null), which looks at the latents of each level first, has found something.
-  virtual VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr) = 0;
+  // images [N,H,W,C]. `number`: of this pass among those since the last update (ForwardPass), where
+  // a batch comes in several micro-batches.
+  virtual VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const = 0;
+  // Updates the quantizer of each level from the passes since the last update: see Quantizer.
+  Tensor update(const std::vector<VqVaeOutput>& passes, const Tensor& guard = {});
   // The images, of this shape, that the symbols of all levels stand for: the reconstruction of
   // evaluation, bit for bit.
   virtual Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const = 0;
@@ -50,8 +59,6 @@ class VqModel : public Module {
 
   void set_training(bool training) { training_ = training; }
   bool training() const { return training_; }
-  // While frozen a pass changes nothing, in training either: for a look at a batch.
-  void freeze(bool frozen);
 
   // In the order in which they quantize.
   const std::vector<Level>& levels() const { return levels_; }
@@ -72,8 +79,9 @@ class VqModel : public Module {
 
   void add_level(std::string name, QuantizerPointer quantizer);
   Quantizer& quantizer_of(size_t level) const { return *levels_[level].quantizer; }
-  // Quantizes latents [N,h,w,D], after the guard has seen them under the name `what`.
-  Quantized quantize(size_t level, const Variable& latents, FiniteGuard* guard, const char* what);
+  // Quantizes latents [N,h,w,D] and adds both to the output; returns the values, [N,h,w,D].
+  Variable quantize(size_t level, const Variable& latents, int64_t number,
+                    VqVaeOutput& output) const;
   // Refuses what is not [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;
 
@@ -93,9 +101,9 @@ class VqModel : public Module {
 };
 
 // Total loss, eq. (7): mse(reconstruction, images) + codebook loss + beta * commitment loss, and
-// the auxiliary loss; those that the quantizers have, summed over the levels.
+// the auxiliary loss; those that the quantizers have, summed over the levels, else undefined.
 struct VqVaeLoss {
-  Variable total, reconstruction;  // [1]
+  Variable total, reconstruction, codebook, commitment;  // [1]
 };
 VqVaeLoss vqvae_loss(const VqVaeOutput& output, const Tensor& images, float beta);
 

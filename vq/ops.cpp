@@ -94,7 +94,8 @@ Tensor geometry(const Tensor& e, const Tensor& q) {
 }
 
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                const Tensor& sums, const Tensor& guard, double decay, double eps) {
+                const Tensor& sums, const Tensor& guard, double decay, double eps,
+                bool unit_length) {
   check_codebook("ema_update", codebook, cluster_size, m);
   same_device("ema_update", {&codebook, &counts, &sums});
   check(counts.dtype() == DType::i32 || counts.dtype() == DType::f32, "ema_update",
@@ -105,7 +106,7 @@ void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor&
   check(decay >= 0 && decay <= 1, "ema_update", "decay ", decay, " is outside 0..1");
   TraceScope trace("ema_update", codebook.backend(), 0, {&codebook, &m, &sums});
   vq_backend_for(codebook.device())
-      .ema_update(codebook, cluster_size, m, counts, sums, guard, decay, eps);
+      .ema_update(codebook, cluster_size, m, counts, sums, guard, decay, eps, unit_length);
 }
 
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,

@@ -14,7 +14,8 @@ Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator est
 Tensor unscaled_value(const Tensor& e, const Tensor& q, Estimator estimator);
 Tensor geometry(const Tensor& e, const Tensor& q);  // [4]
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                const Tensor& sums, const Tensor& guard, double decay, double eps);
+                const Tensor& sums, const Tensor& guard, double decay, double eps,
+                bool unit_length = false);
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
                           const Tensor& update, const Tensor& guard, double fraction,
                           Rng rng);  // i32 [1]

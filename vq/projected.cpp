@@ -29,8 +29,8 @@ Variable ProjectedQuantizer::out(const Variable& q) const {
   return linear(q, out_weight_, out_bias_);
 }
 
-Quantized ProjectedQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
-  Quantized result = (*inner_)(in(e), training, guard);
+Quantized ProjectedQuantizer::operator()(const Variable& e, ForwardPass pass) const {
+  Quantized result = (*inner_)(in(e), pass);
   result.value = out(result.value);
   return result;
 }

@@ -16,13 +16,14 @@ class ProjectedQuantizer final : public Quantizer {
                      Device device);
 
   // Losses and statistics are those of the inner vectors.
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
   Alphabet alphabet() const override { return inner_->alphabet(); }
   int64_t start_rows() const override { return inner_->start_rows(); }
   void start_from(const Tensor& latents) override;
-  void freeze(bool frozen) override { inner_->freeze(frozen); }
-  void accumulate(bool accumulating) override { inner_->accumulate(accumulating); }
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override {
+    return inner_->update(passes, guard);
+  }
   std::vector<std::pair<std::string, Tensor>> counters() const override {
     return inner_->counters();
   }

@@ -6,6 +6,12 @@
 //   simvq.h             a frozen codebook under a learned linear map
 //   residual.h, grouped.h, projected.h    made of other quantizers
 //   family.h            makes any of them from options
+// A forward pass changes nothing; update() moves what is not moved by gradients, from what one or
+// several passes saw. A training step calls it after backward() and before the optimiser:
+//   Quantized out = quantizer(e, /*training=*/true);
+//   backward(loss of out);
+//   quantizer.update({out});
+//   adam.step();
 // R rows, D latent size, L symbols per row, K values of a symbol. A row costs L log2(K) bits.
 #pragma once
 
@@ -20,6 +26,15 @@
 
 namespace versor {
 
+// How a forward pass is made.
+struct ForwardPass {
+  ForwardPass(bool training_, int64_t number_ = 0) : training(training_), number(number_) {}
+
+  bool training;
+  // Its number among the passes since the last update: each draws random numbers of its own.
+  int64_t number;
+};
+
 // What one batch of R encoder vectors gave.
 struct Quantized {
   Variable value;            // [R,D] what the decoder gets
@@ -32,7 +47,9 @@ struct Quantized {
   // where a projection lies before.
   Tensor input, codes;  // [R,d]
   Tensor error;         // [1] mse(input, codes)
-  Tensor replaced;      // i32 [1] dead codes replaced; undefined if none could be
+  // For update().
+  ForwardPass pass = false;      // that made it
+  std::vector<Quantized> parts;  // of a quantizer made of others: what each use of a part gave
 };
 
 struct Alphabet {
@@ -45,9 +62,8 @@ struct Alphabet {
 
 class Quantizer : public Module {
  public:
-  // e [R,D]. In training it may update what it has, but for counters not once the guard
-  // (FiniteGuard::state; none if undefined) has found something.
-  virtual Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) = 0;
+  // e [R,D].
+  virtual Quantized operator()(const Variable& e, ForwardPass pass) const = 0;
   // The vectors that symbols stand for: i32 [L,R] -> [R,D]. The value that the decoder gets in
   // evaluation, bit for bit; but `published` and `rotation_unscaled` give it the length of e, which
   // no symbol knows.
@@ -59,16 +75,24 @@ class Quantizer : public Module {
   // How many latents start_from() wants before the first step; 0: it needs none.
   virtual int64_t start_rows() const { return 0; }
   virtual void start_from(const Tensor& latents) { (void)latents; }  // [M,D]
-  // While frozen a pass changes nothing, in training either: for a look at a batch.
-  virtual void freeze(bool frozen) { (void)frozen; }
-  // While accumulating, passes in training only collect statistics; the first one afterwards
-  // updates from all of them: one update per optimiser step, whatever number of micro-batches.
-  virtual void accumulate(bool accumulating) { (void)accumulating; }
+  // One update from the passes since the last one: a batch, or its micro-batches. Where the guard
+  // (FiniteGuard::state; none if undefined) has found something, only counters move.
+  // Returns how many dead codes were replaced (i32 [1]), undefined if none could be.
+  virtual Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) {
+    (void)passes, (void)guard;
+    return {};
+  }
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
   // Whether a step can be recorded once and replayed: not where the host decides anew each time.
   virtual bool recordable() const { return true; }
 };
+
+// For quantizers that draw. Their counter, i32 [1] on the device so that a captured step can be
+// replayed, is the number of the next draw: a pass draws with counter + pass.number, and an update
+// advances the counter beyond its passes of training.
+Tensor draw_number(const Tensor& counter, ForwardPass pass);
+void count_draws(Tensor& counter, const std::vector<Quantized>& passes);
 
 using QuantizerPointer = std::unique_ptr<Quantizer>;
 // Makes the parts of composed quantizers: number of the part -> quantizer.

@@ -21,21 +21,20 @@ ResidualQuantizer::ResidualQuantizer(const ResidualOptions& options, const MakeQ
         "dropout must leave 1 to ", options.layers, " layers, got ", options.fewest);
 }
 
-int64_t ResidualQuantizer::layers_now(bool training) {
-  if (!training || !options_.dropout) return options_.layers;
-  const Rng step = rng_.split(static_cast<uint64_t>(steps_.to_vector<int32_t>()[0]));
-  if (!frozen_) ops::increment(steps_);
+int64_t ResidualQuantizer::layers_in(ForwardPass pass) const {
+  if (!pass.training || !options_.dropout) return options_.layers;
+  const auto step = static_cast<uint64_t>(draw_number(steps_, pass).to_vector<int32_t>()[0]);
   const auto choices = static_cast<float>(options_.layers - options_.fewest + 1);
-  return options_.fewest + static_cast<int64_t>(step.uniform(0) * choices);
+  return options_.fewest + static_cast<int64_t>(rng_.split(step).uniform(0) * choices);
 }
 
-Quantized ResidualQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
-  const int64_t layers = layers_now(training);
+Quantized ResidualQuantizer::operator()(const Variable& e, ForwardPass pass) const {
+  const int64_t layers = layers_in(pass);
   std::vector<Quantized> parts;
   Variable residual = e;
   Tensor sum;
   for (int64_t l = 0; l < layers; ++l) {
-    parts.push_back(pass(l, l + 1 == layers, residual, training, guard));
+    parts.push_back(pass_of(l, residual, pass));
     const Tensor& q = parts.back().codes;
     check(q.shape() == e.shape(), "residual", "a layer's codes ", q.shape(),
           " are not as long as its vectors ", e.shape(),
@@ -43,7 +42,7 @@ Quantized ResidualQuantizer::operator()(const Variable& e, bool training, const 
     sum = l == 0 ? q : ops::add(sum, q);
     if (l + 1 < layers) residual = sub(residual, Variable(q));
   }
-  Quantized out = gathered(parts, e.shape()[0], e.value().device());
+  Quantized out = gathered(std::move(parts), pass, e.value());
   out.value = pass_through(e, sum, options_.estimator);
   out.input = e.value();
   out.codes = sum;
@@ -76,19 +75,16 @@ void ResidualQuantizer::start_from(const Tensor& latents) {
   std::vector<Tensor> residuals{latents};  // r_0, r_1, ...: what each layer quantizes
   part(0).start_from(latents);
   for (int64_t l = 1; l < options_.layers; ++l) {
-    Quantizer& before = part(l - 1);
-    before.freeze(true);
-    const Tensor codes = before(Variable(residuals.back()), false).codes;
-    before.freeze(frozen_);
+    const Tensor codes = part(l - 1)(Variable(residuals.back()), /*training=*/false).codes;
     residuals.push_back(ops::sub(residuals.back(), codes));
     if (!is_shared()) part(l).start_from(residuals.back());
   }
   if (is_shared()) part(0).start_from(ops::concat_rows(residuals));
 }
 
-void ResidualQuantizer::freeze(bool frozen) {
-  frozen_ = frozen;
-  ComposedQuantizer::freeze(frozen);
+Tensor ResidualQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
+  if (options_.dropout) count_draws(steps_, passes);
+  return ComposedQuantizer::update(passes, guard);
 }
 
 std::vector<std::pair<std::string, Tensor>> ResidualQuantizer::counters() const {

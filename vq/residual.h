@@ -28,23 +28,22 @@ class ResidualQuantizer final : public ComposedQuantizer {
                     Device device);
 
   // The symbol of a layer that was dropped is -1, and nothing is counted for it.
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   // A symbol -1 adds nothing.
   Tensor decode(const Tensor& index) const override;
   int64_t start_rows() const override { return part(0).start_rows(); }
   // Each layer starts from what the layers before it leave over. A shared codebook starts from the
   // latents, which says what its layers leave over, and then again from the vectors of all layers.
   void start_from(const Tensor& latents) override;
-  void freeze(bool frozen) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
   bool recordable() const override { return !options_.dropout && ComposedQuantizer::recordable(); }
 
  private:
-  int64_t layers_now(bool training);  // how many are in use
+  int64_t layers_in(ForwardPass pass) const;  // how many are in use
 
   ResidualOptions options_;
   Rng rng_;
-  bool frozen_ = false;
   Tensor steps_;  // i32 [1], in training: the draws of dropout follow from it
 };
 

@@ -204,9 +204,15 @@ VERSOR_HD inline double smoothed_count(double count, double total, int64_t codes
   return (count + eps) / (total + static_cast<double>(codes) * eps) * total;
 }
 
-// eq. (5). Where nothing has ever been counted the code stays as it is.
-VERSOR_HD inline float code_element(float code, float m, double smoothed) {
-  return smoothed > 0 ? static_cast<float>(m / smoothed) : code;
+// What a code at length 1 is divided by: |m|. Of a code that nothing is assigned to, m fades to
+// numbers without a direction: 0 there, so that the code keeps its last one.
+VERSOR_HD inline double length_or_zero(double length) {
+  return length >= 1e-30 ? length : 0;
+}
+
+// eq. (5), code = m / divisor. Where nothing has ever been counted the code stays as it is.
+VERSOR_HD inline float code_element(float code, float m, double divisor) {
+  return divisor > 0 ? static_cast<float>(m / divisor) : code;
 }
 
 // The bits, the highest first: x[0] > 0, x[1] > 0, ...; 0 if there is a NaN.

@@ -30,8 +30,8 @@ Variable SimVectorQuantizer::codes() const {
   return linear(table_, weight_, Variable());
 }
 
-Quantized SimVectorQuantizer::operator()(const Variable& e, bool training, const Tensor&) {
-  return look_up(e, codes(), training);
+Quantized SimVectorQuantizer::operator()(const Variable& e, ForwardPass pass) const {
+  return look_up(e, codes(), pass);
 }
 
 Tensor SimVectorQuantizer::decode(const Tensor& index) const {

@@ -13,7 +13,7 @@ class SimVectorQuantizer final : public LookupQuantizer {
   SimVectorQuantizer(int64_t codes, int64_t latent, const EstimatorOptions& estimator, Rng rng,
                      Device device);
 
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
   Alphabet alphabet() const override { return {1, table_.shape()[0]}; }
 

@@ -26,25 +26,32 @@ VectorQuantizer::VectorQuantizer(const CodebookOptions& options, const Estimator
   register_module("", codebook_);
 }
 
-Quantized VectorQuantizer::operator()(const Variable& e, bool training, const Tensor& guard) {
+Quantized VectorQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   const CodebookOptions& options = codebook_.options();
   const Variable z = options.cosine ? normalize_rows(e) : e;
   const Variable codes = codebook_.codes();
-  Quantized out = look_up(z, codes, training);
-  if (training && options.orthogonality > 0)
+  Quantized out = look_up(z, codes, pass);
+  if (pass.training && options.orthogonality > 0)
     out.auxiliary_loss =
         scale(orthogonality_loss(codes), static_cast<float>(options.orthogonality));
-  if (training && options.diversity > 0) {
+  if (pass.training && options.diversity > 0) {
     const Variable p = softmax(code_logits(z, codes, options.diversity_temperature));
     out.auxiliary_loss = add_terms(out.auxiliary_loss,
                                    scale(diversity_loss(p), static_cast<float>(options.diversity)));
   }
-  if (training || options.ema_in_eval) {
-    const Tensor index = out.index.reshape({out.index.dim(1)});
-    const Tensor counts = out.counts.reshape({out.counts.dim(1)});
-    out.replaced = codebook_.update(z.value(), index, counts, guard);
-  }
   return out;
+}
+
+Tensor VectorQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
+  LookupQuantizer::update(passes, guard);
+  if (passes.empty() || !codebook_.needs_statistics()) return {};
+  const auto statistics = [&](const Quantized& pass) {
+    return codebook_.statistics(pass.input, pass.index.reshape({pass.index.dim(1)}),
+                                pass.counts.reshape({pass.counts.dim(1)}));
+  };
+  Codebook::Statistics all = statistics(passes[0]);
+  for (size_t i = 1; i < passes.size(); ++i) all.add(statistics(passes[i]));
+  return codebook_.update(all, guard);
 }
 
 Tensor VectorQuantizer::decode(const Tensor& index) const {
@@ -55,11 +62,6 @@ Tensor VectorQuantizer::decode(const Tensor& index) const {
 int64_t VectorQuantizer::start_rows() const {
   const CodebookOptions& options = codebook_.options();
   return options.start == CodebookStart::kmeans ? 8 * options.codes : 0;
-}
-
-void VectorQuantizer::freeze(bool frozen) {
-  codebook_.freeze(frozen);
-  LookupQuantizer::freeze(frozen);
 }
 
 std::vector<std::pair<std::string, Tensor>> VectorQuantizer::counters() const {

@@ -13,14 +13,13 @@ class VectorQuantizer final : public LookupQuantizer {
   VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator, Rng rng,
                   Device device);
 
-  // The codebook is updated after search and gather.
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override;
+  Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
   Alphabet alphabet() const override { return {1, codebook_.options().codes}; }
   int64_t start_rows() const override;
   void start_from(const Tensor& latents) override { codebook_.start_from(latents); }
-  void freeze(bool frozen) override;
-  void accumulate(bool accumulating) override { codebook_.accumulate(accumulating); }
+  // Moves the codebook.
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 
   Codebook& codebook() { return codebook_; }

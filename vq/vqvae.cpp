@@ -40,12 +40,9 @@ Tensor VqVae::decode_symbols(const std::vector<Tensor>& symbols, const Shape& im
   return decode(Variable(q.reshape({images[0], images[1] / 4, images[2] / 4, latent()}))).value();
 }
 
-VqVaeOutput VqVae::operator()(const Tensor& images, FiniteGuard* guard) {
+VqVaeOutput VqVae::operator()(const Tensor& images, int64_t number) const {
   VqVaeOutput out;
-  out.latents = encode(images);
-  out.quantized = quantize(0, out.latents, guard, "encoder output");
-  out.symbols = {out.quantized.index};
-  out.reconstruction = decode(reshape(out.quantized.value, out.latents.shape()));
+  out.reconstruction = decode(quantize(0, encode(images), number, out));
   return out;
 }
 

@@ -16,7 +16,7 @@ class VqVae final : public VqModel {
   VqVae(const VqVaeOptions& options, Device device, Rng rng, QuantizerPointer own = {});
 
   // images [N,H,W,C], H and W multiples of 4.
-  VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr) override;
+  VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const override;
   Variable encode(const Tensor& images) const;     // [N,H/4,W/4,D]
   Variable decode(const Variable& latents) const;  // [N,h,w,D] -> [N,4h,4w,C]
   Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;

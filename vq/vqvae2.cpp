@@ -2,8 +2,6 @@
 #include "vq/vqvae2.h"
 
 #include "autograd/functions.h"
-#include "tensor/ops.h"
-#include "vq/composed.h"
 
 namespace versor {
 namespace {
@@ -31,23 +29,6 @@ Variable side_by_side(const Variable& a, const Variable& b, DType type) {
   const Variable joined = concat({rows(cast(a, DType::f32)), rows(cast(b, DType::f32))});
   const Shape s = a.shape();
   return cast(reshape(joined, {s[0], s[1], s[2], joined.shape()[1]}), type);
-}
-
-// Losses, counts and replaced codes of both levels; everything else is the bottom's.
-Quantized of_both(const Quantized& top, const Quantized& bottom) {
-  Quantized both = top;
-  add_part(both, bottom);
-  both.value = bottom.value;
-  both.index = bottom.index;
-  both.input = bottom.input;
-  both.codes = bottom.codes;
-  both.error = bottom.error;
-  const int64_t L = top.counts.dim(0), all = L + bottom.counts.dim(0), K = top.counts.dim(1);
-  both.counts = Tensor({all, K}, DType::i32, top.counts.device());
-  Tensor of_top = both.counts.rows(0, L), of_bottom = both.counts.rows(L, all);
-  ops::copy(of_top, top.counts);
-  ops::copy(of_bottom, bottom.counts);
-  return both;
 }
 
 }  // namespace
@@ -122,16 +103,12 @@ Tensor VqVae2::decode_symbols(const std::vector<Tensor>& symbols, const Shape& i
   return decode(values(kTop, 8), values(kBottom, 4)).value();
 }
 
-VqVaeOutput VqVae2::operator()(const Tensor& images, FiniteGuard* guard) {
+VqVaeOutput VqVae2::operator()(const Tensor& images, int64_t number) const {
   VqVaeOutput out;
-  const Variable features = features_of(images), latents = top_latents(features);
-  const Quantized top = quantize(kTop, latents, guard, "top encoder output");
-  const Variable top_values = reshape(top.value, latents.shape());
-  out.latents = bottom_latents(features, top_values);
-  const Quantized bottom = quantize(kBottom, out.latents, guard, "bottom encoder output");
-  out.quantized = of_both(top, bottom);
-  out.symbols = {top.index, bottom.index};
-  out.reconstruction = decode(top_values, reshape(bottom.value, out.latents.shape()));
+  const Variable features = features_of(images);
+  const Variable top = quantize(kTop, top_latents(features), number, out);
+  const Variable bottom = quantize(kBottom, bottom_latents(features, top), number, out);
+  out.reconstruction = decode(top, bottom);
   return out;
 }
 

@@ -30,7 +30,7 @@ class VqVae2 final : public VqModel {
          QuantizerPointer own_bottom = {});
 
   // images [N,H,W,C], H and W multiples of 8. The levels are the top one, then the bottom one.
-  VqVaeOutput operator()(const Tensor& images, FiniteGuard* guard = nullptr) override;
+  VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const override;
   Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
 
  protected:

@@ -34,7 +34,7 @@ class VariantBenchmark {
 
   double alone() {
     return seconds_of([&] {
-      forward_and_backward();
+      quantizer_step();
       backend_.synchronize();
     });
   }
@@ -42,7 +42,7 @@ class VariantBenchmark {
   size_t peak_bytes() {
     const size_t before = backend_.pool().current_bytes();
     backend_.pool().reset_peak();
-    forward_and_backward();
+    quantizer_step();
     return backend_.pool().peak_bytes() - before;
   }
 
@@ -54,18 +54,16 @@ class VariantBenchmark {
 
   Tensor latents() const {
     const NoGradGuard no_grad;
-    step_.model().freeze(true);
-    const VqVaeOutput output = step_.model()(step_.images());
-    step_.model().freeze(false);
-    return output.latents.value().flat_rows();
+    return step_.model()(step_.images()).latents().value().flat_rows();
   }
 
-  void forward_and_backward() {
+  void quantizer_step() {
     const Variable e(latents_, /*requires_grad=*/true);
     const Quantized out = quantizer()(e, /*training=*/true);
     Variable loss = add_terms(mean(square(out.value)), out.codebook_loss);
     if (out.commitment_loss.defined()) loss = loss + kBeta * out.commitment_loss;
     backward(add_terms(loss, out.auxiliary_loss));
+    quantizer().update({out});
     for (Variable& p : quantizer().parameters()) p.zero_grad();
   }
 

@@ -124,7 +124,7 @@ class EpochPass {
         const Tensor images = order_.batch_at(number_, what_.batch);
         const StepResult result =
             training_step(benchmark_.model(), benchmark_.adam(), images, kBeta, &guard_);
-        log_.record(result.output, result.loss, number_);
+        log_.record(result.output, result.loss, result.replaced, number_);
         ops::increment(number_);
       });
     }

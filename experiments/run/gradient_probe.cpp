@@ -69,14 +69,12 @@ std::string gradients_header(const VqModel& model) {
 std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta) {
   const auto parameters = model.named_parameters();
   for (auto [name, parameter] : parameters) parameter.zero_grad();
-  model.freeze(true);
-  VqVaeOutput output = model(images);
-  model.freeze(false);
-  Variable passed = output.quantized.value;
+  const VqVaeOutput output = model(images);
+  Variable passed = output.quantized().value;
   passed.retain_grad();
   backward(vqvae_loss(output, images, beta).total);
 
-  const Tensor e = output.quantized.input, q = output.quantized.codes;
+  const Tensor e = output.quantized().input, q = output.quantized().codes;
   const auto geometry = vq::geometry(e, q).to_vector<float>();
   const Tensor g = passed.grad();
   const Estimator estimator = model.options().quantizer.estimator.estimator;

@@ -90,8 +90,10 @@ MetricsLog::MetricsLog(int64_t batches, const Alphabet& alphabet, Device device)
       counts_(ops::zeros({alphabet.symbols, alphabet.codes}, device, DType::i32)),
       none_(ops::zeros({1}, device, DType::i32)) {}
 
-void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch) {
-  const Quantized& quantized = output.quantized;
+void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,
+                        const Tensor& batch) {
+  const Quantized& quantized = output.quantized();
+  const Tensor counts = output.counts();
   const Tensor& e = quantized.input;
   const Tensor geometry = vq::geometry(e, quantized.codes), sums = ops::sum_rows(e);
   const auto mean_of_squares = [](const Tensor& x, double elements) {
@@ -101,21 +103,21 @@ void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const 
   std::vector<Tensor> values(kLoggedColumns);
   values[kLoss] = loss.total.value();
   values[kReconstruction] = loss.reconstruction.value();
-  const auto or_none = [&](const Variable& loss) { return loss.defined() ? loss.value() : none_; };
-  values[kCodebook] = or_none(quantized.codebook_loss);
-  values[kCommitment] = or_none(quantized.commitment_loss);
+  const auto or_none = [&](const Variable& term) { return term.defined() ? term.value() : none_; };
+  values[kCodebook] = or_none(loss.codebook);
+  values[kCommitment] = or_none(loss.commitment);
   values[kError] = quantized.error;
-  values[kPerplexity] = vq::perplexity(quantized.counts);
+  values[kPerplexity] = vq::perplexity(counts);
   values[kMeanSquare] = mean_of_squares(e, elements);
   values[kSquaredMean] = mean_of_squares(sums, elements * rows);
   values[kMaxLambda] = geometry.rows(0, 1);
   values[kMeanLambda] = geometry.rows(1, 2);
   values[kMeanAngle] = geometry.rows(2, 3);
-  values[kReplaced] = quantized.replaced.defined() ? quantized.replaced : none_;
+  values[kReplaced] = replaced.defined() ? replaced : none_;
   const int64_t images = output.reconstruction.shape()[0];
   values[kImages] = ops::full({1}, static_cast<float>(images), e.device());
   ops::write_row(table_, batch, values);
-  ops::add_counts(counts_, quantized.counts);
+  ops::add_counts(counts_, counts);
 }
 
 void PassMetrics::add(MetricsLog& log, int64_t begin, int64_t end) {

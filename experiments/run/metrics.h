@@ -20,7 +20,9 @@ class MetricsLog {
   MetricsLog(int64_t batches, const Alphabet& alphabet, Device device);
 
   // Enqueues: row batch[0] gets the numbers of this batch.   batch i32 [1] on the device.
-  void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& batch);
+  // replaced: what the model's update returned, may be undefined.
+  void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,
+              const Tensor& batch);
 
  private:
   friend class PassMetrics;

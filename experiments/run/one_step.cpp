@@ -72,18 +72,18 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   file.tensors = state_dict(model);
   for (const auto& [name, p] : model.named_parameters())
     if (p.grad().defined()) file.tensors["grad." + name] = to_torch_layout(p.grad());
-  const Shape& latents = out.latents.shape();
+  const Shape& latents = out.latents().shape();
   file.tensors["reconstruction"] = ops::nhwc_to_nchw(out.reconstruction.value());
-  file.tensors["z_e"] = ops::nhwc_to_nchw(out.latents.value());
-  file.tensors["indices"] = out.quantized.index.reshape({latents[0], latents[1], latents[2]});
+  file.tensors["z_e"] = ops::nhwc_to_nchw(out.latents().value());
+  file.tensors["indices"] = out.quantized().index.reshape({latents[0], latents[1], latents[2]});
   const auto scalar = [&](const char* name, const Tensor& value) {
     file.tensors[name] = value.reshape({});
   };
   scalar("loss", step.loss.total.value());
   scalar("reconstruction_loss", step.loss.reconstruction.value());
-  scalar("codebook_loss", out.quantized.codebook_loss.value());
-  scalar("commitment_loss", out.quantized.commitment_loss.value());
-  scalar("perplexity", vq::perplexity(out.quantized.counts));
+  scalar("codebook_loss", out.quantized().codebook_loss.value());
+  scalar("commitment_loss", out.quantized().commitment_loss.value());
+  scalar("perplexity", vq::perplexity(out.quantized().counts));
   return file;
 }
 

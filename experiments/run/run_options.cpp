@@ -304,7 +304,6 @@ CodebookOptions codebook_options(const RunOptions& o) {
       choice<Accumulators>("--accumulators", *o.accumulators,
                            {{"warm", Accumulators::warm}, {"zero", Accumulators::zero}});
   c.dead_code_fraction = *o.dead_codes;
-  c.ema_in_eval = *o.ema_in_eval;
   c.cosine = o.cosine;
   c.soft_em = o.soft_em;
   c.orthogonality = o.orthogonality;

@@ -30,11 +30,9 @@ bool is_kept(int64_t epoch, int64_t epochs) {
 void draw_reconstructions(const std::string& path, VqModel& model, const Tensor& images) {
   const NoGradGuard no_grad;
   const bool training = model.training();
-  model.freeze(true);
   model.set_training(false);
   const Tensor reconstructions = model(images).reconstruction.value();
   model.set_training(training);
-  model.freeze(false);
   std::vector<Tensor> rows;
   for (int64_t i = 0; i < images.dim(0); i += kPerRow) {
     const int64_t end = std::min(i + kPerRow, images.dim(0));

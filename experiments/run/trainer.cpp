@@ -152,10 +152,12 @@ void Trainer::step(Pass& pass, bool training) {
     const Tensor images = pass.order.batch_at(pass.batch, count);
     if (training) {
       const StepResult result = training_step(*model_, adam_, images, beta, &guard_);
-      pass.log.record(result.output, result.loss, pass.batch);
+      pass.log.record(result.output, result.loss, result.replaced, pass.batch);
     } else {
       const VqVaeOutput output = (*model_)(images);
-      pass.log.record(output, vqvae_loss(output, images, beta), pass.batch);
+      // The published runs let test images move the codebook.
+      const Tensor replaced = *options_.ema_in_eval ? model_->update({output}) : Tensor();
+      pass.log.record(output, vqvae_loss(output, images, beta), replaced, pass.batch);
     }
     ops::increment(pass.batch);
   });
@@ -187,8 +189,7 @@ void Trainer::take_metrics(Pass& pass) {
   pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 
-// Leaves the model to look at: a network that has not moved since, a codebook that may have moved
-// once more where the encoder's output was still finite.
+// Leaves the model to look at, which has not moved since.
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
   write_safetensors(file, {state_dict(*model_), {}});

@@ -4,6 +4,18 @@
 namespace versor {
 namespace {
 
+// What the forward pass gave, in its order: the latents of each level, the loss.
+std::vector<std::pair<std::string, Tensor>> seen(const VqModel& model, const StepResult& step) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (size_t level = 0; level < model.levels().size(); ++level) {
+    const std::string& name = model.levels()[level].name;
+    all.emplace_back(name.empty() ? "encoder output" : name + " encoder output",
+                     step.output.levels[level].latents.value());
+  }
+  all.emplace_back("loss", step.loss.total.value());
+  return all;
+}
+
 std::vector<std::pair<std::string, Tensor>> gradients(const VqModel& model) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (const auto& [name, p] : model.named_parameters())
@@ -17,12 +29,14 @@ StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float
                          FiniteGuard* guard) {
   adam.zero_grad();
   StepResult result;
-  result.output = model(images, guard);
+  result.output = model(images);
   result.loss = vqvae_loss(result.output, images, beta);
-  if (guard) guard->watch({{"loss", result.loss.total.value()}});
+  if (guard) guard->watch(seen(model, result));
   backward(result.loss.total);
   if (guard) guard->watch(gradients(model));
-  adam.step(guard ? guard->state() : Tensor());
+  const Tensor state = guard ? guard->state() : Tensor();
+  result.replaced = model.update({result.output}, state);
+  adam.step(state);
   return result;
 }
 

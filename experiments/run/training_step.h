@@ -3,6 +3,7 @@
 #pragma once
 
 #include "nn/adam.h"
+#include "nn/finite_guard.h"
 #include "vq/model.h"
 
 namespace versor {
@@ -10,10 +11,12 @@ namespace versor {
 struct StepResult {
   VqVaeOutput output;
   VqVaeLoss loss;
+  Tensor replaced;  // i32 [1] dead codes replaced; undefined if none could be
 };
 
-// Forward (updating the codebook), backward, Adam. Gradients stay until the next step. The guard
-// (may be null) watches the encoder's output, the loss and every gradient.
+// Forward, backward, update of the codebooks, Adam. Gradients stay until the next step. The guard
+// (may be null) watches the latents, the loss and every gradient; where one is not finite nothing
+// moves.
 StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float beta,
                          FiniteGuard* guard = nullptr);
 

@@ -35,7 +35,6 @@ void for_each_reconstruction(
   const auto model = make_model(run.options, device, Rng(0));
   const std::string path = run.folder + "/model.safetensors";
   load_state_dict(*model, read_safetensors(path), path);
-  model->freeze(true);
   model->set_training(false);
   const NoGradGuard no_grad;
   for_each_batch(test, device, [&](const Tensor& images, int64_t first) {

@@ -28,20 +28,20 @@ struct Batch {
 
 void add(PassMetrics& metrics, const Batch& batch) {
   VqVaeOutput output;
-  output.latents = Variable(Tensor::from(batch.latents, {1, 1, 2, 2}));
   output.reconstruction = Variable(ops::zeros({1, 4, 8, 3}));
-  output.quantized.input = output.latents.value().flat_rows();
-  output.quantized.codebook_loss = scalar(batch.codebook);
-  output.quantized.commitment_loss = scalar(batch.commitment);
-  output.quantized.error = output.quantized.commitment_loss.value();
-  output.quantized.counts = Tensor::from(batch.counts, {1, 4});
-  output.quantized.codes = Tensor::from(batch.codes, {2, 2});
-  if (batch.replaced >= 0)
-    output.quantized.replaced = Tensor::from(std::vector<int32_t>{batch.replaced}, {1});
-  const VqVaeLoss loss{scalar(batch.total), scalar(batch.reconstruction)};
+  QuantizedLatents& level = output.levels.emplace_back();
+  level.latents = Variable(Tensor::from(batch.latents, {1, 1, 2, 2}));
+  level.quantized.input = level.latents.value().flat_rows();
+  level.quantized.error = scalar(batch.commitment).value();
+  level.quantized.counts = Tensor::from(batch.counts, {1, 4});
+  level.quantized.codes = Tensor::from(batch.codes, {2, 2});
+  Tensor replaced;
+  if (batch.replaced >= 0) replaced = Tensor::from(std::vector<int32_t>{batch.replaced}, {1});
+  const VqVaeLoss loss{scalar(batch.total), scalar(batch.reconstruction), scalar(batch.codebook),
+                       scalar(batch.commitment)};
   // In row 1 of a log of two batches.
   MetricsLog log(2, 4, Device());
-  log.record(output, loss, Tensor::from(std::vector<int32_t>{1}, {1}));
+  log.record(output, loss, replaced, Tensor::from(std::vector<int32_t>{1}, {1}));
   metrics.add(log, 1, 2);
 }
 

@@ -119,14 +119,12 @@ TEST_CASE("options: the model gets what the options say") {
   CHECK(m.quantizer.codebook.start == CodebookStart::uniform);
   CHECK(m.quantizer.codebook.accumulators == Accumulators::zero);
   CHECK(m.quantizer.codebook.dead_code_fraction == 0);
-  CHECK(m.quantizer.codebook.ema_in_eval);
   const VqVaeOptions own = model_options(parsed("--dead-codes 0.25"));
   CHECK(own.quantizer.estimator.estimator == Estimator::rotation);
   CHECK(own.quantizer.codebook.owner == Owner::ema);
   CHECK(own.quantizer.codebook.start == CodebookStart::kmeans);
   CHECK(own.quantizer.codebook.accumulators == Accumulators::warm);
   CHECK(own.quantizer.codebook.dead_code_fraction == 0.25);
-  CHECK_FALSE(own.quantizer.codebook.ema_in_eval);
   CHECK(model_options(parsed("--estimator rotation_unscaled")).quantizer.estimator.estimator ==
         Estimator::rotation_unscaled);
   CHECK(model_options(parsed("--owner both")).quantizer.codebook.owner == Owner::both);

@@ -9,6 +9,7 @@
 #include "tensor/ops.h"
 #include "tests/support.h"
 #include "vq/vqvae.h"
+#include "vq/vqvae2.h"
 
 namespace versor::testing {
 namespace {
@@ -80,8 +81,8 @@ TEST_CASE("training step: moves every parameter once and reports the loss before
   const StepResult step = training_step(model, adam, some_images(), 0.5f);
   CHECK(step.loss.total.item() ==
         doctest::Approx(step.loss.reconstruction.item() +
-                        step.output.quantized.codebook_loss.item() +
-                        0.5 * step.output.quantized.commitment_loss.item())
+                        step.output.quantized().codebook_loss.item() +
+                        0.5 * step.output.quantized().commitment_loss.item())
             .epsilon(1e-6));
   const auto after = values_of(model);
   for (size_t i = 0; i < before.size(); ++i) CHECK((after[i] != before[i]));
@@ -195,6 +196,29 @@ TEST_CASE("training step: a NaN in the encoder's residual blocks reaches the los
         ops::fill(parameter.mutable_value(), std::numeric_limits<float>::quiet_NaN());
     const VqVaeOutput output = model(images);
     CHECK(std::isnan(vqvae_loss(output, images, 0.25f).total.item()));
+  }
+}
+
+TEST_CASE("training step: a level whose latents are not finite is named, and nothing moves") {
+  for (const char* broken : {"encoder_top.2.conv2.bias", "join_bottom.bias"}) {
+    VqVae2 model(tiny_model(Owner::ema), {}, Rng(10));
+    Adam adam(model.parameters(), {});
+    for (auto [name, parameter] : model.named_parameters())
+      if (name == broken) ops::fill(parameter.mutable_value(), std::nanf(""));
+    const auto state = [&] {
+      std::string all;
+      for (const auto& [name, tensor] : state_dict(model)) all += bits_of(tensor);
+      return all;
+    };
+    const std::string before = state();
+    FiniteGuard guard(ops::full({1}, 5.f, {}, DType::i32));
+    training_step(model, adam, some_images(), 0.25f, &guard);
+    const auto found = guard.found();
+    REQUIRE(found.has_value());
+    CHECK(found->step == 5);
+    CHECK(found->tensor ==
+          (contains(broken, "top") ? "top encoder output" : "bottom encoder output"));
+    CHECK((state() == before));
   }
 }
 

@@ -11,6 +11,8 @@
 #include "nn/module.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
+#include "vq/codebook.h"
+#include "vq/quantizer.h"
 
 namespace versor::testing {
 
@@ -34,6 +36,21 @@ inline bool all_finite(const Tensor& t) {
 // d <g, y> / d leaves: runs backward with g arriving at y.
 inline void backward_with(const Variable& y, const Tensor& g) {
   backward(sum(mul(y, Variable(g))));
+}
+
+// A pass of training and the update from it.
+struct Trained : Quantized {
+  Tensor replaced;  // what update() returned
+};
+inline Trained train(Quantizer& quantizer, const Variable& e, const Tensor& guard = {}) {
+  Trained out{quantizer(e, /*training=*/true), {}};
+  out.replaced = quantizer.update({out}, guard);
+  return out;
+}
+
+inline Tensor update_book(Codebook& book, const Tensor& e, const Tensor& index,
+                          const Tensor& counts, const Tensor& guard = {}) {
+  return book.update(book.statistics(e, index, counts), guard);
 }
 
 inline std::vector<std::string> names_of(const NamedVariables& variables) {

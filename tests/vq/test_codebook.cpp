@@ -1,5 +1,5 @@
 // The codebook's moving averages (eq. 3-5 with Laplace smoothing): warm and zero accumulators,
-// three steps against the reference, the limits of decay, and evaluation, which changes nothing.
+// three steps against the reference, the limits of decay, and passes, which change nothing.
 // Owners and losses: test_quantizer.cpp. Read next: test_dead_codes.cpp.
 #include "tests/vq/support.h"
 #include "vq/backend.h"
@@ -33,7 +33,8 @@ void check_equal(const Codebook& book, const ref::Codebook& expected) {
 
 void update(Codebook& book, const Array& e, const Indices& index) {
   const Tensor i = index_tensor(index);
-  const Tensor replaced = book.update(to_tensor(e), i, ops::bincount(i, book.options().codes));
+  const Tensor replaced =
+      update_book(book, to_tensor(e), i, ops::bincount(i, book.options().codes));
   CHECK_FALSE(replaced.defined());
 }
 
@@ -164,7 +165,7 @@ TEST_CASE("ema_update: the same bits for every number of threads; nothing beside
   const auto run = [&] {
     Fenced c(codes), m(codes), n(ref::filled({700}, 1));
     vq_backend_for(test_device())
-        .ema_update(c.view, n.view, m.view, counts, to_tensor(codes), {}, 0.9, 1e-5);
+        .ema_update(c.view, n.view, m.view, counts, to_tensor(codes), {}, 0.9, 1e-5, false);
     CHECK((c.intact() && n.intact() && m.intact()));
     return bits_of(c.view) + bits_of(n.view) + bits_of(m.view);
   };
@@ -190,31 +191,32 @@ TEST_CASE("codebook: stands still once the guard has found something") {
   Codebook frozen(options, Rng(9), test_device()), guarded(options, Rng(9), test_device()),
       plain_book(options, Rng(9), test_device());
   const auto before = state_bits(frozen);
-  CHECK(indices_of(frozen.update(e, index, counts, index_tensor({0, 1}))) == Indices{0});
+  CHECK(indices_of(update_book(frozen, e, index, counts, index_tensor({0, 1}))) == Indices{0});
   CHECK(state_bits(frozen) == before);
-  guarded.update(e, index, counts, ops::new_guard(test_device()));
-  plain_book.update(e, index, counts);
+  update_book(guarded, e, index, counts, ops::new_guard(test_device()));
+  update_book(plain_book, e, index, counts);
   CHECK(state_bits(guarded) == state_bits(plain_book));
   CHECK(state_bits(guarded) != before);
 }
 
-TEST_CASE("codebook: evaluation changes no byte, unless ema_in_eval asks for it") {
+TEST_CASE("codebook: a pass changes no byte; an update does, from a pass of either kind") {
   Random random(805);
   const Variable e(to_tensor(random.array({60, 4}, 0, 1)));
-  for (bool ema_in_eval : {false, true}) {
-    CodebookOptions options{.codes = 10, .latent = 4, .ema_in_eval = ema_in_eval};
-    VectorQuantizer quantizer(options, Estimator::rotation, Rng(8), test_device());
-    VectorQuantizer training(options, Estimator::rotation, Rng(8), test_device());
+  std::map<std::string, std::string> after[2];
+  for (bool training : {false, true}) {
+    VectorQuantizer quantizer({.codes = 10, .latent = 4}, Estimator::rotation, Rng(8),
+                              test_device());
     const auto before = state_bits(quantizer);
     CHECK(before.size() == 3);
-    const Quantized out = quantizer(e, false);
-    training(e, true);
-    CHECK((state_bits(quantizer) == before) == !ema_in_eval);
-    CHECK((state_bits(quantizer) == state_bits(training)) == ema_in_eval);
-    CHECK(out.replaced.defined() == ema_in_eval);
-    CHECK(indices_of(quantizer.codebook().update_counter()) == Indices{ema_in_eval ? 1 : 0});
-    CHECK(state_bits(training) != before);
+    const Quantized out = quantizer(e, training);
+    CHECK((state_bits(quantizer) == before));
+    CHECK(indices_of(quantizer.codebook().update_counter()) == Indices{0});
+    CHECK(quantizer.update({out}).defined());
+    CHECK(indices_of(quantizer.codebook().update_counter()) == Indices{1});
+    after[training] = state_bits(quantizer);
+    CHECK((after[training] != before));
   }
+  CHECK((after[0] == after[1]));
 }
 
 TEST_CASE("codebook: wrong options and shapes are errors") {
@@ -229,22 +231,10 @@ TEST_CASE("codebook: wrong options and shapes are errors") {
   CHECK(message({.codes = 4, .latent = 4, .decay = 1, .dead_code_fraction = 1}).empty());
   Codebook book(plain(4, 3), Rng(1), test_device());
   const Tensor index = index_tensor({0, 1}), counts = index_tensor({1, 1, 0, 0});
-  CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({2, 5})), index, counts), Error);
-  CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({2, 3})), index, index_tensor({1, 1})), Error);
-  CHECK_THROWS_AS(book.update(to_tensor(ref::zeros({3, 3})), index, counts), Error);
-}
-
-TEST_CASE("codebook: frozen, an update changes nothing; thawed, it does") {
-  Codebook book(plain(4, 3), Rng(1), test_device());
-  const Array e = Random(2).array({5, 3});
-  const ref::Codebook before = state_as_reference(book);
-  book.freeze(true);
-  update(book, e, {0, 1, 1, 3, 0});
-  CHECK(state_as_reference(book).codes.data == before.codes.data);
-  CHECK(state_as_reference(book).count.data == before.count.data);
-  book.freeze(false);
-  update(book, e, {0, 1, 1, 3, 0});
-  CHECK(state_as_reference(book).count.data != before.count.data);
+  CHECK_THROWS_AS(update_book(book, to_tensor(ref::zeros({2, 5})), index, counts), Error);
+  CHECK_THROWS_AS(update_book(book, to_tensor(ref::zeros({2, 3})), index, index_tensor({1, 1})),
+                  Error);
+  CHECK_THROWS_AS(update_book(book, to_tensor(ref::zeros({3, 3})), index, counts), Error);
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct World {
     for (const char* name : {"codebook.weight", "ema_dw"})
       ops::copy(state_of(quantizer, name).mutable_value(), to_tensor(codes));
   }
-  Quantized pass(const Array& e) { return quantizer(Variable(to_tensor(e), true), true); }
+  Trained pass(const Array& e) { return train(quantizer, Variable(to_tensor(e), true)); }
   Array weight() { return to_array(quantizer.codebook().weight().value()); }
   void check() {
     CHECK(ref::relative_error(weight(), expected.codes) <= kTolerance);
@@ -78,12 +78,44 @@ TEST_CASE("cosine: moving averages of unit vectors, three steps") {
     const Array e = draw(1403 + step, {kR, kD}, -1, 3);
     const Indices index = most_parallel(e, w.expected.codes);
     w.expected = ref::ema_update(w.expected, ref::unit_rows(e), index, 0.8, 1e-5);
+    w.expected.codes = ref::unit_rows(w.expected.sum);
     CHECK(indices_of(w.pass(e).index) == index);
-    w.check();  // the weight is the mean, shorter than 1; codes() are not
+    w.check();
     const Tensor codes = w.quantizer.codebook().codes().value();
     CHECK(error(codes, ref::unit_rows(w.expected.codes)) <= kTolerance);
     for (int64_t k = 0; k < kK; ++k)
       CHECK(ref::norm(ref::row_of(to_array(codes), k)) == doctest::Approx(1.0).epsilon(1e-6));
+  }
+}
+
+// Its averages fade, and would be divided by their length until nothing is left of either.
+TEST_CASE("cosine: a code that nothing is assigned to keeps its direction and length 1") {
+  CodebookOptions options{.codes = 3, .latent = 2, .decay = 0.5, .dead_code_fraction = 0};
+  options.cosine = true;
+  for (Accumulators accumulators : {Accumulators::warm, Accumulators::zero}) {
+    options.accumulators = accumulators;
+    World w(options, rounded(ref::unit_rows({{3, 2}, {1, 0, 0.9962, 0.0872, -0.6, -0.8}})));
+    if (accumulators == Accumulators::zero)
+      ops::fill(state_of(w.quantizer, "ema_dw").mutable_value(), 0.f);
+    Array e = ref::zeros({kR, 2});
+    for (int64_t r = 0; r < kR; ++r) e.at(r, 0) = 1, e.at(r, 1) = r % 2 == 0 ? 0 : 0.09;
+    // After 100 steps m is 1e-30 of its start, after 300 it is 0.
+    for (int step = 1; step <= 300; ++step) {
+      w.pass(e);
+      if (step != 1 && step % 50 != 0) continue;
+      CAPTURE(step);
+      const Array weight = w.weight(), codes = to_array(w.quantizer.codebook().codes().value());
+      for (const Array& c : {weight, codes}) {
+        for (int64_t k = 0; k < 3; ++k)
+          CHECK(ref::norm(ref::row_of(c, k)) == doctest::Approx(1.0).epsilon(1e-6));
+        CHECK(ref::relative_error(ref::row_of(c, 2), {{2}, {-0.6, -0.8}}) <= 1e-5);
+      }
+      // At 75 degrees the code at 5 is the nearest, and what is passed on has length 1.
+      const Variable z(to_tensor({{1, 2}, {std::cos(1.309), std::sin(1.309)}}));
+      const Quantized out = w.quantizer(z, false);
+      CHECK(indices_of(out.index) == Indices{1});
+      CHECK(ref::norm(to_array(out.value.value())) == doctest::Approx(1.0).epsilon(1e-6));
+    }
   }
 }
 
@@ -154,7 +186,7 @@ TEST_CASE("soft EM: the statistics of many rows are those of all their parts") {
   codebook.start_from(to_tensor(e));
   const Array p = ref::code_probabilities(e, to_array(codebook.weight().value()), 0.5);
   const Tensor index = index_tensor(Indices(R, 0));
-  codebook.update(to_tensor(e), index, ops::bincount(index, K), {});
+  update_book(codebook, to_tensor(e), index, ops::bincount(index, K));
   Array counts = ref::zeros({K});
   for (int64_t r = 0; r < R; ++r)
     for (int64_t k = 0; k < K; ++k) counts[k] += p.at(r, k);
@@ -175,7 +207,7 @@ TEST_CASE("soft EM: a low temperature counts the nearest code alone") {
 
 // ---- several micro-batches ----
 
-TEST_CASE("accumulation: micro-batches update once, as one batch of all their rows") {
+TEST_CASE("micro-batches: one update from all, as from one batch of all their rows") {
   for (double t : {0.0, 0.5}) {  // counts are whole numbers, or not
     CAPTURE(t);
     CodebookOptions options = plain();
@@ -184,13 +216,15 @@ TEST_CASE("accumulation: micro-batches update once, as one batch of all their ro
     World whole(options, codes), parts(options, codes);
     const auto start = state_bits(parts.quantizer);
     whole.pass(all);
+    std::vector<Quantized> passes;
     for (int64_t i = 0; i < 3; ++i) {
-      parts.quantizer.accumulate(i < 2);
       Array some = ref::zeros({kR, kD});
       std::copy_n(all.data.begin() + i * kR * kD, kR * kD, some.data.begin());
-      parts.pass(some);
-      CHECK((state_bits(parts.quantizer) == start) == (i < 2));
+      passes.push_back(parts.quantizer(Variable(to_tensor(some), true), {true, i}));
     }
+    CHECK((state_bits(parts.quantizer) == start));
+    parts.quantizer.update(passes);
+    CHECK((state_bits(parts.quantizer) != start));
     const auto state = [](const World& w, const char* name) {
       return state_of(w.quantizer, name).value();
     };
@@ -207,7 +241,7 @@ TEST_CASE("accumulation: micro-batches update once, as one batch of all their ro
   }
 }
 
-TEST_CASE("accumulation: dead codes are replaced at the end alone, as after one batch") {
+TEST_CASE("micro-batches: dead codes are replaced once, as after one batch") {
   CodebookOptions options = plain();
   options.dead_code_fraction = 0.1;
   options.decay = 0;
@@ -220,11 +254,11 @@ TEST_CASE("accumulation: dead codes are replaced at the end alone, as after one 
     return some;
   };
   World w(options, codes), whole(options, codes);
-  w.quantizer.accumulate(true);
-  for (int64_t i = 0; i < 3; ++i) CHECK_FALSE(w.pass(batch(i)).replaced.defined());
+  std::vector<Quantized> passes;
+  for (int64_t i = 0; i < 4; ++i)
+    passes.push_back(w.quantizer(Variable(to_tensor(batch(i)), true), {true, i}));
   CHECK(ref::row_of(w.weight(), 2).data == std::vector<double>(kD, 100));
-  w.quantizer.accumulate(false);
-  CHECK(indices_of(w.pass(batch(3)).replaced) == Indices{1});
+  CHECK(indices_of(w.quantizer.update(passes)) == Indices{1});
   CHECK(indices_of(whole.pass(all).replaced) == Indices{1});
   // The same vector, of any micro-batch, and none of them is left for the step after.
   CHECK(ref::row_of(w.weight(), 2).data == ref::row_of(whole.weight(), 2).data);
@@ -236,14 +270,13 @@ TEST_CASE("accumulation: dead codes are replaced at the end alone, as after one 
   CHECK(ref::row_of(w.weight(), 2).data == ref::row_of(whole.weight(), 2).data);
 }
 
-TEST_CASE("accumulation: what a guard found in the last micro-batch drops all of them") {
+TEST_CASE("micro-batches: what a guard found in any drops all of them") {
   World w(plain(), draw(1460, {kK, kD}));
   const auto start = state_bits(w.quantizer);
   const Tensor raised = index_tensor({0, 1});
-  w.quantizer.accumulate(true);
-  w.pass(draw(1461));
-  w.quantizer.accumulate(false);
-  w.quantizer(Variable(to_tensor(draw(1462))), true, raised);
+  w.quantizer.update({w.quantizer(Variable(to_tensor(draw(1461))), true),
+                      w.quantizer(Variable(to_tensor(draw(1462))), {true, 1})},
+                     raised);
   CHECK((state_bits(w.quantizer) == start));
   const Array e = draw(1463);
   w.expected = ref::ema_update(w.expected, e, ref::nearest_code(e, w.expected.codes), 0.8, 1e-5);
@@ -265,7 +298,7 @@ TEST_CASE("dead codes: of a codebook that its gradient owns; codes in use keep e
   int64_t first = -1;
   for (uint64_t step = 0; step < 20; ++step) {
     const Array e = draw(1471 + step), before = w.weight();
-    const Quantized out = w.pass(e);
+    const Trained out = w.pass(e);
     const int64_t replaced = indices_of(out.replaced)[0];
     if (first < 0) {
       use = ref::ema_update(use, e, ref::nearest_code(e, codes), 0.8, 1e-5);

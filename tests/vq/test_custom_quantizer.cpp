@@ -20,7 +20,7 @@ class QuarterQuantizer final : public Quantizer {
     levels_ = Tensor::from(levels, {16, 1}, device);
   }
 
-  Quantized operator()(const Variable& e, bool, const Tensor& = {}) override {
+  Quantized operator()(const Variable& e, ForwardPass) const override {
     const int64_t rows = e.shape()[0];
     // Every latent by itself, one column of e after the other: the nearest of the 16 levels.
     const Tensor latents = ops::permute(e.value(), {1, 0}).reshape({rows * latent_, 1});
@@ -94,7 +94,7 @@ TEST_CASE("custom quantizer: a model trains with it") {
 
   // What the decoder gets in evaluation is what a file of symbols would be decoded to.
   model.set_training(false);
-  const Quantized out = model(to_tensor(images)).quantized;
+  const Quantized out = model(to_tensor(images)).quantized();
   CHECK((bits_of(model.quantizer().decode(out.index)) == bits_of(out.value.value())));
   UsageHistogram usage(model.quantizer().alphabet());
   usage.add(out.counts);

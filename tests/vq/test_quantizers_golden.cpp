@@ -92,7 +92,7 @@ void check_ema(const Golden& golden, const std::string& prefix, const CodebookOp
   for (int step = 1; step <= 3; ++step) {
     const std::string at = str(prefix, "step", step, ".");
     CAPTURE(at);
-    const Quantized out = quantizer(golden.leaf(str("batch", step)), true);
+    const Trained out = train(quantizer, golden.leaf(str("batch", step)));
     CHECK(indices_of(out.index) == golden.indices(at + "indices"));
     CHECK(out.commitment_loss.item() ==
           doctest::Approx(golden.number(at + "commitment")).epsilon(1e-5));
@@ -240,7 +240,6 @@ TEST_CASE("golden quantizers: residual") {
                                                 {"one.", 1, Estimator::ste}}) {
     CAPTURE(name);
     const auto quantizer = residual(golden.array("codebooks"), layers, estimator);
-    quantizer->freeze(true);
     const Variable x = golden.leaf("x");
     const Quantized out = (*quantizer)(x, true);
     CHECK(indices_of(out.index) ==
@@ -267,7 +266,7 @@ TEST_CASE("golden quantizers: residual") {
                ref::scale(golden.array(name + "loss_grad_x"), 1.0 / static_cast<double>(layers)));
   }
   const auto training = residual(golden.array("codebooks"), 3, Estimator::ste);
-  (*training)(golden.leaf("x"), true);
+  train(*training, golden.leaf("x"));
   for (int64_t l = 0; l < 3; ++l)
     for (const auto& [ours, theirs] : {std::pair("codebook.weight", "ema.codebook"),
                                        {"ema_cluster_size", "ema.cluster_size"},
@@ -280,7 +279,7 @@ TEST_CASE("golden quantizers: residual with one codebook for all layers") {
   const Golden golden("residual_shared");
   const Array book = golden.array("codebook"), x = golden.array("x");
   const auto quantizer = residual(book, 3, Estimator::ste);
-  const Quantized out = (*quantizer)(golden.leaf("x"), true);
+  const Trained out = train(*quantizer, golden.leaf("x"));
   const Indices index = by_layers(golden.indices("indices"), 3);
   CHECK(indices_of(out.index) == index);
   check_near(out.value, golden.array("value"));

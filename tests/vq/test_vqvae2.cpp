@@ -13,16 +13,19 @@ namespace {
 using ref::Array;
 using ref::Random;
 
-// A quantizer that remembers what it was given and what it made of it.
+// A quantizer that remembers what it was given, what it made of it and how many codes it replaced.
 class Recording final : public Quantizer {
  public:
   Recording(const QuantizerOptions& options, Rng rng, int64_t wanted = 0)
       : inner_(make_quantizer(options, rng, test_device())), wanted_(wanted) {
     register_module("", *inner_);
   }
-  Quantized operator()(const Variable& e, bool training, const Tensor& guard = {}) override {
-    last = (*inner_)(e, training, guard);
+  Quantized operator()(const Variable& e, ForwardPass pass) const override {
+    last = (*inner_)(e, pass);
     return last;
+  }
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard) override {
+    return replaced = inner_->update(passes, guard);
   }
   Tensor decode(const Tensor& index) const override { return inner_->decode(index); }
   Alphabet alphabet() const override { return inner_->alphabet(); }
@@ -31,9 +34,9 @@ class Recording final : public Quantizer {
     started_from = latents;
     inner_->start_from(latents);
   }
-  void freeze(bool frozen) override { inner_->freeze(frozen); }
 
-  Quantized last;
+  mutable Quantized last;
+  Tensor replaced;
   Tensor started_from;
 
  private:
@@ -123,11 +126,11 @@ TEST_CASE("vqvae2: shapes of both levels, in one and in several symbols") {
     VqVae2 model(options, test_device(), Rng(1));
     const VqVaeOutput out = model(images_of(1, 3, 16, 24));
     CHECK(out.reconstruction.shape() == Shape{3, 16, 24, 3});
-    CHECK(out.latents.shape() == Shape{3, 4, 6, 8});
-    REQUIRE(out.symbols.size() == 2);
-    CHECK(out.symbols[0].shape() == Shape{groups, 3 * 2 * 3});
-    CHECK(out.symbols[1].shape() == Shape{groups, 3 * 4 * 6});
-    CHECK(out.quantized.counts.shape() == Shape{2 * groups, 5});
+    CHECK(out.latents().shape() == Shape{3, 4, 6, 8});
+    REQUIRE(out.symbols().size() == 2);
+    CHECK(out.symbols()[0].shape() == Shape{groups, 3 * 2 * 3});
+    CHECK(out.symbols()[1].shape() == Shape{groups, 3 * 4 * 6});
+    CHECK(out.counts().shape() == Shape{2 * groups, 5});
     CHECK(model.alphabet().symbols == 2 * groups);
     CHECK(model.alphabet().codes == 5);
   }
@@ -141,7 +144,7 @@ TEST_CASE("vqvae2: losses and counts are of both levels, the rest is the bottom'
   const Quantized &top = r.top->last, &bottom = r.bottom->last;
   CHECK(top.codebook_loss.item() > 0);
   CHECK(bottom.codebook_loss.item() > 0);
-  CHECK(out.quantized.codebook_loss.item() ==
+  CHECK(vqvae_loss(out, images, 0).codebook.item() ==
         doctest::Approx(top.codebook_loss.item() + bottom.codebook_loss.item()));
   for (float beta : {0.f, 0.25f, 2.f}) {
     const double expected = ops::mse(out.reconstruction.value(), images).item() +
@@ -149,17 +152,17 @@ TEST_CASE("vqvae2: losses and counts are of both levels, the rest is the bottom'
                             beta * (top.commitment_loss.item() + bottom.commitment_loss.item());
     CHECK(vqvae_loss(out, images, beta).total.item() == doctest::Approx(expected).epsilon(1e-5));
   }
-  const auto counts = out.quantized.counts.to_vector<int32_t>();
+  const auto counts = out.counts().to_vector<int32_t>();
   auto expected = top.counts.to_vector<int32_t>();
   for (int32_t n : bottom.counts.to_vector<int32_t>()) expected.push_back(n);
   CHECK(counts == expected);
-  CHECK((bits_of(out.symbols[0]) == bits_of(top.index)));
-  CHECK((bits_of(out.symbols[1]) == bits_of(bottom.index)));
-  CHECK((bits_of(out.quantized.index) == bits_of(bottom.index)));
-  CHECK((bits_of(out.quantized.input) == bits_of(bottom.input)));
-  CHECK((bits_of(out.quantized.codes) == bits_of(bottom.codes)));
-  CHECK((bits_of(out.quantized.error) == bits_of(bottom.error)));
-  CHECK((bits_of(out.latents.value()) == bits_of(bottom.input)));
+  CHECK((bits_of(out.symbols()[0]) == bits_of(top.index)));
+  CHECK((bits_of(out.symbols()[1]) == bits_of(bottom.index)));
+  CHECK((bits_of(out.quantized().index) == bits_of(bottom.index)));
+  CHECK((bits_of(out.quantized().input) == bits_of(bottom.input)));
+  CHECK((bits_of(out.quantized().codes) == bits_of(bottom.codes)));
+  CHECK((bits_of(out.quantized().error) == bits_of(bottom.error)));
+  CHECK((bits_of(out.latents().value()) == bits_of(bottom.input)));
 }
 
 TEST_CASE("vqvae2: auxiliary losses and replaced codes add up too") {
@@ -169,15 +172,18 @@ TEST_CASE("vqvae2: auxiliary losses and replaced codes add up too") {
   Recorded r(options);
   const Tensor images = images_of(3);
   // Replacements come when the average use of a code has had the time to fall.
-  int32_t replaced = 0;
+  int64_t replaced = 0;
   for (int pass = 0; pass < 200 && replaced == 0; ++pass) {
     const VqVaeOutput out = r.model(images);
-    const auto of = [](const Quantized& q) { return q.replaced.to_vector<int32_t>()[0]; };
-    replaced = std::min(of(r.top->last), of(r.bottom->last));
-    CHECK(of(out.quantized) == of(r.top->last) + of(r.bottom->last));
-    CHECK(
-        out.quantized.auxiliary_loss.item() ==
-        doctest::Approx(r.top->last.auxiliary_loss.item() + r.bottom->last.auxiliary_loss.item()));
+    const int64_t both = indices_of(r.model.update({out}))[0];
+    const auto top = indices_of(r.top->replaced)[0], bottom = indices_of(r.bottom->replaced)[0];
+    replaced = std::min(top, bottom);
+    CHECK(both == top + bottom);
+    const VqVaeLoss loss = vqvae_loss(out, images, 0);
+    CHECK(loss.total.item() ==
+          doctest::Approx(loss.reconstruction.item() + loss.codebook.item() +
+                          r.top->last.auxiliary_loss.item() + r.bottom->last.auxiliary_loss.item())
+              .epsilon(1e-5));
   }
   CHECK(replaced > 0);
 }
@@ -197,16 +203,16 @@ TEST_CASE("vqvae2: symbols of both levels decode to the reconstruction, bit for 
       VqVae2 model({.quantizer = choice, .activations = type}, test_device(), Rng(3));
       const Tensor images = images_of(4);
       start(model, images);
-      model(images);
+      model.update({model(images)});
       model.set_training(false);
       const VqVaeOutput out = model(images);
-      const Tensor decoded = model.decode_symbols(out.symbols, images.shape());
+      const Tensor decoded = model.decode_symbols(out.symbols(), images.shape());
       CHECK((bits_of(decoded) == bits_of(out.reconstruction.value())));
       // Either level is needed for it.
       for (size_t level : {0, 1}) {
-        std::vector<Tensor> other = out.symbols;
+        std::vector<Tensor> other = out.symbols();
         other[level] = ops::zeros(other[level].shape(), test_device(), DType::i32);
-        REQUIRE(bits_of(other[level]) != bits_of(out.symbols[level]));
+        REQUIRE(bits_of(other[level]) != bits_of(out.symbols()[level]));
         CHECK((bits_of(model.decode_symbols(other, images.shape())) != bits_of(decoded)));
       }
     }
@@ -215,7 +221,7 @@ TEST_CASE("vqvae2: symbols of both levels decode to the reconstruction, bit for 
   CHECK(contains(error_of([&] { model.decode_symbols({}, {1, 8, 8, 3}); }), "got 0 levels"));
 }
 
-TEST_CASE("vqvae2: evaluation changes nothing; training changes both codebooks") {
+TEST_CASE("vqvae2: a pass changes nothing; an update changes both codebooks") {
   VqVae2 model(small(), test_device(), Rng(7));
   const Tensor images = images_of(7);
   const auto before = state_bits(model);
@@ -224,11 +230,9 @@ TEST_CASE("vqvae2: evaluation changes nothing; training changes both codebooks")
   CHECK((bits_of(model(images).reconstruction.value()) == once));
   CHECK(state_bits(model) == before);
   model.set_training(true);
-  model.freeze(true);
-  model(images);
+  const VqVaeOutput out = model(images);
   CHECK(state_bits(model) == before);
-  model.freeze(false);
-  model(images);
+  model.update({out});
   const auto after = state_bits(model);
   for (const auto& [name, bits] : before)
     CHECK((after.at(name) != bits) == (name.starts_with("top.") || name.starts_with("bottom.")));
@@ -236,7 +240,6 @@ TEST_CASE("vqvae2: evaluation changes nothing; training changes both codebooks")
 
 TEST_CASE("vqvae2: the bottom starts from the latents that the started top gives") {
   VqVaeOptions options = small(8, 3);
-  options.quantizer.codebook.ema_in_eval = true;  // passes before the start must not count
   Recorded r(options, /*wanted=*/3);
   const Tensor batches[] = {images_of(8, 2, 8, 8), images_of(9, 2, 8, 8)};
   std::vector<int64_t> asked;
@@ -248,12 +251,11 @@ TEST_CASE("vqvae2: the bottom starts from the latents that the started top gives
   CHECK(asked == std::vector<int64_t>{0, 1, 0});
   CHECK(r.top->started_from.shape() == Shape{4, 8});
   CHECK(r.bottom->started_from.shape() == Shape{8, 8});
-  r.model.freeze(true);
   r.model.set_training(false);
   const Tensor top_codes = ops::clone(state_of(r.model, "top.codebook.weight").value());
   const VqVaeOutput out = r.model(batches[0]);
   CHECK((bits_of(r.top->last.input) == bits_of(r.top->started_from.rows(0, 2))));
-  CHECK((bits_of(out.latents.value()) == bits_of(r.bottom->started_from)));
+  CHECK((bits_of(out.latents().value()) == bits_of(r.bottom->started_from)));
   r.model(batches[1]);
   CHECK((bits_of(r.top->last.input) == bits_of(r.top->started_from.rows(2, 4))));
 }
@@ -264,11 +266,11 @@ TEST_CASE("vqvae2: bits of an image, by hand") {
   start(model, images);
   const VqVaeOutput out = model(images);
   UsageHistogram histogram(model.alphabet());
-  histogram.add(out.quantized.counts);
+  histogram.add(out.counts());
   // 16 symbols of the top and 64 of the bottom, each level with its own use of the codes.
   CHECK(histogram.nominal_bits() == doctest::Approx(3 * 80 * std::log2(6.0)));
   double bits = 0;
-  for (const Tensor& symbols : out.symbols) {
+  for (const Tensor& symbols : out.symbols()) {
     std::map<int32_t, double> times;
     for (int32_t k : symbols.to_vector<int32_t>()) ++times[k];
     const auto n = static_cast<double>(symbols.numel());
@@ -285,13 +287,13 @@ TEST_CASE("vqvae2: with activations in bf16 it computes the same, less exactly")
   VqVae2 rounding(options, test_device(), Rng(9));
   const Tensor images = images_of(46);
   const VqVaeOutput out = exact(images);
-  const Array decoded = to_array(exact.decode_symbols(out.symbols, images.shape()));
-  const Tensor found = rounding.decode_symbols(out.symbols, images.shape());
+  const Array decoded = to_array(exact.decode_symbols(out.symbols(), images.shape()));
+  const Tensor found = rounding.decode_symbols(out.symbols(), images.shape());
   CHECK(found.dtype() == DType::f32);
   CHECK(error(found, decoded) > 1e-4);
   CHECK(error(found, decoded) <= 5e-2);
   const VqVaeOutput rounded_out = rounding(images);
-  CHECK(rounded_out.latents.value().dtype() == DType::f32);
+  CHECK(rounded_out.latents().value().dtype() == DType::f32);
   CHECK(rounded_to_bf16(to_array(rounded_out.reconstruction.value())).data !=
         to_array(rounded_out.reconstruction.value()).data);
   backward(vqvae_loss(rounded_out, images, 0.25f).total);

@@ -1,5 +1,4 @@
-// VQ-VAE-2 in training: gradients by finite differences through both levels, the loss that falls,
-// what is not finite.
+// VQ-VAE-2 in training: gradients by finite differences through both levels, the loss that falls.
 #include <algorithm>
 #include <cmath>
 
@@ -18,7 +17,7 @@ using ref::Random;
 class Shifting final : public Quantizer {
  public:
   explicit Shifting(Quantizer& real) : real_(real) {}
-  Quantized operator()(const Variable& e, bool, const Tensor& = {}) override {
+  Quantized operator()(const Variable& e, ForwardPass) const override {
     if (!codes_.defined()) {
       codes_ = real_(e, false).codes;
       shift_ = ops::sub(codes_, e.value());
@@ -34,7 +33,7 @@ class Shifting final : public Quantizer {
 
  private:
   Quantizer& real_;
-  Tensor codes_, shift_;
+  mutable Tensor codes_, shift_;  // of the first pass
 };
 
 // Sets x to `value` + length * direction.
@@ -79,7 +78,6 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
   for (const auto& all : {parameters, same})  // larger activations, that f32 can tell apart
     for (auto [name, p] : all) ops::copy(p.mutable_value(), ops::scaled(p.value(), 2.f));
   start(model, images);
-  model.freeze(true);
   const auto loss = [&] { return vqvae_loss(smooth(images), images, 0.5f).total; };
   backward(vqvae_loss(model(images), images, 0.5f).total);
   loss();
@@ -107,26 +105,6 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
 TEST_CASE("vqvae2: training lowers the loss, and two runs give the same bits") {
   const ThreadCount threads(1);
   check_training([] { return std::make_unique<VqVae2>(small(8, 4), test_device(), Rng(8)); });
-}
-
-TEST_CASE("vqvae2: the guard looks at the latents of both levels before their codebooks move") {
-  for (const char* broken : {"encoder_top.2.conv2.bias", "join_bottom.bias"}) {
-    VqVae2 model(small(), test_device(), Rng(10));
-    ops::fill(state_of(model, broken).mutable_value(), std::nanf(""));
-    const auto before = state_bits(model);
-    FiniteGuard guard(ops::full({1}, 5.f, test_device(), DType::i32));
-    model(images_of(11), &guard);
-    const auto found = guard.found();
-    REQUIRE(found.has_value());
-    CHECK(found->step == 5);
-    const bool in_top = contains(broken, "top");
-    CHECK(found->tensor == (in_top ? "top encoder output" : "bottom encoder output"));
-    const auto after = state_bits(model);
-    for (const auto& [name, bits] : before) {
-      CAPTURE(name);
-      CHECK((after.at(name) != bits) == (!in_top && name.starts_with("top.")));
-    }
-  }
 }
 
 }  // namespace versor::testing

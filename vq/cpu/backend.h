@@ -15,7 +15,8 @@ class CpuVqBackend final : public VqBackend {
   void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) override;
   void geometry(Tensor& stats, const Tensor& e, const Tensor& q) override;
   void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
-                  const Tensor& sums, const Tensor& guard, double decay, double eps) override;
+                  const Tensor& sums, const Tensor& guard, double decay, double eps,
+                  bool unit_length) override;
   void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, Tensor& replaced,
                           const Tensor& e, const Tensor& update, const Tensor& guard,
                           double fraction, Rng rng) override;

@@ -20,7 +20,7 @@ double total(const Tensor& x) {
 
 void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
                               const Tensor& counts, const Tensor& sums, const Tensor& guard,
-                              double decay, double eps) {
+                              double decay, double eps, bool unit_length) {
   if (cpu::is_frozen(guard)) return;
   const int64_t K = codebook.dim(0), D = codebook.dim(1);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
@@ -35,11 +35,10 @@ void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
       K,
       [=](int64_t begin, int64_t end) {
         for (int64_t k = begin; k < end; ++k) {
-          const double smoothed = smoothed_count(N[k], sum, K, eps);
-          for (int64_t d = k * D; d < (k + 1) * D; ++d) {
-            pm[d] = moving_average(pm[d], s[d], decay);
-            c[d] = code_element(c[d], pm[d], smoothed);
-          }
+          for (int64_t d = k * D; d < (k + 1) * D; ++d) pm[d] = moving_average(pm[d], s[d], decay);
+          const double divisor =
+              unit_length ? length_or_zero(norm(pm + k * D, D)) : smoothed_count(N[k], sum, K, eps);
+          for (int64_t d = k * D; d < (k + 1) * D; ++d) c[d] = code_element(c[d], pm[d], divisor);
         }
       },
       cpu::rows_per_block(D));

@@ -44,14 +44,19 @@ __global__ void __launch_bounds__(kManyThreads)
 // A warp per code: m and codebook [K,D] from the new N.
 __global__ void ema_code_kernel(float* codebook, float* m, const float* N, const double* total,
                                 const float* sums, int64_t K, int64_t D, double decay, double eps,
-                                const int32_t* guard) {
+                                bool unit_length, const int32_t* guard) {
   const int64_t k = own_code();
   if (k >= K || cuda::is_frozen(guard)) return;
-  const double smoothed = smoothed_count(N[k], total[0], K, eps);
-  for (int64_t i = k * D + threadIdx.x % kWarp; i < (k + 1) * D; i += kWarp) {
+  const int64_t first = k * D + threadIdx.x % kWarp, end = (k + 1) * D;
+  double squares = 0;
+  for (int64_t i = first; i < end; i += kWarp) {
     m[i] = moving_average(m[i], sums[i], decay);
-    codebook[i] = code_element(codebook[i], m[i], smoothed);
+    squares += static_cast<double>(m[i]) * m[i];
   }
+  const double divisor = unit_length ? length_or_zero(std::sqrt(cuda::warp_sum(squares)))
+                                     : smoothed_count(N[k], total[0], K, eps);
+  for (int64_t i = first; i < end; i += kWarp)
+    codebook[i] = code_element(codebook[i], m[i], divisor);
 }
 
 // One block: which row of the batch becomes code k (source[k], or kNotReplaced), and N of the
@@ -120,7 +125,7 @@ __global__ void __launch_bounds__(kManyThreads)
 
 void CudaVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
                                const Tensor& counts, const Tensor& sums, const Tensor& guard,
-                               double decay, double eps) {
+                               double decay, double eps, bool unit_length) {
   const int64_t K = codebook.dim(0), D = codebook.dim(1);
   const cuda::Stream stream = cuda::backend_of(codebook).stream();
   const int32_t* guarded_by = cuda::guard_of(guard);
@@ -137,7 +142,7 @@ void CudaVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m
     count(counts.data<int32_t>());
   cuda::launch("ema_code", stream, blocks_for_codes(K), kThreads, ema_code_kernel,
                codebook.data<float>(), m.data<float>(), N, total.data(), sums.data<float>(), K, D,
-               decay, eps, guarded_by);
+               decay, eps, unit_length, guarded_by);
 }
 
 void CudaVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
