@@ -8,7 +8,7 @@ namespace {
 // y = op(x);  dx = dy op'(x), from x or y, whichever the derivative is written in.
 Variable unary(const char* name, const Variable& x, UnaryOp op) {
   Tensor y = ops::unary(x.value(), op);
-  const Tensor saved = saves_output(op) ? y : x.value();
+  const Tensor saved = saved_by(op) == Saved::output ? y : x.value();
   return record(name, y, {x}, [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
 }
 

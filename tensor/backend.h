@@ -123,7 +123,7 @@ class Backend {
   // --- element-wise (f32, or bf16 with the arithmetic in f32 and one rounding at the end) ------
   // y[i] = op(x[i]).   The formulas are in elementwise.h.   y, x equal types, f32 or bf16.
   virtual void unary(Tensor& y, const Tensor& x, UnaryOp op) = 0;
-  // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saves_output(op)).
+  // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saved_by(op)).
   // dx, dy, saved equal types, f32 or bf16.
   virtual void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) = 0;
   // y[i] = op(a[i], b[i]).   y, a, b equal types, f32 or bf16.
@@ -132,12 +132,7 @@ class Backend {
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
   // y[r,c] = s[r] * x[r,c].   y, x [R,C],  s [R].
   virtual void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) = 0;
-  // y[i] = alpha * a[i] + beta * b[i].
-  virtual void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
-                            const Tensor& b) = 0;
-  // y[i] = x[i] * s[0] * factor.   s [1] stays on the device.
-  virtual void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) = 0;
-  // y[i] = s[0] * factor.
+  // y[i] = s[0] * factor.   s [1] stays on the device.
   virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
 
   // --- layout -----------------------------------------------------------------------------------

@@ -176,26 +176,6 @@ Tensor scale_rows(const Tensor& x, const Tensor& s) {
   return y;
 }
 
-Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b) {
-  Backend& backend = same_device("weighted_sum", {&a, &b});
-  check_f32("weighted_sum", {&a, &b});
-  check_same_shape("weighted_sum", a, b);
-  Tensor y(a.shape(), DType::f32, a.device());
-  TraceScope trace("weighted_sum", backend, 3 * count(a), {&y, &a, &b});
-  backend.weighted_sum(y, alpha, a, beta, b);
-  return y;
-}
-
-Tensor scale(const Tensor& x, const Tensor& s, float factor) {
-  Backend& backend = same_device("scale", {&x, &s});
-  check_f32("scale", {&x, &s});
-  check_scalar("scale", s);
-  Tensor y(x.shape(), DType::f32, x.device());
-  TraceScope trace("scale", backend, 2 * count(x), {&y, &x});
-  backend.scale(y, x, s, factor);
-  return y;
-}
-
 Tensor broadcast(const Tensor& s, Shape shape, float factor) {
   Backend& backend = same_device("broadcast", {&s});
   check_f32("broadcast", {&s});

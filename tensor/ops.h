@@ -45,8 +45,6 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
 void add_to(Tensor& y, const Tensor& x);                            // y += x
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
 Tensor scale_rows(const Tensor& x, const Tensor& s);                // x [R,C], s [R]
-Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b);
-Tensor scale(const Tensor& x, const Tensor& s, float factor = 1.f);
 Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
 inline Tensor relu(const Tensor& x) {
   return unary(x, UnaryOp::relu);

@@ -44,8 +44,6 @@ class CpuBackend final : public Backend {
   void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
   void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
   void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) override;
-  void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta, const Tensor& b) override;
-  void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) override;
   void broadcast(Tensor& y, const Tensor& s, float factor) override;
 
   void permute(Tensor& y, const Tensor& x, std::span<const int> axes) override;

@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "tensor/cpu/backend.h"
-#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
@@ -81,15 +80,15 @@ bf16 where_positive(bf16 y, bf16 g) {
 }  // namespace
 
 void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
-  cpu::with_float_type(x, [&](auto* type) {
-    const auto* in = x.data<std::remove_pointer_t<decltype(type)>>();
+  with_float_type(x.dtype(), [&](auto element) {
+    const auto* in = x.data<decltype(element)>();
     sum_of_rows(y, x.dim(0), [=, columns = x.dim(1)](int64_t r) { return in + r * columns; });
   });
 }
 
 void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
-  cpu::with_float_type(y, [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+  with_float_type(y.dtype(), [&](auto element) {
+    using T = decltype(element);
     const int64_t columns = y.dim(1);
     sum_of_rows(dbias, y.dim(0), [&, columns](int64_t r) {
       const T *g = dy.data<T>() + r * columns, *saved = y.data<T>() + r * columns;

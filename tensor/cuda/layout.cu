@@ -117,34 +117,6 @@ void write(const char* name, CudaBackend& backend, T* y, int64_t n, const Source
   }
 }
 
-// Calls f with a value of the element type: the run-time type becomes a compile-time one.
-template <class F>
-void with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::bf16:
-      return f(bf16{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-  }
-}
-
-// The same for work that moves elements as they are: an unsigned number of their size.
-template <class F>
-void with_word(DType dtype, const F& f) {
-  switch (size_of(dtype)) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    default:
-      return f(uint32_t{});
-  }
-}
-
 template <class Word>
 Word* words(const Tensor& t) {
   return static_cast<Word*>(t.address());

@@ -259,8 +259,7 @@ void CudaBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
 }
 
 void CudaBackend::sum_rows(Tensor& y, const Tensor& x) {
-  if (x.dtype() == DType::bf16) return sum_rows_of<bf16>(*this, y, x);
-  sum_rows_of<float>(*this, y, x);
+  with_float_type(x.dtype(), [&](auto element) { sum_rows_of<decltype(element)>(*this, y, x); });
 }
 
 // Two kernels: dz is still in the L2 cache when it is summed.

@@ -23,8 +23,6 @@ Tensor in_place(const Tensor& x, const std::function<void(Tensor&)>& change) {
 
 std::vector<Operation> operations() {
   std::vector<Operation> list = {
-      {"scale", [](const Tensors& x) { return ops::scale(x[0], to_tensor(one(3)), 0.3f); }},
-      {"weighted_sum", [](const Tensors& x) { return ops::weighted_sum(.3f, x[0], .7f, x[1]); }},
       {"mse", [](const Tensors& x) { return ops::mse(x[0], x[1]); }},
       {"mse_grad", [](const Tensors& x) { return ops::mse_grad(to_tensor(one(3)), x[0], x[1]); }},
       {"sum", [](const Tensors& x) { return ops::sum(x[0]); }},

@@ -34,7 +34,7 @@ TEST_CASE("bf16: unary and unary_grad, also in place, and from aligned memory") 
       CHECK((bits_of(in_place.view) == bits_of(y.view)));
       CHECK((bits_of(ops::unary(to_bf16(x), u.op)) == bits_of(y.view)));
 
-      const Fenced saved(saves_output(u.op) ? y.view : in.view);
+      const Fenced saved(saved_by(u.op) == Saved::output ? y.view : in.view);
       Fenced dx({n}, DType::bf16), dx_in_place = fenced_bf16(dy);
       backend.unary_grad(dx.view, gradient_in.view, saved.view, u.op);
       check_output(dx, u.gradient(dy, to_array(saved.view)), kOneBf16Rounding);

@@ -82,7 +82,6 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
       {"bincount", [&] { return ops::bincount(index, 100); }},
       {"gather_images",
        [&] { return ops::gather_images(images, image_index, {}, 40, 40, 0.1f, 1); }},
-      {"weighted_sum", [&] { return ops::weighted_sum(0.3f, x, 0.7f, x); }},
       {"adam",
        [&] {
          const Shape flat{x.numel()};
