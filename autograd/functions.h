@@ -62,7 +62,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable sum(const Variable& x);                     // [1]
 Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
-Variable sum_columns(const Variable& x);             // [R,C] -> [R]
+Variable sum_axis1(const Variable& x);               // [R,C] -> [R]
 Variable softmax(const Variable& x);                 // of every row [R,K]
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
 // Rows far longer than 1e-6 get the length 1. Of a far shorter one, whose direction is noise, y is

@@ -10,20 +10,22 @@
 
 namespace versor {
 
-// A value as a type, to be passed to a function.
-template <auto value>
-using Constant = std::integral_constant<decltype(value), value>;
+namespace detail {
+template <class E, int i, class F>
+auto with_constant_from(E value, const F& f) {
+  if constexpr (static_cast<E>(i + 1) != E::count)
+    if (value != static_cast<E>(i)) return with_constant_from<E, i + 1>(value, f);
+  return f(std::integral_constant<E, static_cast<E>(i)>());
+}
+}  // namespace detail
 
-// Calls f(Constant<value>()) and returns its result. E is an enumeration that counts from 0 and
-// ends with `count`.
-template <class E, int i = 0, class F>
-auto with_constant(E value, const F& f) -> decltype(f(Constant<E{}>())) {
-  if constexpr (static_cast<E>(i) == E::count) {
-    fail("dispatch", "no enumerator has the value ", static_cast<int>(value));
-  } else {
-    if (value == static_cast<E>(i)) return f(Constant<static_cast<E>(i)>());
-    return with_constant<E, i + 1>(value, f);
-  }
+// Calls f(std::integral_constant<E, value>()) and returns its result. E is an enumeration that
+// counts from 0 and ends with `count`.
+template <class E, class F>
+auto with_constant(E value, const F& f) {
+  check(E{} <= value && value < E::count, "dispatch", "there is no enumerator number ",
+        static_cast<int>(value));
+  return detail::with_constant_from<E, 0>(value, f);
 }
 
 enum class DType : int;  // dtype.h
@@ -33,15 +35,15 @@ struct Element;
 // Calls f with a value of the element type, e.g. float() for DType::f32.
 template <class F>
 void with_type(DType dtype, const F& f) {
-  with_constant(dtype, [&]<DType type>(Constant<type>) { f(typename Element<type>::Type()); });
+  with_constant(dtype, [&](auto type) { f(typename Element<type()>::Type()); });
 }
 
 // The same for the types of floating point, f32 and bf16.
 template <class F>
 void with_float_type(DType dtype, const F& f) {
-  with_constant(dtype, [&]<DType type>(Constant<type>) {
-    if constexpr (Element<type>::is_float)
-      f(typename Element<type>::Type());
+  with_constant(dtype, [&](auto type) {
+    if constexpr (Element<type()>::is_float)
+      f(typename Element<type()>::Type());
     else
       fail("dispatch", dtype, " is not a floating-point type");
   });

@@ -60,16 +60,15 @@ struct Element<DType::u8> {
 
 // Bytes of one element.
 inline size_t size_of(DType dtype) {
-  return with_constant(dtype,
-                       []<DType t>(Constant<t>) { return sizeof(typename Element<t>::Type); });
+  return with_constant(dtype, [](auto type) { return sizeof(typename Element<type()>::Type); });
 }
 
 inline bool is_float(DType dtype) {
-  return with_constant(dtype, []<DType t>(Constant<t>) { return Element<t>::is_float; });
+  return with_constant(dtype, [](auto type) { return Element<type()>::is_float; });
 }
 
 inline std::ostream& operator<<(std::ostream& out, DType dtype) {
-  return out << with_constant(dtype, []<DType t>(Constant<t>) { return Element<t>::name; });
+  return out << with_constant(dtype, [](auto type) { return Element<type()>::name; });
 }
 
 // The DType of a C++ type: dtype_of<float> == DType::f32.

@@ -102,10 +102,10 @@ struct Operation<BinaryOp::add_relu> {
 
 template <class Op>
 const char* name_of(Op op) {
-  return with_constant(op, []<Op o>(Constant<o>) { return Operation<o>::name; });
+  return with_constant(op, [](auto constant) { return Operation<constant()>::name; });
 }
 inline Saved saved_by(UnaryOp op) {
-  return with_constant(op, []<UnaryOp o>(Constant<o>) { return Operation<o>::saved; });
+  return with_constant(op, [](auto constant) { return Operation<constant()>::saved; });
 }
 
 // As function objects, for the loop or kernel that applies them to whole tensors.

@@ -15,7 +15,7 @@ class ComposedQuantizer : public Quantizer {
   void freeze(bool frozen) override;
   void accumulate(bool accumulating) override { accumulating_ = accumulating; }
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  bool recordable() const override;
+  bool capturable() const override;
 
  protected:
   // `uses` parts, named "<name>.0", ...; or a single one, "<name>", that is used so many times.

@@ -66,8 +66,8 @@ class Quantizer : public Module {
   virtual void accumulate(bool accumulating) { (void)accumulating; }
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
-  // Whether a step can be recorded once and replayed: not where the host decides anew each time.
-  virtual bool recordable() const { return true; }
+  // Whether a step can be captured once and replayed: not where the host decides anew each time.
+  virtual bool capturable() const { return true; }
 };
 
 using QuantizerPointer = std::unique_ptr<Quantizer>;

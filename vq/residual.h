@@ -37,7 +37,7 @@ class ResidualQuantizer final : public ComposedQuantizer {
   void start_from(const Tensor& latents) override;
   void freeze(bool frozen) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  bool recordable() const override { return !options_.dropout && ComposedQuantizer::recordable(); }
+  bool capturable() const override { return !options_.dropout && ComposedQuantizer::capturable(); }
 
  private:
   int64_t layers_now(bool training);  // how many are in use

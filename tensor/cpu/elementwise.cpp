@@ -26,7 +26,7 @@ template <template <auto> class F, class Op, class... Inputs>
 void map_op(Tensor& y, Op op, const Inputs&... x) {
   with_float_type(y.dtype(), [&](auto element) {
     using T = decltype(element);
-    with_constant(op, [&]<Op o>(Constant<o>) { map<T>(y, F<o>(), x.template data<T>()...); });
+    with_constant(op, [&](auto constant) { map<T>(y, F<constant()>(), x.template data<T>()...); });
   });
 }
 
@@ -48,15 +48,11 @@ void CpuBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binary
   const int64_t columns = x.dim(1);
   const float *px = x.data<float>(), *pv = v.data<float>();
   float* out = y.data<float>();
-  with_constant(op, [&]<BinaryOp o>(Constant<o>) {
-    cpu::parallel_blocks(
-        x.dim(0),
-        [&](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r)
-            for (int64_t c = 0; c < columns; ++c)
-              out[r * columns + c] = Operation<o>::value(px[r * columns + c], pv[c]);
-        },
-        cpu::rows_per_block(columns));
+  with_constant(op, [&](auto constant) {
+    cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
+      for (int64_t c = 0; c < columns; ++c)
+        out[r * columns + c] = Operation<constant()>::value(px[r * columns + c], pv[c]);
+    });
   });
 }
 
@@ -64,13 +60,9 @@ void CpuBackend::scale_rows(Tensor& y, const Tensor& x, const Tensor& s) {
   const int64_t columns = x.dim(1);
   const float *px = x.data<float>(), *ps = s.data<float>();
   float* out = y.data<float>();
-  cpu::parallel_blocks(
-      x.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          for (int64_t c = 0; c < columns; ++c) out[r * columns + c] = ps[r] * px[r * columns + c];
-      },
-      cpu::rows_per_block(columns));
+  cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
+    for (int64_t c = 0; c < columns; ++c) out[r * columns + c] = ps[r] * px[r * columns + c];
+  });
 }
 
 void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
@@ -81,16 +73,12 @@ void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
   with_float_type(y.dtype(), [&](auto element) {
     using T = decltype(element);
     T* out = y.data<T>();
-    cpu::parallel_blocks(
-        rows,
-        [=](int64_t begin, int64_t end) {
-          for (int64_t r = begin; r < end; ++r)
-            for (int64_t c = 0; c < columns; ++c) {
-              const float sum = in[r * columns + c] + (b ? b[c] : 0.f);
-              out[r * columns + c] = static_cast<T>(relu ? rectified(sum) : sum);
-            }
-        },
-        cpu::rows_per_block(columns));
+    cpu::parallel_rows(rows, columns, [=](int64_t r) {
+      for (int64_t c = 0; c < columns; ++c) {
+        const float sum = in[r * columns + c] + (b ? b[c] : 0.f);
+        out[r * columns + c] = static_cast<T>(relu ? rectified(sum) : sum);
+      }
+    });
   });
 }
 

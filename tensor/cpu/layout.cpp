@@ -12,13 +12,9 @@ namespace {
 // out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
 void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_stride, int64_t rows,
                   int64_t columns) {
-  cpu::parallel_blocks(
-      rows,
-      [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
-      },
-      cpu::rows_per_block(columns));
+  cpu::parallel_rows(rows, columns, [&](int64_t r) {
+    std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
+  });
 }
 
 }  // namespace
@@ -45,7 +41,7 @@ void CpuBackend::copy(Tensor& y, const Tensor& x) {
       4 * cpu::kBlock);
 }
 
-void CpuBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
+void CpuBackend::affine(Tensor& y, const Tensor& x, float scale, float shift) {
   with_type(x.dtype(), [&](auto from) {
     with_type(y.dtype(), [&](auto to) {
       using From = decltype(from);

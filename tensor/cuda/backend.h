@@ -43,7 +43,7 @@ class CudaBackend final : public Backend {
 
   void fill(Tensor& y, float value) override;
   void copy(Tensor& y, const Tensor& x) override;
-  void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
+  void affine(Tensor& y, const Tensor& x, float scale, float shift) override;
   void uniform(Tensor& y, Rng rng, float low, float high) override;
   void normal(Tensor& y, Rng rng) override;
   void increment(Tensor& counter) override;
@@ -64,9 +64,9 @@ class CudaBackend final : public Backend {
   void concat(Tensor& y, std::span<const Tensor> parts) override;
 
   void sum(Tensor& y, const Tensor& x, float factor) override;
-  void sum_rows(Tensor& y, const Tensor& x) override;
+  void sum_axis0(Tensor& y, const Tensor& x) override;
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
-  void sum_columns(Tensor& y, const Tensor& x) override;
+  void sum_axis1(Tensor& y, const Tensor& x) override;
   void softmax(Tensor& y, const Tensor& x) override;
   void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;
   void argmax(Tensor& index, const Tensor& x) override;

@@ -142,8 +142,8 @@ template <template <auto> class F, class Op, class... Inputs>
 void map_op(const char* name, CudaBackend& backend, Tensor& y, Op op, const Inputs&... x) {
   with_float_type(y.dtype(), [&](auto element) {
     using T = decltype(element);
-    with_constant(op,
-                  [&]<Op o>(Constant<o>) { map<T>(name, backend, y, F<o>(), Elements<T>(x)...); });
+    with_constant(
+        op, [&](auto constant) { map<T>(name, backend, y, F<constant()>(), Elements<T>(x)...); });
   });
 }
 
@@ -162,8 +162,9 @@ void CudaBackend::binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp o
 }
 
 void CudaBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) {
-  with_constant(op, [&]<BinaryOp o>(Constant<o>) {
-    map<float>("binary_rows", *this, y, Value<o>(), Elements<float>(x), RowVector<float>(v));
+  with_constant(op, [&](auto constant) {
+    map<float>("binary_rows", *this, y, Value<constant()>(), Elements<float>(x),
+               RowVector<float>(v));
   });
 }
 

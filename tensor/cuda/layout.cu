@@ -1,4 +1,4 @@
-// Filling, converting and moving data on a GPU. fill, copy, cast, uniform and normal are one
+// Filling, converting and moving data on a GPU. fill, copy, affine, uniform and normal are one
 // kernel, write_kernel, with different sources of what is written: each thread moves up to 16 bytes
 // at a time where addresses allow it. permute is a transpose of tiles through shared memory where
 // the last axis changes: memory is fast only where neighbouring threads use neighbouring addresses,
@@ -19,7 +19,7 @@ using cuda::grid_for;
 using cuda::is_aligned;
 using cuda::Vector;
 
-// --- fill, copy, cast, uniform, normal ----------------------------------------------------------
+// --- fill, copy, affine, uniform, normal --------------------------------------------------------
 
 // What is written: `read` gives elements i..i+L-1, `kLanes` is the largest L.
 template <class T>
@@ -278,12 +278,12 @@ void CudaBackend::copy(Tensor& y, const Tensor& x) {
   });
 }
 
-void CudaBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
+void CudaBackend::affine(Tensor& y, const Tensor& x, float scale, float shift) {
   with_type(x.dtype(), [&](auto from) {
     with_type(y.dtype(), [&](auto to) {
       using From = decltype(from);
       using To = decltype(to);
-      write("cast", *this, y.data<To>(), y.numel(),
+      write("affine", *this, y.data<To>(), y.numel(),
             Converted<From, To>{x.data<From>(), scale, shift});
     });
   });
