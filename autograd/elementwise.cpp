@@ -6,37 +6,38 @@ namespace versor {
 namespace {
 
 // y = op(x);  dx = dy op'(x), from x or y, whichever the derivative is written in.
-Variable unary(const char* name, const Variable& x, UnaryOp op) {
+Variable unary(const Variable& x, UnaryOp op) {
   Tensor y = ops::unary(x.value(), op);
   const Tensor saved = saved_by(op) == Saved::output ? y : x.value();
-  return record(name, y, {x}, [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
+  return record(name_of(op), y, {x},
+                [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
 }
 
 }  // namespace
 
 // y = max(x, 0);  dx = dy where y > 0, else 0.
 Variable relu(const Variable& x) {
-  return unary("relu", x, UnaryOp::relu);
+  return unary(x, UnaryOp::relu);
 }
 // y = tanh(x);  dx = dy (1 - y^2).
 Variable tanh(const Variable& x) {
-  return unary("tanh", x, UnaryOp::tanh);
+  return unary(x, UnaryOp::tanh);
 }
 // y = exp(x);  dx = dy y.
 Variable exp(const Variable& x) {
-  return unary("exp", x, UnaryOp::exp);
+  return unary(x, UnaryOp::exp);
 }
 // y = log(x);  dx = dy / x.
 Variable log(const Variable& x) {
-  return unary("log", x, UnaryOp::log);
+  return unary(x, UnaryOp::log);
 }
 // y = sqrt(x);  dx = dy / (2 y).
 Variable sqrt(const Variable& x) {
-  return unary("sqrt", x, UnaryOp::sqrt);
+  return unary(x, UnaryOp::sqrt);
 }
 // y = x^2;  dx = 2 x dy.
 Variable square(const Variable& x) {
-  return unary("square", x, UnaryOp::square);
+  return unary(x, UnaryOp::square);
 }
 
 // y = a + b;  da = db = dy.
