@@ -39,6 +39,10 @@ Variable sqrt(const Variable& x) {
 Variable square(const Variable& x) {
   return unary(x, UnaryOp::square);
 }
+// y = x s, s = 1 / (1 + exp(-x));  dx = dy s (1 + x (1 - s)).
+Variable silu(const Variable& x) {
+  return unary(x, UnaryOp::silu);
+}
 
 // y = a + b;  da = db = dy.
 Variable add(const Variable& a, const Variable& b) {

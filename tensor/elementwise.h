@@ -11,7 +11,7 @@
 
 namespace versor {
 
-enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, count };
+enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, silu, count };
 enum class BinaryOp : int { add, sub, mul, div, add_relu, count };
 
 // What the derivative of a unary operation is written in: whichever is needed anyway or gives the
@@ -71,6 +71,17 @@ struct Operation<UnaryOp::square> {
   static constexpr Saved saved = Saved::input;
   VERSOR_HD static float value(float x) { return x * x; }
   VERSOR_HD static float gradient(float dy, float x) { return dy * (2.f * x); }
+};
+// x sigmoid(x) (Elfwing et al. 2018; also called swish).
+template <>
+struct Operation<UnaryOp::silu> {
+  static constexpr const char* name = "silu";
+  static constexpr Saved saved = Saved::input;
+  VERSOR_HD static float value(float x) { return x / (1.f + std::exp(-x)); }
+  VERSOR_HD static float gradient(float dy, float x) {
+    const float s = 1.f / (1.f + std::exp(-x));
+    return dy * (s * (1.f + x * (1.f - s)));
+  }
 };
 
 // Binary ones: y = value(a, b).

@@ -36,6 +36,7 @@ inline const Unary kUnary[] = {
     {UnaryOp::log, log, ref::log, ref::log_grad, Saved::input, 0.01, 5, 2, 0.6931471805599453},
     {UnaryOp::sqrt, sqrt, ref::sqrt, ref::sqrt_grad, Saved::output, 0.01, 5, 2.25, 1.5},
     {UnaryOp::square, square, ref::square, ref::square_grad, Saved::input, -5, 5, -3, 9},
+    {UnaryOp::silu, silu, ref::silu, ref::silu_grad, Saved::input, -6, 6, 1, 0.7310585786300049},
 };
 static_assert(std::size(kUnary) == static_cast<size_t>(UnaryOp::count));
 

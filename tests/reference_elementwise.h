@@ -88,6 +88,17 @@ inline Array sqrt_grad(const Array& dy, const Array& y) {
   return map(dy, y, [](double d, double v) { return d / (2.0 * v); });
 }
 
+// y = x s, s = 1 / (1 + e^-x);  dx = dy s (1 + x (1 - s)).
+inline Array silu(const Array& x) {
+  return map(x, [](double v) { return v / (1.0 + std::exp(-v)); });
+}
+inline Array silu_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) {
+    const double s = 1.0 / (1.0 + std::exp(-v));
+    return d * s * (1.0 + v * (1.0 - s));
+  });
+}
+
 // y = |x|;  dx = dy sign(x), 0 at x = 0.
 inline Array abs(const Array& x) {
   return map(x, [](double v) { return std::abs(v); });
