@@ -56,7 +56,7 @@ equal() {  # equal RUN RUN: the same numbers and the same weights?
 bits() {  # bits NAME ARGUMENT...
   train "$1-graph" "${@:2}" && train "$1-again" "${@:2}" && train "$1-eager" "${@:2}" --no-graph
   equal "$1-graph" "$1-again" 2>>"$log/bits.txt"; verdict "bits, $1" $? "two runs are equal"
-  equal "$1-graph" "$1-eager" 2>>"$log/bits.txt"; verdict "bits, $1" $? "recorded and called steps are equal"
+  equal "$1-graph" "$1-eager" 2>>"$log/bits.txt"; verdict "bits, $1" $? "captured and called steps are equal"
 }
 part_bits() {
   local p

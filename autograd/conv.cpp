@@ -24,10 +24,19 @@ std::vector<Variable> inputs_of(const Variable& x, const Variable& weight, const
 }
 
 // The way back through bias and activation; `mask` is the output y, undefined without a ReLU.
-ops::BiasReluGrad before_epilogue(Tensor dy, const Tensor& mask, bool has_bias) {
-  if (mask.defined() && has_bias) return ops::bias_relu_grad(std::move(dy), mask);
+// dbias is undefined unless needed: there is a bias, and it takes part.
+ops::BiasReluGrad before_epilogue(Tensor dy, const Tensor& mask, const Needed& needed) {
+  const bool need_bias = needed.size() == 3 && needed[2];
+  if (mask.defined() && need_bias) return ops::bias_relu_grad(std::move(dy), mask);
   const Tensor dz = mask.defined() ? ops::relu_grad(std::move(dy), mask) : dy;
-  return {dz, has_bias ? ops::sum_rows(dz.flat_rows()) : Tensor()};
+  return {dz, need_bias ? ops::sum_axis0(dz.flat_rows()) : Tensor()};
+}
+
+// The gradients of x, weight and, where there is one, bias.
+Gradients of_inputs(const Tensor& dx, const Tensor& dweight, const Tensor& dbias,
+                    const Needed& needed) {
+  if (needed.size() == 3) return {dx, dweight, dbias};
+  return {dx, dweight};
 }
 
 }  // namespace
@@ -38,15 +47,13 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dParams& params, Activation activation) {
   const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv2d(vx, w, epilogue_of(bias, activation), params);
-  const bool has_bias = bias.defined(), need_dx = x.requires_grad();
   const Tensor mask = activation == Activation::relu ? y : Tensor();
-  return record("conv2d", y, inputs_of(x, weight, bias), [=](Tensor dy) {
-    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, has_bias);
-    std::vector<Tensor> d(has_bias ? 3 : 2);
-    if (need_dx) d[0] = ops::conv2d_grad_input(dz, w, vx.shape(), params);
-    d[1] = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
-    if (has_bias) d[2] = dbias;
-    return Gradients(std::move(d));
+  return record("conv2d", y, inputs_of(x, weight, bias), [=](Tensor dy, const Needed& needed) {
+    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, needed);
+    Tensor dx, dw;
+    if (needed[0]) dx = ops::conv2d_grad_input(dz, w, vx.shape(), params);
+    if (needed[1]) dw = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
+    return of_inputs(dx, dw, dbias, needed);
   });
 }
 
@@ -57,15 +64,14 @@ Variable conv_transpose2d(const Variable& x, const Variable& weight, const Varia
                           const Conv2dParams& params, Activation activation) {
   const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
   const Tensor y = ops::conv_transpose2d(vx, w, epilogue_of(bias, activation), params);
-  const bool has_bias = bias.defined(), need_dx = x.requires_grad();
   const Tensor mask = activation == Activation::relu ? y : Tensor();
-  return record("conv_transpose2d", y, inputs_of(x, weight, bias), [=](Tensor dy) {
-    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, has_bias);
-    std::vector<Tensor> d(has_bias ? 3 : 2);
-    if (need_dx) d[0] = ops::conv2d(dz, w, {}, params);
-    d[1] = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
-    if (has_bias) d[2] = dbias;
-    return Gradients(std::move(d));
+  const auto inputs = inputs_of(x, weight, bias);
+  return record("conv_transpose2d", y, inputs, [=](Tensor dy, const Needed& needed) {
+    const auto [dz, dbias] = before_epilogue(std::move(dy), mask, needed);
+    Tensor dx, dw;
+    if (needed[0]) dx = ops::conv2d(dz, w, {}, params);
+    if (needed[1]) dw = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
+    return of_inputs(dx, dw, dbias, needed);
   });
 }
 

@@ -6,37 +6,42 @@ namespace versor {
 namespace {
 
 // y = op(x);  dx = dy op'(x), from x or y, whichever the derivative is written in.
-Variable unary(const char* name, const Variable& x, UnaryOp op) {
+Variable unary(const Variable& x, UnaryOp op) {
   Tensor y = ops::unary(x.value(), op);
-  const Tensor saved = saves_output(op) ? y : x.value();
-  return record(name, y, {x}, [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
+  const Tensor saved = saved_by(op) == Saved::output ? y : x.value();
+  return record(name_of(op), y, {x},
+                [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
 }
 
 }  // namespace
 
 // y = max(x, 0);  dx = dy where y > 0, else 0.
 Variable relu(const Variable& x) {
-  return unary("relu", x, UnaryOp::relu);
+  return unary(x, UnaryOp::relu);
 }
 // y = tanh(x);  dx = dy (1 - y^2).
 Variable tanh(const Variable& x) {
-  return unary("tanh", x, UnaryOp::tanh);
+  return unary(x, UnaryOp::tanh);
 }
 // y = exp(x);  dx = dy y.
 Variable exp(const Variable& x) {
-  return unary("exp", x, UnaryOp::exp);
+  return unary(x, UnaryOp::exp);
 }
 // y = log(x);  dx = dy / x.
 Variable log(const Variable& x) {
-  return unary("log", x, UnaryOp::log);
+  return unary(x, UnaryOp::log);
 }
 // y = sqrt(x);  dx = dy / (2 y).
 Variable sqrt(const Variable& x) {
-  return unary("sqrt", x, UnaryOp::sqrt);
+  return unary(x, UnaryOp::sqrt);
 }
 // y = x^2;  dx = 2 x dy.
 Variable square(const Variable& x) {
-  return unary("square", x, UnaryOp::square);
+  return unary(x, UnaryOp::square);
+}
+// y = x s, s = 1 / (1 + exp(-x));  dx = dy s (1 + x (1 - s)).
+Variable silu(const Variable& x) {
+  return unary(x, UnaryOp::silu);
 }
 
 // y = a + b;  da = db = dy.
@@ -48,25 +53,27 @@ Variable add(const Variable& a, const Variable& b) {
 
 // y = a - b;  da = dy, db = -dy.
 Variable sub(const Variable& a, const Variable& b) {
-  return record("sub", ops::sub(a.value(), b.value()), {a, b}, [](const Tensor& dy) {
-    return Gradients{dy, ops::scaled(dy, -1.f)};
-  });
+  return record("sub", ops::sub(a.value(), b.value()), {a, b},
+                [](const Tensor& dy, const Needed& needed) {
+                  return Gradients{dy, needed[1] ? ops::scaled(dy, -1.f) : Tensor()};
+                });
 }
 
 // y = a b;  da = dy b, db = dy a.
 Variable mul(const Variable& a, const Variable& b) {
   const Tensor va = a.value(), vb = b.value();
-  return record("mul", ops::mul(va, vb), {a, b}, [=](const Tensor& dy) {
-    return Gradients{ops::mul(dy, vb), ops::mul(dy, va)};
+  return record("mul", ops::mul(va, vb), {a, b}, [=](const Tensor& dy, const Needed& needed) {
+    return Gradients{needed[0] ? ops::mul(dy, vb) : Tensor(),
+                     needed[1] ? ops::mul(dy, va) : Tensor()};
   });
 }
 
 // y = a / b;  da = dy / b, db = -dy y / b.
 Variable div(const Variable& a, const Variable& b) {
   const Tensor vb = b.value(), y = ops::binary(a.value(), vb, BinaryOp::div);
-  return record("div", y, {a, b}, [=](const Tensor& dy) {
+  return record("div", y, {a, b}, [=](const Tensor& dy, const Needed& needed) {
     const Tensor da = ops::binary(dy, vb, BinaryOp::div);
-    return Gradients{da, ops::scaled(ops::mul(da, y), -1.f)};
+    return Gradients{da, needed[1] ? ops::scaled(ops::mul(da, y), -1.f) : Tensor()};
   });
 }
 
@@ -87,7 +94,7 @@ Variable scale(const Variable& x, float factor) {
 
 // y = x + c;  dx = dy.
 Variable add_scalar(const Variable& x, float c) {
-  return record("add_scalar", ops::cast(x.value(), x.value().dtype(), 1.f, c), {x},
+  return record("add_scalar", ops::affine(x.value(), 1.f, c), {x},
                 [](const Tensor& dy) { return dy; });
 }
 
@@ -102,29 +109,28 @@ Variable cast(const Variable& x, DType dtype) {
 // y[...,c] = x[...,c] + bias[c];  dx = dy, dbias[c] = sum of dy[...,c].
 Variable add_bias(const Variable& x, const Variable& bias) {
   return record("add_bias", ops::binary_rows(x.value(), bias.value(), BinaryOp::add), {x, bias},
-                [](const Tensor& dy) {
-                  return Gradients{dy, ops::sum_rows(dy.flat_rows())};
+                [](const Tensor& dy, const Needed& needed) {
+                  return Gradients{dy, needed[1] ? ops::sum_axis0(dy.flat_rows()) : Tensor()};
                 });
 }
 
 // y[r,c] = s[r] x[r,c];  dx[r,c] = s[r] dy[r,c], ds[r] = sum of dy[r,c] x[r,c] over c.
 Variable scale_rows(const Variable& x, const Variable& s) {
   const Tensor vx = x.value(), vs = s.value();
-  const bool need_x = x.requires_grad(), need_s = s.requires_grad();
-  return record("scale_rows", ops::scale_rows(vx, vs), {x, s}, [=](const Tensor& dy) {
-    return Gradients{need_x ? ops::scale_rows(dy, vs) : Tensor(),
-                     need_s ? ops::sum_columns(ops::mul(dy, vx)) : Tensor()};
+  Tensor y = ops::scale_rows(vx, vs);
+  return record("scale_rows", y, {x, s}, [=](const Tensor& dy, const Needed& needed) {
+    return Gradients{needed[0] ? ops::scale_rows(dy, vs) : Tensor(),
+                     needed[1] ? ops::sum_axis1(ops::mul(dy, vx)) : Tensor()};
   });
 }
 
 // y[...,c] = x[...,c] v[c];  dx[...,c] = dy[...,c] v[c], dv[c] = sum of dy[...,c] x[...,c].
 Variable scale_columns(const Variable& x, const Variable& v) {
   const Tensor vx = x.value(), vv = v.value();
-  const bool need_x = x.requires_grad(), need_v = v.requires_grad();
   Tensor y = ops::binary_rows(vx, vv, BinaryOp::mul);
-  return record("scale_columns", y, {x, v}, [=](const Tensor& dy) {
-    return Gradients{need_x ? ops::binary_rows(dy, vv, BinaryOp::mul) : Tensor(),
-                     need_v ? ops::sum_rows(ops::mul(dy, vx).flat_rows()) : Tensor()};
+  return record("scale_columns", y, {x, v}, [=](const Tensor& dy, const Needed& needed) {
+    return Gradients{needed[0] ? ops::binary_rows(dy, vv, BinaryOp::mul) : Tensor(),
+                     needed[1] ? ops::sum_axis0(ops::mul(dy, vx).flat_rows()) : Tensor()};
   });
 }
 

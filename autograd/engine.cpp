@@ -124,13 +124,14 @@ void backward(const Variable& loss, bool retain_graph) {
     check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
           " was freed by an earlier backward(); pass retain_graph to keep it");
     if (const auto result = node.retains.lock()) accumulate(result->grad, current.dy);
-    const Gradients gradients = node.backward(std::move(current.dy));
+    Needed needed;
+    for (const Edge& edge : node.inputs) needed.push_back(edge.producer || edge.leaf);
+    const Gradients gradients = node.backward(std::move(current.dy), needed);
     check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
           gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
     for (size_t i = 0; i < node.inputs.size(); ++i) {
-      const Edge& edge = node.inputs[i];
-      if ((edge.producer || edge.leaf) && gradients.list[i].defined())
-        arrive(node.name, edge, gradients.list[i]);
+      if (needed[i] && gradients.list[i].defined())
+        arrive(node.name, node.inputs[i], gradients.list[i]);
     }
     if (retain_graph) continue;
     node.backward = nullptr;

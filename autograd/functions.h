@@ -20,6 +20,7 @@ Variable exp(const Variable& x);
 Variable log(const Variable& x);
 Variable sqrt(const Variable& x);
 Variable square(const Variable& x);
+Variable silu(const Variable& x);
 Variable add(const Variable& a, const Variable& b);
 Variable sub(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
@@ -62,7 +63,7 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable sum(const Variable& x);                     // [1]
 Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
-Variable sum_columns(const Variable& x);             // [R,C] -> [R]
+Variable sum_axis1(const Variable& x);               // [R,C] -> [R]
 Variable softmax(const Variable& x);                 // of every row [R,K]
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
 // Rows far longer than 1e-6 get the length 1. Of a far shorter one, whose direction is noise, y is

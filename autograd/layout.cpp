@@ -46,10 +46,10 @@ Variable concat(const std::vector<Variable>& parts) {
     values.push_back(part.value());
     ends.push_back((ends.empty() ? 0 : ends.back()) + part.shape()[-1]);
   }
-  return record("concat", ops::concat(values), parts, [=](const Tensor& dy) {
-    std::vector<Tensor> d;
+  return record("concat", ops::concat(values), parts, [=](const Tensor& dy, const Needed& needed) {
+    std::vector<Tensor> d(ends.size());
     for (size_t i = 0; i < ends.size(); ++i)
-      d.push_back(ops::slice(dy, i == 0 ? 0 : ends[i - 1], ends[i]));
+      if (needed[i]) d[i] = ops::slice(dy, i == 0 ? 0 : ends[i - 1], ends[i]);
     return Gradients(std::move(d));
   });
 }

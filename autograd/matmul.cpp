@@ -7,10 +7,9 @@ namespace versor {
 // y = a b;  da = dy b^T, db = a^T dy.
 Variable matmul(const Variable& a, const Variable& b) {
   const Tensor va = a.value(), vb = b.value();
-  const bool need_a = a.requires_grad(), need_b = b.requires_grad();
-  return record("matmul", ops::matmul(va, vb), {a, b}, [=](const Tensor& dy) {
-    return Gradients{need_a ? ops::matmul(dy, vb, false, true) : Tensor(),
-                     need_b ? ops::matmul(va, dy, true, false) : Tensor()};
+  return record("matmul", ops::matmul(va, vb), {a, b}, [=](const Tensor& dy, const Needed& needed) {
+    return Gradients{needed[0] ? ops::matmul(dy, vb, false, true) : Tensor(),
+                     needed[1] ? ops::matmul(va, dy, true, false) : Tensor()};
   });
 }
 
@@ -18,14 +17,13 @@ Variable matmul(const Variable& a, const Variable& b) {
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
   const Tensor vx = x.value(), w = weight.value();
   const bool has_bias = bias.defined();
-  const bool need_x = x.requires_grad(), need_weight = weight.requires_grad();
   const Tensor y = ops::matmul(vx, w, false, true, has_bias ? bias.value() : Tensor());
   std::vector<Variable> inputs{x, weight};
   if (has_bias) inputs.push_back(bias);
-  return record("linear", y, inputs, [=](const Tensor& dy) {
-    std::vector<Tensor> d{need_x ? ops::matmul(dy, w) : Tensor(),
-                          need_weight ? ops::matmul(dy, vx, true, false) : Tensor()};
-    if (has_bias) d.push_back(ops::sum_rows(dy));
+  return record("linear", y, inputs, [=](const Tensor& dy, const Needed& needed) {
+    std::vector<Tensor> d{needed[0] ? ops::matmul(dy, w) : Tensor(),
+                          needed[1] ? ops::matmul(dy, vx, true, false) : Tensor()};
+    if (has_bias) d.push_back(needed[2] ? ops::sum_axis0(dy) : Tensor());
     return Gradients(std::move(d));
   });
 }

@@ -4,8 +4,11 @@
 // has them all, engine.cpp runs them in reverse.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -22,8 +25,32 @@ struct Gradients {
   Gradients(std::vector<Tensor> several) : list(std::move(several)) {}
   std::vector<Tensor> list;
 };
-// dy comes by value: a backward whose dy is unshared() may write its result over it.
-using Backward = std::function<Gradients(Tensor dy)>;
+// Which inputs a backward is to give gradients for, in order. At least one is.
+using Needed = std::vector<bool>;
+
+// The way back through a function, from dy to the gradients of its inputs: f(dy) or, where there
+// are several inputs, f(dy, needed), which leaves undefined (and does not compute) what is not
+// needed. dy comes by value: where it is unshared() the result may be written over it.
+class Backward {
+ public:
+  Backward() = default;
+  Backward(std::nullptr_t) {}
+  template <class F>
+  Backward(F f) {
+    if constexpr (std::is_invocable_v<F&, Tensor, const Needed&>)
+      run_ = std::move(f);
+    else
+      run_ = [f = std::move(f)](Tensor dy, const Needed&) -> Gradients { return f(std::move(dy)); };
+  }
+
+  explicit operator bool() const { return static_cast<bool>(run_); }
+  Gradients operator()(Tensor dy, const Needed& needed) const {
+    return run_(std::move(dy), needed);
+  }
+
+ private:
+  std::function<Gradients(Tensor dy, const Needed& needed)> run_;
+};
 
 struct Node;
 
@@ -73,9 +100,8 @@ inline Variable stop_gradient(const Variable& x) {
   return x.detach();
 }
 
-// The result of a differentiable function. `backward` maps dy to the gradients of the inputs and
-// may keep tensors by capture. Nothing is recorded if no input needs a gradient or a NoGradGuard
-// is alive.
+// The result of a differentiable function. `backward` may keep tensors by capture. Nothing is
+// recorded if no input needs a gradient or a NoGradGuard is alive.
 Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
                 Backward backward);
 

@@ -42,10 +42,10 @@ struct Conv2dParams {
 
 // What a device is, for messages and for choosing a precision.
 struct DeviceInfo {
-  std::string name;         // "NVIDIA H100 (compute capability 9.0)"
-  bool fast_bf16 = false;   // bf16 products are faster than f32 ones here
-  bool has_tf32 = false;    // f32 products can be rounded to TF32's 10 bits of mantissa
-  bool can_record = false;  // has capture()
+  std::string name;          // "NVIDIA H100 (compute capability 9.0)"
+  bool fast_bf16 = false;    // bf16 products are faster than f32 ones here
+  bool has_tf32 = false;     // f32 products can be rounded to TF32's 10 bits of mantissa
+  bool can_capture = false;  // has capture()
 };
 
 // What the libraries behind convolution and matmul may do.
@@ -54,11 +54,11 @@ struct BackendOptions {
   bool deterministic = true;  // only algorithms that give equal bits in every run
 };
 
-// Work that was recorded once and runs again on the same addresses (a CUDA graph).
+// Work that was captured once and is replayed on the same addresses (a CUDA graph).
 class CapturedWork {
  public:
   virtual ~CapturedWork() = default;
-  virtual void launch() = 0;  // does not wait for the device
+  virtual void replay() = 0;  // does not wait for the device
 };
 
 // What a guard holds while every tensor was finite: (tag, step) = (kNothingFound, kNothingFound).
@@ -88,9 +88,8 @@ class Backend {
   virtual void copy_from_host(void* target, const void* source, size_t bytes) = 0;
   virtual void copy_to_host(void* target, const void* source, size_t bytes) = 0;
   virtual void synchronize() = 0;  // returns when all work so far is done
-  // Records the primitives that `work` calls, without running them, and returns a handle that runs
-  // them again and again on the same addresses; replay.h knows how to use it. Only on a device that
-  // can_record.
+  // Captures the primitives that `work` calls, without running them, and returns what replays them
+  // on the same addresses as often as asked. Only where can_capture; replay.h is how to use it.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) = 0;
   // Names what follows in a profiler's time line, until end_range().
   virtual void begin_range(const char*) {}
@@ -102,7 +101,9 @@ class Backend {
   // y[i] = x[i].   Equal shapes and types, any type.
   virtual void copy(Tensor& y, const Tensor& x) = 0;
   // y[i] = x[i] * scale + shift, in f32, then rounded to y's type.   Types f32, bf16, i32, u8.
-  virtual void cast(Tensor& y, const Tensor& x, float scale, float shift) = 0;
+  virtual void affine(Tensor& y, const Tensor& x, float scale, float shift) = 0;
+  // y[i] = x[i], rounded to y's type.
+  void cast(Tensor& y, const Tensor& x) { affine(y, x, 1.f, 0.f); }
   // y[i] = low + (high - low) * rng.uniform(i).
   virtual void uniform(Tensor& y, Rng rng, float low, float high) = 0;
   // y[i] = rng.normal(i), equal on all devices up to the rounding of log and cos.
@@ -123,7 +124,7 @@ class Backend {
   // --- element-wise (f32, or bf16 with the arithmetic in f32 and one rounding at the end) ------
   // y[i] = op(x[i]).   The formulas are in elementwise.h.   y, x equal types, f32 or bf16.
   virtual void unary(Tensor& y, const Tensor& x, UnaryOp op) = 0;
-  // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saves_output(op)).
+  // dx[i] = dy[i] * op'(x[i]), from `saved`, the op's input or output (saved_by(op)).
   // dx, dy, saved equal types, f32 or bf16.
   virtual void unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) = 0;
   // y[i] = op(a[i], b[i]).   y, a, b equal types, f32 or bf16.
@@ -132,12 +133,7 @@ class Backend {
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
   // y[r,c] = s[r] * x[r,c].   y, x [R,C],  s [R].
   virtual void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) = 0;
-  // y[i] = alpha * a[i] + beta * b[i].
-  virtual void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
-                            const Tensor& b) = 0;
-  // y[i] = x[i] * s[0] * factor.   s [1] stays on the device.
-  virtual void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) = 0;
-  // y[i] = s[0] * factor.
+  // y[i] = s[0] * factor.   s [1] stays on the device.
   virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
 
   // --- layout -----------------------------------------------------------------------------------
@@ -152,13 +148,13 @@ class Backend {
   // y[0] = factor * sum over i of x[i].   y [1].
   virtual void sum(Tensor& y, const Tensor& x, float factor) = 0;
   // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
-  virtual void sum_rows(Tensor& y, const Tensor& x) = 0;
+  virtual void sum_axis0(Tensor& y, const Tensor& x) = 0;
   // The way back through bias and ReLU in one pass: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
   // dbias[c] = sum over r of dz[r,c].   With y = relu(x + bias) and f = <dy, y> these are df/dx and
   // df/dbias.   dz, dy, y [R,C] f32 or bf16, dz may be dy;  dbias [C] f32.
   virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) = 0;
   // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
-  virtual void sum_columns(Tensor& y, const Tensor& x) = 0;
+  virtual void sum_axis1(Tensor& y, const Tensor& x) = 0;
   // y[r,k] = exp(x[r,k] - m) / sum over j of exp(x[r,j] - m), m the largest of row r. -inf gives 0;
   // a row with a NaN or +inf, or of -inf alone, is NaN.   y, x [R,K];  y may be x.
   virtual void softmax(Tensor& y, const Tensor& x) = 0;

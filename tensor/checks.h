@@ -30,8 +30,7 @@ inline void check_f32(const char* op, std::initializer_list<const Tensor*> tenso
 // All f32 or all bf16, as the first one.
 inline void check_float(const char* op, std::initializer_list<const Tensor*> tensors) {
   const Tensor& first = **tensors.begin();
-  check(first.dtype() == DType::f32 || first.dtype() == DType::bf16, op, "needs f32 or bf16, got ",
-        first.dtype(), " ", first.shape());
+  check(is_float(first.dtype()), op, "needs f32 or bf16, got ", first.dtype(), " ", first.shape());
   for (const Tensor* t : tensors)
     check(t->dtype() == first.dtype(), op, "element types differ: ", first.dtype(), " ",
           first.shape(), " and ", t->dtype(), " ", t->shape());

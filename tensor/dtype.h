@@ -7,12 +7,12 @@
 #include <cstdint>
 #include <ostream>
 
-#include "tensor/error.h"
+#include "tensor/dispatch.h"
 #include "tensor/hostdevice.h"
 
 namespace versor {
 
-enum class DType { f32, bf16, i32, u8 };
+enum class DType : int { f32, bf16, i32, u8, count };
 
 // The upper half of a float: 8 exponent and 7 mantissa bits.
 struct bf16 {
@@ -31,43 +31,56 @@ struct bf16 {
   }
 };
 
+// What an element type is. A new one is an enumerator and a specialisation; what cannot handle it
+// does not compile (dispatch.h).
+template <>
+struct Element<DType::f32> {
+  using Type = float;
+  static constexpr const char* name = "f32";
+  static constexpr bool is_float = true;
+};
+template <>
+struct Element<DType::bf16> {
+  using Type = bf16;
+  static constexpr const char* name = "bf16";
+  static constexpr bool is_float = true;
+};
+template <>
+struct Element<DType::i32> {
+  using Type = int32_t;
+  static constexpr const char* name = "i32";
+  static constexpr bool is_float = false;
+};
+template <>
+struct Element<DType::u8> {
+  using Type = uint8_t;
+  static constexpr const char* name = "u8";
+  static constexpr bool is_float = false;
+};
+
+// Bytes of one element.
 inline size_t size_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-    case DType::i32:
-      return 4;
-    case DType::bf16:
-      return 2;
-    case DType::u8:
-      return 1;
-  }
-  fail("dtype", "unknown element type");
+  return with_constant(dtype, [](auto type) { return sizeof(typename Element<type()>::Type); });
+}
+
+inline bool is_float(DType dtype) {
+  return with_constant(dtype, [](auto type) { return Element<type()>::is_float; });
 }
 
 inline std::ostream& operator<<(std::ostream& out, DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return out << "f32";
-    case DType::bf16:
-      return out << "bf16";
-    case DType::i32:
-      return out << "i32";
-    case DType::u8:
-      return out << "u8";
-  }
-  return out;
+  return out << with_constant(dtype, [](auto type) { return Element<type()>::name; });
 }
 
 // The DType of a C++ type: dtype_of<float> == DType::f32.
+template <class T, int i = 0>
+constexpr DType find_dtype() {
+  static_assert(static_cast<DType>(i) != DType::count, "no such element type");
+  if constexpr (std::is_same_v<T, typename Element<static_cast<DType>(i)>::Type>)
+    return static_cast<DType>(i);
+  else
+    return find_dtype<T, i + 1>();
+}
 template <class T>
-inline constexpr DType dtype_of = [] { static_assert(sizeof(T) == 0, "no such element type"); }();
-template <>
-inline constexpr DType dtype_of<float> = DType::f32;
-template <>
-inline constexpr DType dtype_of<bf16> = DType::bf16;
-template <>
-inline constexpr DType dtype_of<int32_t> = DType::i32;
-template <>
-inline constexpr DType dtype_of<uint8_t> = DType::u8;
+inline constexpr DType dtype_of = find_dtype<T>();
 
 }  // namespace versor

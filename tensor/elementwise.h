@@ -1,82 +1,138 @@
 // Element-wise arithmetic, written once for every device: the CPU loops and the CUDA kernels call
-// these functions, so that their results agree bit for bit (up to tanh, exp and log, which come
-// from each device's mathematical library).
+// these functions, so their results agree bit for bit (up to tanh, exp and log, which come from
+// each device's mathematical library).
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 
+#include "tensor/dispatch.h"
 #include "tensor/hostdevice.h"
 
 namespace versor {
 
-enum class UnaryOp { relu, tanh, exp, log, sqrt, square };
-enum class BinaryOp { add, sub, mul, div, add_relu };
+enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, silu, count };
+enum class BinaryOp : int { add, sub, mul, div, add_relu, count };
 
-// max(x, 0); a NaN stays one, so that a network that has diverged cannot hide behind its ReLUs.
+// What the derivative of a unary operation is written in: whichever is needed anyway or gives the
+// simpler formula. A differentiable function keeps it for the way back.
+enum class Saved { input, output };
+
+// The definition of an operation. A new one is an enumerator above and a specialisation below; both
+// devices compile every enumerator (dispatch.h), so none can be forgotten.
+template <auto op>
+struct Operation;
+
+// Unary ones: y = value(x), and dx = gradient(dy, s) = dy * value'(x) with s the saved x or y.
+
+// max(x, 0); a NaN stays one, so that a network that has diverged cannot hide behind its ReLUs. The
+// gradient lets dy pass or gives 0, also where dy is not finite (0 times it would be NaN).
 VERSOR_HD inline float rectified(float x) {
   return x > 0.f ? x : (x == x ? 0.f : x);
 }
-
-VERSOR_HD inline float apply(UnaryOp op, float x) {
-  switch (op) {
-    case UnaryOp::relu:
-      return rectified(x);
-    case UnaryOp::tanh:
-      return std::tanh(x);
-    case UnaryOp::exp:
-      return std::exp(x);
-    case UnaryOp::log:
-      return std::log(x);
-    case UnaryOp::sqrt:
-      return std::sqrt(x);
-    case UnaryOp::square:
-      return x * x;
+template <>
+struct Operation<UnaryOp::relu> {
+  static constexpr const char* name = "relu";
+  static constexpr Saved saved = Saved::output;
+  VERSOR_HD static float value(float x) { return rectified(x); }
+  VERSOR_HD static float gradient(float dy, float y) { return y > 0.f ? dy : 0.f; }
+};
+template <>
+struct Operation<UnaryOp::tanh> {
+  static constexpr const char* name = "tanh";
+  static constexpr Saved saved = Saved::output;
+  VERSOR_HD static float value(float x) { return std::tanh(x); }
+  VERSOR_HD static float gradient(float dy, float y) { return dy * (1.f - y * y); }
+};
+template <>
+struct Operation<UnaryOp::exp> {
+  static constexpr const char* name = "exp";
+  static constexpr Saved saved = Saved::output;
+  VERSOR_HD static float value(float x) { return std::exp(x); }
+  VERSOR_HD static float gradient(float dy, float y) { return dy * y; }
+};
+template <>
+struct Operation<UnaryOp::log> {
+  static constexpr const char* name = "log";
+  static constexpr Saved saved = Saved::input;
+  VERSOR_HD static float value(float x) { return std::log(x); }
+  VERSOR_HD static float gradient(float dy, float x) { return dy * (1.f / x); }
+};
+template <>
+struct Operation<UnaryOp::sqrt> {
+  static constexpr const char* name = "sqrt";
+  static constexpr Saved saved = Saved::output;
+  VERSOR_HD static float value(float x) { return std::sqrt(x); }
+  VERSOR_HD static float gradient(float dy, float y) { return dy * (0.5f / y); }
+};
+template <>
+struct Operation<UnaryOp::square> {
+  static constexpr const char* name = "square";
+  static constexpr Saved saved = Saved::input;
+  VERSOR_HD static float value(float x) { return x * x; }
+  VERSOR_HD static float gradient(float dy, float x) { return dy * (2.f * x); }
+};
+// x sigmoid(x) (Elfwing et al. 2018; also called swish).
+template <>
+struct Operation<UnaryOp::silu> {
+  static constexpr const char* name = "silu";
+  static constexpr Saved saved = Saved::input;
+  VERSOR_HD static float value(float x) { return x / (1.f + std::exp(-x)); }
+  VERSOR_HD static float gradient(float dy, float x) {
+    const float s = 1.f / (1.f + std::exp(-x));
+    return dy * (s * (1.f + x * (1.f - s)));
   }
-  return x;
+};
+
+// Binary ones: y = value(a, b).
+template <>
+struct Operation<BinaryOp::add> {
+  static constexpr const char* name = "add";
+  VERSOR_HD static float value(float a, float b) { return a + b; }
+};
+template <>
+struct Operation<BinaryOp::sub> {
+  static constexpr const char* name = "sub";
+  VERSOR_HD static float value(float a, float b) { return a - b; }
+};
+template <>
+struct Operation<BinaryOp::mul> {
+  static constexpr const char* name = "mul";
+  VERSOR_HD static float value(float a, float b) { return a * b; }
+};
+template <>
+struct Operation<BinaryOp::div> {
+  static constexpr const char* name = "div";
+  VERSOR_HD static float value(float a, float b) { return a / b; }
+};
+template <>
+struct Operation<BinaryOp::add_relu> {
+  static constexpr const char* name = "add_relu";
+  VERSOR_HD static float value(float a, float b) { return rectified(a + b); }
+};
+
+template <class Op>
+const char* name_of(Op op) {
+  return with_constant(op, [](auto constant) { return Operation<constant()>::name; });
+}
+inline Saved saved_by(UnaryOp op) {
+  return with_constant(op, [](auto constant) { return Operation<constant()>::saved; });
 }
 
-// Whether the derivative is formed from the output (else from the input): whichever is needed
-// anyway or gives the simpler formula is what a differentiable function keeps.
-constexpr bool saves_output(UnaryOp op) {
-  return op != UnaryOp::log && op != UnaryOp::square;
-}
-
-// dx = dy op'(x), with op'(x) from the saved value s. A ReLU lets dy pass or gives 0, also where dy
-// is not finite (0 times it would be NaN).
-VERSOR_HD inline float apply_grad(UnaryOp op, float dy, float s) {
-  switch (op) {
-    case UnaryOp::relu:
-      return s > 0.f ? dy : 0.f;
-    case UnaryOp::tanh:
-      return dy * (1.f - s * s);
-    case UnaryOp::exp:
-      return dy * s;
-    case UnaryOp::log:
-      return dy * (1.f / s);
-    case UnaryOp::sqrt:
-      return dy * (0.5f / s);
-    case UnaryOp::square:
-      return dy * (2.f * s);
+// As function objects, for the loop or kernel that applies them to whole tensors.
+template <auto op>
+struct Value {
+  template <class... X>
+  VERSOR_HD float operator()(X... x) const {
+    return Operation<op>::value(x...);
   }
-  return dy;
-}
-
-VERSOR_HD inline float apply(BinaryOp op, float a, float b) {
-  switch (op) {
-    case BinaryOp::add:
-      return a + b;
-    case BinaryOp::sub:
-      return a - b;
-    case BinaryOp::mul:
-      return a * b;
-    case BinaryOp::div:
-      return a / b;
-    case BinaryOp::add_relu:
-      return rectified(a + b);
+};
+template <auto op>
+struct Gradient {
+  VERSOR_HD float operator()(float dy, float saved) const {
+    return Operation<op>::gradient(dy, saved);
   }
-  return a;
-}
+};
 
 struct AdamParams {
   float lr = 2e-4f;

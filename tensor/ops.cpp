@@ -38,11 +38,19 @@ Tensor clone(const Tensor& x) {
   return y;
 }
 
-Tensor cast(const Tensor& x, DType dtype, float scale, float shift) {
+Tensor cast(const Tensor& x, DType dtype) {
   Backend& backend = same_device("cast", {&x});
   Tensor y(x.shape(), dtype, x.device());
-  TraceScope trace("cast", backend, 2 * count(x), {&y, &x});
-  backend.cast(y, x, scale, shift);
+  TraceScope trace("cast", backend, 0, {&y, &x});
+  backend.cast(y, x);
+  return y;
+}
+
+Tensor affine(const Tensor& x, float scale, float shift, DType dtype) {
+  Backend& backend = same_device("affine", {&x});
+  Tensor y(x.shape(), dtype, x.device());
+  TraceScope trace("affine", backend, 2 * count(x), {&y, &x});
+  backend.affine(y, x, scale, shift);
   return y;
 }
 
@@ -119,7 +127,7 @@ Tensor unary(const Tensor& x, UnaryOp op) {
   Backend& backend = same_device("unary", {&x});
   check_float("unary", {&x});
   Tensor y(x.shape(), x.dtype(), x.device());
-  TraceScope trace("unary", backend, count(x), {&y, &x});
+  TraceScope trace({"unary", name_of(op)}, backend, count(x), {&y, &x});
   backend.unary(y, x, op);
   return y;
 }
@@ -129,7 +137,7 @@ Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op) {
   check_float("unary_grad", {&dy, &saved});
   check_same_shape("unary_grad", dy, saved);
   Tensor dx = reused(dy);
-  TraceScope trace("unary_grad", backend, count(dy), {&dx, &dy, &saved});
+  TraceScope trace({"unary_grad", name_of(op)}, backend, count(dy), {&dx, &dy, &saved});
   backend.unary_grad(dx, dy, saved, op);
   return dx;
 }
@@ -139,7 +147,7 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
   check_float("binary", {&a, &b});
   check_same_shape("binary", a, b);
   Tensor y(a.shape(), a.dtype(), a.device());
-  TraceScope trace("binary", backend, count(a), {&y, &a, &b});
+  TraceScope trace({"binary", name_of(op)}, backend, count(a), {&y, &a, &b});
   backend.binary(y, a, b, op);
   return y;
 }
@@ -148,7 +156,7 @@ void add_to(Tensor& y, const Tensor& x) {
   Backend& backend = same_device("add_to", {&y, &x});
   check_same_shape("add_to", y, x);
   check_float("add_to", {&y, &x});
-  TraceScope trace("add_to", backend, count(y), {&y, &y, &x});
+  TraceScope trace({"binary", name_of(BinaryOp::add)}, backend, count(y), {&y, &y, &x});
   backend.binary(y, y, x, BinaryOp::add);
 }
 
@@ -158,7 +166,7 @@ Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op) {
   check(x.shape().rank() >= 1 && v.shape() == Shape{x.dim(-1)}, "binary_rows", "vector ", v.shape(),
         " does not match the rows of ", x.shape());
   Tensor y(x.shape(), DType::f32, x.device());
-  TraceScope trace("binary_rows", backend, count(x), {&y, &x, &v});
+  TraceScope trace({"binary_rows", name_of(op)}, backend, count(x), {&y, &x, &v});
   Tensor y_rows = y.flat_rows();
   backend.binary_rows(y_rows, x.flat_rows(), v, op);
   return y;
@@ -173,26 +181,6 @@ Tensor scale_rows(const Tensor& x, const Tensor& s) {
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("scale_rows", backend, count(x), {&y, &x, &s});
   backend.scale_rows(y, x, s);
-  return y;
-}
-
-Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b) {
-  Backend& backend = same_device("weighted_sum", {&a, &b});
-  check_f32("weighted_sum", {&a, &b});
-  check_same_shape("weighted_sum", a, b);
-  Tensor y(a.shape(), DType::f32, a.device());
-  TraceScope trace("weighted_sum", backend, 3 * count(a), {&y, &a, &b});
-  backend.weighted_sum(y, alpha, a, beta, b);
-  return y;
-}
-
-Tensor scale(const Tensor& x, const Tensor& s, float factor) {
-  Backend& backend = same_device("scale", {&x, &s});
-  check_f32("scale", {&x, &s});
-  check_scalar("scale", s);
-  Tensor y(x.shape(), DType::f32, x.device());
-  TraceScope trace("scale", backend, 2 * count(x), {&y, &x});
-  backend.scale(y, x, s, factor);
   return y;
 }
 
@@ -291,13 +279,13 @@ Tensor sum(const Tensor& x, float factor) {
   return y;
 }
 
-Tensor sum_rows(const Tensor& x) {
-  Backend& backend = same_device("sum_rows", {&x});
-  check_float("sum_rows", {&x});
-  check_matrix("sum_rows", x);
+Tensor sum_axis0(const Tensor& x) {
+  Backend& backend = same_device("sum_axis0", {&x});
+  check_float("sum_axis0", {&x});
+  check_matrix("sum_axis0", x);
   Tensor y({x.dim(1)}, DType::f32, x.device());
-  TraceScope trace("sum_rows", backend, count(x), {&x});
-  backend.sum_rows(y, x);
+  TraceScope trace("sum_axis0", backend, count(x), {&x});
+  backend.sum_axis0(y, x);
   return y;
 }
 
@@ -313,13 +301,13 @@ BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y) {
   return {dz.reshape(shape), dbias};
 }
 
-Tensor sum_columns(const Tensor& x) {
-  Backend& backend = same_device("sum_columns", {&x});
-  check_f32("sum_columns", {&x});
-  check_matrix("sum_columns", x);
+Tensor sum_axis1(const Tensor& x) {
+  Backend& backend = same_device("sum_axis1", {&x});
+  check_f32("sum_axis1", {&x});
+  check_matrix("sum_axis1", x);
   Tensor y({x.dim(0)}, DType::f32, x.device());
-  TraceScope trace("sum_columns", backend, count(x), {&x});
-  backend.sum_columns(y, x);
+  TraceScope trace("sum_axis1", backend, count(x), {&x});
+  backend.sum_axis1(y, x);
   return y;
 }
 

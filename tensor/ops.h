@@ -22,10 +22,14 @@ void copy(Tensor& y, const Tensor& x);
 Tensor full(Shape shape, float value, Device device = {}, DType dtype = DType::f32);
 Tensor zeros(Shape shape, Device device = {}, DType dtype = DType::f32);
 Tensor clone(const Tensor& x);
-Tensor cast(const Tensor& x, DType dtype, float scale = 1.f, float shift = 0.f);
-// x * factor, of x's type.
+Tensor cast(const Tensor& x, DType dtype);
+// x * scale + shift, of x's type or another one.
+Tensor affine(const Tensor& x, float scale, float shift, DType dtype);
+inline Tensor affine(const Tensor& x, float scale, float shift) {
+  return affine(x, scale, shift, x.dtype());
+}
 inline Tensor scaled(const Tensor& x, float factor) {
-  return cast(x, x.dtype(), factor);
+  return affine(x, factor, 0.f);
 }
 Tensor uniform(Shape shape, Rng rng, float low, float high, Device device = {});
 Tensor normal(Shape shape, Rng rng, Device device = {});
@@ -45,8 +49,6 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
 void add_to(Tensor& y, const Tensor& x);                            // y += x
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
 Tensor scale_rows(const Tensor& x, const Tensor& s);                // x [R,C], s [R]
-Tensor weighted_sum(float alpha, const Tensor& a, float beta, const Tensor& b);
-Tensor scale(const Tensor& x, const Tensor& s, float factor = 1.f);
 Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
 inline Tensor relu(const Tensor& x) {
   return unary(x, UnaryOp::relu);
@@ -78,14 +80,14 @@ inline Tensor nhwc_to_nchw(const Tensor& x) {
 
 // reductions
 Tensor sum(const Tensor& x, float factor = 1.f);  // [1]
-Tensor sum_rows(const Tensor& x);                 // [R,C] -> [C]
+Tensor sum_axis0(const Tensor& x);                // [R,C] -> [C]
 // dz and dbias; any rank, y [...,C].
 struct BiasReluGrad {
   Tensor dz, dbias;
 };
 BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y);
-Tensor sum_columns(const Tensor& x);  // [R,C] -> [R]
-Tensor softmax(const Tensor& x);      // of every row [R,K]
+Tensor sum_axis1(const Tensor& x);  // [R,C] -> [R]
+Tensor softmax(const Tensor& x);    // of every row [R,K]
 // dx is written over dy where nobody else holds it (move dy in).
 Tensor softmax_grad(Tensor dy, const Tensor& y);
 Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]

@@ -2,7 +2,7 @@
 // training step allocates nothing; current and peak bytes are counted for everyone to read.
 // Reuse follows program order, which is stream order on a device with one stream.
 // An arena pins addresses: what is allocated while it is open is only ever reused by it, so that
-// work recorded there (a CUDA graph) can run again without treading on anybody else's memory.
+// work captured there (a CUDA graph) can be replayed without treading on anybody else's memory.
 #pragma once
 
 #include <cstddef>
@@ -24,9 +24,9 @@ class MemoryPool {
  public:
   using RawAllocate = std::function<void*(size_t)>;  // returns nullptr when there is no memory
   using RawFree = std::function<void(void*)>;
-  // What a device does with a block on its way, if anything. Work that was recorded in an arena
-  // goes on to use what the arena keeps: a block of one is handed out whole, and taken back at its
-  // end.
+  // What a device does with a block on its way, if anything. Work that was captured in an arena
+  // goes on to use what the arena keeps, so an arena's block is handed out whole, and taken back
+  // when the arena ends.
   struct Hooks {
     // The first `bytes` of the block's `size` bytes are for the caller.
     std::function<void(void* block, size_t bytes, size_t size)> handed_out;

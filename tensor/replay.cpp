@@ -5,22 +5,22 @@
 
 namespace versor {
 
-// A trace times every primitive, so none may disappear in a recording.
-Replay::Replay(Backend& backend, std::shared_ptr<MemoryPool::Arena> arena, bool record)
+// A trace times every primitive, so none may disappear in a captured step.
+Replay::Replay(Backend& backend, std::shared_ptr<MemoryPool::Arena> arena, bool capture)
     : backend_(backend),
       arena_(std::move(arena)),
-      record_(record && backend.info().can_record && !TraceScope::active()) {}
+      capture_(capture && backend.info().can_capture && !TraceScope::active()) {}
 
 void Replay::run(const std::function<void()>& work) {
-  if (!record_) return work();
-  if (captured_) return captured_->launch();
+  if (!capture_) return work();
+  if (captured_) return captured_->replay();
   const MemoryPool::ArenaScope scope(*arena_);
   if (!warm_) {
     warm_ = true;
     return work();
   }
   captured_ = backend_.capture(work);
-  captured_->launch();
+  captured_->replay();
 }
 
 }  // namespace versor

@@ -1,5 +1,4 @@
-// Front end of what goes row by row: picking, adding up and counting rows by index, softmax and
-// argmax. See ops.h and backend.h.
+// Front end of the primitives that pick, add up and count rows by index: see ops.h and backend.h.
 #include "tensor/checks.h"
 #include "tensor/ops.h"
 #include "tensor/trace.h"
@@ -58,38 +57,6 @@ Tensor bincount(const Tensor& index, int64_t segments) {
   TraceScope trace("bincount", backend, 0, {&counts, &index});
   backend.bincount(counts, index);
   return counts;
-}
-
-Tensor softmax(const Tensor& x) {
-  Backend& backend = same_device("softmax", {&x});
-  check_f32("softmax", {&x});
-  check_matrix("softmax", x);
-  Tensor y(x.shape(), DType::f32, x.device());
-  TraceScope trace("softmax", backend, 4 * count(x), {&y, &x});
-  backend.softmax(y, x);
-  return y;
-}
-
-Tensor softmax_grad(Tensor dy, const Tensor& y) {
-  Backend& backend = same_device("softmax_grad", {&dy, &y});
-  check_f32("softmax_grad", {&dy, &y});
-  check_matrix("softmax_grad", y);
-  check_same_shape("softmax_grad", dy, y);
-  Tensor dx = reused(dy);
-  TraceScope trace("softmax_grad", backend, 4 * count(y), {&dx, &dy, &y});
-  backend.softmax_grad(dx, dy, y);
-  return dx;
-}
-
-Tensor argmax(const Tensor& x) {
-  Backend& backend = same_device("argmax", {&x});
-  check_f32("argmax", {&x});
-  check_matrix("argmax", x);
-  check(x.dim(1) > 0, "argmax", "there is nothing to choose from in ", x.shape());
-  Tensor index({x.dim(0)}, DType::i32, x.device());
-  TraceScope trace("argmax", backend, count(x), {&index, &x});
-  backend.argmax(index, x);
-  return index;
 }
 
 }  // namespace versor::ops

@@ -2,10 +2,9 @@
 #include "tensor/trace.h"
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 
 #include "tensor/backend.h"
+#include "tensor/environment.h"
 
 namespace versor {
 namespace {
@@ -13,18 +12,13 @@ namespace {
 bool collecting = false;
 std::map<std::string, ProfileEntry> collected;
 
-bool is_set(const char* variable) {
-  const char* value = std::getenv(variable);
-  return value != nullptr && std::strcmp(value, "0") != 0 && *value != '\0';
-}
-
 bool printing() {
-  static const bool on = is_set("VERSOR_TRACE");
+  static const bool on = environment_switch("VERSOR_TRACE", false);
   return on;
 }
 
 bool naming() {
-  static const bool on = is_set("VERSOR_NVTX");
+  static const bool on = environment_switch("VERSOR_NVTX", false);
   return on;
 }
 
@@ -45,14 +39,18 @@ void Profile::clear() {
   collected.clear();
 }
 
-TraceScope::TraceScope(const char* name, Backend& backend, double flops,
+std::string TraceName::text() const {
+  return *operation == '\0' ? primitive : str(primitive, " ", operation);
+}
+
+TraceScope::TraceScope(const TraceName& name, Backend& backend, double flops,
                        std::initializer_list<const Tensor*> tensors) {
   if (naming()) {
-    backend.begin_range(name);
+    backend.begin_range(name.text().c_str());
     named_ = &backend;
   }
   if (!active()) return;
-  name_ = name;
+  name_ = name.text();
   backend_ = &backend;
   flops_ = flops;
   for (const Tensor* t : tensors) {
@@ -82,8 +80,8 @@ TraceScope::~TraceScope() {
     entry.bytes += bytes_;
   }
   if (printing()) {
-    std::fprintf(stderr, "%-20s %9.3f ms %8.1f GFLOP/s %7.1f GB/s %s\n", name_, 1e3 * seconds,
-                 1e-9 * flops_ / seconds, 1e-9 * bytes_ / seconds, shapes_.c_str());
+    std::fprintf(stderr, "%-20s %9.3f ms %8.1f GFLOP/s %7.1f GB/s %s\n", name_.c_str(),
+                 1e3 * seconds, 1e-9 * flops_ / seconds, 1e-9 * bytes_ / seconds, shapes_.c_str());
   }
 }
 

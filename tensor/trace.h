@@ -30,10 +30,19 @@ class Profile {
   void clear();
 };
 
+// What is traced: a primitive, and for one that has several operations which it is ("unary relu").
+struct TraceName {
+  TraceName(const char* primitive, const char* operation = "")
+      : primitive(primitive), operation(operation) {}
+  std::string text() const;
+
+  const char *primitive, *operation;
+};
+
 class TraceScope {
  public:
   // `flops` counts multiplications and additions; the bytes are those of the tensors named.
-  TraceScope(const char* name, Backend& backend, double flops,
+  TraceScope(const TraceName& name, Backend& backend, double flops,
              std::initializer_list<const Tensor*> tensors);
   ~TraceScope();
   // Whether primitives are being timed now.
@@ -42,7 +51,7 @@ class TraceScope {
   TraceScope& operator=(const TraceScope&) = delete;
 
  private:
-  const char* name_ = nullptr;
+  std::string name_;
   Backend* backend_ = nullptr;  // null while nobody times
   Backend* named_ = nullptr;    // null while no profiler wants names
   double flops_ = 0, bytes_ = 0;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/environment.h"
 #include "tensor/tensor.h"
 #include "tests/reference.h"
 
@@ -18,10 +19,7 @@ namespace ref = versor::reference;
 
 // Where the tests of tensor/, autograd/, nn/ and vq/ compute: VERSOR_TEST_DEVICE, or the CPU.
 inline Device test_device() {
-  static const Device device = [] {
-    const char* name = std::getenv("VERSOR_TEST_DEVICE");
-    return parse_device(name != nullptr && *name != '\0' ? name : "cpu");
-  }();
+  static const Device device = parse_device(environment("VERSOR_TEST_DEVICE").value_or("cpu"));
   return device;
 }
 

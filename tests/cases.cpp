@@ -3,6 +3,8 @@
 // parallel loops (16384 elements).
 #include "tests/cases.h"
 
+#include "tests/elementwise_operations.h"
+
 namespace versor::testing {
 
 using ref::Array;
@@ -10,10 +12,6 @@ using ref::Array;
 namespace {
 
 const std::vector<Shape> kShapes = {{1}, {17}, {5, 7}, {2, 3, 5, 7}, {40001}};
-
-double count(const Shape& shape) {
-  return static_cast<double>(shape.numel());
-}
 
 std::string named(const char* function, const Shape& shape) {
   return str(function, ", ", shape);
@@ -23,92 +21,46 @@ Arrays both(ref::Two two) {
   return {std::move(two.first), std::move(two.second)};
 }
 
-// Inputs keep away from kinks and poles: |x| >= 0.1 for relu, x >= 0.1 for log and sqrt.
 void add_unary(std::vector<OperationCase>& cases) {
-  struct Row {
-    const char* name;
-    Variable (*forward)(const Variable&);
-    Array (*reference)(const Array&);
-    Array (*gradient)(const Array& dy, const Array& saved);
-    bool saves_output;
-    double low, high;
-    bool either_sign;
-  };
-  const Row rows[] = {
-      {"relu", relu, ref::relu, ref::relu_grad, true, 0.1, 1, true},
-      {"tanh", tanh, ref::tanh, ref::tanh_grad, true, -3, 3, false},
-      {"exp", exp, ref::exp, ref::exp_grad, true, -3, 3, false},
-      {"log", log, ref::log, ref::log_grad, false, 0.1, 4, false},
-      {"sqrt", sqrt, ref::sqrt, ref::sqrt_grad, true, 0.1, 4, false},
-      {"square", square, ref::square, ref::square_grad, false, -2, 2, false},
-  };
-  for (const Row& row : rows)
+  for (const Unary& u : kUnary)
     for (const Shape& shape : kShapes)
-      cases.push_back({named(row.name, shape),
-                       {{shape, row.low, row.high, row.either_sign}},
-                       [row](const Variables& x) { return row.forward(x[0]); },
-                       [row](const Arrays& x) { return row.reference(x[0]); },
-                       [row](const Array& dy, const Arrays& x) {
-                         return Arrays{
-                             row.gradient(dy, row.saves_output ? row.reference(x[0]) : x[0])};
-                       },
-                       count(shape)});
+      cases.push_back({named(name_of(u.op), shape),
+                       {{shape, u.low, u.high}},
+                       [u](const Variables& x) { return u.function(x[0]); },
+                       [u](const Arrays& x) { return u.value(x[0]); },
+                       [u](const Array& dy, const Arrays& x) {
+                         return Arrays{u.gradient(dy, u.saved_of(x[0]))};
+                       }});
   for (const Shape& shape : kShapes)
     cases.push_back(
         {named("scale", shape),
          {{shape}},
          [](const Variables& x) { return scale(x[0], -1.75f); },
          [](const Arrays& x) { return ref::scale(x[0], -1.75); },
-         [](const Array& dy, const Arrays&) { return Arrays{ref::scale_grad(dy, -1.75)}; },
-         count(shape)});
+         [](const Array& dy, const Arrays&) { return Arrays{ref::scale_grad(dy, -1.75)}; }});
   for (const Shape& shape : kShapes)
     cases.push_back({named("add_scalar", shape),
                      {{shape}},
                      [](const Variables& x) { return add_scalar(x[0], -1.75f); },
                      [](const Arrays& x) { return ref::shift(x[0], -1.75); },
-                     [](const Array& dy, const Arrays&) { return Arrays{ref::shift_grad(dy)}; },
-                     count(shape)});
+                     [](const Array& dy, const Arrays&) { return Arrays{ref::shift_grad(dy)}; }});
   for (const Shape& shape : kShapes)
     cases.push_back({named("cast", shape) + " to bf16 and back",
                      {{shape}},
                      [](const Variables& x) { return cast(cast(x[0], DType::bf16), DType::f32); },
                      [](const Arrays& x) { return rounded_to_bf16(x[0]); },
-                     [](const Array& dy, const Arrays&) { return Arrays{rounded_to_bf16(dy)}; },
-                     0});
+                     [](const Array& dy, const Arrays&) { return Arrays{rounded_to_bf16(dy)}; }});
 }
 
-// The divisor and the sum under a ReLU keep away from zero.
 void add_binary(std::vector<OperationCase>& cases) {
-  struct Row {
-    const char* name;
-    Variable (*forward)(const Variable&, const Variable&);
-    Array (*reference)(const Array&, const Array&);
-    ref::Two (*gradient)(const Array& dy, const Array& a, const Array& b);
-    double limit_a;  // |a| below it
-    double low_b;    // 1 > |b| >= it
-  };
-  const Row rows[] = {
-      {"add", add, ref::add,
-       [](const Array& dy, const Array&, const Array&) { return ref::add_grad(dy); }, 1, 0},
-      {"sub", sub, ref::sub,
-       [](const Array& dy, const Array&, const Array&) { return ref::sub_grad(dy); }, 1, 0},
-      {"mul", mul, ref::mul, ref::mul_grad, 1, 0},
-      {"div", div, ref::div, ref::div_grad, 1, 0.2},
-      {"add_relu", add_relu, ref::add_relu,
-       [](const Array& dy, const Array& a, const Array& b) {
-         return ref::add_relu_grad(dy, ref::add_relu(a, b));
-       },
-       0.4, 0.5},
-  };
-  for (const Row& row : rows)
+  for (const Binary& b : kBinary)
     for (const Shape& shape : kShapes)
       cases.push_back(
-          {named(row.name, shape),
-           {{shape, -row.limit_a, row.limit_a}, {shape, row.low_b, 1, true}},
-           [row](const Variables& x) { return row.forward(x[0], x[1]); },
-           [row](const Arrays& x) { return row.reference(x[0], x[1]); },
-           [row](const Array& dy, const Arrays& x) { return both(row.gradient(dy, x[0], x[1])); },
-           count(shape)});
+          {named(name_of(b.op), shape),
+           {{shape, -b.limit_a, b.limit_a}, {shape, b.low_b, 1, true}},
+           [b](const Variables& x) { return b.function(x[0], x[1]); },
+           [b](const Arrays& x) { return b.value(x[0], x[1]); },
+           [b](const Array& dy, const Arrays& x) { return both(b.gradient(dy, x[0], x[1])); }});
 }
 
 // The rows of any shape [...,C].
@@ -126,9 +78,8 @@ void add_rows(std::vector<OperationCase>& cases) {
                        return Array{x[0].shape, ref::add_to_rows(as_rows(x[0]), x[1]).data};
                      },
                      [](const Array& dy, const Arrays&) {
-                       return Arrays{dy, ref::sum_rows(as_rows(dy))};
-                     },
-                     count(shape)});
+                       return Arrays{dy, ref::sum_axis0(as_rows(dy))};
+                     }});
     cases.push_back({named("scale_columns", shape),
                      {{shape}, {{shape[-1]}}},
                      [](const Variables& x) { return scale_columns(x[0], x[1]); },
@@ -139,8 +90,7 @@ void add_rows(std::vector<OperationCase>& cases) {
                        ref::Two d = ref::mul_rows_grad(as_rows(dy), as_rows(x[0]), x[1]);
                        d.first.shape = dy.shape;
                        return both(d);
-                     },
-                     count(shape)});
+                     }});
     cases.push_back({named("rows", shape),
                      {{shape}},
                      [](const Variables& x) { return rows(x[0]); },
@@ -161,24 +111,21 @@ void add_functions_of_rows(std::vector<OperationCase>& cases) {
                      [](const Arrays& x) { return ref::scale_rows(x[0], x[1]); },
                      [](const Array& dy, const Arrays& x) {
                        return both(ref::scale_rows_grad(dy, x[0], x[1]));
-                     },
-                     count(shape)});
-    cases.push_back({named("sum_columns", shape),
+                     }});
+    cases.push_back({named("sum_axis1", shape),
                      {{shape, -0.5, 1}},
-                     [](const Variables& x) { return sum_columns(x[0]); },
-                     [](const Arrays& x) { return ref::sum_columns(x[0]); },
+                     [](const Variables& x) { return sum_axis1(x[0]); },
+                     [](const Arrays& x) { return ref::sum_axis1(x[0]); },
                      [](const Array& dy, const Arrays& x) {
-                       return Arrays{ref::sum_columns_grad(dy, x[0].dim(1))};
-                     },
-                     count(shape)});
+                       return Arrays{ref::sum_axis1_grad(dy, x[0].dim(1))};
+                     }});
     cases.push_back({named("softmax", shape),
                      {{shape, -4, 4}},
                      [](const Variables& x) { return softmax(x[0]); },
                      [](const Arrays& x) { return ref::softmax(x[0]); },
                      [](const Array& dy, const Arrays& x) {
                        return Arrays{ref::softmax_grad(dy, ref::softmax(x[0]))};
-                     },
-                     4 * count(shape)});
+                     }});
   }
   // From rows far shorter than the root of 1e-12 to far longer ones. (Of one long column the
   // gradient is what rounding leaves of zero.)
@@ -189,8 +136,7 @@ void add_functions_of_rows(std::vector<OperationCase>& cases) {
                      [](const Arrays& x) { return ref::normalize_rows(x[0], 1e-12); },
                      [](const Array& dy, const Arrays& x) {
                        return Arrays{ref::normalize_rows_grad(dy, x[0], 1e-12)};
-                     },
-                     4 * count(shape)});
+                     }});
   };
   add_normalize({9, 1}, 2e-6);
   for (double largest : {1e-25, 1e-6, 1.0, 1e4}) add_normalize({5, 7}, largest);
@@ -200,27 +146,26 @@ void add_functions_of_rows(std::vector<OperationCase>& cases) {
 
 void add_reductions(std::vector<OperationCase>& cases) {
   for (const Shape& shape : kShapes) {
-    cases.push_back(
-        {named("sum", shape),
-         {{shape, -0.5, 1}},
-         [](const Variables& x) { return sum(x[0]); },
-         [](const Arrays& x) { return one(ref::sum(x[0])); },
-         [](const Array& dy, const Arrays& x) { return Arrays{ref::sum_grad(dy[0], x[0].shape)}; },
-         count(shape)});
-    cases.push_back(
-        {named("mean", shape),
-         {{shape, -0.5, 1}},
-         [](const Variables& x) { return mean(x[0]); },
-         [](const Arrays& x) { return one(ref::mean(x[0])); },
-         [](const Array& dy, const Arrays& x) { return Arrays{ref::mean_grad(dy[0], x[0].shape)}; },
-         count(shape)});
+    cases.push_back({named("sum", shape),
+                     {{shape, -0.5, 1}},
+                     [](const Variables& x) { return sum(x[0]); },
+                     [](const Arrays& x) { return one(ref::sum(x[0])); },
+                     [](const Array& dy, const Arrays& x) {
+                       return Arrays{ref::sum_grad(dy[0], x[0].shape)};
+                     }});
+    cases.push_back({named("mean", shape),
+                     {{shape, -0.5, 1}},
+                     [](const Variables& x) { return mean(x[0]); },
+                     [](const Arrays& x) { return one(ref::mean(x[0])); },
+                     [](const Array& dy, const Arrays& x) {
+                       return Arrays{ref::mean_grad(dy[0], x[0].shape)};
+                     }});
     cases.push_back(
         {named("mse", shape),
          {{shape}, {shape}},
          [](const Variables& x) { return mse(x[0], x[1]); },
          [](const Arrays& x) { return one(ref::mse(x[0], x[1])); },
-         [](const Array& dy, const Arrays& x) { return both(ref::mse_grad(dy[0], x[0], x[1])); },
-         3 * count(shape)});
+         [](const Array& dy, const Arrays& x) { return both(ref::mse_grad(dy[0], x[0], x[1])); }});
   }
 }
 
@@ -232,15 +177,13 @@ void add_products(std::vector<OperationCase>& cases) {
   for (auto [M, L, N] : {Sizes{1, 1, 1}, Sizes{1, 7, 1}, Sizes{5, 3, 2}, Sizes{7, 13, 17},
                          Sizes{1, 64, 33}, Sizes{64, 1, 33}, Sizes{100, 270, 260}}) {
     const std::string sizes = str(", ", M, "x", L, "x", N);
-    const double flops = 2.0 * static_cast<double>(M * N * L);
     cases.push_back({"matmul" + sizes,
                      {{{M, L}}, {{L, N}}},
                      [](const Variables& x) { return matmul(x[0], x[1]); },
                      [](const Arrays& x) { return ref::matmul(x[0], x[1], false, false); },
                      [](const Array& dy, const Arrays& x) {
                        return both(ref::matmul_grad(dy, x[0], x[1], false, false));
-                     },
-                     flops});
+                     }});
     for (bool bias : {false, true}) {
       std::vector<Input> inputs{{{M, L}}, {{N, L}}};
       if (bias) inputs.push_back({{N}});
@@ -253,8 +196,7 @@ void add_products(std::vector<OperationCase>& cases) {
              Arrays list{d.x, d.w};
              if (bias) list.push_back(d.b);
              return list;
-           },
-           flops});
+           }});
     }
   }
 }

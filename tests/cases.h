@@ -1,6 +1,7 @@
 // THE table of operation cases: every differentiable function at sizes that matter, as data. It
 // serves the comparison of values and gradients with the double reference, the test of equal bits,
-// and measurements of speed. cases.cpp has the table, cases_conv.cpp the convolutions.
+// and the test that no gradient is computed in vain. cases.cpp has the table, cases_conv.cpp the
+// convolutions.
 #pragma once
 
 #include <functional>
@@ -29,7 +30,6 @@ struct OperationCase {
   std::function<reference::Array(const Arrays&)> reference;
   // d<dy, y> / d input, for every input.
   std::function<Arrays(const reference::Array& dy, const Arrays&)> reference_grad;
-  double flops = 0;  // multiplications and additions of the forward pass
 
   std::string function() const { return name.substr(0, name.find(',')); }
 };

@@ -62,7 +62,6 @@ OperationCase convolution(const ConvCase& c, DType activations) {
     if (c.bias) d.push_back(ref::conv2d_grad_bias(dz));
     return d;
   };
-  result.flops = 2.0 * static_cast<double>(c.output().numel() * c.kh * c.kw * c.I);
   return result;
 }
 
@@ -85,7 +84,6 @@ OperationCase transposed(const ConvCase& c, DType activations) {
     if (c.bias) d.push_back(ref::conv_transpose2d_grad_bias(dz));
     return d;
   };
-  result.flops = 2.0 * static_cast<double>(c.input().numel() * c.kh * c.kw * c.O);
   return result;
 }
 

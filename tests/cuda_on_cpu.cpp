@@ -13,7 +13,7 @@
 #include <ucontext.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -21,6 +21,8 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "tensor/environment.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -65,8 +67,8 @@ struct Warp {
 struct Cancelled {};
 
 Order order_at_start() {
-  const char* name = std::getenv("VERSOR_KERNEL_ORDER");
-  return name != nullptr && std::strcmp(name, "reverse") == 0 ? Order::reverse : Order::forward;
+  return static_cast<Order>(
+      versor::environment_choice("VERSOR_KERNEL_ORDER", {"forward", "reverse"}));
 }
 
 class Machine {
@@ -346,8 +348,8 @@ void Machine::run(const char* name, dim3 blocks, dim3 threads, const std::functi
 }
 
 std::mutex one_launch_at_a_time;
-bool recording = false;
-std::vector<Work> record;
+bool capturing = false;
+std::vector<Work> captured;
 
 }  // namespace
 
@@ -363,25 +365,25 @@ void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> b
 }
 
 void enqueue(Work work) {
-  if (recording) {
-    record.push_back(std::move(work));
+  if (capturing) {
+    captured.push_back(std::move(work));
   } else {
     work();
   }
 }
 
-bool is_recording() {
-  return recording;
+bool is_capturing() {
+  return capturing;
 }
 
-void begin_recording() {
-  if (recording) throw std::runtime_error("a recording runs already");
-  recording = true;
+void begin_capture() {
+  if (capturing) throw std::runtime_error("a capture runs already");
+  capturing = true;
 }
 
-std::vector<Work> end_recording() {
-  recording = false;
-  return std::exchange(record, {});
+std::vector<Work> end_capture() {
+  capturing = false;
+  return std::exchange(captured, {});
 }
 
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value) {

@@ -60,7 +60,7 @@ inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) {
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
 
-// --- running and recording -----------------------------------------------------------------------
+// --- running and capturing -----------------------------------------------------------------------
 
 namespace cuda_on_cpu {
 
@@ -72,15 +72,15 @@ Order set_order(Order order);
 
 // Calls `body` once for every thread of every block. What a thread throws comes out here. Throws
 // std::runtime_error with the kernel's name where threads wait for others that never come.
-// While recording, it is only noted down.
+// During a capture it is only noted down.
 void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> body);
 
-// Does the work now or, while recording, appends it to the record.
+// Does the work now or, during a capture, appends it to what is captured.
 using Work = std::function<void()>;
 void enqueue(Work work);
-bool is_recording();
-void begin_recording();
-std::vector<Work> end_recording();
+bool is_capturing();
+void begin_capture();
+std::vector<Work> end_capture();
 
 // The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are
 // left out) and returns what each of them brought; valid until the caller's next intrinsic.

@@ -1,7 +1,7 @@
-// What CudaBackend needs a CUDA library for, done by the CPU instead: memory, copies, recording,
+// What CudaBackend needs a CUDA library for, done by the CPU instead: memory, copies, capture,
 // matrix products and convolutions. With it and the kernel files (cuda_on_cpu.h) a program without
 // any CUDA has a device "cuda:0", whose memory is ordinary memory. It is stricter than a GPU where
-// that finds mistakes: new memory is NaN, and a recording holds addresses, not tensors.
+// that finds mistakes: new memory is NaN, and captured work holds addresses, not tensors.
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -34,25 +34,25 @@ namespace {
 
 constexpr int kMultiprocessors = 4;  // few, so that a block often has to do several pieces of work
 
-void refuse_while_recording(const char* operation, const char* action) {
-  check(!cuda_on_cpu::is_recording(), operation, "cannot ", action,
+void refuse_while_capturing(const char* operation, const char* action) {
+  check(!cuda_on_cpu::is_capturing(), operation, "cannot ", action,
         " while a CUDA graph is being captured");
 }
 
-class Record final : public CapturedWork {
+class CapturedList final : public CapturedWork {
  public:
-  explicit Record(std::vector<cuda_on_cpu::Work> record) : record_(std::move(record)) {}
-  void launch() override {
-    for (const cuda_on_cpu::Work& work : record_) work();
+  explicit CapturedList(std::vector<cuda_on_cpu::Work> list) : list_(std::move(list)) {}
+  void replay() override {
+    for (const cuda_on_cpu::Work& work : list_) work();
   }
 
  private:
-  std::vector<cuda_on_cpu::Work> record_;
+  std::vector<cuda_on_cpu::Work> list_;
 };
 
 // --- the CPU backend on our memory ---------------------------------------------------------------
 
-// A tensor as a recording knows it: by its address.
+// A tensor as captured work knows it: by its address.
 struct View {
   void* address = nullptr;  // null: undefined
   Shape shape;
@@ -132,29 +132,29 @@ MemoryPool& CudaBackend::pool() {
 }
 
 void CudaBackend::copy_from_host(void* target, const void* source, size_t bytes) {
-  refuse_while_recording("copy", "copy from the host");
+  refuse_while_capturing("copy", "copy from the host");
   if (bytes > 0) std::memcpy(target, source, bytes);
 }
 
 void CudaBackend::copy_to_host(void* target, const void* source, size_t bytes) {
-  refuse_while_recording("copy", "copy to the host");
+  refuse_while_capturing("copy", "copy to the host");
   if (bytes > 0) std::memcpy(target, source, bytes);
 }
 
 void CudaBackend::synchronize() {
-  refuse_while_recording("synchronize", "wait for the GPU");
+  refuse_while_capturing("synchronize", "wait for the GPU");
 }
 
 std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
-  refuse_while_recording("capture", "begin another capture");
-  cuda_on_cpu::begin_recording();
+  refuse_while_capturing("capture", "begin another capture");
+  cuda_on_cpu::begin_capture();
   try {
     work();
   } catch (...) {
-    cuda_on_cpu::end_recording();
+    cuda_on_cpu::end_capture();
     throw;
   }
-  return std::make_unique<Record>(cuda_on_cpu::end_recording());
+  return std::make_unique<CapturedList>(cuda_on_cpu::end_capture());
 }
 
 void CudaBackend::begin_range(const char*) {}

@@ -88,6 +88,17 @@ inline Array sqrt_grad(const Array& dy, const Array& y) {
   return map(dy, y, [](double d, double v) { return d / (2.0 * v); });
 }
 
+// y = x s, s = 1 / (1 + e^-x);  dx = dy s (1 + x (1 - s)).
+inline Array silu(const Array& x) {
+  return map(x, [](double v) { return v / (1.0 + std::exp(-v)); });
+}
+inline Array silu_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) {
+    const double s = 1.0 / (1.0 + std::exp(-v));
+    return d * s * (1.0 + v * (1.0 - s));
+  });
+}
+
 // y = |x|;  dx = dy sign(x), 0 at x = 0.
 inline Array abs(const Array& x) {
   return map(x, [](double v) { return std::abs(v); });
@@ -173,13 +184,13 @@ inline Array mean_grad(double dy, const Shape& x_shape) {
 }
 
 // y[c] = sum over r of x[r,c];  dx[r,c] = dy[c].   x [R,C], y [C].
-inline Array sum_rows(const Array& x) {
+inline Array sum_axis0(const Array& x) {
   Array y = zeros({x.dim(1)});
   for (int64_t r = 0; r < x.dim(0); ++r)
     for (int64_t c = 0; c < x.dim(1); ++c) y[c] += x.at(r, c);
   return y;
 }
-inline Array sum_rows_grad(const Array& dy, int64_t rows) {
+inline Array sum_axis0_grad(const Array& dy, int64_t rows) {
   Array dx = zeros({rows, dy.dim(0)});
   for (int64_t r = 0; r < rows; ++r)
     for (int64_t c = 0; c < dy.dim(0); ++c) dx.at(r, c) = dy[c];
@@ -187,13 +198,13 @@ inline Array sum_rows_grad(const Array& dy, int64_t rows) {
 }
 
 // y[r] = sum over c of x[r,c];  dx[r,c] = dy[r].   x [R,C], y [R].
-inline Array sum_columns(const Array& x) {
+inline Array sum_axis1(const Array& x) {
   Array y = zeros({x.dim(0)});
   for (int64_t r = 0; r < x.dim(0); ++r)
     for (int64_t c = 0; c < x.dim(1); ++c) y[r] += x.at(r, c);
   return y;
 }
-inline Array sum_columns_grad(const Array& dy, int64_t columns) {
+inline Array sum_axis1_grad(const Array& dy, int64_t columns) {
   Array dx = zeros({dy.dim(0), columns});
   for (int64_t r = 0; r < dy.dim(0); ++r)
     for (int64_t c = 0; c < columns; ++c) dx.at(r, c) = dy[r];
@@ -220,7 +231,7 @@ inline Array add_to_rows(const Array& x, const Array& v) {
   return y;
 }
 inline Two add_to_rows_grad(const Array& dy) {
-  return {dy, sum_rows(dy)};
+  return {dy, sum_axis0(dy)};
 }
 
 // y[r,c] = x[r,c] v[c];  dx[r,c] = dy[r,c] v[c],  dv[c] = sum over r of dy[r,c] x[r,c].
@@ -232,7 +243,7 @@ inline Array mul_rows(const Array& x, const Array& v) {
   return y;
 }
 inline Two mul_rows_grad(const Array& dy, const Array& x, const Array& v) {
-  return {mul_rows(dy, v), sum_rows(mul(dy, x))};
+  return {mul_rows(dy, v), sum_axis0(mul(dy, x))};
 }
 
 // ---- rows of [R,C] ----
@@ -246,52 +257,18 @@ inline Array scale_rows(const Array& x, const Array& s) {
   return y;
 }
 inline Two scale_rows_grad(const Array& dy, const Array& x, const Array& s) {
-  return {scale_rows(dy, s), sum_columns(mul(dy, x))};
-}
-
-// y[r,k] = e^x[r,k] / sum over j of e^x[r,j], with x less the largest of its row, which cancels;
-// dx[r,k] = y[r,k] (dy[r,k] - sum over j of dy[r,j] y[r,j]).
-inline Array softmax(const Array& x) {
-  Array y = x;
-  for (int64_t r = 0; r < x.dim(0); ++r) {
-    const Array row = row_of(x, r);
-    const double largest = *std::max_element(row.data.begin(), row.data.end());
-    double total = 0.0;
-    for (double value : row.data) total += std::exp(value - largest);
-    for (int64_t k = 0; k < x.dim(1); ++k) y.at(r, k) = std::exp(row[k] - largest) / total;
-  }
-  return y;
-}
-inline Array softmax_grad(const Array& dy, const Array& y) {
-  Array dx = dy;
-  for (int64_t r = 0; r < y.dim(0); ++r) {
-    const double mean = dot(row_of(dy, r), row_of(y, r));
-    for (int64_t k = 0; k < y.dim(1); ++k) dx.at(r, k) = y.at(r, k) * (dy.at(r, k) - mean);
-  }
-  return dx;
-}
-
-// The k of the largest x[r,k], the lowest of equals; a NaN is less than all numbers.
-inline Indices argmax(const Array& x) {
-  Indices index;
-  for (int64_t r = 0; r < x.dim(0); ++r) {
-    int64_t best = -1;  // of the numbers
-    for (int64_t k = 0; k < x.dim(1); ++k)
-      if (!std::isnan(x.at(r, k)) && (best < 0 || x.at(r, k) > x.at(r, best))) best = k;
-    index.push_back(std::max<int64_t>(best, 0));
-  }
-  return index;
+  return {scale_rows(dy, s), sum_axis1(mul(dy, x))};
 }
 
 // y[r,:] = x[r,:] / n with n = sqrt(|x[r,:]|^2 + e);  dx = (dy - (dy.y) y) / n.
 inline Array inverse_lengths(const Array& x, double e) {
-  return map(sum_columns(square(x)), [e](double v) { return 1.0 / std::sqrt(v + e); });
+  return map(sum_axis1(square(x)), [e](double v) { return 1.0 / std::sqrt(v + e); });
 }
 inline Array normalize_rows(const Array& x, double e) {
   return scale_rows(x, inverse_lengths(x, e));
 }
 inline Array normalize_rows_grad(const Array& dy, const Array& x, double e) {
-  const Array y = normalize_rows(x, e), along = sum_columns(mul(dy, y));
+  const Array y = normalize_rows(x, e), along = sum_axis1(mul(dy, y));
   return scale_rows(sub(dy, scale_rows(y, along)), inverse_lengths(x, e));
 }
 

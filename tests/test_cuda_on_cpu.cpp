@@ -281,22 +281,22 @@ TEST_CASE("cuda_on_cpu: what a thread throws comes out, and the next launch is n
     }
 }
 
-TEST_CASE("cuda_on_cpu: a recording runs nothing; replayed it sees the data of that moment") {
+TEST_CASE("cuda_on_cpu: a capture runs nothing; replayed it sees the data of that moment") {
   int x = 1;
   std::vector<int> y(3, 0);
-  CHECK_FALSE(cuda_on_cpu::is_recording());
-  cuda_on_cpu::begin_recording();
-  CHECK(cuda_on_cpu::is_recording());
-  CHECK(message_of(cuda_on_cpu::begin_recording) == "a recording runs already");
+  CHECK_FALSE(cuda_on_cpu::is_capturing());
+  cuda_on_cpu::begin_capture();
+  CHECK(cuda_on_cpu::is_capturing());
+  CHECK(message_of(cuda_on_cpu::begin_capture) == "a capture runs already");
   run(3, [&, factor = 10](int t) { y[t] = x * factor + t; });
   cuda_on_cpu::enqueue([&] { x *= 2; });
-  const std::vector<cuda_on_cpu::Work> record = cuda_on_cpu::end_recording();
-  CHECK_FALSE(cuda_on_cpu::is_recording());
-  CHECK(record.size() == 2);
+  const std::vector<cuda_on_cpu::Work> captured = cuda_on_cpu::end_capture();
+  CHECK_FALSE(cuda_on_cpu::is_capturing());
+  CHECK(captured.size() == 2);
   CHECK(y == std::vector<int>{0, 0, 0});
   CHECK(x == 1);
   for (int replay = 0; replay < 2; ++replay)
-    for (const cuda_on_cpu::Work& work : record) work();
+    for (const cuda_on_cpu::Work& work : captured) work();
   CHECK(y == std::vector<int>{20, 21, 22});
   CHECK(x == 4);
 }

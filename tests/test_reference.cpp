@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "tests/elementwise_operations.h"
 #include "tests/reference.h"
 
 namespace {
@@ -18,6 +19,11 @@ using ref::gradient_error;
 using ref::Indices;
 using ref::Random;
 using ref::relative_error;
+using versor::name_of;
+using versor::testing::Binary;
+using versor::testing::kBinary;
+using versor::testing::kUnary;
+using versor::testing::Unary;
 using Function = std::function<Array(const Array&)>;
 
 constexpr double kTolerance = 1e-6;
@@ -199,20 +205,8 @@ TEST_CASE("reference: element-wise functions of one input") {
     Function forward;
     std::function<Array(const Array&, const Array&, const Array&)> gradient;  // of dy, x, y
   };
-  const std::vector<Case> cases = {
-      {"relu", -2.0, 0.0, false, ref::relu,
-       [](auto& dy, auto&, auto& y) { return ref::relu_grad(dy, y); }},
-      {"tanh", 0.5, 0.46211715726000976, false, ref::tanh,
-       [](auto& dy, auto&, auto& y) { return ref::tanh_grad(dy, y); }},
+  std::vector<Case> cases = {
       {"neg", 0.5, -0.5, false, ref::neg, [](auto& dy, auto&, auto&) { return ref::neg_grad(dy); }},
-      {"square", -3.0, 9.0, false, ref::square,
-       [](auto& dy, auto& x, auto&) { return ref::square_grad(dy, x); }},
-      {"exp", 1.0, 2.718281828459045, false, ref::exp,
-       [](auto& dy, auto&, auto& y) { return ref::exp_grad(dy, y); }},
-      {"log", 2.0, 0.6931471805599453, true, ref::log,
-       [](auto& dy, auto& x, auto&) { return ref::log_grad(dy, x); }},
-      {"sqrt", 2.25, 1.5, true, ref::sqrt,
-       [](auto& dy, auto&, auto& y) { return ref::sqrt_grad(dy, y); }},
       {"abs", -0.5, 0.5, false, ref::abs,
        [](auto& dy, auto& x, auto&) { return ref::abs_grad(dy, x); }},
       {"scale", 0.5, -1.5, false, [](const Array& x) { return ref::scale(x, -3.0); },
@@ -220,6 +214,9 @@ TEST_CASE("reference: element-wise functions of one input") {
       {"shift", 0.5, 2.5, false, [](const Array& x) { return ref::shift(x, 2.0); },
        [](auto& dy, auto&, auto&) { return ref::shift_grad(dy); }},
   };
+  for (const Unary& u : kUnary)
+    cases.push_back({name_of(u.op), u.x, u.y, u.low > 0, u.value,
+                     [&u](auto& dy, auto& x, auto&) { return u.gradient(dy, u.saved_of(x)); }});
   Random random(4);
   for (const Case& c : cases) {
     CAPTURE(c.name);
@@ -238,32 +235,18 @@ TEST_CASE("reference: element-wise functions of one input") {
 }
 
 TEST_CASE("reference: element-wise functions of two inputs") {
-  struct Case {
-    std::string name;
-    double y;  // of a = 3, b = -4
-    std::function<Array(const Array&, const Array&)> forward;
-    std::function<ref::Two(const Array&, const Array&, const Array&)> gradient;  // of dy, a, b
-  };
-  const std::vector<Case> cases = {
-      {"add", -1.0, ref::add, [](auto& dy, auto&, auto&) { return ref::add_grad(dy); }},
-      {"sub", 7.0, ref::sub, [](auto& dy, auto&, auto&) { return ref::sub_grad(dy); }},
-      {"mul", -12.0, ref::mul, ref::mul_grad},
-      {"div", -0.75, ref::div, ref::div_grad},
-      {"add_relu", 0.0, ref::add_relu,
-       [](auto& dy, auto& a, auto& b) { return ref::add_relu_grad(dy, ref::add_relu(a, b)); }},
-  };
   Random random(5);
-  for (const Case& c : cases) {
-    CAPTURE(c.name);
-    CHECK(c.forward({{1}, {3.0}}, {{1}, {-4.0}})[0] == c.y);
+  for (const Binary& b : kBinary) {
+    CAPTURE(name_of(b.op));
+    CHECK(b.value({{1}, {3.0}}, {{1}, {-4.0}})[0] == b.y);
     for (const ref::Shape& shape : {ref::Shape{9}, {3, 4}, {2, 3, 2, 2}}) {
-      const Array a = random.away_from_zero(shape), b = random.away_from_zero(shape);
+      const Array u = random.away_from_zero(shape), v = random.away_from_zero(shape);
       const Array dy = random.array(shape);
-      const auto [da, db] = c.gradient(dy, a, b);
-      const Function of_a = [&](const Array& v) { return c.forward(v, b); };
-      const Function of_b = [&](const Array& v) { return c.forward(a, v); };
-      CHECK(gradient_error(da, of_a, a, dy) <= kTolerance);
-      CHECK(gradient_error(db, of_b, b, dy) <= kTolerance);
+      const auto [du, dv] = b.gradient(dy, u, v);
+      const Function of_u = [&](const Array& x) { return b.value(x, v); };
+      const Function of_v = [&](const Array& x) { return b.value(u, x); };
+      CHECK(gradient_error(du, of_u, u, dy) <= kTolerance);
+      CHECK(gradient_error(dv, of_v, v, dy) <= kTolerance);
     }
   }
 }
@@ -273,8 +256,8 @@ TEST_CASE("reference: sums, means and rows") {
   CHECK(ref::sum(m) == 21.0);
   CHECK(ref::mean(m) == 3.5);
   CHECK(ref::mse(m, ref::scale(m, -1.0)) == doctest::Approx(4.0 * 91.0 / 6.0));
-  CHECK(ref::sum_rows(m).data == std::vector<double>{5, 7, 9});
-  CHECK(ref::sum_columns(m).data == std::vector<double>{6, 15});
+  CHECK(ref::sum_axis0(m).data == std::vector<double>{5, 7, 9});
+  CHECK(ref::sum_axis1(m).data == std::vector<double>{6, 15});
   CHECK(ref::add_to_rows(m, v).data == std::vector<double>{11, 22, 33, 14, 25, 36});
   CHECK(ref::mul_rows(m, v).data == std::vector<double>{10, 40, 90, 40, 100, 180});
   Random random(6);
@@ -293,9 +276,8 @@ TEST_CASE("reference: sums, means and rows") {
     CHECK(gradient_error(ref::mean_grad(d, x.shape), mean, x, d1) <= kTolerance);
     CHECK(gradient_error(ref::mse_grad(d, x, b).first, mse_a, x, d1) <= kTolerance);
     CHECK(gradient_error(ref::mse_grad(d, x, b).second, mse_b, b, d1) <= kTolerance);
-    CHECK(gradient_error(ref::sum_rows_grad(dc, rows), ref::sum_rows, x, dc) <= kTolerance);
-    CHECK(gradient_error(ref::sum_columns_grad(dr, columns), ref::sum_columns, x, dr) <=
-          kTolerance);
+    CHECK(gradient_error(ref::sum_axis0_grad(dc, rows), ref::sum_axis0, x, dc) <= kTolerance);
+    CHECK(gradient_error(ref::sum_axis1_grad(dr, columns), ref::sum_axis1, x, dr) <= kTolerance);
     const Function add_x = [&](const Array& a) { return ref::add_to_rows(a, u); };
     const Function add_u = [&](const Array& a) { return ref::add_to_rows(x, a); };
     const Function mul_x = [&](const Array& a) { return ref::mul_rows(a, u); };

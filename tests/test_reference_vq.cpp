@@ -345,7 +345,7 @@ TEST_CASE("reference: EMA and codes that nobody uses") {
     CHECK(zero.codes.at(2, d) == 0.0);
   }
   const ref::Codebook means = ref::ema_update(ref::warm_codebook(codes), e, first, 0.0, 1e-12);
-  const Array mean = ref::scale(ref::sum_rows(e), 0.1);
+  const Array mean = ref::scale(ref::sum_axis0(e), 0.1);
   CHECK(relative_error(ref::row_of(means.codes, 1), mean) <= 1e-10);
 }
 

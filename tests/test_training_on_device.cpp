@@ -1,4 +1,4 @@
-// A whole training on the device under test, through the trainer: recorded steps give the bits of
+// A whole training on the device under test, through the trainer: captured steps give the bits of
 // steps that are called one by one, two runs are equal, the device follows the CPU, and a step that
 // is not finite stops the run with the name of what went wrong.
 #include <filesystem>
@@ -25,7 +25,7 @@ std::string content(const std::string& path) {
 }
 
 // 14 images in batches of 6, 6 and 2; 5 test images: three shapes of batches, each of which comes
-// three times or more: called, recorded, replayed.
+// three times or more: called, captured, replayed.
 RunOptions tiny_run(const std::string& device, const std::string& precision = "fp32") {
   RunOptions o;
   o.latent = 8;
@@ -67,7 +67,7 @@ Run train(RunOptions options, bool graph) {
 
 }  // namespace
 
-TEST_CASE("training: recorded steps give the bits of steps called one by one, and so do two runs") {
+TEST_CASE("training: captured steps give the bits of steps called one by one, and so do two runs") {
   struct Choice {
     const char *precision, *preset, *model, *estimator = "";
   };
@@ -84,9 +84,9 @@ TEST_CASE("training: recorded steps give the bits of steps called one by one, an
     options.preset = preset;
     options.model = model;
     if (*estimator != '\0') options.estimator = estimator;
-    const Run recorded = train(options, true);
-    CHECK(recorded == train(options, false));
-    CHECK(recorded == train(options, true));
+    const Run captured = train(options, true);
+    CHECK(captured == train(options, false));
+    CHECK(captured == train(options, true));
   }
 }
 

@@ -110,7 +110,7 @@ Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
   for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
     const Tensor z = e.rows(begin, end);
     const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
-    ops::add_to(sum.counts, ops::sum_rows(p));
+    ops::add_to(sum.counts, ops::sum_axis0(p));
     ops::add_to(sum.sums, ops::matmul(p, z, /*transpose_a=*/true));
   });
   return sum;

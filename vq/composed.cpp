@@ -49,9 +49,9 @@ std::vector<std::pair<std::string, Tensor>> ComposedQuantizer::counters() const 
   return all;
 }
 
-bool ComposedQuantizer::recordable() const {
+bool ComposedQuantizer::capturable() const {
   for (const auto& part : parts_)
-    if (!part->recordable()) return false;
+    if (!part->capturable()) return false;
   return true;
 }
 

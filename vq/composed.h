@@ -15,7 +15,7 @@ class ComposedQuantizer : public Quantizer {
   // Each part from its passes; a shared one updates once, from what it saw in all uses.
   Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  bool recordable() const override;
+  bool capturable() const override;
 
  protected:
   // `uses` parts, named "<name>.0", ...; or a single one, "<name>", that is used so many times.

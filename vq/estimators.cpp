@@ -58,7 +58,7 @@ void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64
 
 Variable code_logits(const Variable& e, const Variable& codes, double temperature) {
   const auto inverse = static_cast<float>(1 / temperature);
-  return linear(e, scale(codes, 2 * inverse), scale(sum_columns(square(codes)), -inverse));
+  return linear(e, scale(codes, 2 * inverse), scale(sum_axis1(square(codes)), -inverse));
 }
 
 Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng) {
@@ -83,8 +83,9 @@ Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, cons
 // dy = dy codes^T, dcodes = y^T dy: as of the product y codes, whose value nobody asks for.
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q) {
   const Tensor vy = y.value(), c = codes.value();
-  return record("gumbel", q, {y, codes}, [=](const Tensor& dv) {
-    return Gradients{ops::matmul(dv, c, false, true), ops::matmul(vy, dv, true, false)};
+  return record("gumbel", q, {y, codes}, [=](const Tensor& dv, const Needed& needed) {
+    return Gradients{needed[0] ? ops::matmul(dv, c, false, true) : Tensor(),
+                     needed[1] ? ops::matmul(vy, dv, true, false) : Tensor()};
   });
 }
 
@@ -92,7 +93,7 @@ Variable diveq_value(const Variable& e, const Variable& q, const Tensor& noisy) 
   const Variable difference = sub(q, e);
   const Variable direction(normalize_rows(Variable(noisy)).value());
   // |q - e|, whose gradient at q = e is 0.
-  const Variable length = sqrt(add_scalar(sum_columns(square(difference)), 1e-12f));
+  const Variable length = sqrt(add_scalar(sum_axis1(square(difference)), 1e-12f));
   return add(e, scale_rows(direction, length));
 }
 

@@ -28,7 +28,7 @@ class LookupQuantizer : public Quantizer {
  private:
   EstimatorOptions options_;
   Rng rng_;
-  Tensor draws_;  // i32 [1]: how many there were; counted on the device, for recorded steps
+  Tensor draws_;  // i32 [1]: how many there were; counted on the device, for captured steps
 };
 
 // The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d]. Throws Error for a symbol

@@ -96,9 +96,9 @@ std::vector<std::pair<std::string, Tensor>> VqModel::counters() const {
   return all;
 }
 
-bool VqModel::recordable() const {
+bool VqModel::capturable() const {
   for (const Level& level : levels_)
-    if (!level.quantizer->recordable()) return false;
+    if (!level.quantizer->capturable()) return false;
   return true;
 }
 

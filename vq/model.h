@@ -66,8 +66,8 @@ class VqModel : public Module {
   Alphabet alphabet() const;
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   std::vector<std::pair<std::string, Tensor>> counters() const;
-  // Whether a step can be recorded once and replayed.
-  bool recordable() const;
+  // Whether a step can be captured once and replayed.
+  bool capturable() const;
   int64_t latent() const { return options_.quantizer.codebook.latent; }  // D
   const VqVaeOptions& options() const { return options_; }
 

@@ -4,7 +4,7 @@
 //   gumbel  -log(-log u), u uniform on [0,1); the u = 0 that may come becomes -infinity
 //   normal  of mean 0 and variance 1
 //
-// A quantizer counts its draws on the device, so that a step can be recorded and replayed: the
+// A quantizer counts its draws on the device, so that a step can be captured and replayed: the
 // draw's number names the stream, the element's place the number in it. Read next: estimators.h.
 #pragma once
 

@@ -27,7 +27,7 @@ class ProjectedQuantizer final : public Quantizer {
   std::vector<std::pair<std::string, Tensor>> counters() const override {
     return inner_->counters();
   }
-  bool recordable() const override { return inner_->recordable(); }
+  bool capturable() const override { return inner_->capturable(); }
 
  private:
   Variable in(const Variable& e) const;   // [R,D] -> [R,d]

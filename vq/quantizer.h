@@ -84,8 +84,8 @@ class Quantizer : public Module {
   }
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
-  // Whether a step can be recorded once and replayed: not where the host decides anew each time.
-  virtual bool recordable() const { return true; }
+  // Whether a step can be captured once and replayed: not where the host decides anew each time.
+  virtual bool capturable() const { return true; }
 };
 
 // For quantizers that draw. Their counter, i32 [1] on the device so that a captured step can be

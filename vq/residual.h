@@ -37,7 +37,7 @@ class ResidualQuantizer final : public ComposedQuantizer {
   // latents, which says what its layers leave over, and then again from the vectors of all layers.
   void start_from(const Tensor& latents) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
-  bool recordable() const override { return !options_.dropout && ComposedQuantizer::recordable(); }
+  bool capturable() const override { return !options_.dropout && ComposedQuantizer::capturable(); }
 
  private:
   int64_t layers_in(ForwardPass pass) const;  // how many are in use

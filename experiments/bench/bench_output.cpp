@@ -111,7 +111,7 @@ Json to_json(const StepConfiguration& c) {
 void print(const StepMeasurement& m) {
   const auto [least, most] = std::minmax_element(m.seconds.begin(), m.seconds.end());
   fmt::print("training step on {}, {} threads, {}{}: D {}, K {}, batch {}\n", where(m.what),
-             m.what.threads, m.what.precision, m.recorded ? ", CUDA graph" : "", m.what.latent,
+             m.what.threads, m.what.precision, m.captured ? ", CUDA graph" : "", m.what.latent,
              m.what.codes, m.what.batch);
   fmt::print("step   {:8.3f} ms (median of {}, {:.3f} to {:.3f}), {:.0f} images/s\n",
              1e3 * m.step_seconds(), m.seconds.size(), 1e3 * *least, 1e3 * *most,
@@ -132,7 +132,7 @@ void print(const StepMeasurement& m) {
 
 Json to_json(const StepMeasurement& m) {
   Json j = to_json(m.what);
-  j["cuda_graph"] = m.recorded;
+  j["cuda_graph"] = m.captured;
   j["step_ms"] = 1e3 * m.step_seconds();
   for (double s : m.seconds) j["step_ms_each"].push_back(1e3 * s);
   j["images_per_second"] = images_per_second(m);

@@ -19,14 +19,14 @@ Tensor noise(const Shape& shape, DType type, Device device) {
 
 constexpr int kLaunches = 20;  // per measurement: the host's part of a launch disappears in them
 
-// A recorded piece of work and how long it took.
+// A captured piece of work and how long it took.
 struct Timed {
   Replay replay;
   std::function<void()> work;
   std::vector<double> seconds;
 
   void measure(Backend& backend) {
-    if (seconds.empty()) {  // algorithms, memory, recording
+    if (seconds.empty()) {  // algorithms, memory, capture
       replay.run(work);
       replay.run(work);
     }

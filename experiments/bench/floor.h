@@ -2,7 +2,7 @@
 //   on the CPU  each convolution as a bare oneDNN primitive, without reorders and bias, in the
 //               faster of plain NHWC and the format that the library chooses for itself
 //   on a GPU    the step's cuDNN convolutions and the cuBLAS product of the nearest-code search,
-//               recorded as one CUDA graph
+//               captured as one CUDA graph
 #pragma once
 
 #include <cstdint>

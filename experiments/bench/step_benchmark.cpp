@@ -77,7 +77,7 @@ void measure_in_turn(StepBenchmark& benchmark, int64_t repeats, StepMeasurement&
     m.seconds.push_back(benchmark.time());
     if (i > 0) m.allocations += pool.raw_allocations() - allocations;
   }
-  m.recorded = benchmark.recorded();
+  m.captured = benchmark.captured();
   if (!floor) return;
   m.floor = floor->items();
   m.floor_seconds = floor->seconds();
@@ -184,10 +184,10 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& mak
       adam_(model_->parameters()),
       images_(
           ops::uniform({what.batch, kImage, kImage, 3}, Rng(kImageSeed), -1.f, 1.f, what.device)),
-      replay_(backend_, arena_, what.graph && model_->recordable()) {
+      replay_(backend_, arena_, what.graph && model_->capturable()) {
   omp_set_num_threads(what.threads);
   model_->start_codebooks(1, [&](int64_t) { return images_; });
-  time();  // the library's primitives, the pool, a recording
+  time();  // the library's primitives, the pool, a capture
 }
 
 double StepBenchmark::time() {
@@ -278,7 +278,7 @@ EpochMeasurement measure_epoch(const StepConfiguration& what, int64_t batches) {
   StepBenchmark benchmark(what);
   EpochPass pass(benchmark, what, images);
   pass.begin(0);
-  pass.steps(std::min(block, batches));  // primitives, memory, a recording
+  pass.steps(std::min(block, batches));  // primitives, memory, a capture
   std::vector<double> ratios;
   for (int64_t done = 0; done < batches; done += block) {
     const int64_t count = std::min(block, batches - done);

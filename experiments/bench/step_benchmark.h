@@ -22,7 +22,7 @@ struct StepConfiguration {
   std::string precision = "fp32";  // fp32, tf32 or bf16; the process is set to it (program.h)
   int64_t batch = 128, latent = 256, codes = 1024;
   int threads = 1;
-  bool graph = true;  // on a GPU: record the step once and replay it
+  bool graph = true;  // on a GPU: capture the step once and replay it
 };
 
 double seconds_of(const std::function<void()>& work);
@@ -40,7 +40,7 @@ struct StepMemory {
 
 struct StepMeasurement {
   StepConfiguration what;
-  bool recorded = false;         // the step was replayed as a CUDA graph
+  bool captured = false;         // the step was replayed as a CUDA graph
   std::vector<double> seconds;   // of a step, one value for each repeat
   size_t allocations = 0;        // blocks asked from the device after the first repeats: 0
   std::vector<FloorItem> floor;  // empty if there is none; then no_floor says why
@@ -70,7 +70,7 @@ class StepBenchmark {
   // Seconds of one step. On a GPU the host runs ahead of the device: only many steps together can
   // be timed, and this is their mean.
   double time();
-  bool recorded() const { return replay_.recorded(); }
+  bool captured() const { return replay_.captured(); }
   StepMemory memory();
   std::map<std::string, ProfileEntry> profile(int64_t steps);
 

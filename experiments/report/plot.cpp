@@ -11,12 +11,12 @@
 #include <cerrno>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <map>
 
+#include "tensor/environment.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -50,8 +50,7 @@ std::string heading(const std::string& file, int width, int height) {
 
 // Runs gnuplot in the folder of the script. False if there is no such program.
 bool run_gnuplot(const std::string& folder, const std::string& file) {
-  const char* given = std::getenv("GNUPLOT");
-  std::string program = given != nullptr && *given != '\0' ? given : "gnuplot";
+  std::string program = environment("GNUPLOT").value_or("gnuplot");
   if (program.find('/') != std::string::npos) program = std::filesystem::absolute(program).string();
   const std::string script = file + ".gp", log = folder + "/" + file + ".log";
   constexpr int kNotFound = 127;

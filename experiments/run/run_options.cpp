@@ -5,7 +5,6 @@
 #include <omp.h>
 
 #include <charconv>
-#include <cstdlib>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -14,6 +13,7 @@
 #include "data/cifar10.h"
 #include "data/synthetic.h"
 #include "experiments/cli/program.h"
+#include "tensor/environment.h"
 #include "vq/vqvae.h"
 #include "vq/vqvae2.h"
 
@@ -38,8 +38,7 @@ constexpr Preset kPresets[] = {
 
 std::string data_folder(const RunOptions& options) {
   if (!options.data_dir.empty()) return options.data_dir;
-  const char* environment = std::getenv("CIFAR10_DIR");
-  return environment != nullptr && *environment != '\0' ? environment : "data/cifar-10-batches-bin";
+  return environment("CIFAR10_DIR").value_or("data/cifar-10-batches-bin");
 }
 
 template <class T>

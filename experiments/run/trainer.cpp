@@ -94,7 +94,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       train_pass_(train_images_, progress_.train, device_),
       test_pass_(test_images_, progress_.test, device_),
       guard_(train_pass_.batch),
-      graph_(settings_.graph && model_->recordable()) {}
+      graph_(settings_.graph && model_->capturable()) {}
 
 Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device device)
     : batches(images.batches()),
@@ -168,8 +168,8 @@ void Trainer::train_epoch() {
   Tensor order = train_pass_.order.order();
   ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
   begin(train_pass_);
-  // Without a recording every step is looked at as it ends.
-  const bool at_once = !(graph_ && backend_for(device_).info().can_record);
+  // Without a capture every step is looked at as it ends.
+  const bool at_once = !(graph_ && backend_for(device_).info().can_capture);
   epoch_started_at_ = Clock::now();
   epoch_started_batch_ = train_pass_.next;
   while (train_pass_.next < train_pass_.batches && !InterruptGuard::interrupted()) {

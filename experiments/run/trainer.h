@@ -19,7 +19,7 @@ struct TrainerSettings {
   std::string folder;      // of the run
   bool quiet = false;      // no progress
   int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
-  bool graph = true;       // record a step once and replay it, where the device can
+  bool graph = true;       // capture a step once and replay it, where the device can
 };
 
 enum class TrainingEnd { finished, was_finished, interrupted };
@@ -34,7 +34,7 @@ class Trainer {
 
  private:
   // A pass over one set, training or evaluation: what its steps read and write on the device. The
-  // addresses stay the same in every epoch, so that a recorded step can be replayed.
+  // addresses stay the same in every epoch, so that a captured step can be replayed.
   struct Pass {
     Pass(const Batcher& images, PassMetrics& metrics, Device device);
 
@@ -70,11 +70,11 @@ class Trainer {
   std::unique_ptr<VqModel> model_;
   Batcher train_images_, test_images_;
   Adam adam_;
-  std::shared_ptr<MemoryPool::Arena> arena_;  // of the recorded steps
+  std::shared_ptr<MemoryPool::Arena> arena_;  // of the captured steps
   Progress progress_;
   Pass train_pass_, test_pass_;
   FiniteGuard guard_;
-  bool graph_;  // steps are recorded
+  bool graph_;  // steps are captured
   std::vector<std::string> timings_, gradients_;
 
   std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;

@@ -1,8 +1,7 @@
 // What the processor can do: see avx512.h.
 #include "tensor/cpu/avx512.h"
 
-#include <cstdlib>
-#include <cstring>
+#include "tensor/environment.h"
 
 #ifdef __x86_64__
 #include <cpuid.h>
@@ -14,10 +13,8 @@ namespace versor::cpu::avx512 {
 
 bool has_products_of(DType type) {
   static const bool f32 = [] {
-    const char* value = std::getenv("VERSOR_AVX512");
-    const bool on = value == nullptr || std::strcmp(value, "0") != 0;
-    return on && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+    return environment_switch("VERSOR_AVX512", true) && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   }();
   static const bool bf16 = [] {
     unsigned a = 0, b = 0, c = 0, d = 0;  // what CPUID's leaf 7 says

@@ -25,12 +25,12 @@ class CpuBackend final : public Backend {
   void copy_to_host(void* target, const void* source, size_t bytes) override;
   void synchronize() override {}
   std::unique_ptr<CapturedWork> capture(const std::function<void()>&) override {
-    fail("capture", "the CPU cannot record work");
+    fail("capture", "the CPU cannot capture work");
   }
 
   void fill(Tensor& y, float value) override;
   void copy(Tensor& y, const Tensor& x) override;
-  void cast(Tensor& y, const Tensor& x, float scale, float shift) override;
+  void affine(Tensor& y, const Tensor& x, float scale, float shift) override;
   void uniform(Tensor& y, Rng rng, float low, float high) override;
   void normal(Tensor& y, Rng rng) override;
   void increment(Tensor& counter) override;
@@ -44,8 +44,6 @@ class CpuBackend final : public Backend {
   void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
   void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
   void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) override;
-  void weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta, const Tensor& b) override;
-  void scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) override;
   void broadcast(Tensor& y, const Tensor& s, float factor) override;
 
   void permute(Tensor& y, const Tensor& x, std::span<const int> axes) override;
@@ -53,9 +51,9 @@ class CpuBackend final : public Backend {
   void concat(Tensor& y, std::span<const Tensor> parts) override;
 
   void sum(Tensor& y, const Tensor& x, float factor) override;
-  void sum_rows(Tensor& y, const Tensor& x) override;
+  void sum_axis0(Tensor& y, const Tensor& x) override;
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
-  void sum_columns(Tensor& y, const Tensor& x) override;
+  void sum_axis1(Tensor& y, const Tensor& x) override;
   void softmax(Tensor& y, const Tensor& x) override;
   void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;
   void argmax(Tensor& index, const Tensor& x) override;

@@ -147,7 +147,7 @@ namespace {
 Tensor widened(const Tensor& t) {
   if (t.dtype() == DType::f32) return t;
   Tensor wide(t.shape());
-  t.backend().cast(wide, t, 1.f, 0.f);
+  t.backend().cast(wide, t);
   return wide;
 }
 
@@ -162,7 +162,7 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
   if (needs_widening(x)) {
     Tensor wide(y.shape());
     conv2d(wide, widened(x), widened(weight), epilogue, params);
-    return cast(y, wide, 1.f, 0.f);
+    return cast(y, wide);
   }
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d(y, x, weight, epilogue, params);

@@ -4,7 +4,6 @@
 
 #include "tensor/convert.h"
 #include "tensor/cpu/backend.h"
-#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
@@ -13,20 +12,16 @@ namespace {
 // out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
 void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_stride, int64_t rows,
                   int64_t columns) {
-  cpu::parallel_blocks(
-      rows,
-      [&](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
-      },
-      cpu::rows_per_block(columns));
+  cpu::parallel_rows(rows, columns, [&](int64_t r) {
+    std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
+  });
 }
 
 }  // namespace
 
 void CpuBackend::fill(Tensor& y, float value) {
-  cpu::with_type(y.dtype(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+  with_type(y.dtype(), [&](auto element) {
+    using T = decltype(element);
     T* out = y.data<T>();
     const T v = converted<T>(value);
     cpu::parallel_blocks(y.numel(),
@@ -46,11 +41,11 @@ void CpuBackend::copy(Tensor& y, const Tensor& x) {
       4 * cpu::kBlock);
 }
 
-void CpuBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
-  cpu::with_type(x.dtype(), [&](auto* from) {
-    cpu::with_type(y.dtype(), [&](auto* to) {
-      using From = std::remove_pointer_t<decltype(from)>;
-      using To = std::remove_pointer_t<decltype(to)>;
+void CpuBackend::affine(Tensor& y, const Tensor& x, float scale, float shift) {
+  with_type(x.dtype(), [&](auto from) {
+    with_type(y.dtype(), [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
       const From* in = x.data<From>();
       To* out = y.data<To>();
       cpu::parallel_blocks(y.numel(), [=](int64_t begin, int64_t end) {
@@ -86,10 +81,10 @@ void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) 
     stride[slot] = 1;
     for (int later = axes[a] + 1; later < rank; ++later) stride[slot] *= x.dim(later);
   }
-  cpu::with_type(x.dtype(), [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
-    const T* in = x.data<T>();
-    T* out = y.data<T>();
+  with_word(x.dtype(), [&](auto word) {
+    using T = decltype(word);
+    const T* in = static_cast<const T*>(x.address());
+    T* out = static_cast<T*>(y.address());
     const int64_t plane = extent[2] * extent[3];
     cpu::parallel_blocks(
         extent[0] * extent[1],

@@ -1,11 +1,9 @@
 // Matrix product on the CPU: the reference, and the choice between it and oneDNN.
 #include "tensor/cpu/matmul.h"
 
-#include <cstdlib>
-#include <cstring>
-
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/gemm.h"
+#include "tensor/environment.h"
 
 namespace versor {
 
@@ -13,10 +11,7 @@ namespace cpu {
 
 bool use_onednn() {
 #ifdef VERSOR_ONEDNN
-  static const bool on = [] {
-    const char* value = std::getenv("VERSOR_ONEDNN");
-    return value == nullptr || std::strcmp(value, "0") != 0;
-  }();
+  static const bool on = environment_switch("VERSOR_ONEDNN", true);
   return on;
 #else
   return false;

@@ -35,4 +35,15 @@ inline int64_t rows_per_block(int64_t columns) {
   return std::max<int64_t>(1, kBlock / std::max<int64_t>(1, columns));
 }
 
+// Calls body(r) for every row r of a matrix [rows,columns], some rows in each block.
+template <class Body>
+void parallel_rows(int64_t rows, int64_t columns, const Body& body) {
+  parallel_blocks(
+      rows,
+      [&](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) body(r);
+      },
+      rows_per_block(columns));
+}
+
 }  // namespace versor::cpu

@@ -1,8 +1,9 @@
 // Poisoned memory: see poison.h.
 #include "tensor/cpu/poison.h"
 
-#include <cstdlib>
 #include <cstring>
+
+#include "tensor/environment.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define VERSOR_ASAN 1
@@ -18,21 +19,17 @@
 namespace versor::cpu {
 namespace {
 
-bool fills_new_memory() {
 #ifdef VERSOR_DEBUG
-  constexpr const char* kDefault = "1";
+constexpr bool kFillsByDefault = true;
 #else
-  constexpr const char* kDefault = "0";
+constexpr bool kFillsByDefault = false;
 #endif
-  const char* value = std::getenv("VERSOR_POISON");
-  return std::strcmp(value == nullptr ? kDefault : value, "0") != 0;
-}
 
 }  // namespace
 
 MemoryPool::Hooks poison_hooks() {
   MemoryPool::Hooks hooks;
-  const bool fill = fills_new_memory();
+  const bool fill = environment_switch("VERSOR_POISON", kFillsByDefault);
 #ifdef VERSOR_ASAN
   hooks.handed_out = [fill](void* block, size_t bytes, size_t size) {
     ASAN_UNPOISON_MEMORY_REGION(block, size);

@@ -1,10 +1,5 @@
-// Reductions on the CPU, in f64 over fixed blocks that are combined in order; softmax and argmax,
-// row by row.
-#include <cmath>
-#include <limits>
-
+// Reductions on the CPU, in f64 over fixed blocks that are combined in order.
 #include "tensor/cpu/backend.h"
-#include "tensor/cpu/element_type.h"
 #include "tensor/cpu/parallel.h"
 
 namespace versor {
@@ -80,16 +75,16 @@ bf16 where_positive(bf16 y, bf16 g) {
 
 }  // namespace
 
-void CpuBackend::sum_rows(Tensor& y, const Tensor& x) {
-  cpu::with_float_type(x, [&](auto* type) {
-    const auto* in = x.data<std::remove_pointer_t<decltype(type)>>();
+void CpuBackend::sum_axis0(Tensor& y, const Tensor& x) {
+  with_float_type(x.dtype(), [&](auto element) {
+    const auto* in = x.data<decltype(element)>();
     sum_of_rows(y, x.dim(0), [=, columns = x.dim(1)](int64_t r) { return in + r * columns; });
   });
 }
 
 void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
-  cpu::with_float_type(y, [&](auto* type) {
-    using T = std::remove_pointer_t<decltype(type)>;
+  with_float_type(y.dtype(), [&](auto element) {
+    using T = decltype(element);
     const int64_t columns = y.dim(1);
     sum_of_rows(dbias, y.dim(0), [&, columns](int64_t r) {
       const T *g = dy.data<T>() + r * columns, *saved = y.data<T>() + r * columns;
@@ -103,65 +98,14 @@ void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, con
   });
 }
 
-// Calls body(r, row) for every row of x [R,C], its blocks in parallel.
-template <class Body>
-static void for_rows(const Tensor& x, const Body& body) {
+void CpuBackend::sum_axis1(Tensor& y, const Tensor& x) {
   const int64_t columns = x.dim(1);
   const float* in = x.data<float>();
-  cpu::parallel_blocks(
-      x.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) body(r, in + r * columns);
-      },
-      cpu::rows_per_block(columns));
-}
-
-void CpuBackend::sum_columns(Tensor& y, const Tensor& x) {
-  const int64_t columns = x.dim(1);
   float* out = y.data<float>();
-  for_rows(x, [=](int64_t r, const float* row) {
+  cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
     double s = 0;
-    for (int64_t c = 0; c < columns; ++c) s += row[c];
+    for (int64_t c = 0; c < columns; ++c) s += in[r * columns + c];
     out[r] = static_cast<float>(s);
-  });
-}
-
-// A NaN in the row, and the NaN of inf - inf, pass through the sum into the whole row.
-void CpuBackend::softmax(Tensor& y, const Tensor& x) {
-  const int64_t columns = x.dim(1);
-  float* out = y.data<float>();
-  for_rows(x, [=](int64_t r, const float* row) {
-    float* e = out + r * columns;  // exp(x - m), then y
-    float m = -std::numeric_limits<float>::infinity();
-    for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
-    double s = 0;
-    for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
-    const auto divisor = static_cast<float>(s);
-    for (int64_t k = 0; k < columns; ++k) e[k] /= divisor;
-  });
-}
-
-void CpuBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
-  const int64_t columns = y.dim(1);
-  const float* all = y.data<float>();
-  float* out = dx.data<float>();
-  for_rows(dy, [=](int64_t r, const float* g) {
-    const float* p = all + r * columns;
-    double s = 0;
-    for (int64_t k = 0; k < columns; ++k) s += static_cast<double>(g[k]) * p[k];
-    const auto mean = static_cast<float>(s);
-    for (int64_t k = 0; k < columns; ++k) out[r * columns + k] = p[k] * (g[k] - mean);
-  });
-}
-
-void CpuBackend::argmax(Tensor& index, const Tensor& x) {
-  const int64_t columns = x.dim(1);
-  int32_t* out = index.data<int32_t>();
-  for_rows(x, [=](int64_t r, const float* row) {
-    int64_t best = 0;
-    for (int64_t k = 1; k < columns; ++k)
-      if (row[k] > row[best] || (std::isnan(row[best]) && !std::isnan(row[k]))) best = k;
-    out[r] = static_cast<int32_t>(best);
   });
 }
 

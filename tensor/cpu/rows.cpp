@@ -11,13 +11,9 @@ void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
   const float* in = x.data<float>();
   const int32_t* at = index.data<int32_t>();
   float* out = y.data<float>();
-  cpu::parallel_blocks(
-      index.numel(),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r)
-          std::memcpy(out + r * columns, in + at[r] * columns, sizeof(float) * columns);
-      },
-      cpu::rows_per_block(columns));
+  cpu::parallel_rows(index.numel(), columns, [=](int64_t r) {
+    std::memcpy(out + r * columns, in + at[r] * columns, sizeof(float) * columns);
+  });
 }
 
 void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& order,
@@ -27,16 +23,11 @@ void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& or
   const uint8_t* in = images.data<uint8_t>();
   const int32_t* at = order.data<int32_t>() + first;
   float* out = y.data<float>();
-  cpu::parallel_blocks(
-      y.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t n = begin; n < end; ++n) {
-          const uint8_t* image = in + at[n] * size;
-          for (int64_t i = 0; i < size; ++i)
-            out[n * size + i] = static_cast<float>(image[i]) * scale + shift;
-        }
-      },
-      cpu::rows_per_block(size));
+  cpu::parallel_rows(y.dim(0), size, [=](int64_t n) {
+    const uint8_t* image = in + at[n] * size;
+    for (int64_t i = 0; i < size; ++i)
+      out[n * size + i] = static_cast<float>(image[i]) * scale + shift;
+  });
 }
 
 // The rows are sorted by segment (a counting sort, which keeps their order); then each segment is

@@ -16,7 +16,7 @@ namespace {
 
 using cuda::Context;
 
-// A graph of kernels, recorded by CudaBackend::capture(): one call enqueues them all.
+// A graph of kernels that CudaBackend::capture() made: one call enqueues them all.
 class CudaGraph final : public CapturedWork {
  public:
   CudaGraph(const Context& context, cudaGraph_t graph) : context_(context) {
@@ -24,7 +24,7 @@ class CudaGraph final : public CapturedWork {
     CUDA_CHECK(cudaGraphUpload(executable_, context_.stream()));  // else the first launch pays
   }
 
-  void launch() override {
+  void replay() override {
     context_.make_current();
     CUDA_CHECK(cudaGraphLaunch(executable_, context_.stream()));
     cuda::wait_if_asked("captured work", context_.stream());
@@ -37,24 +37,24 @@ class CudaGraph final : public CapturedWork {
 
 using Graph = cuda::Handle<cudaGraph_t, cudaGraphDestroy>;
 
-// While it lives, the calls on the stream are recorded instead of run. If the recorded work throws,
-// the destructor ends the recording and what was recorded is dropped.
-class Recording {
+// While it lives, the calls on the stream are captured instead of run. If the work throws, the
+// destructor ends the capture and drops it.
+class Capture {
  public:
-  explicit Recording(Context& context) : context_(context) {
+  explicit Capture(Context& context) : context_(context) {
     // Relaxed: a kernel's first use may load it, which the stricter modes forbid.
     CUDA_CHECK(cudaStreamBeginCapture(context_.stream(), cudaStreamCaptureModeRelaxed));
     context_.set_capturing(true);
   }
-  ~Recording() {
+  ~Capture() {
     if (!context_.capturing()) return;
     context_.set_capturing(false);
     Graph dropped;
     cudaStreamEndCapture(context_.stream(), dropped.address());
     cudaGetLastError();
   }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
+  Capture(const Capture&) = delete;
+  Capture& operator=(const Capture&) = delete;
 
   Graph end() {
     context_.set_capturing(false);
@@ -90,7 +90,7 @@ DeviceInfo CudaBackend::info() {
   return {.name = str(p.name, " (compute capability ", p.major, ".", p.minor, ")"),
           .fast_bf16 = p.has_bf16_and_tf32(),
           .has_tf32 = p.has_bf16_and_tf32(),
-          .can_record = true};
+          .can_capture = true};
 }
 
 void CudaBackend::configure(const BackendOptions& options) {
@@ -126,9 +126,9 @@ void CudaBackend::synchronize() {
 std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
   context_->refuse_while_capturing("capture", "begin another capture");
   context_->make_current();
-  Recording recording(*context_);
+  Capture capture(*context_);
   work();
-  const Graph graph = recording.end();
+  const Graph graph = capture.end();
   return std::make_unique<CudaGraph>(*context_, graph);
 }
 

@@ -2,8 +2,8 @@
 #include "tensor/cuda/context.h"
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+
+#include "tensor/environment.h"
 
 namespace versor::cuda {
 namespace {
@@ -13,12 +13,8 @@ namespace {
   fail(library, call, " failed: ", text, " (", file, ":", line, ")");
 }
 
-// Whether VERSOR_SYNC is set in the environment, and not to 0.
 bool sync_after_each_call() {
-  static const bool on = [] {
-    const char* value = std::getenv("VERSOR_SYNC");
-    return value != nullptr && std::strcmp(value, "0") != 0;
-  }();
+  static const bool on = environment_switch("VERSOR_SYNC", false);
   return on;
 }
 

@@ -100,7 +100,7 @@ class Context {
   }
   void reserve_conv_workspace(size_t bytes);  // not while capturing
 
-  // Whether the stream is being recorded, see CudaBackend::capture(). What is impossible meanwhile
+  // Whether the stream is being captured, see CudaBackend::capture(). What is impossible meanwhile
   // says so: "[operation] cannot <action> while a CUDA graph is being captured".
   bool capturing() const { return capturing_; }
   void set_capturing(bool capturing) { capturing_ = capturing; }

@@ -100,7 +100,7 @@ Tensor like(const Tensor& t, DType dtype) {
 
 Tensor widened(CudaBackend& backend, const Tensor& t) {
   Tensor copy = like(t, DType::f32);
-  backend.cast(copy, t, 1.f, 0.f);
+  backend.cast(copy, t);
   return copy;
 }
 
@@ -113,7 +113,7 @@ bool run_widened(CudaBackend& backend, Convolution& c) {
     *t = t == &wide.result() ? like(*t, DType::f32) : widened(backend, *t);
   }
   if (!run(backend, wide, true)) return false;
-  if (c.result().dtype() != DType::f32) backend.cast(c.result(), wide.result(), 1.f, 0.f);
+  if (c.result().dtype() != DType::f32) backend.cast(c.result(), wide.result());
   return true;
 }
 

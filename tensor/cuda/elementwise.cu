@@ -99,19 +99,6 @@ struct Scalar {
 
 // --- the functions of map_kernel ----------------------------------------------------------------
 
-template <auto op>  // a UnaryOp or a BinaryOp
-struct Apply {
-  __device__ float operator()(float x) const { return apply(op, x); }
-  __device__ float operator()(float a, float b) const { return apply(op, a, b); }
-};
-template <auto op>
-struct ApplyGrad {
-  __device__ float operator()(float dy, float saved) const { return apply_grad(op, dy, saved); }
-};
-struct WeightedSum {
-  float alpha, beta;
-  __device__ float operator()(float a, float b) const { return alpha * a + beta * b; }
-};
 struct ScaledDifference {
   __device__ float operator()(float a, float b, float by) const { return by * (a - b); }
 };
@@ -150,35 +137,10 @@ void map(const char* name, CudaBackend& backend, Tensor& y, const F& f, const In
                map_kernel<T, F, In...>, y.data<T>(), y.numel(), vectors, f, in...);
 }
 
-// --- from run-time choices to compile-time constants --------------------------------------------
-
-// Calls f with the one of `ops` that op is, as a constant: one kernel for each.
-template <auto... ops, class Op, class F>
-void with_one_of(Op op, const F& f) {
-  ((op == ops ? f(std::integral_constant<Op, ops>()) : void()), ...);
-}
-template <class F>
-void with_constant(UnaryOp op, const F& f) {
-  using enum UnaryOp;
-  with_one_of<relu, tanh, exp, log, sqrt, square>(op, f);
-}
-template <class F>
-void with_constant(BinaryOp op, const F& f) {
-  using enum BinaryOp;
-  with_one_of<add, sub, mul, div, add_relu>(op, f);
-}
-
-// Calls f with a value of the tensor's element type, float or bf16.
-template <class F>
-void with_float_type(const Tensor& t, const F& f) {
-  if (t.dtype() == DType::bf16) return f(bf16());
-  f(float());
-}
-
 // y[i] = F<op>(x[i], ...), all of y's element type.
 template <template <auto> class F, class Op, class... Inputs>
 void map_op(const char* name, CudaBackend& backend, Tensor& y, Op op, const Inputs&... x) {
-  with_float_type(y, [&](auto element) {
+  with_float_type(y.dtype(), [&](auto element) {
     using T = decltype(element);
     with_constant(
         op, [&](auto constant) { map<T>(name, backend, y, F<constant()>(), Elements<T>(x)...); });
@@ -188,38 +150,27 @@ void map_op(const char* name, CudaBackend& backend, Tensor& y, Op op, const Inpu
 }  // namespace
 
 void CudaBackend::unary(Tensor& y, const Tensor& x, UnaryOp op) {
-  map_op<Apply>("unary", *this, y, op, x);
+  map_op<Value>("unary", *this, y, op, x);
 }
 
 void CudaBackend::unary_grad(Tensor& dx, const Tensor& dy, const Tensor& saved, UnaryOp op) {
-  map_op<ApplyGrad>("unary_grad", *this, dx, op, dy, saved);
+  map_op<Gradient>("unary_grad", *this, dx, op, dy, saved);
 }
 
 void CudaBackend::binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) {
-  map_op<Apply>("binary", *this, y, op, a, b);
+  map_op<Value>("binary", *this, y, op, a, b);
 }
 
 void CudaBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) {
   with_constant(op, [&](auto constant) {
-    map<float>("binary_rows", *this, y, Apply<constant()>(), Elements<float>(x),
+    map<float>("binary_rows", *this, y, Value<constant()>(), Elements<float>(x),
                RowVector<float>(v));
   });
 }
 
 void CudaBackend::scale_rows(Tensor& y, const Tensor& x, const Tensor& s) {
-  map<float>("scale_rows", *this, y, Apply<BinaryOp::mul>(), Elements<float>(x),
+  map<float>("scale_rows", *this, y, Value<BinaryOp::mul>(), Elements<float>(x),
              ColumnVector{s.data<float>(), x.dim(1)});
-}
-
-void CudaBackend::weighted_sum(Tensor& y, float alpha, const Tensor& a, float beta,
-                               const Tensor& b) {
-  map<float>("weighted_sum", *this, y, WeightedSum{alpha, beta}, Elements<float>(a),
-             Elements<float>(b));
-}
-
-void CudaBackend::scale(Tensor& y, const Tensor& x, const Tensor& s, float factor) {
-  map<float>("scale", *this, y, Apply<BinaryOp::mul>(), Elements<float>(x),
-             Scalar{s.data<float>(), factor});
 }
 
 void CudaBackend::broadcast(Tensor& y, const Tensor& s, float factor) {
@@ -232,16 +183,16 @@ void CudaBackend::mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const 
 }
 
 void CudaBackend::apply_epilogue(Tensor& y, const Epilogue& epilogue) {
-  with_float_type(y, [&](auto element) {
+  with_float_type(y.dtype(), [&](auto element) {
     using T = decltype(element);
     const Elements<T> x(y);
     const bool bias = epilogue.bias.defined(), relu = epilogue.relu;
     if (bias && relu)
-      map<T>("epilogue", *this, y, Apply<BinaryOp::add_relu>(), x, RowVector<T>(epilogue.bias));
+      map<T>("epilogue", *this, y, Value<BinaryOp::add_relu>(), x, RowVector<T>(epilogue.bias));
     else if (bias)
-      map<T>("epilogue", *this, y, Apply<BinaryOp::add>(), x, RowVector<T>(epilogue.bias));
+      map<T>("epilogue", *this, y, Value<BinaryOp::add>(), x, RowVector<T>(epilogue.bias));
     else if (relu)
-      map<T>("epilogue", *this, y, Apply<UnaryOp::relu>(), x);
+      map<T>("epilogue", *this, y, Value<UnaryOp::relu>(), x);
   });
 }
 

@@ -1,4 +1,4 @@
-// Filling, converting and moving data on a GPU. fill, copy, cast, uniform and normal are one
+// Filling, converting and moving data on a GPU. fill, copy, affine, uniform and normal are one
 // kernel, write_kernel, with different sources of what is written: each thread moves up to 16 bytes
 // at a time where addresses allow it. permute is a transpose of tiles through shared memory where
 // the last axis changes: memory is fast only where neighbouring threads use neighbouring addresses,
@@ -19,7 +19,7 @@ using cuda::grid_for;
 using cuda::is_aligned;
 using cuda::Vector;
 
-// --- fill, copy, cast, uniform, normal ----------------------------------------------------------
+// --- fill, copy, affine, uniform, normal --------------------------------------------------------
 
 // What is written: `read` gives elements i..i+L-1, `kLanes` is the largest L.
 template <class T>
@@ -114,34 +114,6 @@ void write(const char* name, CudaBackend& backend, T* y, int64_t n, const Source
   } else {
     cuda::launch(name, backend.stream(), grid_for(backend, n, kThreads), kThreads,
                  write_kernel<1, T, Source>, y, n, source);
-  }
-}
-
-// Calls f with a value of the element type: the run-time type becomes a compile-time one.
-template <class F>
-void with_type(DType dtype, const F& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::bf16:
-      return f(bf16{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-  }
-}
-
-// The same for work that moves elements as they are: an unsigned number of their size.
-template <class F>
-void with_word(DType dtype, const F& f) {
-  switch (size_of(dtype)) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    default:
-      return f(uint32_t{});
   }
 }
 
@@ -306,12 +278,12 @@ void CudaBackend::copy(Tensor& y, const Tensor& x) {
   });
 }
 
-void CudaBackend::cast(Tensor& y, const Tensor& x, float scale, float shift) {
+void CudaBackend::affine(Tensor& y, const Tensor& x, float scale, float shift) {
   with_type(x.dtype(), [&](auto from) {
     with_type(y.dtype(), [&](auto to) {
       using From = decltype(from);
       using To = decltype(to);
-      write("cast", *this, y.data<To>(), y.numel(),
+      write("affine", *this, y.data<To>(), y.numel(),
             Converted<From, To>{x.data<From>(), scale, shift});
     });
   });

@@ -1,10 +1,9 @@
 // Reductions on a GPU, in two steps: many blocks each add up a part, in f64, and write their sum to
-// scratch memory; a second launch adds those sums. (sum_columns, softmax and
-// argmax, which go row by row, need one.) How x is cut into parts depends on its shape alone, and
-// every addition has its fixed place in the order, so that the bits are the same in every run and
-// on every card. README.md explains sum_rows_kernel line by line. Read next: layout.cu.
-#include <cmath>
-#include <limits>
+// scratch memory; a second launch adds those sums. (sum_axis1, which goes row by row, needs one.)
+// How x is cut into parts depends on its shape alone, and every addition has its fixed place in the
+// order, so that the bits are the same in every run and on every card. README.md explains
+// sum_axis0_kernel line by line. Read next: softmax.cu, layout.cu.
+#include <algorithm>
 
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/scratch.h"
@@ -106,7 +105,7 @@ void sum_of_terms(const char* name, CudaBackend& backend, Tensor& y, const T& te
                partial.data(), blocks, factor, divisor);
 }
 
-// --- sum_rows -----------------------------------------------------------------------------------
+// --- sum_axis0 -----------------------------------------------------------------------------------
 
 constexpr int64_t kRowsBlock = 4096;  // elements for a block, at least
 constexpr int kFinalWidth = 8;        // columns of a block of the second step: 64 bytes
@@ -115,8 +114,8 @@ constexpr int kFinalWidth = 8;        // columns of a block of the second step: 
 // Block (t, b) has the slice b and the columns t * width + 0, 1, ... width - 1, with 1 <= width <=
 // kThreads.   y [number of slices, C],  x [R,C].
 template <class Out, class In>
-__global__ void sum_rows_kernel(Out* y, const In* x, int64_t rows, int64_t columns, int width,
-                                int64_t rows_per_slice) {
+__global__ void sum_axis0_kernel(Out* y, const In* x, int64_t rows, int64_t columns, int width,
+                                 int64_t rows_per_slice) {
   __shared__ double partial[kThreads];
   const int at_once = kThreads / width;    // rows that the block reads at once
   const int row = threadIdx.x / width;     // which of them is this thread's
@@ -138,7 +137,7 @@ __global__ void sum_rows_kernel(Out* y, const In* x, int64_t rows, int64_t colum
 
 // y [C] from x [R,C] by way of sums [slices, C].
 template <class T>
-void sum_rows_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
+void sum_axis0_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   if (columns == 0) return;
   const int64_t width = ceil_div(columns, ceil_div(columns, kThreads));
@@ -148,19 +147,19 @@ void sum_rows_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
   const int64_t slices = ceil_div(rows, rows_per_slice);
   cuda::Scratch<double> sums(slices * columns, y.device());
   const dim3 blocks(static_cast<unsigned>(tiles), static_cast<unsigned>(slices));
-  cuda::launch("sum_rows", backend.stream(), blocks, kThreads, sum_rows_kernel<double, T>,
+  cuda::launch("sum_axis0", backend.stream(), blocks, kThreads, sum_axis0_kernel<double, T>,
                sums.data(), x.data<T>(), rows, columns, static_cast<int>(width), rows_per_slice);
-  cuda::launch("sum_rows", backend.stream(), cuda::blocks_for(columns, kFinalWidth), kThreads,
-               sum_rows_kernel<float, double>, y.data<float>(), sums.data(), slices, columns,
+  cuda::launch("sum_axis0", backend.stream(), cuda::blocks_for(columns, kFinalWidth), kThreads,
+               sum_axis0_kernel<float, double>, y.data<float>(), sums.data(), slices, columns,
                kFinalWidth, slices);
 }
 
-// --- sum_columns --------------------------------------------------------------------------------
+// --- sum_axis1 -----------------------------------------------------------------------------------
 
 constexpr int kWarps = kThreads / cuda::kWarp;  // of a block
 
 // y[r] = sum over c of x[r,c]. One warp for each row.
-__global__ void sum_columns_kernel(float* y, const float* x, int64_t rows, int64_t columns) {
+__global__ void sum_axis1_kernel(float* y, const float* x, int64_t rows, int64_t columns) {
   const int lane = threadIdx.x % cuda::kWarp, warp = threadIdx.x / cuda::kWarp;
   const int64_t r = static_cast<int64_t>(blockIdx.x) * kWarps + warp;
   double sum = 0;
@@ -168,83 +167,6 @@ __global__ void sum_columns_kernel(float* y, const float* x, int64_t rows, int64
     for (int64_t c = lane; c < columns; c += cuda::kWarp) sum += as_double(x[r * columns + c]);
   sum = cuda::warp_sum(sum);
   if (r < rows && lane == 0) y[r] = static_cast<float>(sum);
-}
-
-// --- softmax and argmax -------------------------------------------------------------------------
-// One block for each row. Where rows are short it is a single warp: of more, many would be idle.
-
-constexpr int64_t kShortRow = 1024;  // columns; 32 for each lane
-
-unsigned threads_for(int64_t columns) {
-  return columns <= kShortRow ? cuda::kWarp : kThreads;
-}
-
-// An element of a row. The default loses against all of them.
-struct Candidate {
-  float value = std::numeric_limits<float>::quiet_NaN();
-  int32_t index = std::numeric_limits<int32_t>::max();
-};
-
-// The larger of two, of equals the one with the lower index; a NaN is less than all numbers.
-__device__ inline Candidate better(Candidate a, Candidate b) {
-  const bool a_is_number = a.value == a.value, b_is_number = b.value == b.value;
-  if (a_is_number != b_is_number) return a_is_number ? a : b;
-  if (a.value > b.value) return a;
-  if (b.value > a.value) return b;
-  return a.index < b.index ? a : b;
-}
-
-__device__ inline Candidate best_of_warp(Candidate a) {
-  for (int offset = cuda::kWarp / 2; offset > 0; offset /= 2)
-    a = better(a, {__shfl_xor_sync(cuda::kAllLanes, a.value, offset),
-                   __shfl_xor_sync(cuda::kAllLanes, a.index, offset)});
-  return a;
-}
-
-// The best of row[0..columns-1], the same in every thread. All threads of the block must call it,
-// once.
-__device__ inline Candidate best_of_row(const float* row, int64_t columns) {
-  __shared__ float value[kWarps];
-  __shared__ int32_t index[kWarps];
-  const int lane = threadIdx.x % cuda::kWarp, warp = threadIdx.x / cuda::kWarp;
-  Candidate best;
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    best = better(best, {row[k], static_cast<int32_t>(k)});
-  best = best_of_warp(best);
-  if (lane == 0) value[warp] = best.value, index[warp] = best.index;
-  __syncthreads();
-  for (int w = 0; w < static_cast<int>(blockDim.x) / cuda::kWarp; ++w)
-    best = better(best, {value[w], index[w]});
-  return best;
-}
-
-// exp(x - m) is computed twice, which is cheaper than to write and read it. y may be x: each thread
-// writes only what it alone still reads.
-__global__ void softmax_kernel(float* y, const float* x, int64_t columns) {
-  const float* row = x + blockIdx.x * columns;
-  const float m = best_of_row(row, columns).value;
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    sum += as_double(std::exp(row[k] - m));
-  const auto divisor = static_cast<float>(cuda::block_sum(sum));
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    y[blockIdx.x * columns + k] = std::exp(row[k] - m) / divisor;
-}
-
-// dx may be dy, as in softmax_kernel.
-__global__ void softmax_grad_kernel(float* dx, const float* dy, const float* y, int64_t columns) {
-  const float* g = dy + blockIdx.x * columns;
-  const float* p = y + blockIdx.x * columns;
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x) sum += as_double(g[k]) * p[k];
-  const auto mean = static_cast<float>(cuda::block_sum(sum));
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    dx[blockIdx.x * columns + k] = p[k] * (g[k] - mean);
-}
-
-__global__ void argmax_kernel(int32_t* index, const float* x, int64_t columns) {
-  const Candidate best = best_of_row(x + blockIdx.x * columns, columns);
-  if (threadIdx.x == 0) index[blockIdx.x] = best.index;
 }
 
 }  // namespace
@@ -258,39 +180,20 @@ void CudaBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
   sum_of_terms("mse", *this, y, SquaredErrors{Array(a), Array(b)}, n, 1, static_cast<double>(n));
 }
 
-void CudaBackend::sum_rows(Tensor& y, const Tensor& x) {
-  if (x.dtype() == DType::bf16) return sum_rows_of<bf16>(*this, y, x);
-  sum_rows_of<float>(*this, y, x);
+void CudaBackend::sum_axis0(Tensor& y, const Tensor& x) {
+  with_float_type(x.dtype(), [&](auto element) { sum_axis0_of<decltype(element)>(*this, y, x); });
 }
 
 // Two kernels: dz is still in the L2 cache when it is summed.
 void CudaBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
   unary_grad(dz, dy, y, UnaryOp::relu);
-  sum_rows(dbias, dz);
+  sum_axis0(dbias, dz);
 }
 
-void CudaBackend::sum_columns(Tensor& y, const Tensor& x) {
+void CudaBackend::sum_axis1(Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0);
-  cuda::launch("sum_columns", stream(), cuda::blocks_for(rows, kWarps), kThreads,
-               sum_columns_kernel, y.data<float>(), x.data<float>(), rows, x.dim(1));
-}
-
-void CudaBackend::softmax(Tensor& y, const Tensor& x) {
-  const int64_t rows = x.dim(0), columns = x.dim(1);
-  cuda::launch("softmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), softmax_kernel,
-               y.data<float>(), x.data<float>(), columns);
-}
-
-void CudaBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
-  const int64_t rows = y.dim(0), columns = y.dim(1);
-  cuda::launch("softmax_grad", stream(), cuda::blocks_for(rows, 1), threads_for(columns),
-               softmax_grad_kernel, dx.data<float>(), dy.data<float>(), y.data<float>(), columns);
-}
-
-void CudaBackend::argmax(Tensor& index, const Tensor& x) {
-  const int64_t rows = x.dim(0), columns = x.dim(1);
-  cuda::launch("argmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), argmax_kernel,
-               index.data<int32_t>(), x.data<float>(), columns);
+  cuda::launch("sum_axis1", stream(), cuda::blocks_for(rows, kWarps), kThreads, sum_axis1_kernel,
+               y.data<float>(), x.data<float>(), rows, x.dim(1));
 }
 
 }  // namespace versor

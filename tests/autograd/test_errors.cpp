@@ -25,7 +25,7 @@ TEST_CASE("errors: differentiable functions") {
       {[] {
          normalize_rows(Variable(f32({2, 3, 4})));
        },
-       "[sum_columns] needs rows [R,C], got [2,3,4]"},
+       "[sum_axis1] needs rows [R,C], got [2,3,4]"},
       {[&] { reshape(x, {7}); }, "[reshape] [2,3] has 6 elements, [7] has 7"},
       {[&] {
          permute(x, {1, 1});

@@ -1,5 +1,5 @@
-// What the tests of files share: a folder that goes away with the test, a disk that is full, and
-// the message of an error.
+// What the tests of files share: a folder that goes away with the test, a full disk, a variable of
+// the environment, and the message of an error.
 #pragma once
 
 #include <stdlib.h>
@@ -7,9 +7,11 @@
 
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
+#include "tensor/environment.h"
 #include "tensor/error.h"
 
 namespace versor::testing {
@@ -53,6 +55,22 @@ class FullDisk {
  private:
   void (*handler_)(int);
   rlimit unlimited_{};
+};
+
+// Sets a variable of the environment while it lives.
+class EnvironmentVariable {
+ public:
+  EnvironmentVariable(const char* name, const char* value)
+      : name_(name), before_(environment(name)) {
+    setenv(name, value, 1);
+  }
+  ~EnvironmentVariable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+  EnvironmentVariable(const EnvironmentVariable&) = delete;
+  EnvironmentVariable& operator=(const EnvironmentVariable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
 };
 
 // What the Error says that `action` throws; "" if it throws none.

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <fstream>
 #include <set>
 #include <string_view>
@@ -70,8 +69,7 @@ void write_sparse(const std::string& path, uint8_t label) {
 }
 
 std::string real_folder() {
-  const char* folder = std::getenv("CIFAR10_DIR");
-  return folder ? folder : "";
+  return versor::environment("CIFAR10_DIR").value_or("");
 }
 
 // Gives up the rights of root, which may read everything, for the time of a test.

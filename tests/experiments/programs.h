@@ -23,6 +23,7 @@
 #include <thread>
 #include <vector>
 
+#include "tensor/environment.h"
 #include "tensor/file.h"
 #include "tests/data/temporary_folder.h"
 
@@ -30,9 +31,8 @@ namespace versor::testing {
 
 // VERSOR_BIN as an absolute path; "" if it is not set.
 inline std::string program_folder() {
-  const char* folder = std::getenv("VERSOR_BIN");
-  if (folder == nullptr || *folder == '\0') return "";
-  return std::filesystem::absolute(folder).string();
+  const std::optional<std::string> folder = environment("VERSOR_BIN");
+  return folder ? std::filesystem::absolute(*folder).string() : "";
 }
 
 // For a decorator: true where there are no programs to start, which is said once.

@@ -105,13 +105,10 @@ TEST_CASE("plot: the CSV has a row for every x and empty cells where a curve has
 
 TEST_CASE("plot: without gnuplot the numbers and the script are kept, and a note says so") {
   const TemporaryFolder folder;
-  const char* before = std::getenv("GNUPLOT");
-  const std::string restored = before == nullptr ? "" : before;
-  setenv("GNUPLOT", "/nowhere/gnuplot", 1);
+  const EnvironmentVariable gnuplot("GNUPLOT", "/nowhere/gnuplot");
   Section section;
   CodebookPlot plot{"c", "codes", {{"panel", {{0, 0, 5, false}, {1, 2, 0, true}}}}};
   add_plot(section, folder.path().string(), plot, "caption");
-  setenv("GNUPLOT", restored.c_str(), 1);
   CHECK(section.pictures.empty());
   REQUIRE(section.notes.size() == 1);
   CHECK(contains(section.notes[0], "plots/c.csv"));

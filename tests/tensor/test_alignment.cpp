@@ -2,6 +2,7 @@
 // of them begin at wide addresses: both must give the same bits. Fresh memory is aligned, a
 // Fenced view hardly ever; the other tests look at the values.
 #include "tensor/ops.h"
+#include "tests/elementwise_operations.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -23,15 +24,12 @@ Tensor in_place(const Tensor& x, const std::function<void(Tensor&)>& change) {
 
 std::vector<Operation> operations() {
   std::vector<Operation> list = {
-      {"scale", [](const Tensors& x) { return ops::scale(x[0], to_tensor(one(3)), 0.3f); }},
-      {"weighted_sum", [](const Tensors& x) { return ops::weighted_sum(.3f, x[0], .7f, x[1]); }},
       {"mse", [](const Tensors& x) { return ops::mse(x[0], x[1]); }},
       {"mse_grad", [](const Tensors& x) { return ops::mse_grad(to_tensor(one(3)), x[0], x[1]); }},
       {"sum", [](const Tensors& x) { return ops::sum(x[0]); }},
-      {"sum_rows", [](const Tensors& x) { return ops::sum_rows(x[0]); }},
-      {"sum_columns", [](const Tensors& x) { return ops::sum_columns(x[0]); }},
-      {"scale_rows",
-       [](const Tensors& x) { return ops::scale_rows(x[0], ops::sum_columns(x[1])); }},
+      {"sum_axis0", [](const Tensors& x) { return ops::sum_axis0(x[0]); }},
+      {"sum_axis1", [](const Tensors& x) { return ops::sum_axis1(x[0]); }},
+      {"scale_rows", [](const Tensors& x) { return ops::scale_rows(x[0], ops::sum_axis1(x[1])); }},
       {"softmax", [](const Tensors& x) { return ops::softmax(x[0]); }},
       {"softmax_grad", [](const Tensors& x) { return ops::softmax_grad(x[0], x[1]); }},
       {"argmax", [](const Tensors& x) { return ops::argmax(x[0]); }},
@@ -65,19 +63,21 @@ std::vector<Operation> operations() {
       {"copy",
        [](const Tensors& x) { return in_place(x[0], [&](Tensor& y) { ops::copy(y, x[1]); }); }},
   };
-  for (UnaryOp op : {UnaryOp::relu, UnaryOp::tanh, UnaryOp::exp, UnaryOp::square}) {
-    list.push_back({"unary", [op](const Tensors& x) { return ops::unary(x[0], op); }});
+  for (const Unary& u : kUnary) {
+    const UnaryOp op = u.op;
+    list.push_back({name_of(op), [op](const Tensors& x) { return ops::unary(x[0], op); }});
     list.push_back(
-        {"unary_grad", [op](const Tensors& x) { return ops::unary_grad(x[0], x[1], op); }});
+        {name_of(op), [op](const Tensors& x) { return ops::unary_grad(x[0], x[1], op); }});
   }
-  for (BinaryOp op : {BinaryOp::add, BinaryOp::div, BinaryOp::add_relu}) {
-    list.push_back({"binary", [op](const Tensors& x) { return ops::binary(x[0], x[1], op); }});
-    list.push_back({"binary_rows", [op](const Tensors& x) {
-                      return ops::binary_rows(x[0], ops::sum_rows(x[1]), op);
+  for (const Binary& b : kBinary) {
+    const BinaryOp op = b.op;
+    list.push_back({name_of(op), [op](const Tensors& x) { return ops::binary(x[0], x[1], op); }});
+    list.push_back({name_of(op), [op](const Tensors& x) {
+                      return ops::binary_rows(x[0], ops::sum_axis0(x[1]), op);
                     }});
   }
   for (DType to : {DType::f32, DType::bf16, DType::i32, DType::u8})
-    list.push_back({"cast", [to](const Tensors& x) { return ops::cast(x[0], to, 99, 9); }});
+    list.push_back({"affine", [to](const Tensors& x) { return ops::affine(x[0], 99, 9, to); }});
   return list;
 }
 

@@ -3,8 +3,8 @@
 #include "tensor/backend.h"
 #include "tensor/ops.h"
 #include "tests/cases.h"
+#include "tests/elementwise_operations.h"
 #include "tests/support.h"
-#include "tests/tensor/unary_functions.h"
 
 namespace versor::testing {
 namespace {
@@ -23,7 +23,7 @@ TEST_CASE("bf16: unary and unary_grad, also in place, and from aligned memory") 
   ref::Random random(91);
   for (const Unary& u : kUnary)
     for (int64_t n : kSizes) {
-      CAPTURE(static_cast<int>(u.op));
+      CAPTURE(name_of(u.op));
       CAPTURE(n);
       const ref::Array x = draw(random, {n}, u.low, u.high), dy = draw(random, {n});
       const Fenced in = fenced_bf16(x), gradient_in = fenced_bf16(dy);
@@ -34,7 +34,7 @@ TEST_CASE("bf16: unary and unary_grad, also in place, and from aligned memory") 
       CHECK((bits_of(in_place.view) == bits_of(y.view)));
       CHECK((bits_of(ops::unary(to_bf16(x), u.op)) == bits_of(y.view)));
 
-      const Fenced saved(saves_output(u.op) ? y.view : in.view);
+      const Fenced saved(saved_by(u.op) == Saved::output ? y.view : in.view);
       Fenced dx({n}, DType::bf16), dx_in_place = fenced_bf16(dy);
       backend.unary_grad(dx.view, gradient_in.view, saved.view, u.op);
       check_output(dx, u.gradient(dy, to_array(saved.view)), kOneBf16Rounding);
@@ -46,31 +46,22 @@ TEST_CASE("bf16: unary and unary_grad, also in place, and from aligned memory") 
 }
 
 TEST_CASE("bf16: binary, also in place of either input, and from aligned memory") {
-  struct Row {
-    BinaryOp op;
-    ref::Array (*reference)(const ref::Array&, const ref::Array&);
-  };
-  const Row rows[] = {{BinaryOp::add, ref::add},
-                      {BinaryOp::sub, ref::sub},
-                      {BinaryOp::mul, ref::mul},
-                      {BinaryOp::div, ref::div},
-                      {BinaryOp::add_relu, ref::add_relu}};
   Backend& backend = backend_for(test_device());
   ref::Random random(92);
-  for (const auto& [op, reference] : rows)
+  for (const Binary& o : kBinary)
     for (int64_t n : kSizes) {
-      CAPTURE(static_cast<int>(op));
+      CAPTURE(name_of(o.op));
       CAPTURE(n);
       const ref::Array a = draw(random, {n}), b = draw(random, {n}, 0.1, 2);
       const Fenced in_a = fenced_bf16(a), in_b = fenced_bf16(b);
       Fenced y({n}, DType::bf16), place_a = fenced_bf16(a), place_b = fenced_bf16(b);
-      backend.binary(y.view, in_a.view, in_b.view, op);
-      check_output(y, reference(a, b), kOneBf16Rounding);
-      backend.binary(place_a.view, place_a.view, in_b.view, op);
+      backend.binary(y.view, in_a.view, in_b.view, o.op);
+      check_output(y, o.value(a, b), kOneBf16Rounding);
+      backend.binary(place_a.view, place_a.view, in_b.view, o.op);
       CHECK((bits_of(place_a.view) == bits_of(y.view)));
-      backend.binary(place_b.view, in_a.view, place_b.view, op);
+      backend.binary(place_b.view, in_a.view, place_b.view, o.op);
       CHECK((bits_of(place_b.view) == bits_of(y.view)));
-      CHECK((bits_of(ops::binary(to_bf16(a), to_bf16(b), op)) == bits_of(y.view)));
+      CHECK((bits_of(ops::binary(to_bf16(a), to_bf16(b), o.op)) == bits_of(y.view)));
     }
 }
 
@@ -85,7 +76,7 @@ TEST_CASE("bf16: arithmetic is in f32, and rounds to nearest, ties to even") {
 }
 
 // The sums are f32, so their bound is f32's. 300 ones: a sum in bf16 would stay at 256.
-TEST_CASE("bf16: sum_rows gives f32") {
+TEST_CASE("bf16: sum_axis0 gives f32") {
   Backend& backend = backend_for(test_device());
   ref::Random random(93);
   for (const Shape& shape : {Shape{1, 1}, Shape{1, 9}, Shape{9, 1}, Shape{5, 7}, Shape{8193, 8},
@@ -94,12 +85,12 @@ TEST_CASE("bf16: sum_rows gives f32") {
     const ref::Array x = draw(random, shape, -0.5, 1);
     const Fenced in = fenced_bf16(x);
     Fenced y({shape[1]});
-    backend.sum_rows(y.view, in.view);
-    check_output(y, ref::sum_rows(x));
-    CHECK((bits_of(ops::sum_rows(to_bf16(x))) == bits_of(y.view)));
+    backend.sum_axis0(y.view, in.view);
+    check_output(y, ref::sum_axis0(x));
+    CHECK((bits_of(ops::sum_axis0(to_bf16(x))) == bits_of(y.view)));
   }
-  CHECK(ops::sum_rows(to_bf16(ref::filled({300, 1}, 1))).item() == 300);
-  CHECK(ops::sum_rows(empty({0, 4}, DType::bf16)).to_vector<float>() == std::vector<float>(4, 0));
+  CHECK(ops::sum_axis0(to_bf16(ref::filled({300, 1}, 1))).item() == 300);
+  CHECK(ops::sum_axis0(empty({0, 4}, DType::bf16)).to_vector<float>() == std::vector<float>(4, 0));
 }
 
 // A bias may be added after a first rounding where the library cannot do both in one pass; that

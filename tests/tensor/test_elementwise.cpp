@@ -6,36 +6,18 @@
 
 #include "tensor/backend.h"
 #include "tensor/ops.h"
+#include "tests/elementwise_operations.h"
 #include "tests/support.h"
-#include "tests/tensor/unary_functions.h"
 
 namespace versor::testing {
 namespace {
-
-ref::Array binary_reference(BinaryOp op, const ref::Array& a, const ref::Array& b) {
-  switch (op) {
-    case BinaryOp::add:
-      return ref::add(a, b);
-    case BinaryOp::sub:
-      return ref::sub(a, b);
-    case BinaryOp::mul:
-      return ref::mul(a, b);
-    case BinaryOp::div:
-      return ref::div(a, b);
-    case BinaryOp::add_relu:
-      return ref::add_relu(a, b);
-  }
-  throw std::logic_error("unknown operation");
-}
-const BinaryOp kBinary[] = {BinaryOp::add, BinaryOp::sub, BinaryOp::mul, BinaryOp::div,
-                            BinaryOp::add_relu};
 
 TEST_CASE("elementwise: unary and unary_grad, also in place") {
   Backend& backend = backend_for(test_device());
   ref::Random random(11);
   for (const Unary& u : kUnary)
     for (int64_t n : kSizes) {
-      CAPTURE(static_cast<int>(u.op));
+      CAPTURE(name_of(u.op));
       CAPTURE(n);
       const ref::Array x = random_array(random, {n}, u.low, u.high);
       const ref::Array y = u.value(x), dy = random_array(random, {n});
@@ -46,10 +28,8 @@ TEST_CASE("elementwise: unary and unary_grad, also in place") {
       backend.unary(in_place.view, in_place.view, u.op);
       check_output(in_place, y);
 
-      // What the derivative is formed from: the output of relu, tanh, exp and sqrt.
-      const bool log_or_square = u.op == UnaryOp::log || u.op == UnaryOp::square;
-      CHECK(saves_output(u.op) == !log_or_square);
-      const ref::Array saved = log_or_square ? x : to_array(out.view);
+      CHECK(saved_by(u.op) == u.saved);
+      const ref::Array saved = u.saved == Saved::input ? x : to_array(out.view);
       const ref::Array dx = u.gradient(dy, saved);
       const Fenced saved_in(saved);
       Fenced gradient({n}), gradient_in_place(dy);
@@ -63,19 +43,19 @@ TEST_CASE("elementwise: unary and unary_grad, also in place") {
 TEST_CASE("elementwise: binary, also in place of either input") {
   Backend& backend = backend_for(test_device());
   ref::Random random(12);
-  for (BinaryOp op : kBinary)
+  for (const Binary& o : kBinary)
     for (int64_t n : kSizes) {
-      CAPTURE(static_cast<int>(op));
+      CAPTURE(name_of(o.op));
       CAPTURE(n);
       const ref::Array a = random_array(random, {n}), b = random_array(random, {n}, 0.1, 2);
-      const ref::Array y = binary_reference(op, a, b);
+      const ref::Array y = o.value(a, b);
       const Fenced in_a(a), in_b(b);
       Fenced out({n}), place_a(a), place_b(b);
-      backend.binary(out.view, in_a.view, in_b.view, op);
+      backend.binary(out.view, in_a.view, in_b.view, o.op);
       check_output(out, y);
-      backend.binary(place_a.view, place_a.view, in_b.view, op);
+      backend.binary(place_a.view, place_a.view, in_b.view, o.op);
       check_output(place_a, y);
-      backend.binary(place_b.view, in_a.view, place_b.view, op);
+      backend.binary(place_b.view, in_a.view, place_b.view, o.op);
       check_output(place_b, y);
     }
 }
@@ -83,20 +63,20 @@ TEST_CASE("elementwise: binary, also in place of either input") {
 TEST_CASE("elementwise: binary_rows, also in place") {
   Backend& backend = backend_for(test_device());
   ref::Random random(13);
-  for (BinaryOp op : kBinary)
+  for (const Binary& o : kBinary)
     for (const Shape& shape : {Shape{1, 1}, Shape{5, 7}, Shape{4001, 9}, Shape{3, 20000}}) {
-      CAPTURE(static_cast<int>(op));
+      CAPTURE(name_of(o.op));
       CAPTURE(shape);
       const ref::Array x = random_array(random, shape);
       const ref::Array v = random_array(random, {shape[1]}, 0.1, 2);
       ref::Array repeated = ref::zeros(x.shape);
       for (int64_t i = 0; i < x.count(); ++i) repeated[i] = v[i % v.count()];
-      const ref::Array y = binary_reference(op, x, repeated);
+      const ref::Array y = o.value(x, repeated);
       const Fenced in(x), vector(v);
       Fenced out(shape), in_place(x);
-      backend.binary_rows(out.view, in.view, vector.view, op);
+      backend.binary_rows(out.view, in.view, vector.view, o.op);
       check_output(out, y);
-      backend.binary_rows(in_place.view, in_place.view, vector.view, op);
+      backend.binary_rows(in_place.view, in_place.view, vector.view, o.op);
       check_output(in_place, y);
     }
 }
@@ -123,29 +103,12 @@ TEST_CASE("elementwise: scale_rows, also in place") {
   backend.scale_rows(no_columns, no_columns, empty({3}));
 }
 
-TEST_CASE("elementwise: weighted_sum, scale and broadcast, also in place") {
-  Backend& backend = backend_for(test_device());
-  ref::Random random(14);
+TEST_CASE("elementwise: broadcast") {
   const Fenced s(one(-2.5));
   for (int64_t n : kSizes) {
     CAPTURE(n);
-    const ref::Array a = random_array(random, {n}), b = random_array(random, {n});
-    const ref::Array sum = ref::add(ref::scale(a, 0.75), ref::scale(b, -3));
-    const Fenced in_a(a), in_b(b);
-    Fenced out({n}), place_a(a), place_b(b);
-    backend.weighted_sum(out.view, 0.75f, in_a.view, -3.f, in_b.view);
-    check_output(out, sum);
-    backend.weighted_sum(place_a.view, 0.75f, place_a.view, -3.f, in_b.view);
-    check_output(place_a, sum);
-    backend.weighted_sum(place_b.view, 0.75f, in_a.view, -3.f, place_b.view);
-    check_output(place_b, sum);
-
-    Fenced scaled({n}), scaled_in_place(a), filled({n});
-    backend.scale(scaled.view, in_a.view, s.view, 0.5f);
-    check_output(scaled, ref::scale(a, -1.25));
-    backend.scale(scaled_in_place.view, scaled_in_place.view, s.view, 0.5f);
-    check_output(scaled_in_place, ref::scale(a, -1.25));
-    backend.broadcast(filled.view, s.view, 3.f);
+    Fenced filled({n});
+    backend_for(test_device()).broadcast(filled.view, s.view, 3.f);
     check_output(filled, ref::filled({n}, -7.5), 0);
   }
 }

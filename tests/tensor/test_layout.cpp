@@ -56,12 +56,12 @@ bool same(double a, double b) {
   return a == b || (std::isnan(a) && std::isnan(b));
 }
 
-void check_cast(const Tensor& x, DType to, float scale, float shift) {
+void check_affine(const Tensor& x, DType to, float scale, float shift) {
   CAPTURE(x.dtype());
   CAPTURE(to);
   CAPTURE(scale);
   Fenced y(x.shape(), to);
-  x.backend().cast(y.view, x, scale, shift);
+  x.backend().affine(y.view, x, scale, shift);
   CHECK(y.intact());
   const ref::Array in = to_array(x), out = to_array(y.view);
   int64_t wrong = 0;
@@ -98,9 +98,9 @@ TEST_CASE("layout: cast rounds to nearest, saturates, and keeps or drops NaN") {
   const Tensor u8 = on_device(bytes, {256});
   for (const Tensor& x : {f32, half, i32, u8})
     for (DType to : kTypes) {
-      check_cast(x, to, 1.f, 0.f);
-      check_cast(x, to, 2.f / 255, -1.f);
-      check_cast(x, to, 127.5f, 127.5f);
+      check_affine(x, to, 1.f, 0.f);
+      check_affine(x, to, 2.f / 255, -1.f);
+      check_affine(x, to, 127.5f, 127.5f);
     }
 }
 

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "autograd/functions.h"
 #include "tensor/cpu/backend.h"
@@ -41,23 +40,6 @@ struct Listening {
       {.handed_out = [this](void*, size_t bytes,
                             size_t size) { heard.push_back(str("out ", bytes, " of ", size)); },
        .taken_back = [this](void*, size_t size) { heard.push_back(str("back ", size)); }}};
-};
-
-// Sets a variable of the environment while it lives.
-class Environment {
- public:
-  Environment(const char* name, const char* value) : name_(name) {
-    const char* before = std::getenv(name);
-    if (before != nullptr) before_ = before;
-    setenv(name, value, 1);
-  }
-  ~Environment() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
 };
 
 #ifdef __SANITIZE_ADDRESS__
@@ -247,7 +229,7 @@ TEST_CASE("pool: a block of an arena is whole and in use as long as the arena li
 
 TEST_CASE("pool: with VERSOR_POISON=1 new memory of the CPU is NaN, also where it was used" *
           cpu_only()) {
-  const Environment poison("VERSOR_POISON", "1");
+  const EnvironmentVariable poison("VERSOR_POISON", "1");
   CpuBackend backend;
   MemoryPool& pool = backend.pool();
   for (int use = 0; use < 2; ++use) {

@@ -1,5 +1,5 @@
-// Replay: on a device that can record, later calls run the recording; the numbers are those of
-// work that is called every time, and nobody else's memory is touched.
+// Replay: on a device that can capture, later calls replay the work; the numbers are those of work
+// that is called every time, and nobody else's memory is touched.
 #include "tensor/ops.h"
 #include "tensor/replay.h"
 #include "tests/support.h"
@@ -32,15 +32,15 @@ struct Work {
 
 }  // namespace
 
-TEST_CASE("replay: every call counts, recorded or not") {
-  for (bool record : {false, true}) {
+TEST_CASE("replay: every call counts, captured or not") {
+  for (bool capture : {false, true}) {
     Work work;
-    Replay replay(backend_for(test_device()), new_arena(), record);
+    Replay replay(backend_for(test_device()), new_arena(), capture);
     for (int call = 1; call <= 5; ++call) {
       replay.run([&] { work(); });
       work.check_after(call);
     }
-    CHECK(replay.recorded() == (record && on_other_device()));
+    CHECK(replay.captured() == (capture && on_other_device()));
   }
 }
 
@@ -53,11 +53,11 @@ TEST_CASE("replay: what changes is read from tensors that stay where they are") 
   CHECK(work.sum.to_vector<float>() == std::vector<float>{13, 28, 49});
 }
 
-TEST_CASE("replay: memory taken after the recording is never written by it") {
+TEST_CASE("replay: memory taken after the capture is never written by a replay") {
   const auto arena = new_arena();
   Work first, second;
   Replay one(backend_for(test_device()), arena, true), two(backend_for(test_device()), arena, true);
-  for (int call = 0; call < 2; ++call) {  // both are recorded, in one arena
+  for (int call = 0; call < 2; ++call) {  // both are captured, in one arena
     one.run([&] { first(); });
     two.run([&] { second(); });
   }
@@ -87,7 +87,7 @@ TEST_CASE("replay: an error in the work reaches the caller, and the device goes 
   work.check_after(2);
 }
 
-TEST_CASE("replay: the host cannot read in the middle of a recording" *
+TEST_CASE("replay: the host cannot read in the middle of a capture" *
           doctest::skip(!on_other_device())) {
   Replay replay(backend_for(test_device()), new_arena(), true);
   Work work;

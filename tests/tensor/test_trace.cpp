@@ -27,7 +27,7 @@ TEST_CASE("trace: a profile counts calls, arithmetic and bytes while it lives") 
     CHECK(product.seconds > 0);
     CHECK(entries.at("conv2d").flops == 2 * (2 * 4 * 4 * 5) * (3 * 3 * 3));
     CHECK(entries.at("conv2d").bytes == 4 * (160 + 384 + 135));
-    CHECK(entries.at("unary").calls == 1);
+    CHECK(entries.at("unary relu").calls == 1);
     CHECK(error_of([] { Profile second; }) == "[profile] is on already");
     profile.clear();
     ops::relu(a);
@@ -36,6 +36,23 @@ TEST_CASE("trace: a profile counts calls, arithmetic and bytes while it lives") 
   ops::relu(a);  // nobody looks
   Profile fresh;
   CHECK(fresh.entries().empty());
+}
+
+TEST_CASE("trace: a primitive that has several operations is named with the one it ran") {
+  const Tensor a = ops::full({2, 3}, 1.f, test_device()), v = ops::full({3}, 2.f, test_device());
+  Tensor sum = ops::clone(a);
+  Profile profile;
+  ops::unary_grad(a, a, UnaryOp::square);
+  ops::unary(a, UnaryOp::tanh);
+  ops::mul(a, a);
+  ops::add_to(sum, a);
+  ops::binary_rows(a, v, BinaryOp::div);
+  ops::affine(a, 2.f, 1.f);
+  ops::cast(a, DType::bf16);
+  std::vector<std::string> names;
+  for (const auto& [name, entry] : profile.entries()) names.push_back(name);
+  CHECK(names == std::vector<std::string>{"affine", "binary add", "binary mul", "binary_rows div",
+                                          "cast", "unary tanh", "unary_grad square"});
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ TEST_CASE("cosine: spherical k-means") {
 // n = sum over r of p_r, s = p^T e, then eq. (3)-(5).
 ref::Codebook soft_update(const ref::Codebook& before, const Array& e, double t, double decay) {
   const Array p = ref::code_probabilities(e, before.codes, t);
-  const Array n = ref::sum_rows(p), s = ref::matmul(p, e, true, false);
+  const Array n = ref::sum_axis0(p), s = ref::matmul(p, e, true, false);
   ref::Codebook after = before;
   for (int64_t k = 0; k < kK; ++k) {
     after.count[k] = decay * before.count[k] + (1 - decay) * n[k];

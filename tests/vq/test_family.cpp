@@ -235,7 +235,7 @@ TEST_CASE("family: those that draw do so anew in every step") {
   const Tensor rows = draw_rows(78, 37);
   for_family([&](const FamilyCase& c) {
     const QuantizerPointer quantizer = made(c);
-    CHECK(quantizer->recordable() == !c.options.layer_dropout);  // the host decides on layers alone
+    CHECK(quantizer->capturable() == !c.options.layer_dropout);  // the host decides on layers alone
     if (!c.draws) return;
     CHECK_FALSE(quantizer->counters().empty());
     const auto counters = quantizer->counters();

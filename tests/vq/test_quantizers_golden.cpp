@@ -311,7 +311,7 @@ TEST_CASE("golden quantizers: orthogonality") {
 // |e_r - c_k|, not squared: the package's scores, [R,K].
 Variable distances(const Variable& e, const Variable& codes) {
   const int64_t R = e.shape()[0], K = codes.shape()[0];
-  const Variable of_e = reshape(sum_columns(square(e)), {R, 1});
+  const Variable of_e = reshape(sum_axis1(square(e)), {R, 1});
   const Variable ones(to_tensor(ref::filled({1, K}, 1)));
   return sqrt(sub(matmul(of_e, ones), code_logits(e, codes, 1)));
 }

@@ -90,7 +90,7 @@ TEST_CASE("vqvae2: names of the parts, then of the levels") {
   REQUIRE(model.counters().size() == 2);
   CHECK(model.counters()[0].first == "top.updates");
   CHECK(model.counters()[1].first == "bottom.updates");
-  CHECK(model.recordable());
+  CHECK(model.capturable());
 }
 
 TEST_CASE("vqvae2: number of parameters at D 256 and K 1024") {
