@@ -1,5 +1,5 @@
-// Initial values of layers, as PyTorch's defaults for convolutions: U(-b, b) with b =
-// 1/sqrt(fan_in) for weight and bias. (kaiming_uniform with a = sqrt(5) amounts to this bound.)
+// Initial values of layers, as PyTorch's defaults for convolutions and linear layers: U(-b, b) with
+// b = 1/sqrt(fan_in) for weight and bias. (kaiming_uniform with a = sqrt(5) amounts to this bound.)
 #pragma once
 
 #include "tensor/rng.h"

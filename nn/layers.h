@@ -1,4 +1,4 @@
-// The layers of the VQ-VAE: convolution, transposed convolution, residual block, and a sequence.
+// Layers: convolution, transposed convolution, residual block, linear, and a sequence of them.
 // Images are [N,H,W,C]; the shapes of weights are those of backend.h. PyTorch's shapes exist only
 // in files (safetensors.h).
 #pragma once
@@ -59,10 +59,15 @@ class ResidualBlock final : public Layer {
   std::unique_ptr<Conv2d> proj_;  // null where in == out
 };
 
-// y = tanh(x).
-class Tanh final : public Layer {
+// y = x weight^T + bias.   [R,in] -> [R,out]
+class Linear final : public Layer {
  public:
-  Variable operator()(const Variable& x) const override { return tanh(x); }
+  Linear(int64_t in, int64_t out, Rng rng, Device device);
+  Variable operator()(const Variable& x) const override;
+
+ private:
+  Variable weight_;  // [out,in]
+  Variable bias_;    // [out]
 };
 
 // Layers one after the other. Each is added under a name; PyTorch counts its ReLUs too, so that

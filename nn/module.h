@@ -2,11 +2,12 @@
 // is not). Names of children are joined with dots as in PyTorch: "encoder.4.conv1.weight".
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "autograd/variable.h"
+#include "nn/flat_parameters.h"
 
 namespace versor {
 
@@ -25,6 +26,11 @@ class Module {
   std::vector<Variable> parameters() const;
   int64_t parameter_count() const;
 
+  // All parameters in one buffer that this module owns. The first call moves their values into it;
+  // so it comes before a step is recorded (replay.h), and from the root of the network: throws
+  // Error where a part of it has a buffer of its own, or if parameters were registered since.
+  FlatParameters& flat_parameters();
+
  protected:
   // Returned Variables share state with the registered ones.
   Variable register_parameter(std::string name, Tensor value);
@@ -34,9 +40,12 @@ class Module {
 
  private:
   void collect(const std::string& prefix, bool parameters, NamedVariables& into) const;
+  std::vector<Module*> with_descendants();
 
   NamedVariables parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
+  std::unique_ptr<FlatParameters> flat_;
+  bool is_in_flat_ = false;  // the parameters lie in this module's buffer or in one of its parents'
 };
 
 }  // namespace versor
