@@ -51,10 +51,9 @@ void CudaBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors,
                                  const Tensor& step) {
   auto* pair = reinterpret_cast<unsigned long long*>(guard.data<int32_t>());
   const auto part_of = [&](size_t j) {
-    return Part{.data = tensors[j].address(),
-                .numel = tensors[j].numel(),
-                .tag = first_tag + static_cast<int32_t>(j),
-                .dtype = tensors[j].dtype()};
+    const Tensor& x = tensors[j];
+    const int32_t tag = first_tag + static_cast<int32_t>(j);
+    return Part{x.address(), nullptr, x.numel(), 0, tag, x.dtype()};
   };
   cuda::for_tables(tensors.size(), part_of, [&](const cuda::PartTable& table) {
     cuda::launch("find_nonfinite", stream(), cuda::grid_for(*this, table.chunks(), 1),
