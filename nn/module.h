@@ -1,5 +1,5 @@
-// Module: a part of a network with named parameters (trained by gradients) and buffers (state that
-// is not). Names of children are joined with dots as in PyTorch: "encoder.4.conv1.weight".
+// Module: a part of a network, with named parameters (trained by gradients) and buffers (other
+// state). Names of children are joined with dots as in PyTorch: "encoder.4.conv1.weight".
 #pragma once
 
 #include <memory>
@@ -35,7 +35,7 @@ class Module {
   // Returned Variables share state with the registered ones.
   Variable register_parameter(std::string name, Tensor value);
   Variable register_buffer(std::string name, Tensor value);
-  // An empty name lifts the child's own names to this level.
+  // With an empty name the child's names get no prefix.
   void register_module(std::string name, Module& child);
 
  private:

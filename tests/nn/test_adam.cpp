@@ -115,6 +115,16 @@ TEST_CASE("adam: a parameter's first step is lr long, whenever it comes") {
   }
 }
 
+TEST_CASE(
+    "adam: the schedule follows the optimiser's steps, also for a parameter that comes late") {
+  const Variable p(to_tensor(ref::zeros({1})), true);
+  Adam adam({p}, {.lr = 0.5f, .warmup = 4});
+  for (int step = 0; step < 2; ++step) adam.step();
+  set_gradient(p, one(3));
+  adam.step();  // the third of four
+  CHECK(error(p.value(), one(-0.375)) <= 2e-5);
+}
+
 TEST_CASE("adam: two optimisers move the same value, each by its own step") {
   const Variable p(to_tensor(ref::filled({3}, 1)), true), q(to_tensor(ref::filled({1}, 1)), true);
   Adam slow({p, q}, {.lr = 0.125f}), fast({p}, {.lr = 0.5f});
