@@ -1,7 +1,7 @@
 // The safetensors file format: 8 bytes with the length of a JSON header, the header, the raw data.
 // Format description: the README of the safetensors project (huggingface/safetensors).
-// Reading trusts nothing: every size and offset is checked against the file's size first, so that a
-// false header cannot claim more memory than the file has bytes.
+// Reading trusts nothing: every size and offset is checked against the size of the file first, and
+// the memory taken is in proportion to the file's size, whatever its header promises.
 #pragma once
 
 #include <map>
@@ -23,21 +23,21 @@ struct SafetensorsFile {
 // checksum), or an element type other than F32, BF16, I32 and U8 (F64, F16 and I64 are converted).
 SafetensorsFile read_safetensors(const std::string& path);
 
-// At all times either the old file or the whole new one exists (see OutputFile). The metadata gets
-// a checksum, which reading verifies. `previous`, if given, is the name to keep the old file under.
-// Tensors may be on any device.
+// The old file or the whole new one is there at all times, as OutputFile promises, and the new one
+// carries a checksum in its metadata, which reading it compares. With `previous` the old file is
+// kept under that name. Tensors may be on any device.
 void write_safetensors(const std::string& path, const SafetensorsFile& file,
                        const std::string& previous = "");
 
-// A module's parameters and buffers under their names, as PyTorch would save the same module:
-// weights of convolutions are [O,I,kh,kw] (ours: [O,kh,kw,I]).
+// The state of a module as PyTorch would save its twin: parameters and buffers under their names,
+// weights of convolutions as [O,I,kh,kw] (ours: [O,kh,kw,I]).
 std::map<std::string, Tensor> state_dict(const Module& module);
 // A parameter's (or gradient's) tensor in PyTorch's layout, and back.
 Tensor to_torch_layout(const Tensor& tensor);
 Tensor from_torch_layout(const Tensor& tensor);
 
 // Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
-// another shape, or is unknown to the module, which then stays as it was.
+// another shape, or is not known to the module; then the module is as it was.
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
 
 }  // namespace versor
