@@ -70,6 +70,8 @@ class Variable {
   // Keeps the gradient of a result that is no leaf too; to be called before backward().
   void retain_grad();
   void zero_grad() { state()->grad = {}; }
+  // Puts another tensor in the gradient's place, for what works on gradients after backward().
+  void set_grad(Tensor grad) { state()->grad = std::move(grad); }
   bool requires_grad() const { return state()->requires_grad; }
   // The same value without a history: no gradient flows through it (sg[x] in the paper).
   Variable detach() const { return Variable(value()); }

@@ -1,9 +1,9 @@
-// Feeds a set of images to training and evaluation: all bytes lie on the device, and a batch is
-// gathered there by index, so that no image crosses the bus twice.
+// Feeds a set of images to training and evaluation. All images are copied to the device once, and
+// each batch is gathered there by index.
 //   Batcher batcher(set, 128, device);
 //   const Epoch epoch = batcher.shuffled(rng, e);
 //   for (int64_t b = 0; b < epoch.batches(); ++b) step(epoch.batch(b));   // f32 [n,H,W,C]
-// The last batch holds what is left: 391 batches of 50,000 images, the last one of 80.
+// The last batch holds the remainder: 50,000 images make 391 batches, the last one of 80.
 #pragma once
 
 #include "data/dataset.h"
@@ -15,14 +15,15 @@ namespace versor {
 class Epoch {
  public:
   int64_t batches() const;
-  // Which images batch b has: a view, i32 [n] on the device, n = batch size or what is left.
+  // The indices of the images of batch b: a view, i32 [n] on the device. n is the batch size, or
+  // less in the last batch.
   Tensor indices(int64_t b) const;
   // The images of batch b, f32 [n,H,W,C], byte p as p * 2/255 - 1 in [-1,1].
   Tensor batch(int64_t b) const;
-  // The same for b = number[0] (i32 [1]), read on the device, where a batch has `count` images: for
-  // a step that is recorded once and replayed with other numbers.
+  // The same for b = number[0] (i32 [1]), read on the device, for a step that is recorded once and
+  // replayed with other numbers. `count` is the number of images in the batch.
   Tensor batch_at(const Tensor& number, int64_t count) const;
-  // How many images batch b has.
+  // The number of images in batch b.
   int64_t batch_count(int64_t b) const;
   const Tensor& order() const { return order_; }  // i32 [M]
 
@@ -45,10 +46,10 @@ class Batcher {
   int64_t batch_size() const { return batch_size_; }
   int64_t batches() const { return (size() + batch_size_ - 1) / batch_size_; }
 
-  // Every image once, in an order that depends on rng and epoch alone: a resumed run goes on with
-  // the order that the undisturbed run would have had.
+  // Every image once, in an order that depends on rng and epoch alone, so that a resumed run sees
+  // the same order as one that was never interrupted.
   Epoch shuffled(Rng rng, int64_t epoch) const;
-  // Every image once, as they lie in the set.
+  // Every image once, in the order of the set.
   Epoch in_order() const;
 
  private:

@@ -21,7 +21,7 @@ constexpr const char* kHint =
     "; run `make data`, or set CIFAR10_DIR to a folder with data_batch_1.bin "
     "(the binary version of CIFAR-10)";
 
-// Throws unless `path` is a regular file of the right size. Looks without opening: opening a named
+// Throws unless `path` is a regular file of the right size. Does not open it, since opening a named
 // pipe would wait for its writer.
 void check_file(const std::string& path, int64_t records) {
   std::error_code error;
@@ -40,7 +40,7 @@ void check_file(const std::string& path, int64_t records) {
         kHint);
 }
 
-// Red, green and blue planes to one pixel after the other.
+// From planes (red, green, blue) to interleaved pixels.
 void planes_to_pixels(uint8_t* pixels, const uint8_t* planes) {
   for (int64_t p = 0; p < kPlane; ++p)
     for (int64_t c = 0; c < 3; ++c) pixels[3 * p + c] = planes[c * kPlane + p];

@@ -1,7 +1,7 @@
 // CIFAR-10 in its official binary version (Krizhevsky, "Learning Multiple Layers of Features from
 // Tiny Images", 2009; format: https://www.cs.toronto.edu/~kriz/cifar.html).
-// A file is a row of records: one byte of label (0..9), then 3,072 bytes of pixels, first the red
-// plane, then green, then blue, each 32 rows of 32. Here pixels become NHWC while they are read.
+// A file is a sequence of records: a label byte (0..9), then 3,072 bytes of pixels: the red plane,
+// the green and the blue, each 32 rows of 32. They become NHWC as they are read.
 #pragma once
 
 #include <string>

@@ -1,6 +1,6 @@
-// A set of images with labels, as the readers and generators make it: bytes on the host.
-// Everything downstream takes a Dataset and need not know where the images came from; the name
-// goes into tables and figures, so that synthetic images never pass for CIFAR-10.
+// A set of images with labels, as bytes on the host. All other code takes a Dataset and need not
+// know where the images came from. The name appears in tables and figures, so that synthetic images
+// are never mistaken for CIFAR-10.
 // Read next: cifar10.h and synthetic.h (where sets come from), batcher.h (how they are fed).
 #pragma once
 

@@ -1,5 +1,4 @@
-// Image grids: layout and pixels. A single image is a grid of one.
-// PNG encoding is stb_image_write's.
+// Image grids: layout and pixels; stb_image_write encodes the PNG. A single image is a grid of one.
 #include "data/image_grid.h"
 
 #include <algorithm>
@@ -70,7 +69,7 @@ Picture blank_picture(const std::string& path, const std::vector<Tensor>& rows, 
   return picture;
 }
 
-// images [n,H,W,C], side by side, the first one's corner at (0, top).
+// Draws images [n,H,W,C] side by side, the corner of the first at (0, top).
 void draw_row(Picture& picture, const Tensor& images, int64_t top, int64_t scale) {
   const std::vector<float> values = images.to_vector<float>();
   const int64_t height = images.dim(1), width = images.dim(2), channels = images.dim(3);

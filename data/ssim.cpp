@@ -1,7 +1,6 @@
-// The Gaussian window is a product of two one-dimensional ones: 11 rows are summed to one first,
-// then 11 pixels of that row. Channels lie side by side in a row, so the neighbouring pixel of the
-// same channel is C elements on. The formula stands in ssim.h; its naive form, with the window of
-// 121 weights, in tests/data/test_ssim.cpp.
+// The Gaussian window is separable: 11 rows are summed into one first, then 11 pixels of that row.
+// Channels are interleaved in a row, so the next pixel of the same channel is C elements on. ssim.h
+// has the formula; tests/data/test_ssim.cpp its naive form with all 121 weights.
 #include "data/ssim.h"
 
 #include <algorithm>

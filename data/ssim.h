@@ -1,5 +1,5 @@
 // Structural similarity (SSIM) of images: 1 for equal images, less the more their local means,
-// contrasts and structures differ. Nearer to what an eye sees than the mean squared error is.
+// contrasts and structures differ. Closer to human judgement than the mean squared error.
 // Source: Wang, Bovik, Sheikh, Simoncelli, "Image Quality Assessment: From Error Visibility to
 // Structural Similarity", IEEE Transactions on Image Processing 13(4), 2004.
 // Read next: ssim.cpp.
@@ -11,16 +11,16 @@
 
 namespace versor {
 
-// The SSIM of each image of `a` with the image of `b` in the same place: n values from -1 to 1.
-// a, b: f32 [n,H,W,C], pixels -1..1, H and W at least 11, on any device. The formula is about
-// intensities, which count from black: 1 + pixel, in the range 0..L with L = 2. So the result is
-// that of the same images as bytes with L = 255.
+// The SSIM of each image of `a` with the corresponding image of `b`: n values from -1 to 1.
+// a, b: f32 [n,H,W,C], pixels -1..1, H and W at least 11, on any device. The formula works on
+// intensities, which are 0 at black: 1 + pixel, in the range 0..L with L = 2. The result is that of
+// the same images as bytes with L = 255.
 // Under each window that lies wholly inside the image, in each channel, with the Gaussian weights
 // w (11 x 11, sigma 1.5, sum 1): means m_a = sum w a, (co)variances s_ab = sum w a b - m_a m_b,
 //   SSIM = (2 m_a m_b + C1) (2 s_ab + C2) / ((m_a^2 + m_b^2 + C1) (s_aa + s_bb + C2)),
 // C1 = (0.01 L)^2, C2 = (0.03 L)^2; the result is the mean over windows and channels, in double.
 // Equal images give exactly 1; an image with a NaN gives NaN. The same bits for any number of
-// threads. Throws Error, naming the shapes, if they are not alike or too small for the window.
+// threads. Throws Error, naming the shapes, if they differ or are too small for the window.
 std::vector<double> ssim(const Tensor& a, const Tensor& b);
 
 }  // namespace versor

@@ -1,6 +1,6 @@
-// How a synthetic image is drawn: a background, shapes upon it, texture and noise over all.
-// The class says which: class % 5 the shape, class / 5 the background. All arithmetic is on
-// integers; lengths are in quarters of a pixel where a comment says "quarters".
+// Draws synthetic images: a background, shapes on it, texture and noise over everything. class % 5
+// selects the shape, class / 5 the background. All arithmetic is on integers; lengths are in
+// quarters of a pixel where a comment says "quarters".
 #include "data/synthetic.h"
 
 #include <algorithm>
@@ -22,7 +22,7 @@ enum class Kind { disc, ring, rectangle, cross, triangle };  // class % 5
 using Colour = std::array<int, 3>;  // 0..255 while drawing; clamped at the end
 using Canvas = std::array<Colour, size_t{kSide} * kSide>;  // row-major
 
-// Draws one random number after the other.
+// A sequence of random numbers.
 class Dice {
  public:
   explicit Dice(Rng rng) : rng_(rng) {}
@@ -57,7 +57,8 @@ void draw_gradient(Canvas& canvas, Dice& dice) {
                                      mix(corner[2][c], corner[3][c], x, last), y, last);
 }
 
-// Stripes of a colour, at some slope, whose share rises and falls as a triangle from 0 to 3/4.
+// Slanted stripes of a colour, blended in with a weight that rises and falls linearly between 0 and
+// 3/4.
 void draw_stripes(Canvas& canvas, Dice& dice) {
   const Colour colour = dice.colour();
   const int slope_x = dice.between(0, 4), slope_y = 4 - slope_x;
@@ -73,7 +74,7 @@ void draw_stripes(Canvas& canvas, Dice& dice) {
     }
 }
 
-// Whether a shape of half width rx and half height ry has the point (u,v) counted from its centre.
+// Whether (u,v), relative to the centre, lies in the shape of half width rx and half height ry.
 bool inside(Kind kind, int u, int v, int rx, int ry) {
   const int across = std::abs(u), along = std::abs(v);
   switch (kind) {
@@ -91,7 +92,7 @@ bool inside(Kind kind, int u, int v, int rx, int ry) {
   return false;
 }
 
-// A filled shape, lighter at its top, with four samples per pixel for smooth edges.
+// A filled shape, lighter towards the top, with four samples per pixel for smooth edges.
 void draw_shape(Canvas& canvas, Dice& dice, Kind kind) {
   const Colour colour = dice.colour();
   const int centre_x = dice.between(16, 111), centre_y = dice.between(16, 111);  // quarters
@@ -136,7 +137,7 @@ void draw_image(uint8_t* pixels, int label, Rng rng) {
   for (int i = 0; i < shapes; ++i) draw_shape(canvas, dice, static_cast<Kind>(label % 5));
   draw_texture(canvas, dice);
 
-  const Rng noise = rng.split(1);  // -2..2 on every value, as a camera has it
+  const Rng noise = rng.split(1);  // -2..2 on every value, like a camera's
   for (size_t p = 0; p < canvas.size(); ++p) {
     const uint32_t bits = noise.bits(p);
     for (size_t c = 0; c < 3; ++c) {

@@ -4,49 +4,37 @@
 #include "tensor/ops.h"
 
 namespace versor {
-namespace {
 
-constexpr int64_t kAlignment = 64;  // elements: every parameter starts at 256 bytes, for wide loads
-
-Tensor view(const Tensor& flat, int64_t offset, const Shape& shape) {
-  return flat.rows(offset, offset + shape.numel()).reshape(shape);
+Adam::Adam(ParameterList parameters, AdamParams params)
+    : parameters_(std::move(parameters)),
+      params_(params),
+      moments1_(parameters_.new_flat()),
+      moments2_(parameters_.new_flat()),
+      m_(parameters_.views(moments1_)),
+      v_(parameters_.views(moments2_)) {
+  check(params.lr >= 0 && params.eps >= 0 && params.weight_decay >= 0, "adam", "lr ", params.lr,
+        ", eps ", params.eps, " and weight_decay ", params.weight_decay, " must not be negative");
+  for (float beta : {params.beta1, params.beta2})
+    check(0 <= beta && beta < 1, "adam", "a beta lies in [0,1), not ", beta);
+  const auto n = static_cast<int64_t>(parameters_.size());
+  counters_ = ops::zeros({1 + n}, parameters_.device(), DType::i32);
+  step_ = counters_.rows(0, 1);
+  counts_ = counters_.rows(1, 1 + n);
+  for (int64_t i = 0; i < n; ++i) parameter_steps_.push_back(counts_.rows(i, i + 1));
 }
-
-}  // namespace
 
 Adam::Adam(std::vector<Variable> parameters, AdamParams params)
-    : parameters_(std::move(parameters)), params_(params) {
-  check(!parameters_.empty(), "adam", "there are no parameters");
-  const Device device = parameters_[0].value().device();
-  int64_t total = 0;
-  for (const Variable& p : parameters_) {
-    offsets_.push_back(total);
-    total += (p.value().numel() + kAlignment - 1) / kAlignment * kAlignment;
-  }
-  weights_ = ops::zeros({total}, device);
-  moments1_ = ops::zeros({total}, device);
-  moments2_ = ops::zeros({total}, device);
-  for (size_t i = 0; i < parameters_.size(); ++i) {
-    const Shape shape = parameters_[i].shape();
-    Tensor weight = view(weights_, offsets_[i], shape);
-    ops::copy(weight, parameters_[i].value());
-    parameters_[i].mutable_value() = weight;
-    m_.push_back(view(moments1_, offsets_[i], shape));
-    v_.push_back(view(moments2_, offsets_[i], shape));
-  }
-  step_ = ops::zeros({1}, device, DType::i32);
-}
+    : Adam(ParameterList(std::move(parameters)), params) {}
+
+Adam::Adam(const FlatParameters& parameters, AdamParams params)
+    : Adam(static_cast<const ParameterList&>(parameters), params) {}
 
 void Adam::step(const Tensor& guard) {
-  ops::increment(step_);
-  std::vector<AdamPart> parts;
-  for (size_t i = 0; i < parameters_.size(); ++i)
-    if (parameters_[i].grad().defined()) parts.push_back({parameters_[i].grad(), offsets_[i]});
-  ops::adam(weights_, moments1_, moments2_, parts, step_, guard, params_);
-}
-
-void Adam::zero_grad() {
-  for (Variable& p : parameters_) p.zero_grad();
+  const auto parts = parameters_.with_gradient();
+  std::vector<int32_t> counted = {0};  // in counters_
+  for (const ParameterPart& part : parts) counted.push_back(1 + part.index);
+  ops::increment(counters_, counted);
+  ops::adam(moments1_, moments2_, parts, step_, counts_, guard, params_);
 }
 
 }  // namespace versor

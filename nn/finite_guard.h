@@ -1,7 +1,7 @@
-// Watches tensors for NaN and infinity without the host waiting for the device. The device
-// remembers the first step and tensor that are not finite; from then on neither the optimiser
-// (Adam::step) nor the codebook (Codebook::update) moves, so that the model can be inspected as it
-// was when the fault appeared. The host reads what was found when it reads the metrics.
+// Watches tensors for NaN and infinity without making the host wait: the device remembers the first
+// tensor that is not finite and its step. From then on optimisers and codebook stop (Adam::step,
+// Codebook::update), so that the model is kept as it was when the NaN appeared. The host learns of
+// it when it reads the metrics.
 #pragma once
 
 #include <optional>
@@ -20,14 +20,14 @@ class FiniteGuard {
     std::string tensor;
   };
 
-  // `step` i32 [1] on the device: the number that a finding is reported with.
+  // `step` i32 [1] on the device: the step number to report.
   explicit FiniteGuard(Tensor step);
 
-  // Looks at tensors, f32 or bf16, under their names: the same group of names in every step. Of
-  // several in one step the one that is watched first is reported.
+  // Checks named tensors, f32 or bf16; every step must pass the same groups of names. If several
+  // are not finite in one step, the one watched first is reported.
   void watch(const std::vector<std::pair<std::string, Tensor>>& tensors);
 
-  // What was found first; waits for the device.
+  // The first finding; waits for the device.
   std::optional<Found> found() const;
   const Tensor& state() const { return state_; }  // i32 [2], see find_nonfinite in backend.h
 

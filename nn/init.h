@@ -1,5 +1,5 @@
-// Initial values of layers, as PyTorch's defaults for convolutions: U(-b, b) with b =
-// 1/sqrt(fan_in) for weight and bias. (kaiming_uniform with a = sqrt(5) amounts to this bound.)
+// Initial values of layers, as PyTorch's defaults for convolutions and linear layers: U(-b, b) with
+// b = 1/sqrt(fan_in) for weight and bias. (kaiming_uniform with a = sqrt(5) amounts to this bound.)
 #pragma once
 
 #include "tensor/rng.h"
@@ -7,8 +7,8 @@
 
 namespace versor {
 
-// fan_in: how many inputs one output sees. For a convolution kh*kw*I of its [O,kh,kw,I]; for a
-// transposed convolution PyTorch takes kh*kw*O of its [I,kh,kw,O], which is also axes 1..3.
+// The number of inputs to one output: kh*kw*I of a convolution's [O,kh,kw,I]. For a transposed
+// convolution PyTorch uses kh*kw*O of its [I,kh,kw,O], also the product of axes 1..3.
 int64_t fan_in(const Shape& weight);
 
 Tensor fan_in_uniform(Shape shape, int64_t fan_in, Rng rng, Device device);

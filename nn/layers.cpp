@@ -1,4 +1,4 @@
-// The layers of the VQ-VAE: see layers.h.
+// Layers: see layers.h.
 #include "nn/layers.h"
 
 #include "nn/init.h"
@@ -26,6 +26,15 @@ ConvTranspose2d::ConvTranspose2d(const ConvOptions& o, Rng rng, Device device) :
 Variable ConvTranspose2d::operator()(const Variable& x) const {
   return conv_transpose2d(x, weight_, bias_, {options_.stride, options_.padding},
                           options_.activation);
+}
+
+Linear::Linear(int64_t in, int64_t out, Rng rng, Device device) {
+  weight_ = register_parameter("weight", fan_in_uniform({out, in}, in, rng.split(0), device));
+  bias_ = register_parameter("bias", fan_in_uniform({out}, in, rng.split(1), device));
+}
+
+Variable Linear::operator()(const Variable& x) const {
+  return linear(x, weight_, bias_);
 }
 
 ResidualBlock::ResidualBlock(int64_t in, int64_t out, Rng rng, Device device)

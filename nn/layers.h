@@ -1,6 +1,5 @@
-// The layers of the VQ-VAE: convolution, transposed convolution, residual block, and a sequence.
-// Images are [N,H,W,C]; the shapes of weights are those of backend.h. PyTorch's shapes exist only
-// in files (safetensors.h).
+// Layers: convolution, transposed convolution, residual block, linear, and a sequence of them.
+// Images are [N,H,W,C], weights as in backend.h. Only files have PyTorch's shapes (safetensors.h).
 #pragma once
 
 #include <memory>
@@ -47,8 +46,8 @@ class ConvTranspose2d final : public Layer {
   Variable bias_;    // [out]
 };
 
-// y = relu(conv2(relu(conv1(x))) + shortcut(x)) with 3x3 convolutions; the shortcut is a 1x1
-// convolution "proj" where the channels differ, else x itself.
+// y = relu(conv2(relu(conv1(x))) + shortcut(x)) with 3x3 convolutions. The shortcut is x itself, or
+// a 1x1 convolution "proj" where the channels differ.
 class ResidualBlock final : public Layer {
  public:
   ResidualBlock(int64_t in, int64_t out, Rng rng, Device device);
@@ -59,14 +58,19 @@ class ResidualBlock final : public Layer {
   std::unique_ptr<Conv2d> proj_;  // null where in == out
 };
 
-// y = tanh(x).
-class Tanh final : public Layer {
+// y = x weight^T + bias.   [R,in] -> [R,out]
+class Linear final : public Layer {
  public:
-  Variable operator()(const Variable& x) const override { return tanh(x); }
+  Linear(int64_t in, int64_t out, Rng rng, Device device);
+  Variable operator()(const Variable& x) const override;
+
+ private:
+  Variable weight_;  // [out,in]
+  Variable bias_;    // [out]
 };
 
-// Layers one after the other. Each is added under a name; PyTorch counts its ReLUs too, so that
-// the names of a fused sequence have gaps: "0", "2", "4".
+// Layers in sequence, each added under a name. PyTorch also numbers its ReLUs, which are fused
+// here; so the names have gaps: "0", "2", "4".
 class Sequential final : public Layer {
  public:
   template <class T, class... Arguments>

@@ -40,6 +40,27 @@ std::vector<Variable> Module::parameters() const {
   return all;
 }
 
+std::vector<Module*> Module::with_descendants() {
+  std::vector<Module*> all{this};
+  for (size_t i = 0; i < all.size(); ++i)
+    for (const auto& [name, child] : all[i]->children_) all.push_back(child);
+  return all;
+}
+
+FlatParameters& Module::flat_parameters() {
+  if (!flat_) {
+    const std::vector<Module*> all = with_descendants();
+    for (const Module* module : all)
+      check(!module->is_in_flat_, "module",
+            "parameters lie in another module's flat buffer already; only the root has one");
+    flat_ = std::make_unique<FlatParameters>(parameters());
+    for (Module* module : all) module->is_in_flat_ = true;
+  }
+  check(flat_->size() == parameters().size(), "module", "has ", parameters().size(),
+        " parameters, but ", flat_->size(), " when its flat buffer was made");
+  return *flat_;
+}
+
 int64_t Module::parameter_count() const {
   int64_t count = 0;
   for (const Variable& p : parameters()) count += p.value().numel();

@@ -22,6 +22,7 @@
 #include <string>
 
 #include "tensor/elementwise.h"
+#include "tensor/optimizer.h"
 #include "tensor/pool.h"
 #include "tensor/rng.h"
 #include "tensor/tensor.h"
@@ -64,10 +65,11 @@ class CapturedWork {
 // What a guard holds while every tensor was finite: (tag, step) = (kNothingFound, kNothingFound).
 constexpr int32_t kNothingFound = 0x7fffffff;
 
-// The gradient of one parameter inside the flat buffers of adam().
-struct AdamPart {
-  Tensor grad;         // any shape
-  int64_t offset = 0;  // of its first element in weight, m and v
+// One parameter in an optimiser's step. Flat buffers [P] hold the state of all its parameters.
+struct ParameterPart {
+  Tensor value, grad;  // equal shapes
+  int64_t offset = 0;  // of its first element in a flat buffer
+  int32_t index = 0;   // its place among the optimiser's parameters
 };
 
 // What follows a convolution in the same pass: y = relu?(y + bias). Bias may be undefined.
@@ -108,8 +110,8 @@ class Backend {
   virtual void uniform(Tensor& y, Rng rng, float low, float high) = 0;
   // y[i] = rng.normal(i), equal on all devices up to the rounding of log and cos.
   virtual void normal(Tensor& y, Rng rng) = 0;
-  // counter[0] += 1.   counter i32 [1].
-  virtual void increment(Tensor& counter) = 0;
+  // counters[i] += 1 for each i in `which`.   counters i32;  no i twice.
+  virtual void increment(Tensor& counters, std::span<const int32_t> which) = 0;
   // total[i] += counts[i].   i32, equal shapes.
   virtual void add_counts(Tensor& total, const Tensor& counts) = 0;
   // table[row[0], j] = values[j][0].   table [T,C],  row i32 [1] in 0..T-1,  values f32 or i32 [1].
@@ -147,6 +149,8 @@ class Backend {
   // --- reductions (accumulated in f64) ----------------------------------------------------------
   // y[0] = factor * sum over i of x[i].   y [1].
   virtual void sum(Tensor& y, const Tensor& x, float factor) = 0;
+  // y[0] = sum over i of x[i]^2.   y [1].
+  virtual void sum_of_squares(Tensor& y, const Tensor& x) = 0;
   // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
   virtual void sum_axis0(Tensor& y, const Tensor& x) = 0;
   // The way back through bias and ReLU in one pass: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
@@ -207,13 +211,22 @@ class Backend {
   virtual void bincount(Tensor& counts, const Tensor& index) = 0;
 
   // --- optimiser --------------------------------------------------------------------------------
-  // One Adam step in place (Kingma and Ba 2015, algorithm 1, with t = step[0]) of all parameters at
-  // once: see adam_update in elementwise.h. Element i of parts[j].grad belongs to element
-  // parts[j].offset + i of weight, m and v; elements without a gradient stay. Does nothing once the
-  // guard has found something.   weight, m, v f32 [P];  step i32 [1], counted from 1;
-  // guard i32 [2] or undefined.
-  virtual void adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
-                    const Tensor& step, const Tensor& guard, const AdamParams& params) = 0;
+  // Each in place and for all parameters at once: parts[j].value moves along parts[j].grad, whose
+  // element i has its state at parts[j].offset + i of the flat buffers. The rest of these stays,
+  // and everything stays once the guard has found something.   Flat buffers f32 [P];  step i32 [1],
+  // the optimiser's steps from 1 on;  guard i32 [2] or undefined.
+  //
+  // Adam (Kingma and Ba 2015, algorithm 1) with t = counts[parts[j].index], see adam_update in
+  // optimizer.h.   counts i32 [N].
+  virtual void adam(Tensor& m, Tensor& v, std::span<const ParameterPart> parts, const Tensor& step,
+                    const Tensor& counts, const Tensor& guard, const AdamParams& params) = 0;
+  // SGD, see sgd_update in optimizer.h. Without momentum the velocity may be undefined.
+  virtual void sgd(Tensor& velocity, std::span<const ParameterPart> parts, const Tensor& step,
+                   const Tensor& guard, const SgdParams& params) = 0;
+  // flat[parts[j].offset + i] = parts[j].grad[i]; the rest stays.   flat f32 [P].
+  virtual void gather_gradients(Tensor& flat, std::span<const ParameterPart> parts) = 0;
+  // x[i] *= clip_factor(norm[0], max_norm), see optimizer.h.   norm [1].
+  virtual void clip(Tensor& x, const Tensor& norm, float max_norm) = 0;
 };
 
 // The backend of a device, made on first use. Throws Error if this build or machine has none.

@@ -3,7 +3,6 @@
 // each device's mathematical library).
 #pragma once
 
-#include <algorithm>
 #include <cmath>
 
 #include "tensor/dispatch.h"
@@ -133,48 +132,5 @@ struct Gradient {
     return Operation<op>::gradient(dy, saved);
   }
 };
-
-struct AdamParams {
-  float lr = 2e-4f;
-  float beta1 = 0.9f;
-  float beta2 = 0.999f;
-  float eps = 1e-8f;
-  // The learning rate of step t = 1, 2, ... is lr * min(1, t / warmup), and with decay > 0 times
-  // (1 + cos(pi min(1, (t-1) / decay))) / 2, half a cosine that ends at 0 after so many steps
-  // (Loshchilov and Hutter, "SGDR", 2017).
-  int warmup = 0, decay = 0;
-};
-
-VERSOR_HD inline double learning_rate(const AdamParams& p, int step) {
-  double rate = p.lr;
-  if (step < p.warmup) rate *= static_cast<double>(step) / p.warmup;
-  if (p.decay > 0) {
-    const double done = std::min(1.0, static_cast<double>(step - 1) / p.decay);
-    rate *= 0.5 * (1.0 + std::cos(3.14159265358979323846 * done));
-  }
-  return rate;
-}
-
-// The two factors of a step that are the same for all elements, in f64 because 1 - beta2^t is
-// a small difference.
-struct AdamFactors {
-  float step_size;        // lr / (1 - beta1^t)
-  float sqrt_correction;  // sqrt(1 - beta2^t)
-};
-VERSOR_HD inline AdamFactors adam_factors(const AdamParams& p, int step) {
-  const double correction1 = 1.0 - std::pow(static_cast<double>(p.beta1), step);
-  const double correction2 = 1.0 - std::pow(static_cast<double>(p.beta2), step);
-  return {static_cast<float>(learning_rate(p, step) / correction1),
-          static_cast<float>(std::sqrt(correction2))};
-}
-
-// m <- b1 m + (1-b1) g;  v <- b2 v + (1-b2) g^2;  w <- w - lr * m_hat / (sqrt(v_hat) + eps), with
-// m_hat = m / (1 - b1^t), v_hat = v / (1 - b2^t).
-VERSOR_HD inline void adam_update(float& w, float& m, float& v, float g, const AdamParams& p,
-                                  const AdamFactors& f) {
-  m = p.beta1 * m + (1.f - p.beta1) * g;
-  v = p.beta2 * v + (1.f - p.beta2) * g * g;
-  w -= f.step_size * m / (std::sqrt(v) / f.sqrt_correction + p.eps);
-}
 
 }  // namespace versor

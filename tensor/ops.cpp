@@ -72,8 +72,16 @@ Tensor normal(Shape shape, Rng rng, Device device) {
 void increment(Tensor& counter) {
   check_dtype("increment", counter, DType::i32);
   check_scalar("increment", counter);
-  TraceScope trace("increment", counter.backend(), 0, {&counter});
-  counter.backend().increment(counter);
+  increment(counter, {0});
+}
+
+void increment(Tensor& counters, const std::vector<int32_t>& which) {
+  check_dtype("increment", counters, DType::i32);
+  for (int32_t i : which)
+    check(0 <= i && i < counters.numel(), "increment", "there is no counter ", i, " among ",
+          counters.shape());
+  TraceScope trace("increment", counters.backend(), 0, {&counters});
+  counters.backend().increment(counters, which);
 }
 
 void add_counts(Tensor& total, const Tensor& counts) {
@@ -279,6 +287,15 @@ Tensor sum(const Tensor& x, float factor) {
   return y;
 }
 
+Tensor sum_of_squares(const Tensor& x) {
+  Backend& backend = same_device("sum_of_squares", {&x});
+  check_f32("sum_of_squares", {&x});
+  Tensor y({1}, DType::f32, x.device());
+  TraceScope trace("sum_of_squares", backend, 2 * count(x), {&x});
+  backend.sum_of_squares(y, x);
+  return y;
+}
+
 Tensor sum_axis0(const Tensor& x) {
   Backend& backend = same_device("sum_axis0", {&x});
   check_float("sum_axis0", {&x});
@@ -331,29 +348,6 @@ Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b) {
   TraceScope trace("mse_grad", backend, 2 * count(a), {&da, &a, &b});
   backend.mse_grad(da, dy, a, b);
   return da;
-}
-
-// --- optimiser ---
-
-void adam(Tensor& weight, Tensor& m, Tensor& v, const std::vector<AdamPart>& parts,
-          const Tensor& step, const Tensor& guard, const AdamParams& params) {
-  Backend& backend = same_device("adam", {&weight, &m, &v, &step});
-  check_f32("adam", {&weight, &m, &v});
-  check_dtype("adam", step, DType::i32);
-  check(weight.shape().rank() == 1, "adam", "needs flat buffers [P], got ", weight.shape());
-  check_same_shape("adam", weight, m);
-  check_same_shape("adam", weight, v);
-  check_scalar("adam", step);
-  check_guard("adam", guard, weight);
-  for (const AdamPart& part : parts) {
-    same_device("adam", {&weight, &part.grad});
-    check_f32("adam", {&part.grad});
-    check(0 <= part.offset && part.offset + part.grad.numel() <= weight.numel(), "adam",
-          "a gradient ", part.grad.shape(), " at ", part.offset, " is outside the parameters ",
-          weight.shape());
-  }
-  TraceScope trace("adam", backend, 12 * count(weight), {&weight, &m, &v});
-  backend.adam(weight, m, v, parts, step, guard, params);
 }
 
 }  // namespace versor::ops

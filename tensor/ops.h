@@ -33,7 +33,8 @@ inline Tensor scaled(const Tensor& x, float factor) {
 }
 Tensor uniform(Shape shape, Rng rng, float low, float high, Device device = {});
 Tensor normal(Shape shape, Rng rng, Device device = {});
-void increment(Tensor& counter);
+void increment(Tensor& counter);  // of one element
+void increment(Tensor& counters, const std::vector<int32_t>& which);
 void add_counts(Tensor& total, const Tensor& counts);
 void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& values);
 // A guard that has found nothing yet (i32 [2]), and the search that feeds it.
@@ -80,6 +81,7 @@ inline Tensor nhwc_to_nchw(const Tensor& x) {
 
 // reductions
 Tensor sum(const Tensor& x, float factor = 1.f);  // [1]
+Tensor sum_of_squares(const Tensor& x);           // [1]
 Tensor sum_axis0(const Tensor& x);                // [R,C] -> [C]
 // dz and dbias; any rank, y [...,C].
 struct BiasReluGrad {
@@ -116,7 +118,11 @@ Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments);
 Tensor bincount(const Tensor& index, int64_t segments);
 
 // optimiser
-void adam(Tensor& weight, Tensor& m, Tensor& v, const std::vector<AdamPart>& parts,
-          const Tensor& step, const Tensor& guard, const AdamParams& params);
+void adam(Tensor& m, Tensor& v, const std::vector<ParameterPart>& parts, const Tensor& step,
+          const Tensor& counts, const Tensor& guard, const AdamParams& params);
+void sgd(Tensor& velocity, const std::vector<ParameterPart>& parts, const Tensor& step,
+         const Tensor& guard, const SgdParams& params);
+void gather_gradients(Tensor& flat, const std::vector<ParameterPart>& parts);
+void clip(Tensor& x, const Tensor& norm, float max_norm);
 
 }  // namespace versor::ops

@@ -181,7 +181,7 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& mak
       bytes_of_others_(backend_.pool().current_bytes()),
       arena_(std::make_shared<MemoryPool::Arena>(backend_.pool())),
       model_(make()),
-      adam_(model_->parameters()),
+      adam_(model_->flat_parameters()),
       images_(
           ops::uniform({what.batch, kImage, kImage, 3}, Rng(kImageSeed), -1.f, 1.f, what.device)),
       replay_(backend_, arena_, what.graph && model_->capturable()) {

@@ -14,6 +14,7 @@ namespace {
 
 constexpr const char *kName = "trainer.safetensors", *kPrevious = "trainer.previous.safetensors",
                      *kDamaged = "trainer.damaged.safetensors";
+const std::string kStep = "adam.step", kCount = "adam.count.";
 
 // Calls visit(name in the file, tensor) for all state that is not the model's own.
 template <class Visit>
@@ -22,8 +23,9 @@ void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
   for (size_t i = 0; i < parameters.size(); ++i) {
     visit("adam.m." + parameters[i].first, adam.first_moments()[i]);
     visit("adam.v." + parameters[i].first, adam.second_moments()[i]);
+    visit(kCount + parameters[i].first, adam.parameter_steps()[i]);
   }
-  visit("adam.step", adam.step_counter());
+  visit(kStep, adam.step_counter());
   for (auto& [name, counter] : model.counters()) visit("codebook." + name, counter);
 }
 
@@ -108,7 +110,9 @@ std::optional<Progress> restore_checkpoint(const RunFolder& folder,
     if (name.starts_with("model.")) weights.tensors[name.substr(6)] = tensor;
   load_state_dict(model, weights, path);
   for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
-    const Tensor& saved = file.at(name, path);
+    // A checkpoint from before Adam counted for each parameter has its steps alone.
+    const bool counted = !name.starts_with(kCount) || file.tensors.contains(name);
+    const Tensor& saved = file.at(counted ? name : kStep, path);
     check(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(), "run", path, ": ",
           name, " is ", saved.dtype(), " ", saved.shape(), ", not ", tensor.dtype(), " ",
           tensor.shape());

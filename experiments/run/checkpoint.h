@@ -1,6 +1,7 @@
 // The checkpoint of a run, trainer.safetensors in its folder: everything that the rest of the run
-// depends on. Parameters, codebook and its EMA accumulators, both moments and the step counter of
-// Adam, the counter that the codebook's random numbers follow from, the position in the epoch with
+// depends on. Parameters, codebook and its EMA accumulators, both moments of Adam, its step counter
+// and the steps of each parameter (where an older file lacks these, they are the step counter's),
+// the counter that the codebook's random numbers follow from, the position in the epoch with
 // the sums of its metrics, the finished rows of metrics.csv, and the options (with the seed: all
 // random numbers follow from it and from counters). The file is replaced as a whole, carries a
 // checksum, and the one before it is kept as trainer.previous.safetensors.

@@ -88,7 +88,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       train_images_(images.train, options.batch_size, device_),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
-      adam_(model_->parameters(), adam_params(options, train_images_.batches())),
+      adam_(model_->flat_parameters(), adam_params(options, train_images_.batches())),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->alphabet()),
       train_pass_(train_images_, progress_.train, device_),

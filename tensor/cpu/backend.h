@@ -33,7 +33,7 @@ class CpuBackend final : public Backend {
   void affine(Tensor& y, const Tensor& x, float scale, float shift) override;
   void uniform(Tensor& y, Rng rng, float low, float high) override;
   void normal(Tensor& y, Rng rng) override;
-  void increment(Tensor& counter) override;
+  void increment(Tensor& counters, std::span<const int32_t> which) override;
   void add_counts(Tensor& total, const Tensor& counts) override;
   void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) override;
   void find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
@@ -51,6 +51,7 @@ class CpuBackend final : public Backend {
   void concat(Tensor& y, std::span<const Tensor> parts) override;
 
   void sum(Tensor& y, const Tensor& x, float factor) override;
+  void sum_of_squares(Tensor& y, const Tensor& x) override;
   void sum_axis0(Tensor& y, const Tensor& x) override;
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
   void sum_axis1(Tensor& y, const Tensor& x) override;
@@ -75,8 +76,12 @@ class CpuBackend final : public Backend {
   void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) override;
   void bincount(Tensor& counts, const Tensor& index) override;
 
-  void adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
-            const Tensor& step, const Tensor& guard, const AdamParams& params) override;
+  void adam(Tensor& m, Tensor& v, std::span<const ParameterPart> parts, const Tensor& step,
+            const Tensor& counts, const Tensor& guard, const AdamParams& params) override;
+  void sgd(Tensor& velocity, std::span<const ParameterPart> parts, const Tensor& step,
+           const Tensor& guard, const SgdParams& params) override;
+  void gather_gradients(Tensor& flat, std::span<const ParameterPart> parts) override;
+  void clip(Tensor& x, const Tensor& norm, float max_norm) override;
 
  private:
   MemoryPool pool_;

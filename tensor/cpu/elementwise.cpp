@@ -94,24 +94,6 @@ void CpuBackend::mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const T
       da, [=](float x, float y) { return by * (x - y); }, pa, pb);
 }
 
-void CpuBackend::adam(Tensor& weight, Tensor& m, Tensor& v, std::span<const AdamPart> parts,
-                      const Tensor& step, const Tensor& guard, const AdamParams& params) {
-  if (cpu::is_frozen(guard)) return;
-  const AdamFactors factors = adam_factors(params, step.data<int32_t>()[0]);
-  for (const AdamPart& part : parts) {
-    float* w = weight.data<float>() + part.offset;
-    float *pm = m.data<float>() + part.offset, *pv = v.data<float>() + part.offset;
-    const float* g = part.grad.data<float>();
-    cpu::parallel_blocks(part.grad.numel(), [=](int64_t begin, int64_t end) {
-      // Copies that no store can change: else the loop would not become vectors.
-      const AdamParams p = params;
-      const AdamFactors f = factors;
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) adam_update(w[i], pm[i], pv[i], g[i], p, f);
-    });
-  }
-}
-
 void CpuBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
                                 const Tensor& step) {
   int32_t* found = guard.data<int32_t>();

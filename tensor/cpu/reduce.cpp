@@ -14,6 +14,19 @@ void CpuBackend::sum(Tensor& y, const Tensor& x, float factor) {
   y.data<float>()[0] = static_cast<float>(total * factor);
 }
 
+void CpuBackend::sum_of_squares(Tensor& y, const Tensor& x) {
+  const float* in = x.data<float>();
+  const double total = cpu::parallel_sum(x.numel(), [=](int64_t begin, int64_t end) {
+    double s[4] = {0, 0, 0, 0};  // as in mse
+    int64_t i = begin;
+    for (; i + 4 <= end; i += 4)
+      for (int k = 0; k < 4; ++k) s[k] += static_cast<double>(in[i + k]) * in[i + k];
+    for (; i < end; ++i) s[0] += static_cast<double>(in[i]) * in[i];
+    return (s[0] + s[1]) + (s[2] + s[3]);
+  });
+  y.data<float>()[0] = static_cast<float>(total);
+}
+
 void CpuBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
   const float *pa = a.data<float>(), *pb = b.data<float>();
   const double total = cpu::parallel_sum(a.numel(), [=](int64_t begin, int64_t end) {

@@ -60,8 +60,8 @@ void CpuBackend::bincount(Tensor& counts, const Tensor& index) {
   for (int64_t r = 0; r < index.numel(); ++r) ++out[at[r]];
 }
 
-void CpuBackend::increment(Tensor& counter) {
-  counter.data<int32_t>()[0] += 1;
+void CpuBackend::increment(Tensor& counters, std::span<const int32_t> which) {
+  for (int32_t i : which) counters.data<int32_t>()[i] += 1;
 }
 
 void CpuBackend::add_counts(Tensor& total, const Tensor& counts) {

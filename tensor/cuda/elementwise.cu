@@ -1,8 +1,8 @@
 // Element-wise primitives on a GPU. All are one kernel, map_kernel, for different functions:
 // y[i] = f(x[i], ...) with f from tensor/elementwise.h. An input is a tensor, a vector that meets
 // every row or column of a matrix, or a scalar that lies on the device. Such kernels do little but
-// move memory, so what counts is that each thread moves 16 bytes at a time (lanes.h). The two that
-// go through a list of tensors, adam and find_nonfinite, are in lists.cu. Read next: reduce.cu.
+// move memory, so what counts is that each thread moves 16 bytes at a time (lanes.h). Those that
+// go through a list of tensors are in lists.cu and optimizer.cu. Read next: reduce.cu.
 #include <cmath>
 #include <type_traits>
 

@@ -60,6 +60,13 @@ struct Terms {
     for (int k = 0; k < kGroup; ++k) sums[k] += as_double(g.lane[k]);
   }
 };
+struct Squares {
+  Array x;
+  __device__ void add(double (&sums)[kGroup], int64_t i) const {
+    const Group g = x.group(i);
+    for (int k = 0; k < kGroup; ++k) sums[k] += as_double(g.lane[k]) * as_double(g.lane[k]);
+  }
+};
 struct SquaredErrors {
   Array a, b;
   __device__ void add(double (&sums)[kGroup], int64_t i) const {
@@ -173,6 +180,10 @@ __global__ void sum_axis1_kernel(float* y, const float* x, int64_t rows, int64_t
 
 void CudaBackend::sum(Tensor& y, const Tensor& x, float factor) {
   sum_of_terms("sum", *this, y, Terms{Array(x)}, x.numel(), factor, 1);
+}
+
+void CudaBackend::sum_of_squares(Tensor& y, const Tensor& x) {
+  sum_of_terms("sum_of_squares", *this, y, Squares{Array(x)}, x.numel(), 1, 1);
 }
 
 void CudaBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {

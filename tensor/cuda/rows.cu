@@ -132,8 +132,13 @@ __global__ void bincount_kernel(int32_t* counts, const int32_t* index, int64_t r
     atomicAdd(&counts[index[r]], 1);
 }
 
-__global__ void increment_kernel(int32_t* counter) {
-  counter[0] += 1;
+struct CounterList {
+  int32_t index[kThreads];
+  int count = 0;
+};
+
+__global__ void increment_kernel(int32_t* counters, CounterList list) {
+  if (static_cast<int>(threadIdx.x) < list.count) counters[list.index[threadIdx.x]] += 1;
 }
 
 __global__ void add_counts_kernel(int32_t* total, const int32_t* counts, int64_t n) {
@@ -206,8 +211,14 @@ void CudaBackend::bincount(Tensor& counts, const Tensor& index) {
                bincount_kernel, counts.data<int32_t>(), index.data<int32_t>(), index.numel());
 }
 
-void CudaBackend::increment(Tensor& counter) {
-  cuda::launch("increment", stream(), 1, 1, increment_kernel, counter.data<int32_t>());
+void CudaBackend::increment(Tensor& counters, std::span<const int32_t> which) {
+  for (size_t first = 0; first < which.size(); first += kThreads) {
+    CounterList list{};
+    for (int32_t i : which.subspan(first, std::min<size_t>(kThreads, which.size() - first)))
+      list.index[list.count++] = i;
+    cuda::launch("increment", stream(), 1, list.count, increment_kernel, counters.data<int32_t>(),
+                 list);
+  }
 }
 
 void CudaBackend::add_counts(Tensor& total, const Tensor& counts) {

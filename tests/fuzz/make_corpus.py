@@ -139,6 +139,7 @@ def make_checkpoint():
                 shape = [shape[0], shape[2], shape[3], shape[1]]
             for moment in "mv":
                 add(f"adam.{moment}.{name}", "F32", shape)
+            add(f"adam.count.{name}", "I32", [1])
     add("adam.step", "I32", [1])
     add("codebook.updates", "I32", [1])
     zeros = {"sums": ["0x0p+0"] * 10, "batches": 0, "counts": [0, 0]}

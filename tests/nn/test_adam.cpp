@@ -97,24 +97,80 @@ TEST_CASE("adam: gradients stay until zero_grad, and add up without it") {
   CHECK_FALSE(p.grad().defined());
 }
 
-TEST_CASE("adam: takes the parameters into its buffer as they are, every shape") {
-  Random random(33);
-  const Array a = rounded(random.array({3, 2, 2, 5})), b = rounded(random.array({1}));
-  const Array c = rounded(random.array({130}));
-  const Variable pa(to_tensor(a), true), pb(to_tensor(b), true), pc(to_tensor(c), true);
-  Adam adam({pa, pb, pc}, {.lr = 0.5f});
-  CHECK(pa.shape() == Shape{3, 2, 2, 5});
-  CHECK(to_array(pa.value()).data == a.data);
-  CHECK(to_array(pb.value()).data == b.data);
-  CHECK(to_array(pc.value()).data == c.data);
-  CHECK(adam.first_moments()[0].shape() == pa.shape());
-  CHECK(adam.second_moments()[2].shape() == pc.shape());
-  // The first step is lr for each, whatever the gradient; no parameter runs into its neighbour.
-  set_gradient(pb, {{1}, {-7}});
-  adam.step();
-  CHECK(to_array(pa.value()).data == a.data);
-  CHECK(to_array(pb.value())[0] == doctest::Approx(b[0] + 0.5).epsilon(1e-5));
-  CHECK(to_array(pc.value()).data == c.data);
+TEST_CASE("adam: a parameter's first step is lr long, whenever it comes") {
+  for (int late : {1, 2, 10, 1000}) {
+    CAPTURE(late);
+    const Variable always(to_tensor(ref::zeros({2})), true), rare(to_tensor(ref::zeros({2})), true);
+    Adam adam({rare, always}, {.lr = 0.125f});
+    for (int step = 1; step <= late; ++step) {
+      adam.zero_grad();
+      set_gradient(always, {{2}, {1, -1}});
+      if (step == late) set_gradient(rare, {{2}, {3, -1e-3}});
+      adam.step();
+    }
+    CHECK(error(rare.value(), {{2}, {-0.125, 0.125}}) <= 2e-5);
+    CHECK(indices_of(adam.parameter_steps()[0]) == ref::Indices{1});
+    CHECK(indices_of(adam.parameter_steps()[1]) == ref::Indices{late});
+    CHECK(indices_of(adam.step_counter()) == ref::Indices{late});
+  }
+}
+
+TEST_CASE(
+    "adam: the schedule follows the optimiser's steps, also for a parameter that comes late") {
+  const Variable p(to_tensor(ref::zeros({1})), true);
+  Adam adam({p}, {.lr = 0.5f, .warmup = 4});
+  for (int step = 0; step < 2; ++step) adam.step();
+  set_gradient(p, one(3));
+  adam.step();  // the third of four
+  CHECK(error(p.value(), one(-0.375)) <= 2e-5);
+}
+
+TEST_CASE("adam: two optimisers move the same value, each by its own step") {
+  const Variable p(to_tensor(ref::filled({3}, 1)), true), q(to_tensor(ref::filled({1}, 1)), true);
+  Adam slow({p, q}, {.lr = 0.125f}), fast({p}, {.lr = 0.5f});
+  const void* before = p.value().address();
+  set_gradient(p, ref::filled({3}, 2));
+  slow.step();
+  CHECK(error(p.value(), ref::filled({3}, 0.875)) <= 2e-5);
+  fast.step();
+  CHECK(error(p.value(), ref::filled({3}, 0.375)) <= 2e-5);
+  slow.step();
+  CHECK(error(p.value(), ref::filled({3}, 0.25)) <= 2e-5);
+  CHECK(p.value().address() == before);  // a recorded step finds it there
+  CHECK(indices_of(slow.parameter_steps()[0]) == ref::Indices{2});
+  CHECK(indices_of(fast.parameter_steps()[0]) == ref::Indices{1});
+}
+
+TEST_CASE("adam: refuses a parameter that is given twice, and settings outside their range") {
+  const Variable p(to_tensor(ref::zeros({3})), true), q(to_tensor(ref::zeros({2})), true);
+  const Variable tied(p.value(), true);
+  const auto refused = [&](std::vector<Variable> parameters, AdamParams params = {}) {
+    return error_of([&] { Adam(std::move(parameters), params); });
+  };
+  const std::string shared =
+      "[parameters] parameters 0 and 2 ([3]) share their memory; give each once";
+  CHECK(refused({p, q, p}) == shared);
+  CHECK(refused({p, q, tied}) == shared);
+  CHECK(refused({}) == "[parameters] there are no parameters");
+  CHECK(refused({p}, {.beta2 = 1}) == "[adam] a beta lies in [0,1), not 1");
+  CHECK(refused({p}, {.weight_decay = -1}) ==
+        "[adam] lr 0.0002, eps 1e-08 and weight_decay -1 must not be negative");
+}
+
+// A gradient of 0 leaves the moments at 0, so that the weight decay is all that moves.
+TEST_CASE("adam: weight decay is decoupled, follows the learning rate, and needs a gradient") {
+  const Variable p(to_tensor(ref::filled({2}, 1)), true),
+      idle(to_tensor(ref::filled({1}, 1)), true);
+  Adam adam({p, idle}, {.lr = 0.5f, .weight_decay = 0.25f, .warmup = 2});
+  double expected = 1;
+  for (double lr : {0.25, 0.5, 0.5}) {
+    adam.zero_grad();
+    set_gradient(p, ref::zeros({2}));
+    adam.step();
+    expected *= 1 - lr * 0.25;
+    CHECK(error(p.value(), ref::filled({2}, expected)) <= 1e-6);
+  }
+  CHECK(idle.value().item() == 1);
 }
 
 TEST_CASE("adam: stands still once the guard has found something, but counts on") {
@@ -160,9 +216,9 @@ TEST_CASE("adam: continues bit for bit from its saved state") {
   ops::copy(c.first_moments()[0], b.first_moments()[0]);
   ops::copy(c.second_moments()[0], b.second_moments()[0]);
   ops::copy(c.step_counter(), b.step_counter());
+  ops::copy(c.parameter_steps()[0], b.parameter_steps()[0]);
   steps(resumed, c, 2, 3);
   CHECK((bits_of(resumed.value()) == bits_of(whole.value())));
-  CHECK_THROWS_AS(Adam({}, {}), Error);
 }
 
 TEST_CASE("adam: the learning rate rises in the warm-up and falls along half a cosine") {
@@ -179,7 +235,7 @@ TEST_CASE("adam: the learning rate rises in the warm-up and falls along half a c
   CHECK(learning_rate(falling, 5) == doctest::Approx(0.125).epsilon(1e-12));
   CHECK(learning_rate(falling, 7) == doctest::Approx(0.0).epsilon(1e-12));
   CHECK(learning_rate(falling, 100) == learning_rate(falling, 7));
-  CHECK(learning_rate({.lr = 0.5f, .warmup = 4, .decay = 4}, 3) ==
+  CHECK(learning_rate(AdamParams{.lr = 0.5f, .warmup = 4, .decay = 4}, 3) ==
         doctest::Approx(0.5 * 0.75 * 0.5).epsilon(1e-12));
 }
 

@@ -64,13 +64,12 @@ TEST_CASE("layers: residual blocks have a projection only where the channels dif
 TEST_CASE("layers: a sequence keeps the names and the order it was given") {
   Sequential layers;
   layers.add<Conv2d>("7", ConvOptions{2, 3, 1}, Rng(1), test_device());
-  layers.add<Tanh>("8");
   layers.add<Conv2d>("3", ConvOptions{3, 1, 1}, Rng(2), test_device());
   CHECK(names_of(layers.named_parameters()) == Names{"7.weight", "7.bias", "3.weight", "3.bias"});
   Random random(20);
   const Array x = rounded(random.array({1, 2, 2, 2}));
   const Array hidden =
-      ref::tanh(ref::conv2d(x, value_of(layers, "7.weight"), value_of(layers, "7.bias"), 1, 0));
+      ref::conv2d(x, value_of(layers, "7.weight"), value_of(layers, "7.bias"), 1, 0);
   const Array y =
       ref::conv2d(hidden, value_of(layers, "3.weight"), value_of(layers, "3.bias"), 1, 0);
   CHECK(error(layers(Variable(to_tensor(x))).value(), y) <= kTolerance);
@@ -121,6 +120,33 @@ TEST_CASE("layers: convolutions compute what the reference computes, options inc
     CHECK(z.shape == ref::Shape{2, 12, 16, 5});
     CHECK(error(transposed(Variable(to_tensor(x))).value(), z) <= kTolerance);
   }
+}
+
+TEST_CASE("layers: linear, its parameters, initial values, forward and backward") {
+  const Linear wide(300, 40, Rng(1), test_device());
+  CHECK(names_of(wide.named_parameters()) == Names{"weight", "bias"});
+  CHECK(state_of(wide, "weight").shape() == Shape{40, 300});
+  CHECK(state_of(wide, "bias").shape() == Shape{40});
+  check_uniform(state_of(wide, "weight").value(), 300);
+  CHECK(value_of(wide, "weight")[0] != value_of(wide, "bias")[0]);
+
+  Random random(23);
+  const Linear layer(4, 3, Rng(2), test_device());
+  const Array x = rounded(random.array({5, 4})), dy = rounded(random.array({5, 3}));
+  const Array weight = value_of(layer, "weight"), bias = value_of(layer, "bias");
+  Array y = ref::matmul(x, weight, false, true), dbias = ref::zeros({3});
+  for (int64_t r = 0; r < 5; ++r)
+    for (int64_t c = 0; c < 3; ++c) {
+      y.at(r, c) += bias[c];
+      dbias[c] += dy.at(r, c);
+    }
+  const Variable input(to_tensor(x), true);
+  const Variable output = layer(input);
+  CHECK(error(output.value(), y) <= kTolerance);
+  backward_with(output, to_tensor(dy));
+  CHECK(error(input.grad(), ref::matmul(dy, weight, false, false)) <= kTolerance);
+  CHECK(error(state_of(layer, "weight").grad(), ref::matmul(dy, x, true, false)) <= kTolerance);
+  CHECK(error(state_of(layer, "bias").grad(), dbias) <= kTolerance);
 }
 
 TEST_CASE("layers: residual blocks, forward and backward, with and without projection") {

@@ -121,18 +121,31 @@ TEST_CASE("alignment: images, indices and gradients that begin anywhere") {
   }
 
   const ref::Array g = random_array(random, {1000});
-  const auto moved = [&](int64_t offset, int64_t shift) {
+  const Tensor one = index_tensor({1});
+  const auto moved = [&](bool adam, int64_t offset, int64_t shift, int64_t value_shift) {
     const Shape flat{1010};
-    Tensor weight = ops::zeros(flat, test_device()), m = ops::zeros(flat, test_device());
-    Tensor v = ops::zeros(flat, test_device());
+    Tensor m = ops::zeros(flat, test_device()), v = ops::zeros(flat, test_device());
+    const Tensor value = ops::zeros(flat, test_device()).rows(value_shift, 1000 + value_shift);
     Tensor gradient = empty({1000 + shift}).rows(shift, 1000 + shift);
     gradient.copy_from_host(bits_of(to_tensor(g)).data());
-    ops::adam(weight, m, v, {{gradient, offset}}, index_tensor({1}), {}, {.lr = 0.1f});
-    return bits_of(weight.rows(offset, offset + 1000));
+    const std::vector<ParameterPart> parts = {{value, gradient, offset, 0}};
+    if (adam) {
+      ops::adam(m, v, parts, one, one, {}, {.lr = 0.1f});
+    } else {
+      ops::sgd(m, parts, one, {}, {.lr = 0.1f, .momentum = 0.5f});
+    }
+    ops::gather_gradients(v, parts);
+    return bits_of(value) + bits_of(m.rows(offset, offset + 1000)) +
+           bits_of(v.rows(offset, offset + 1000));
   };
-  const std::string aligned = moved(0, 0);
-  for (int64_t offset : {0, 1, 3, 4})
-    for (int64_t shift : {0, 1, 4}) CHECK((moved(offset, shift) == aligned));
+  for (bool adam : {true, false}) {
+    const std::string aligned = moved(adam, 0, 0, 0);
+    for (int64_t offset : {0, 1, 3, 4})
+      for (int64_t shift : {0, 1, 4})
+        for (int64_t value_shift : {0, 1}) {
+          CHECK((moved(adam, offset, shift, value_shift) == aligned));
+        }
+  }
 }
 
 }  // namespace

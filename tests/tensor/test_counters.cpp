@@ -20,11 +20,21 @@ const Integers kNothing = {kNothingFound, kNothingFound};
 
 TEST_CASE("counters: increment") {
   Backend& backend = backend_for(test_device());
-  Fenced counter(index_tensor({41}));
-  backend.increment(counter.view);
-  check_output(counter, one(42), 0);
-  backend.increment(counter.view);
-  check_output(counter, one(43), 0);
+  Fenced counter(index_tensor({41, -1, 7}));
+  backend.increment(counter.view, Integers{0});
+  check_output(counter, {{3}, {42, -1, 7}}, 0);
+  backend.increment(counter.view, Integers{2, 0});
+  backend.increment(counter.view, {});
+  check_output(counter, {{3}, {43, -1, 8}}, 0);
+  Fenced many(ops::zeros({1001}, test_device(), DType::i32));
+  Integers even;
+  ref::Array expected = ref::zeros({1001});
+  for (int32_t i = 0; i < 1001; i += 2) {
+    even.push_back(i);
+    expected[i] = 1;
+  }
+  backend.increment(many.view, even);
+  check_output(many, expected, 0);
 }
 
 TEST_CASE("counters: add_counts") {

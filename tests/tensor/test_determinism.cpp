@@ -82,12 +82,14 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
       {"bincount", [&] { return ops::bincount(index, 100); }},
       {"gather_images",
        [&] { return ops::gather_images(images, image_index, {}, 40, 40, 0.1f, 1); }},
+      {"sum_of_squares", [&] { return ops::sum_of_squares(x); }},
       {"adam",
        [&] {
          const Shape flat{x.numel()};
          Tensor weight = ops::clone(x.reshape(flat)), m = ops::zeros(flat, test_device());
          Tensor v = ops::clone(m);
-         ops::adam(weight, m, v, {{x, 0}}, index_tensor({1}), {}, {});
+         const Tensor one = index_tensor({1});
+         ops::adam(m, v, {{weight, x.reshape(flat), 0, 0}}, one, one, {}, {});
          return weight;
        }},
   };

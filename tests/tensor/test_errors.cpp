@@ -152,6 +152,10 @@ TEST_CASE("errors: element-wise") {
       {[] { ops::uniform({2}, Rng(1), 1, -1); }, "[uniform] range 1..-1 is empty"},
       {[&] { ops::increment(a); }, "[increment] needs i32, got f32 [2,3]"},
       {[&] { ops::increment(integers); }, "[increment] needs a tensor of one element, got [2,3]"},
+      {[&] {
+         ops::increment(integers, {5, 6});
+       },
+       "[increment] there is no counter 6 among [2,3]"},
   });
   CHECK(contains(error_of([] {
                    Tensor undefined;
@@ -246,55 +250,6 @@ TEST_CASE("errors: layout, reductions and rows") {
        "[segment_sum] index [2] does not match the rows of [2,3], or there are no segments"},
       {[&] { ops::bincount(index, 0); }, "[bincount] there are no segments to count"},
       {[&] { ops::bincount(x, 4); }, "[bincount] needs i32, got f32 [2,3]"},
-  });
-}
-
-TEST_CASE("errors: adam") {
-  Tensor w = f32({3}), m = f32({3}), v = f32({3}), other = f32({4}), matrix = f32({3, 1}), none;
-  const Tensor step = index_tensor({1}), two = index_tensor({1, 2}), half = typed({3}, DType::bf16);
-  check_all({
-      {[&] {
-         ops::adam(w, m, v, {{other, 0}}, step, {}, {});
-       },
-       "[adam] a gradient [4] at 0 is outside the parameters [3]"},
-      {[&] {
-         ops::adam(w, m, v, {{w, 1}}, step, {}, {});
-       },
-       "[adam] a gradient [3] at 1 is outside the parameters [3]"},
-      {[&] {
-         ops::adam(w, m, v, {{w, -1}}, step, {}, {});
-       },
-       "[adam] a gradient [3] at -1 is outside the parameters [3]"},
-      {[&] {
-         ops::adam(w, other, v, {{w, 0}}, step, {}, {});
-       },
-       "[adam] shapes differ: [3] and [4]"},
-      {[&] {
-         ops::adam(w, m, other, {{w, 0}}, step, {}, {});
-       },
-       "[adam] shapes differ: [3] and [4]"},
-      {[&] { ops::adam(matrix, m, v, {}, step, {}, {}); },
-       "[adam] needs flat buffers [P], got [3,1]"},
-      {[&] {
-         ops::adam(w, m, v, {{none, 0}}, step, {}, {});
-       },
-       "[adam] an input is undefined"},
-      {[&] {
-         ops::adam(w, m, v, {{half, 0}}, step, {}, {});
-       },
-       "[adam] needs f32, got bf16 [3]"},
-      {[&] {
-         ops::adam(w, m, v, {{w, 0}}, f32({1}), {}, {});
-       },
-       "[adam] needs i32, got f32 [1]"},
-      {[&] {
-         ops::adam(w, m, v, {{w, 0}}, two, {}, {});
-       },
-       "[adam] needs a tensor of one element, got [2]"},
-      {[&] {
-         ops::adam(w, m, v, {{w, 0}}, step, step, {});
-       },
-       "[adam] a guard has the shape [2], not [1]"},
   });
 }
 
