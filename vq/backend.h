@@ -50,8 +50,10 @@ class VqBackend {
   virtual void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
                                   Tensor& replaced, const Tensor& e, const Tensor& update,
                                   const Tensor& guard, double fraction, Rng rng) = 0;
-  // y[0] = exp(- sum over k of p[k] log p[k]),  p = counts / sum of counts;  1 if there are none.
-  // y [1],  counts i32 [K].
+  // y[0] = exp(mean over l of H[l]),  H[l] = - sum over k of p[l,k] log p[l,k],  p[l,:] =
+  // counts[l,:] / their sum: the geometric mean of the symbols' perplexities. A symbol without a
+  // single count was not in use and is left out of the mean; 1 if there is nothing left.
+  // y [1],  counts i32 [L,K].
   virtual void perplexity(Tensor& y, const Tensor& counts) = 0;
 };
 

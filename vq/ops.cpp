@@ -136,17 +136,12 @@ Tensor perplexity(const Tensor& counts) {
   check_dtype("perplexity", counts, DType::i32);
   check(counts.shape().rank() <= 2, "perplexity", "needs counts [K] or [L,K], got ",
         counts.shape());
-  const int64_t symbols = counts.shape().rank() == 2 ? counts.dim(0) : 1;
-  Tensor each({symbols}, DType::f32, counts.device());
-  for (int64_t l = 0; l < symbols; ++l) {
-    const Tensor of_symbol = counts.shape().rank() == 2 ? counts.rows(l, l + 1) : counts;
-    Tensor y = each.rows(l, l + 1);
-    TraceScope trace("perplexity", counts.backend(), 0, {&of_symbol});
-    vq_backend_for(counts.device()).perplexity(y, of_symbol);
-  }
-  if (symbols == 1) return each;
-  const float share = 1.f / static_cast<float>(symbols);
-  return ops::unary(ops::sum(ops::unary(each, UnaryOp::log), share), UnaryOp::exp);
+  const Tensor of_symbols =
+      counts.shape().rank() == 2 ? counts : counts.reshape({1, counts.numel()});
+  Tensor y({1}, DType::f32, counts.device());
+  TraceScope trace("perplexity", counts.backend(), 0, {&counts});
+  vq_backend_for(counts.device()).perplexity(y, of_symbols);
+  return y;
 }
 
 }  // namespace versor::vq

@@ -20,7 +20,7 @@ Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, con
                           Rng rng);  // i32 [1]
 // a + b, i32 [K].
 Tensor sum_of_counts(const Tensor& a, const Tensor& b);
-// [1] from counts i32 [K]; of several symbols, [L,K], the geometric mean of theirs.
+// [1] from counts i32 [K]; from [L,K] the geometric mean over the symbols that were counted.
 Tensor perplexity(const Tensor& counts);
 
 }  // namespace versor::vq

@@ -209,6 +209,16 @@ VERSOR_HD inline float code_element(float code, float m, double smoothed) {
   return smoothed > 0 ? static_cast<float>(m / smoothed) : code;
 }
 
+// --- usage --------------------------------------------------------------------------------------
+
+// exp of the mean entropy of the symbols that were counted at all; 1 if none was.
+VERSOR_HD inline float mean_perplexity(double entropy_sum, int64_t counted) {
+  return static_cast<float>(
+      std::exp(counted > 0 ? entropy_sum / static_cast<double>(counted) : 0.0));
+}
+
+// --- grids --------------------------------------------------------------------------------------
+
 // The bits, the highest first: x[0] > 0, x[1] > 0, ...; 0 if there is a NaN.
 VERSOR_HD inline int32_t row_sign_code(const float* x, int64_t d) {
   int32_t code = 0;
