@@ -57,6 +57,20 @@ Tensor sign_code(const Tensor& z) {
   return index;
 }
 
+Tensor grid_code(const Tensor& z, const Tensor& grid, const Tensor& levels) {
+  same_device("grid_code", {&z, &grid, &levels});
+  check_f32("grid_code", {&z, &grid});
+  check_matrix("grid_code", z);
+  check_matrix("grid_code", grid);
+  check_dtype("grid_code", levels, DType::i32);
+  check(z.dim(1) == grid.dim(1) && levels.shape() == Shape{grid.dim(1)}, "grid_code", "vectors ",
+        z.shape(), " and levels ", levels.shape(), " do not match the grid ", grid.shape());
+  Tensor index({z.dim(0)}, DType::i32, z.device());
+  TraceScope trace("grid_code", z.backend(), 0, {&index, &z});
+  vq_backend_for(z.device()).grid_code(index, z, grid, levels);
+  return index;
+}
+
 void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
   same_device("add_noise", {&x, &draw});
   check_f32("add_noise", {&x});

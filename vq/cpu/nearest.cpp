@@ -323,18 +323,6 @@ void search_in_tiles(int32_t* index, const Tensor& e, Codes& codes) {
 
 }  // namespace
 
-void CpuVqBackend::sign_code(Tensor& index, const Tensor& z) {
-  const int64_t d = z.dim(1);
-  const float* rows = z.data<float>();
-  int32_t* out = index.data<int32_t>();
-  cpu::parallel_blocks(
-      z.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) out[r] = row_sign_code(rows + r * d, d);
-      },
-      cpu::rows_per_block(d));
-}
-
 void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   Codes codes(codebook);
   if (!cpu::avx512::has_products_of(codes.use_bf16 ? DType::bf16 : DType::f32))

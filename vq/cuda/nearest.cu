@@ -272,22 +272,11 @@ __global__ void scan_kernel(int32_t* index, const int32_t* count, const CodeTerm
   index[r] = best.code;
 }
 
-__global__ void sign_code_kernel(int32_t* index, const float* z, int64_t rows, int64_t d) {
-  const int64_t r = cuda::global_index();
-  if (r < rows) index[r] = row_sign_code(z + r * d, d);
-}
-
 unsigned blocks_of_warps(int64_t n) {
   return cuda::blocks_for(n, kThreads / kWarp);
 }
 
 }  // namespace
-
-void CudaVqBackend::sign_code(Tensor& index, const Tensor& z) {
-  const int64_t rows = z.dim(0);
-  cuda::launch("sign_code", cuda::backend_of(z).stream(), cuda::blocks_for(rows, kThreads),
-               kThreads, sign_code_kernel, index.data<int32_t>(), z.data<float>(), rows, z.dim(1));
-}
 
 void CudaVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   const int64_t R = e.dim(0), K = codebook.dim(0), D = codebook.dim(1);
