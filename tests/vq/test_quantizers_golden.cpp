@@ -328,7 +328,8 @@ Variable distances(const Variable& e, const Variable& codes) {
   const int64_t R = e.shape()[0], K = codes.shape()[0];
   const Variable of_e = reshape(sum_columns(square(e)), {R, 1});
   const Variable ones(to_tensor(ref::filled({1, K}, 1)));
-  return sqrt(sub(matmul(of_e, ones), code_logits(e, codes, 1)));
+  const Variable twice_products = linear(e, scale(codes, 2), scale(sum_columns(square(codes)), -1));
+  return sqrt(sub(matmul(of_e, ones), twice_products));
 }
 
 TEST_CASE("golden quantizers: diversity, of all rows together") {
