@@ -66,13 +66,17 @@ inline Array unit_rows(const Array& x) {
 }
 
 // Finite scalar quantization before the rounding, in units of floor(l/2):
-//   (h tanh(z + atanh(o/h)) - o) / floor(l/2),  h = (l-1)(1+1e-3)/2,  o = 1/2 for even l.   z
-//   [R,d].
+//   (h tanh(z + atanh(o/h)) - o) / floor(l/2),  h = (l-1)(1+1e-3)/2,  o = 1/2 for even l;  tanh z
+//   for l = 2.   z [R,d].
 inline Array fsq_bounded(const Array& z, const std::vector<int64_t>& levels) {
   Array b = z;
   for (int64_t r = 0; r < z.dim(0); ++r)
     for (int64_t d = 0; d < z.dim(1); ++d) {
       const auto l = static_cast<double>(levels.at(static_cast<size_t>(d)));
+      if (l == 2) {
+        b.at(r, d) = std::tanh(z.at(r, d));
+        continue;
+      }
       const double h = (l - 1) * 1.001 / 2, o = std::fmod(l, 2) == 0 ? 0.5 : 0.0;
       b.at(r, d) = (h * std::tanh(z.at(r, d) + std::atanh(o / h)) - o) / std::floor(l / 2);
     }
@@ -88,7 +92,8 @@ inline Array fsq_grid(const std::vector<int64_t>& levels) {
     int64_t rest = k;
     for (int64_t d = 0; d < grid.dim(1); ++d) {
       const int64_t l = levels[static_cast<size_t>(d)];
-      grid.at(k, d) = static_cast<double>(rest % l - l / 2) / static_cast<double>(l / 2);
+      grid.at(k, d) = l == 2 ? static_cast<double>(2 * (rest % 2) - 1)
+                             : static_cast<double>(rest % l - l / 2) / static_cast<double>(l / 2);
       rest /= l;
     }
   }

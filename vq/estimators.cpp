@@ -15,6 +15,13 @@ constexpr int64_t kTile = int64_t{1} << 20;  // numbers: 4 MiB
 
 constexpr const char* kNames[] = {
     "ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel", "diveq"};
+
+// x [R,D] - centre [D], a constant.
+Variable shifted(const Variable& x, const Tensor& centre) {
+  return record("shifted", ops::binary_rows(x.value(), centre, BinaryOp::sub), {x},
+                [](const Tensor& dy) { return dy; });
+}
+
 }  // namespace
 
 const char* estimator_name(Estimator estimator) {
@@ -58,7 +65,10 @@ void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64
 
 Variable code_logits(const Variable& e, const Variable& codes, double temperature) {
   const auto inverse = static_cast<float>(1 / temperature);
-  return linear(e, scale(codes, 2 * inverse), scale(sum_axis1(square(codes)), -inverse));
+  const float share = 1.f / static_cast<float>(codes.shape()[0]);
+  const Tensor centre = ops::scaled(ops::sum_axis0(codes.value()), share);
+  const Variable x = shifted(e, centre), c = shifted(codes, centre);
+  return linear(x, scale(c, 2 * inverse), scale(sum_axis1(square(c)), -inverse));
 }
 
 Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng) {

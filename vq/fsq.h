@@ -1,14 +1,24 @@
-// Finite scalar quantization: every one of a few dimensions is bounded and rounded to a few levels;
-// the codes are all combinations, a grid that needs no learning, no losses and no care for dead
-// codes. Mentzer, Minnen, Agustsson, Tschannen, "Finite Scalar Quantization: VQ-VAE Made Simple"
-// (2023).
+// Finite scalar quantization: each of a few dimensions is bounded and rounded to a few levels. The
+// codes are all combinations of levels, a grid that needs no learning, no losses and no care for
+// dead codes. Mentzer, Minnen, Agustsson, Tschannen, "Finite Scalar Quantization: VQ-VAE Made
+// Simple" (2023).
 //
-// A dimension with l levels:  b = tanh(z + s) h - o  reaches just beyond the outermost levels,
-//   h = (l-1)(1+1e-3)/2,  o = 1/2 if l is even else 0,  s = atanh(o/h), so that b(0) = 0.
-// Levels are the integers -floor(l/2) .. ceil(l/2)-1, divided by floor(l/2) to fill -1..1. The
-// nearest point of a grid is the nearest level in every dimension, so that rounding is a search
-// like any other's, and estimators see a vector and its code.
-//   index = sum over i of (level_i + floor(l_i/2)) * (l_0 * ... * l_(i-1)): the first runs fastest
+// A dimension with l > 2 levels, as published:
+//   b = tanh(z + s) h - o,  h = (l-1)(1+1e-3)/2,  o = 1/2 if l is even else 0,  s = atanh(o/h),
+// which reaches just beyond the outermost levels and has b(0) = 0. Levels are the integers
+// -floor(l/2) .. ceil(l/2)-1, divided by floor(l/2) to fill -1..1. So an even number of levels is
+// not used symmetrically: 0 is a level, and one more lies below it than above.
+//
+// With l = 2 that formula breaks down: o/h = 1/1.001 takes s to 3.8, where tanh is flat. The
+// threshold between -1 and 0 lies at z = -3.8, N(0,1) takes the level 0 in 99.99 % of the cases,
+// and the gradient at 0 is 0.001. Two levels are therefore
+//   b = tanh(z),  levels -1 and 1:
+// the sign of z, with the threshold at 0 and the gradient 1 there, as in lfq.h and as in the
+// symmetric form of vector-quantize-pytorch, which refuses two levels otherwise.
+//
+//   index = sum over i of j_i * (l_0 * ... * l_(i-1)),  j_i = 0 .. l_i - 1 the number of the level
+//   from below: the first dimension runs fastest
+// Exactly between two levels the lower one is taken.
 #pragma once
 
 #include "vq/lookup.h"
@@ -30,6 +40,9 @@ class FiniteScalarQuantizer final : public LookupQuantizer {
   const Tensor& grid() const { return grid_; }  // [K,d], the codes
 
  private:
+  Tensor nearest(const Tensor& z, const Tensor& codes) const override;
+
+  Tensor levels_;  // i32 [d]
   Tensor grid_;
   Tensor shift_, scale_, offset_;  // [d]: s, h / floor(l/2), -o / floor(l/2)
 };

@@ -57,6 +57,20 @@ Tensor sign_code(const Tensor& z) {
   return index;
 }
 
+Tensor grid_code(const Tensor& z, const Tensor& grid, const Tensor& levels) {
+  same_device("grid_code", {&z, &grid, &levels});
+  check_f32("grid_code", {&z, &grid});
+  check_matrix("grid_code", z);
+  check_matrix("grid_code", grid);
+  check_dtype("grid_code", levels, DType::i32);
+  check(z.dim(1) == grid.dim(1) && levels.shape() == Shape{grid.dim(1)}, "grid_code", "vectors ",
+        z.shape(), " and levels ", levels.shape(), " do not match the grid ", grid.shape());
+  Tensor index({z.dim(0)}, DType::i32, z.device());
+  TraceScope trace("grid_code", z.backend(), 0, {&index, &z});
+  vq_backend_for(z.device()).grid_code(index, z, grid, levels);
+  return index;
+}
+
 void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
   same_device("add_noise", {&x, &draw});
   check_f32("add_noise", {&x});
@@ -137,17 +151,12 @@ Tensor perplexity(const Tensor& counts) {
   check_dtype("perplexity", counts, DType::i32);
   check(counts.shape().rank() <= 2, "perplexity", "needs counts [K] or [L,K], got ",
         counts.shape());
-  const int64_t symbols = counts.shape().rank() == 2 ? counts.dim(0) : 1;
-  Tensor each({symbols}, DType::f32, counts.device());
-  for (int64_t l = 0; l < symbols; ++l) {
-    const Tensor of_symbol = counts.shape().rank() == 2 ? counts.rows(l, l + 1) : counts;
-    Tensor y = each.rows(l, l + 1);
-    TraceScope trace("perplexity", counts.backend(), 0, {&of_symbol});
-    vq_backend_for(counts.device()).perplexity(y, of_symbol);
-  }
-  if (symbols == 1) return each;
-  const float share = 1.f / static_cast<float>(symbols);
-  return ops::unary(ops::sum(ops::unary(each, UnaryOp::log), share), UnaryOp::exp);
+  const Tensor of_symbols =
+      counts.shape().rank() == 2 ? counts : counts.reshape({1, counts.numel()});
+  Tensor y({1}, DType::f32, counts.device());
+  TraceScope trace("perplexity", counts.backend(), 0, {&counts});
+  vq_backend_for(counts.device()).perplexity(y, of_symbols);
+  return y;
 }
 
 }  // namespace versor::vq

@@ -6,8 +6,9 @@
 
 namespace versor::vq {
 
-Tensor nearest_code(const Tensor& e, const Tensor& codebook);  // i32 [R]
-Tensor sign_code(const Tensor& z);                             // i32 [R]
+Tensor nearest_code(const Tensor& e, const Tensor& codebook);                 // i32 [R]
+Tensor sign_code(const Tensor& z);                                            // i32 [R]
+Tensor grid_code(const Tensor& z, const Tensor& grid, const Tensor& levels);  // i32 [R]
 // In place. draw i32 [1] counts the draws of a quantizer on the device.
 void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng);
 Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator estimator);
@@ -21,7 +22,7 @@ Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, con
                           Rng rng);  // i32 [1]
 // a + b, i32 [K].
 Tensor sum_of_counts(const Tensor& a, const Tensor& b);
-// [1] from counts i32 [K]; of several symbols, [L,K], the geometric mean of theirs.
+// [1] from counts i32 [K]; from [L,K] the geometric mean over the symbols that were counted.
 Tensor perplexity(const Tensor& counts);
 
 }  // namespace versor::vq

@@ -215,6 +215,53 @@ VERSOR_HD inline float code_element(float code, float m, double divisor) {
   return divisor > 0 ? static_cast<float>(m / divisor) : code;
 }
 
+// --- usage --------------------------------------------------------------------------------------
+
+// exp of the mean entropy of the symbols that were counted at all; 1 if none was.
+VERSOR_HD inline float mean_perplexity(double entropy_sum, int64_t counted) {
+  return static_cast<float>(
+      std::exp(counted > 0 ? entropy_sum / static_cast<double>(counted) : 0.0));
+}
+
+// --- grids --------------------------------------------------------------------------------------
+
+// The nearest point of a grid without a search: the index that comparing squared_distance() with
+// all its points would give, bit for bit. grid [K,d] has all combinations of the values of the
+// dimensions, ascending, with the first dimension running fastest; levels [d] says how many values
+// each has.
+//
+// The nearest value in every dimension gives the smallest distance, also as f64 computes it, since
+// rounding is monotone. Several points may have that distance: halfway between values, or where one
+// dimension's part is lost in the sum beside another's. The last dimension decides about the index
+// first, so it goes down first, as far as the distance stays the same; then the one before it.
+VERSOR_HD inline int32_t row_grid_code(const float* x, const float* grid, const int32_t* levels,
+                                       int64_t d) {
+  int64_t k = 0, step = 1;  // step: of the index from one value of the dimension to the next
+  for (int64_t i = 0; i < d; ++i) {
+    const auto value = [&](int64_t j) { return static_cast<double>(grid[j * step * d + i]); };
+    int64_t low = 0, high = levels[i] - 1;  // the first value that is not below x[i], or the last
+    while (low < high) {
+      const int64_t middle = (low + high) / 2;
+      if (value(middle) < x[i])
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    if (low > 0 && std::abs(x[i] - value(low - 1)) <= std::abs(x[i] - value(low))) --low;
+    k += low * step;
+    step *= levels[i];
+  }
+  const double smallest = squared_distance(x, grid + k * d, d, HUGE_VAL);
+  if (!(smallest < HUGE_VAL)) return 0;  // as the search: what is infinite or NaN never wins
+  for (int64_t i = d - 1; i >= 0; --i) {
+    step /= levels[i];
+    while (k / step % levels[i] > 0 &&
+           squared_distance(x, grid + (k - step) * d, d, smallest) == smallest)
+      k -= step;
+  }
+  return static_cast<int32_t>(k);
+}
+
 // The bits, the highest first: x[0] > 0, x[1] > 0, ...; 0 if there is a NaN.
 VERSOR_HD inline int32_t row_sign_code(const float* x, int64_t d) {
   int32_t code = 0;

@@ -29,19 +29,27 @@ UsageHistogram::Use UsageHistogram::use_of(int64_t symbol) const {
 
 double UsageHistogram::perplexity() const {
   double entropy = 0;
-  for (int64_t l = 0; l < alphabet_.symbols; ++l) entropy += use_of(l).entropy;
-  return std::exp(entropy / static_cast<double>(alphabet_.symbols));
+  int64_t counted = 0;
+  for (int64_t l = 0; l < alphabet_.symbols; ++l) {
+    const Use use = use_of(l);
+    entropy += use.entropy;
+    counted += use.total > 0;
+  }
+  return counted > 0 ? std::exp(entropy / static_cast<double>(counted)) : 1.0;
 }
 
 double UsageHistogram::usage() const {
-  int64_t busy = 0;
+  int64_t busy = 0, codes = 0;  // codes: of the symbols that were counted
   for (int64_t l = 0; l < alphabet_.symbols; ++l) {
-    const double least = 0.1 * use_of(l).total / static_cast<double>(alphabet_.codes);
+    const double total = use_of(l).total;
+    if (total == 0) continue;
+    codes += alphabet_.codes;
+    const double least = 0.1 * total / static_cast<double>(alphabet_.codes);
     const auto begin = counts_.begin() + l * alphabet_.codes;
     busy += std::count_if(begin, begin + alphabet_.codes,
                           [&](int64_t n) { return n > 0 && static_cast<double>(n) >= least; });
   }
-  return static_cast<double>(busy) / static_cast<double>(counts_.size());
+  return codes > 0 ? static_cast<double>(busy) / static_cast<double>(codes) : 0.0;
 }
 
 double UsageHistogram::entropy_bits() const {

@@ -16,7 +16,9 @@ class UsageHistogram {
 
   void add(const Tensor& counts);  // i32 [L,K] or [K]
 
-  // exp(-sum p log p); 1 if nothing was counted. Of several symbols the geometric mean of theirs.
+  // Symbols without a single count (layers that dropout left out every time) are not part of the
+  // means; where nothing was counted perplexity is 1 and usage 0.
+  // exp(-sum p log p); of several symbols the geometric mean.
   double perplexity() const;
   // Share of codes with at least 10 % of the uniform count of their symbol.
   double usage() const;

@@ -257,6 +257,37 @@ TEST_CASE(
   CHECK(drawn == indices_of(ops::argmax(noisy.value())));
 }
 
+// Latents after a ReLU share a large common part, beside which f32 loses their distances.
+TEST_CASE("estimators: probabilities and gradients far from the origin are those near it") {
+  constexpr int64_t R = 24, K = 8, D = 16;
+  constexpr double t = 0.02;
+  for (double offset : {0.0, 100.0, -100.0, 1000.0}) {
+    CAPTURE(offset);
+    ref::Random random(1109);
+    Array codes = random.array({K, D}, offset - 0.1, offset + 0.1), e = ref::zeros({R, D});
+    for (int64_t r = 0; r < R; ++r)
+      for (int64_t d = 0; d < D; ++d) e.at(r, d) = codes.at(r % K, d) + random.uniform(-0.06, 0.06);
+    codes = rounded(codes), e = rounded(e);
+    const Variable e_leaf(to_tensor(e), true), code_leaf(to_tensor(codes), true);
+    const Variable p = softmax(code_logits(e_leaf, code_leaf, t));
+    CHECK(error(p.value(), ref::code_probabilities(e, codes, t)) <= 1e-5);
+
+    const Array g = random.array({R, K});
+    backward_with(p, to_tensor(g));
+    const auto of_e = [&](const Array& x) { return ref::code_probabilities(x, codes, t); };
+    const auto of_codes = [&](const Array& c) { return ref::code_probabilities(e, c, t); };
+    CHECK(error(e_leaf.grad(), ref::finite_difference(of_e, e, g)) <= kTolerance);
+    CHECK(error(code_leaf.grad(), ref::finite_difference(of_codes, codes, g)) <= kTolerance);
+
+    const Tensor draw = index_tensor({3});
+    const Rng rng(8, 2);
+    Array noise = to_array(ops::uniform({R, K}, rng.split(3), 0, 1, test_device()));
+    for (double& u : noise.data) u = -std::log(-std::log(u));
+    CHECK(indices_of(drawn_code(e_leaf.value(), code_leaf.value(), t, draw, rng)) ==
+          ref::argmax(ref::code_probabilities(e, codes, t, noise)));
+  }
+}
+
 TEST_CASE("geometry: largest and mean lambda, mean and largest angle") {
   const double pi = std::acos(-1.0);
   // lambda 2, 90 degrees; lambda 3, 0; lambda 1/2, 180; a zero row counts as lambda 1, angle 0.

@@ -51,15 +51,16 @@ TEST_CASE("fsq: codes are all combinations of levels, numbered with the first fa
     CHECK(K == std::accumulate(levels.begin(), levels.end(), int64_t{1}, std::multiplies<>()));
     const Array points = to_array(quantizer.decode(every_index(K)));
     CHECK(distinct_rows(points).size() == static_cast<size_t>(K));
-    // index = sum of (level_i + floor(l_i/2)) l_0 .. l_(i-1), from the point that it stands for
+    // index = sum of j_i l_0 .. l_(i-1), from the point that it stands for: its levels are the
+    // integers -floor(l/2) + j over floor(l/2), or -1 and 1
     for (int64_t k = 0; k < K; ++k) {
       int64_t index = 0, step = 1;
       for (size_t i = 0; i < levels.size(); ++i) {
-        const auto half = static_cast<double>(levels[i] / 2);
-        const double level = points.at(k, static_cast<int64_t>(i)) * half;
-        CHECK(level == doctest::Approx(std::round(level)).epsilon(1e-6));
-        CHECK((level >= -half - 1e-6 && level <= static_cast<double>(levels[i] - 1) - half + 1e-6));
-        index += (std::lround(level) + levels[i] / 2) * step;
+        const auto half = static_cast<double>(levels[i] / 2), distance = levels[i] == 2 ? 2.0 : 1.0;
+        const double j = (points.at(k, static_cast<int64_t>(i)) + 1) * half / distance;
+        CHECK(j == doctest::Approx(std::round(j)).epsilon(1e-6));
+        CHECK((j >= -1e-6 && j <= static_cast<double>(levels[i] - 1) + 1e-6));
+        index += std::lround(j) * step;
         step *= levels[i];
       }
       CHECK(index == k);
@@ -68,15 +69,44 @@ TEST_CASE("fsq: codes are all combinations of levels, numbered with the first fa
 }
 
 TEST_CASE("fsq: by hand") {
-  // Levels of 8: -4..3 over 4; of 5: -2..2 over 2; of 2: -1 and 0.
+  // Levels of 8: -4..3 over 4; of 5: -2..2 over 2; of 2: -1 and 1.
   FiniteScalarQuantizer quantizer = fsq({8, 5, 2});
   const Array points = to_array(quantizer.decode(index_tensor({0, 7, 8, 40, 79}).reshape({1, 5})));
   CHECK(points.data == std::vector<double>{-1, -1, -1, 0.75, -1, -1, -1, -0.5, -1,  //
-                                           -1, -1, 0, 0.75, 1, 0});
-  // Zero is a level of every dimension: (0 + 4) + (0 + 2) 8 + (0 + 1) 40.
-  CHECK(symbols_of(quantizer, {{1, 3}, {0, 0, 0}}) == Indices{60});
-  CHECK(to_array(quantizer.decode(index_tensor({60}).reshape({1, 1}))).data ==
-        std::vector<double>(3, 0.0));
+                                           -1, -1, 1, 0.75, 1, 1});
+  // Zero is a level of more than two, and the threshold between two: 4 + 2 * 8 + 0 * 40.
+  CHECK(symbols_of(quantizer, {{1, 3}, {0, 0, 0}}) == Indices{20});
+  CHECK(to_array(quantizer.decode(index_tensor({20}).reshape({1, 1}))).data ==
+        std::vector<double>{0, 0, -1});
+}
+
+TEST_CASE("fsq: two levels are the sign, alone and beside others") {
+  for (const Levels& levels : {Levels{2}, Levels{2, 3, 5}, Levels{8, 2}, Levels{2, 2, 2}}) {
+    const auto d = static_cast<int64_t>(levels.size());
+    for (int64_t i = 0; i < d; ++i) {
+      if (levels[static_cast<size_t>(i)] != 2) continue;
+      FiniteScalarQuantizer quantizer = fsq(levels);
+      const std::vector<double> at = {-9, -0.5, -1e-3, 0, 1e-3, 0.5, 9};
+      Array z = ref::zeros({7, d});
+      for (int64_t r = 0; r < 7; ++r) z.at(r, i) = at[static_cast<size_t>(r)];
+      const Variable leaf(to_tensor(z), true);
+      const Quantized out = quantizer(leaf, true);
+      const Array codes = to_array(out.codes);
+      backward(sum(out.value));
+      for (int64_t r = 0; r < 7; ++r) {
+        CHECK(codes.at(r, i) == (z.at(r, i) > 0 ? 1 : -1));
+        // 1 - tanh^2: the gradient is largest at the threshold.
+        const double slope = 1 - std::pow(std::tanh(z.at(r, i)), 2);
+        CHECK(to_array(leaf.grad()).at(r, i) == doctest::Approx(slope).epsilon(1e-5).scale(0.01));
+      }
+      // Latents around 0 use both levels alike.
+      const Tensor normal = ops::normal({20000, d}, Rng(3), test_device());
+      const Array used = to_array(quantizer(Variable(normal), false).codes);
+      int64_t above = 0;
+      for (int64_t r = 0; r < 20000; ++r) above += used.at(r, i) > 0;
+      CHECK(std::abs(above - 10000) < 300);  // 4 standard deviations
+    }
+  }
 }
 
 TEST_CASE("fsq: every level is reached, the outermost from far away") {
@@ -96,12 +126,12 @@ TEST_CASE("fsq: every level is reached, the outermost from far away") {
         seen.insert(codes.at(r, i));
         if (r > 0) CHECK(codes.at(r, i) >= codes.at(r - 1, i));  // in their order
         for (int64_t j = 0; j < d; ++j)
-          if (j != i) CHECK(codes.at(r, j) == 0);
+          if (j != i) CHECK(codes.at(r, j) == (levels[static_cast<size_t>(j)] == 2 ? -1 : 0));
       }
       CHECK(seen.size() == static_cast<size_t>(l));
       CHECK(*seen.begin() == -1);
-      CHECK(*seen.rbegin() ==
-            doctest::Approx(static_cast<double>(l - 1 - l / 2) / static_cast<double>(l / 2)));
+      const double highest = static_cast<double>(l - 1 - l / 2) / static_cast<double>(l / 2);
+      CHECK(*seen.rbegin() == doctest::Approx(l == 2 ? 1 : highest));
     }
     for (float far : {1e3f, 1e30f}) {
       const Array extremes{{2, d}, std::vector<double>(static_cast<size_t>(2 * d), far)};
@@ -128,7 +158,9 @@ TEST_CASE("fsq: bounded() is the formula, and 0 stays 0") {
     for (int64_t r = 0; r < 37; ++r)
       for (int64_t j = 0; j < d; ++j) {
         const auto half = static_cast<double>(levels[static_cast<size_t>(j)] / 2);
-        expected.at(r, j) = std::round(b.at(r, j) * half) / half;
+        expected.at(r, j) = levels[static_cast<size_t>(j)] == 2
+                                ? (b.at(r, j) > 0 ? 1 : -1)
+                                : std::round(b.at(r, j) * half) / half;
       }
     FiniteScalarQuantizer rounding = fsq(levels);
     CHECK(error(rounding(Variable(to_tensor(z)), false).value.value(), expected) <= 1e-6);
@@ -162,6 +194,47 @@ TEST_CASE("lfq, bsq: the index is the number that the signs write, the first the
       for (double size : {1e-4, 100.0})
         CHECK(symbols_of(quantizer, ref::scale(e, size)) == expected);
     }
+}
+
+// The distance of f64 to the grid, as the exact search has it: what rounding loses makes ties, too.
+TEST_CASE("fsq: rounding gives the search's index, and writes nothing beside it") {
+  ref::Random random(904);
+  for (const Levels& levels : kLevels) {
+    CAPTURE(levels.size());
+    const Tensor grid = fsq(levels).grid();
+    const Array points = to_array(grid);
+    const auto d = static_cast<int64_t>(levels.size()), K = grid.dim(0);
+    const Tensor counts = index_tensor({levels.begin(), levels.end()});
+    const auto check_rows = [&](const Array& rows) {
+      const Fenced z(rows), of_levels(counts), of_grid(grid);
+      Fenced index({rows.dim(0)}, DType::i32);
+      vq_backend_for(test_device()).grid_code(index.view, z.view, of_grid.view, of_levels.view);
+      CHECK(indices_of(index.view) == indices_of(vq::nearest_code(z.view, grid)));
+      CHECK((index.intact() && z.intact() && of_levels.intact() && of_grid.intact()));
+    };
+    for (int64_t R : {0, 1, 257}) check_rows(random.array({R, d}, -1.2, 1.2));
+    // On points and halfway between two, in some dimensions or all; then a little beside it.
+    Array ties = ref::zeros({400, d});
+    for (int64_t r = 0; r < 400; ++r) {
+      const int64_t a = random.index(K), b = random.index(K);
+      for (int64_t i = 0; i < d; ++i)
+        ties.at(r, i) =
+            (points.at(a, i) + points.at(b, i)) / 2 + (r < 200 ? 0 : random.uniform(-1e-7, 1e-7));
+    }
+    check_rows(rounded(ties));
+    // Beside 1e8 or 1e30 the other dimensions are lost; 1e-30 is lost beside a level.
+    const double values[] = {0,    -0.0, 1e-30, -1e-30, 1e-9,  0.3,      -0.3,      7,
+                             -1e4, 1e8,  -1e8,  1e30,   -1e30, HUGE_VAL, -HUGE_VAL, std::nan("")};
+    Array extremes = ref::zeros({600, d});
+    for (double& x : extremes.data) x = values[random.index(std::size(values))];
+    check_rows(extremes);
+  }
+  const Tensor two = to_tensor(ref::zeros({5, 2})), three = to_tensor(ref::zeros({6, 3}));
+  const std::string message = error_of([&] { vq::grid_code(two, three, index_tensor({3, 2, 1})); });
+  CHECK(contains(message, "[grid_code]"));
+  CHECK(contains(message, "[5,2]"));
+  CHECK(contains(message, "[6,3]"));
+  CHECK(contains(error_of([&] { vq::grid_code(two, two, index_tensor({5})); }), "[1]"));
 }
 
 TEST_CASE("lfq: the signs name the corner that a search finds, and nothing is written beside it") {

@@ -50,7 +50,8 @@ TEST_CASE("perplexity: by hand and against the reference") {
 
 TEST_CASE("perplexity: one number is written, and nothing beside it") {
   Fenced y({1});
-  vq_backend_for(test_device()).perplexity(y.view, index_tensor({1, 1, 1}));
+  vq_backend_for(test_device())
+      .perplexity(y.view, index_tensor({1, 1, 1, 2, 2, 2}).reshape({2, 3}));
   CHECK(y.view.item() == doctest::Approx(3.0).epsilon(1e-6));
   CHECK(y.intact());
 }
@@ -124,6 +125,34 @@ TEST_CASE("usage: several symbols by hand") {
   border.add(index_tensor({984, 0, 0, 0, 0, 0, 0, 0}).reshape({2, 4}));
   CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
   CHECK_THROWS_AS(border.add(index_tensor({1, 2, 3, 4})), Error);
+}
+
+// A layer that dropout left out was not used badly, it was not used.
+TEST_CASE("perplexity, usage: symbols without a count are not part of the mean") {
+  struct Case {
+    int64_t symbols;
+    ref::Indices counts;
+    double perplexity, usage;
+  };
+  const Case cases[] = {
+      {2, {5, 5, 5, 5, 0, 0, 0, 0}, 4, 1},                    // the second left out
+      {2, {0, 0, 0, 0, 3, 3, 0, 0}, 2, 0.5},                  // the first
+      {3, {5, 5, 5, 5, 0, 0, 0, 0, 9, 0, 0, 0}, 2, 5.0 / 8},  // sqrt(4 * 1)
+      {3, {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 1, 0},
+  };
+  for (const auto& [symbols, counts, perplexity, usage] : cases) {
+    const Tensor n = index_tensor(counts).reshape({symbols, 4});
+    CHECK(vq::perplexity(n).item() == doctest::Approx(perplexity).epsilon(1e-6));
+    UsageHistogram histogram(Alphabet(symbols, 4));
+    histogram.add(n);
+    CHECK(histogram.perplexity() == doctest::Approx(perplexity).epsilon(1e-12));
+    CHECK(histogram.usage() == doctest::Approx(usage).epsilon(1e-12));
+  }
+  // More codes than a block of the GPU has threads.
+  ref::Indices wide(3 * 2500, 0);
+  for (size_t k = 0; k < 2500; ++k) wide[k] = wide[5000 + k] = 1;
+  CHECK(vq::perplexity(index_tensor(wide).reshape({3, 2500})).item() ==
+        doctest::Approx(2500.0).epsilon(1e-6));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// The quantizer's kernels on the CPU: nearest.cpp, estimators.cpp, codebook.cpp.
+// The quantizer's kernels on the CPU: nearest.cpp, grids.cpp, estimators.cpp, codebook.cpp.
 #pragma once
 
 #include "vq/backend.h"
@@ -9,6 +9,7 @@ class CpuVqBackend final : public VqBackend {
  public:
   void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
   void sign_code(Tensor& index, const Tensor& z) override;
+  void grid_code(Tensor& index, const Tensor& z, const Tensor& grid, const Tensor& levels) override;
   void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) override;
   void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                       Estimator estimator) override;

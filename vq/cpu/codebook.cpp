@@ -68,12 +68,18 @@ void CpuVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Te
 }
 
 void CpuVqBackend::perplexity(Tensor& y, const Tensor& counts) {
-  const int32_t* n = counts.data<int32_t>();
-  double sum = 0, entropy = 0;
-  for (int64_t k = 0; k < counts.numel(); ++k) sum += n[k];
-  for (int64_t k = 0; k < counts.numel(); ++k)
-    if (n[k] > 0) entropy -= n[k] / sum * std::log(n[k] / sum);
-  y.data<float>()[0] = static_cast<float>(std::exp(entropy));
+  const int64_t L = counts.dim(0), K = counts.dim(1);
+  double entropy = 0;  // of all symbols
+  int64_t counted = 0;
+  for (int64_t l = 0; l < L; ++l) {
+    const int32_t* n = counts.data<int32_t>() + l * K;
+    double sum = 0;
+    for (int64_t k = 0; k < K; ++k) sum += n[k];
+    if (sum > 0) ++counted;
+    for (int64_t k = 0; k < K; ++k)
+      if (n[k] > 0) entropy -= n[k] / sum * std::log(n[k] / sum);
+  }
+  y.data<float>()[0] = mean_perplexity(entropy, counted);
 }
 
 }  // namespace versor

@@ -17,6 +17,7 @@
 //
 // Centring matters: latents after a ReLU share a large common part, and the bounds grow with |e||c|
 // while the distances do not. score_error.h has the bounds.
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -28,14 +29,11 @@
 #include "tensor/cpu/parallel.h"
 #include "vq/cpu/avx512_scores.h"
 #include "vq/cpu/backend.h"
-#include "vq/cpu/score_error.h"
+#include "vq/score_error.h"
 
 namespace versor {
 namespace {
 
-using cpu::CentredNorms;
-using cpu::lowered;
-using cpu::raised;
 using cpu::avx512::CodePanels;
 
 constexpr int64_t kRowTile = 256, kCodeTile = 1024;  // scores: 1 MiB
@@ -46,6 +44,31 @@ constexpr int64_t kBlock = 64;                       // scores that are compared
 // the near ones apart.
 constexpr int64_t kSmallestForBf16 = 32;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// Of a centred vector, or the largest of several: the norm of its f32 form, and that of what bf16
+// rounds off (0 if unused).
+struct CentredNorms {
+  double f32 = 0, rest = 0;
+};
+
+// x as bf16, where what is too small for a normal number becomes 0: the processor's products would
+// take it for 0 too. Without branches, so that a loop over it becomes vectors. Of a NaN anything
+// may come: its row or code has no finite bound and is compared in f64 alone.
+bf16 normal_bf16(float x) {
+  const auto u = std::bit_cast<uint32_t>(x);
+  const uint32_t rounded = (u + 0x7fffu + ((u >> 16) & 1u)) >> 16;
+  bf16 result;
+  result.bits = static_cast<uint16_t>((u & 0x7fffffffu) < 0x00800000u ? 0u : rounded);
+  return result;
+}
+
+// A little more and a little less than x: by at least one unit in the last place.
+float raised(float x) {
+  return x + std::abs(x) * 0x1p-22f + 1e-44f;
+}
+float lowered(float x) {
+  return x - std::abs(x) * 0x1p-22f - 1e-44f;
+}
 
 // A vector's centred f32 form, and its bf16 form if that is wanted (else null).
 struct Forms {
@@ -63,6 +86,7 @@ struct Codes {
   std::vector<float> squared;       // |c - mean|^2, infinite for a repeated code
   std::vector<bool> repeated;       // equal to an earlier code
   std::vector<CentredNorms> norms;  // the largest ones of each tile of codes
+  ScoreBound bound;
 
   explicit Codes(const Tensor& codebook)
       : c(codebook.data<float>()),
@@ -75,7 +99,8 @@ struct Codes {
         half(use_bf16 ? Tensor({K, D}, DType::bf16) : Tensor()),
         squared(static_cast<size_t>(K)),
         repeated(static_cast<size_t>(K)),
-        norms(static_cast<size_t>((K + kCodeTile - 1) / kCodeTile)) {
+        norms(static_cast<size_t>((K + kCodeTile - 1) / kCodeTile)),
+        bound(D, kRoundoffF32) {
     for (int64_t k = 0; k < K; ++k)
       for (int64_t d = 0; d < D; ++d) mean[d] += c[k * D + d];
     for (double& m : mean) m /= static_cast<double>(K);
@@ -110,12 +135,18 @@ struct Codes {
     for (int64_t d = 0; d < D; ++d) to.f32[d] = static_cast<float>(from[d] - middle[d]);
     CentredNorms n{norm(to.f32, D), 0};
     if (!use_bf16) return n;
-    for (int64_t d = 0; d < D; ++d) to.half[d] = cpu::normal_bf16(to.f32[d]);
+    for (int64_t d = 0; d < D; ++d) to.half[d] = normal_bf16(to.f32[d]);
     n.rest = std::sqrt(sum_elements(D, [&](int64_t d) {
       const double rest = static_cast<double>(to.f32[d]) - static_cast<float>(to.half[d]);
       return rest * rest;
     }));
     return n;
+  }
+
+  // At least how far s is off for a row and a code with these norms.
+  double score_error(const CentredNorms& e, const CentredNorms& code) const {
+    return versor::score_error(bound.row(e.f32 + e.rest, e.rest),
+                               bound.code(code.f32 + code.rest, code.rest));
   }
 
   // s of code k in f32.   e [D] centred.
@@ -209,7 +240,7 @@ struct RowSearch {
 
   // s [n]: the scores of the codes k0...k0+n-1, a tile.
   void visit(const float* s, const Codes& codes, int64_t k0, int64_t n) {
-    first.take(s, k0, n, cpu::score_error(e, codes.norms[k0 / kCodeTile], codes.D));
+    first.take(s, k0, n, codes.score_error(e, codes.norms[k0 / kCodeTile]));
   }
 
   // e [D] as given, centred [D].
@@ -221,7 +252,7 @@ struct RowSearch {
     first.for_each(codes, [&](int64_t k) {
       const float s = codes.score(centred, k);
       const double c_norm = codes.norms[k / kCodeTile].f32;
-      second.take(&s, k, 1, cpu::score_error({e.f32, 0}, {c_norm, 0}, codes.D));
+      second.take(&s, k, 1, codes.score_error({e.f32, 0}, {c_norm, 0}));
     });
     return nearest_of(second, given, codes);
   }
@@ -322,18 +353,6 @@ void search_in_tiles(int32_t* index, const Tensor& e, Codes& codes) {
 }
 
 }  // namespace
-
-void CpuVqBackend::sign_code(Tensor& index, const Tensor& z) {
-  const int64_t d = z.dim(1);
-  const float* rows = z.data<float>();
-  int32_t* out = index.data<int32_t>();
-  cpu::parallel_blocks(
-      z.dim(0),
-      [=](int64_t begin, int64_t end) {
-        for (int64_t r = begin; r < end; ++r) out[r] = row_sign_code(rows + r * d, d);
-      },
-      cpu::rows_per_block(d));
-}
 
 void CpuVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   Codes codes(codebook);

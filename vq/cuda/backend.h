@@ -1,4 +1,5 @@
-// The quantizer's kernels on a CUDA GPU: nearest.cu, estimators.cu, codebook.cu, as in vq/cpu.
+// The quantizer's kernels on a CUDA GPU: nearest.cu, grids.cu, estimators.cu, codebook.cu, as in
+// vq/cpu.
 #pragma once
 
 #include "vq/backend.h"
@@ -9,6 +10,7 @@ class CudaVqBackend final : public VqBackend {
  public:
   void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) override;
   void sign_code(Tensor& index, const Tensor& z) override;
+  void grid_code(Tensor& index, const Tensor& z, const Tensor& grid, const Tensor& levels) override;
   void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) override;
   void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                       Estimator estimator) override;

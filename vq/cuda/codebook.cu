@@ -107,18 +107,24 @@ __global__ void new_code_kernel(float* codebook, float* m, const float* N, const
   }
 }
 
+// One block: y [1] of counts [L,K].
 __global__ void __launch_bounds__(kManyThreads)
-    perplexity_kernel(float* y, const int32_t* counts, int64_t K) {
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < K; k += blockDim.x) sum += counts[k];
-  sum = cuda::block_sum(sum);
-  double entropy = 0;
-  for (int64_t k = threadIdx.x; k < K; k += blockDim.x) {
-    const double p = counts[k] / sum;
-    if (counts[k] > 0) entropy -= p * std::log(p);
+    perplexity_kernel(float* y, const int32_t* counts, int64_t L, int64_t K) {
+  double entropy = 0;  // this thread's part of the entropies of all symbols
+  int64_t counted = 0;
+  for (int64_t l = 0; l < L; ++l) {
+    const int32_t* n = counts + l * K;
+    double sum = 0;
+    for (int64_t k = threadIdx.x; k < K; k += blockDim.x) sum += n[k];
+    sum = cuda::block_sum(sum);
+    if (sum > 0) ++counted;
+    for (int64_t k = threadIdx.x; k < K; k += blockDim.x) {
+      const double p = n[k] / sum;
+      if (n[k] > 0) entropy -= p * std::log(p);
+    }
   }
   entropy = cuda::block_sum(entropy);
-  if (threadIdx.x == 0) y[0] = static_cast<float>(std::exp(entropy));
+  if (threadIdx.x == 0) y[0] = mean_perplexity(entropy, counted);
 }
 
 }  // namespace
@@ -161,7 +167,7 @@ void CudaVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, T
 
 void CudaVqBackend::perplexity(Tensor& y, const Tensor& counts) {
   cuda::launch("perplexity", cuda::backend_of(counts).stream(), 1, kManyThreads, perplexity_kernel,
-               y.data<float>(), counts.data<int32_t>(), counts.numel());
+               y.data<float>(), counts.data<int32_t>(), counts.dim(0), counts.dim(1));
 }
 
 VqBackend& cuda_vq_backend() {

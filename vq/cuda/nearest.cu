@@ -7,29 +7,67 @@
 // vq/row_math.h, the same sum in the same order as on the CPU: both devices choose the same code
 // for the same numbers, whatever the product did. Read next: score_error.h.
 #include <bit>
+#include <limits>
 
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/scratch.h"
 #include "vq/cuda/backend.h"
-#include "vq/cuda/score_error.h"
+#include "vq/score_error.h"
 
 namespace versor {
 namespace {
 
-using cuda::CodeTerms;
 using cuda::kAllLanes;
-using cuda::kInfinity;
-using cuda::kLargestNorm;
 using cuda::kThreads;
 using cuda::kWarp;
-using cuda::RowTerms;
-using cuda::ScoreErrors;
 
 constexpr int64_t kCodeTile = 4096;                  // codes that meet a tile of rows at once
 constexpr int64_t kTileElements = int64_t{1} << 22;  // of a tile of rows, and of its scores
 constexpr int kMostCandidates = kWarp;               // a row with more is compared with all codes
 constexpr int kManyThreads = kWarp * kWarp;          // of a block of mean_kernel
 constexpr int kScan = -1;                            // in place of a number of candidates
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+// --- scores and their bounds in f32 -------------------------------------------------------------
+
+// Of a code y: what s and its error are made of.
+struct alignas(16) CodeTerms {
+  float squared;  // |y|^2; infinite for a repeated code, which never wins
+  float norm, rest, own;
+};
+
+// Of a row x.
+struct alignas(16) RowTerms {
+  float per_norm, per_rest, own;
+  float limit;  // the smallest s + error so far: no code with s - error above it can win
+};
+
+// x as a float, a little up: by more than this and the few operations that follow can round down.
+__device__ inline float rounded_up(double x) {
+  return static_cast<float>(x * (1 + 0x1p-20));
+}
+
+__device__ inline RowTerms row_terms(const ScoreBound::Row& row) {
+  return {rounded_up(row.per_norm), rounded_up(row.per_rest), rounded_up(row.own), kInfinity};
+}
+
+__device__ inline CodeTerms code_terms(double squared, const ScoreBound::Code& code) {
+  // Such a code is a candidate of every row and limits none.
+  if (code.own == kNoBound) return {0, 0, 0, kInfinity};
+  return {static_cast<float>(squared), rounded_up(code.norm), rounded_up(code.rest),
+          rounded_up(code.own)};
+}
+
+__device__ inline bool is_repeated(const CodeTerms& code) {
+  return code.squared == kInfinity;
+}
+
+__device__ inline float score(const CodeTerms& code, float dot) {
+  return fmaf(-2.f, dot, code.squared);
+}
+__device__ inline float score_error(const RowTerms& row, const CodeTerms& code) {
+  return fmaf(row.per_norm, code.norm, fmaf(row.per_rest, code.rest, row.own + code.own));
+}
 
 // --- preparing codes and rows -------------------------------------------------------------------
 
@@ -93,13 +131,13 @@ __device__ inline uint32_t hash(const float* x, int64_t D) {
 // A warp per code.   Y [K,D],  terms, hashes [K].
 __global__ void centre_codes_kernel(float* Y, CodeTerms* terms, uint32_t* hashes, const float* c,
                                     const double* mean, int64_t K, int64_t D, bool tf32,
-                                    ScoreErrors errors) {
+                                    ScoreBound bound) {
   const int64_t k = cuda::global_index() / kWarp;
   if (k >= K) return;
   const Centred y = centre(Y + k * D, c + k * D, mean, D, tf32);
   const uint32_t h = hash(c + k * D, D);
   if (threadIdx.x % kWarp != 0) return;
-  terms[k] = code_terms(y.squared, y.norm, y.rest, errors);
+  terms[k] = code_terms(y.squared, bound.code(y.norm, y.rest));
   hashes[k] = h;
 }
 
@@ -138,12 +176,12 @@ struct Searches {
 
 // A warp per row.   X, e [rows,D].
 __global__ void centre_rows_kernel(float* X, Searches searches, const float* e, const double* mean,
-                                   int64_t rows, int64_t D, bool tf32, ScoreErrors errors) {
+                                   int64_t rows, int64_t D, bool tf32, ScoreBound bound) {
   const int64_t r = cuda::global_index() / kWarp;
   if (r >= rows) return;
   const Centred x = centre(X + r * D, e + r * D, mean, D, tf32);
   if (threadIdx.x % kWarp != 0) return;
-  searches.terms[r] = row_terms(x.norm, x.rest, errors);
+  searches.terms[r] = row_terms(bound.row(x.norm, x.rest));
   searches.count[r] = x.norm < kLargestNorm ? 0 : kScan;  // a NaN is not less either
 }
 
@@ -272,22 +310,11 @@ __global__ void scan_kernel(int32_t* index, const int32_t* count, const CodeTerm
   index[r] = best.code;
 }
 
-__global__ void sign_code_kernel(int32_t* index, const float* z, int64_t rows, int64_t d) {
-  const int64_t r = cuda::global_index();
-  if (r < rows) index[r] = row_sign_code(z + r * d, d);
-}
-
 unsigned blocks_of_warps(int64_t n) {
   return cuda::blocks_for(n, kThreads / kWarp);
 }
 
 }  // namespace
-
-void CudaVqBackend::sign_code(Tensor& index, const Tensor& z) {
-  const int64_t rows = z.dim(0);
-  cuda::launch("sign_code", cuda::backend_of(z).stream(), cuda::blocks_for(rows, kThreads),
-               kThreads, sign_code_kernel, index.data<int32_t>(), z.data<float>(), rows, z.dim(1));
-}
 
 void CudaVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) {
   const int64_t R = e.dim(0), K = codebook.dim(0), D = codebook.dim(1);
@@ -295,7 +322,7 @@ void CudaVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& c
   CudaBackend& backend = cuda::backend_of(e);
   const cuda::Stream stream = backend.stream();
   const bool tf32 = backend.uses_tf32();
-  const ScoreErrors errors(D);
+  const ScoreBound bound(D, kRoundoffTensor);
   const float* c = codebook.data<float>();
 
   cuda::Scratch<double> mean(D, device);
@@ -305,7 +332,7 @@ void CudaVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& c
   cuda::launch("mean_code", stream, cuda::blocks_for(D, kWarp), kManyThreads, mean_kernel,
                mean.data(), c, K, D);
   cuda::launch("centre_codes", stream, blocks_of_warps(K), kThreads, centre_codes_kernel,
-               Y.data<float>(), codes.data(), hashes.data(), c, mean.data(), K, D, tf32, errors);
+               Y.data<float>(), codes.data(), hashes.data(), c, mean.data(), K, D, tf32, bound);
   cuda::launch("mark_repeated", stream, blocks_of_warps(K), kThreads, mark_repeated_kernel,
                codes.data(), hashes.data(), c, K, D);
 
@@ -322,7 +349,7 @@ void CudaVqBackend::nearest_code(Tensor& index, const Tensor& e, const Tensor& c
     const float* first = e.data<float>() + r0 * D;
     int32_t* out = index.data<int32_t>() + r0;
     cuda::launch("centre_rows", stream, blocks_of_warps(rows), kThreads, centre_rows_kernel,
-                 X.data<float>(), searches, first, mean.data(), rows, D, tf32, errors);
+                 X.data<float>(), searches, first, mean.data(), rows, D, tf32, bound);
     for (int64_t k0 = 0; k0 < K; k0 += code_tile) {
       const int64_t n = std::min(code_tile, K - k0);
       Tensor tile = dots.rows(0, rows * n).reshape({rows, n});
