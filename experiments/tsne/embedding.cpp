@@ -6,9 +6,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <limits>
 #include <numbers>
 #include <numeric>
+#include <string>
 
+#include "tensor/pool.h"
 #include "tensor/rng.h"
 
 namespace versor {
@@ -196,6 +200,27 @@ Layout start_layout(const std::vector<int64_t>& chosen, std::span<const double> 
   return y;
 }
 
+// What a program may still take: of the machine, or of the container that it runs in.
+size_t available_memory() {
+  size_t available = std::numeric_limits<size_t>::max();
+  std::ifstream meminfo("/proc/meminfo");  // lines like "MemAvailable:   24012345 kB"
+  std::string name, unit;
+  for (size_t kib = 0; meminfo >> name >> kib; std::getline(meminfo, unit))
+    if (name == "MemAvailable:") available = kib << 10;
+  size_t limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+    available = std::min(available, limit - std::min(limit, used));
+  return available;
+}
+
+void check_memory(int64_t distinct, int64_t d) {
+  const size_t needed = tsne_bytes(distinct, d), available = available_memory();
+  check(needed <= available, kName, distinct, " points need ", readable_bytes(needed),
+        " of memory, there is ", readable_bytes(available),
+        "; exact t-SNE keeps a number for every pair");
+}
+
 bool all_finite(auto begin, auto end) {
   return std::all_of(begin, end, [](auto v) { return std::isfinite(v); });
 }
@@ -216,6 +241,11 @@ void check_input(const Tensor& points, const TsneOptions& o, std::span<const dou
 }
 
 }  // namespace
+
+// P, the points in double, and a dozen numbers for each point.
+size_t tsne_bytes(int64_t distinct, int64_t d) {
+  return sizeof(double) * static_cast<size_t>(distinct) * static_cast<size_t>(distinct + d + 12);
+}
 
 std::vector<double> squared_distances(std::span<const double> points, int64_t n) {
   const int64_t d = n > 0 ? static_cast<int64_t>(points.size()) / n : 0;
@@ -302,6 +332,7 @@ Embedding tsne(const Tensor& points, const TsneOptions& options, std::span<const
     for (int64_t k = 0; k < m; ++k) y.x.push_back(static_cast<double>(k) - 0.5 * (m - 1));
     y.y.resize(m);
   } else {
+    check_memory(m, d);
     std::vector<double> p = squared_distances(in_double(values, distinct.first, d), m);
     result.entropy_error = to_conditional(p, m, result.perplexity);
     to_joint(p, m);

@@ -34,12 +34,16 @@ struct Embedding {
 // get its place: a row with more equal twins than the perplexity cannot reach its entropy.
 // Fewer than 4 distinct points are put on a line. entropy_error stays large where more points than
 // the perplexity are equally near, as the corners of a simplex are.
+// Takes tsne_bytes() of memory; where there is less, it refuses before it starts.
 // `start` [n,2] is where to begin, e.g. an earlier layout; the deviation parts points that are to
 // leave a common place. The bits depend on neither the number of threads nor the device.
 // Throws Error: not f32 or not two axes, NaN or infinity in points or start, options out of range,
-// a learning rate so large that the layout diverges.
+// too little memory, a learning rate so large that the layout diverges.
 Embedding tsne(const Tensor& points, const TsneOptions& options = {},
                std::span<const double> start = {});
+
+// The memory that `distinct` points [distinct,D] take, in bytes: P is a matrix of doubles.
+size_t tsne_bytes(int64_t distinct, int64_t d);
 
 // ---- the steps of tsne(), one by one ----
 
