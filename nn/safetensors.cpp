@@ -279,6 +279,11 @@ std::map<std::string, Tensor> state_dict(const Module& module) {
 
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path) {
   NamedVariables all = module.named_parameters();
+  for (const auto& [name, parameter] : all) {
+    const DType type = file.at(name, path).dtype();
+    check(type == DType::f32 || type == DType::bf16, kName, path, ": ", name, " has the type ",
+          type, ", a parameter needs floating-point numbers");
+  }
   for (auto& buffer : module.named_buffers()) all.push_back(buffer);
   std::map<std::string, Tensor> values;  // all are checked before the first one is copied
   for (const auto& [name, variable] : all) {
