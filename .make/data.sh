@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # CIFAR-10 for `make data`: checks the folder CIFAR10_DIR, or downloads the official archive, compares
 # its checksum and unpacks it to data/cifar-10-batches-bin/, which appears whole or not at all.
-# `data.sh images`, for `make quick`, prints the options that tell a program which images to use:
-# CIFAR-10 if it is here or can be had within a minute, else synthetic images.
+# `data.sh images`, for `make quick`, prints the words, one a line, that tell a program which images to
+# use: CIFAR-10 if it is here or can be had within a minute, else synthetic images.
 # Environment: CIFAR10_DIR (a folder that is already there), DATA (synthetic: no CIFAR-10),
 # LIMIT (seconds that the download may take).
 set -euo pipefail
@@ -21,14 +21,14 @@ check() {  # six files of 10,000 records, each one label and 3,072 pixels
 
 if [ "${1:-}" = images ]; then
   if [ "${DATA:-}" = synthetic ]; then
-    echo "--data synthetic"
+    printf '%s\n' --data synthetic
   elif LIMIT=60 "$0" >&2; then
-    echo "--data-dir ${CIFAR10_DIR:-$folder}"
+    printf '%s\n' --data-dir "${CIFAR10_DIR:-$folder}"
   elif [ -n "${CIFAR10_DIR:-}" ]; then
     exit 1
   else
     echo "CIFAR-10 is not here: going on with synthetic images" >&2
-    echo "--data synthetic"
+    printf '%s\n' --data synthetic
   fi
   exit
 fi

@@ -68,15 +68,15 @@ tests() {  # tests PART PROGRAM ARGUMENT...
   fi
 }
 end_tests() {  # end_tests PART
-  local reports
+  local -a reports
   # that it does not know swapcontext() is no finding: the fibers announce every switch to it
-  reports=$(grep -lE 'ERROR: |runtime error: |WARNING: ThreadSanitizer' "$out/$1".report.* 2>/dev/null)
-  if [ "$wrong" != 0 ] || [ -n "$reports" ]; then
-    { [ -z "$reports" ] || head -n 40 $reports; tail -n 30 "$out/$1.txt"; } >&2
+  mapfile -t reports < <(grep -lE 'ERROR: |runtime error: |WARNING: ThreadSanitizer' \
+    "$out/$1".report.* 2>/dev/null)
+  if [ "$wrong" != 0 ] || [ ${#reports[@]} != 0 ]; then
+    { [ ${#reports[@]} = 0 ] || head -n 40 "${reports[@]}"; tail -n 30 "$out/$1.txt"; } >&2
   fi
-  reports=$(wc -w <<<"$reports")
-  [ "$wrong" = 0 ] && [ "$reports" = 0 ] && [ "$passed" -gt 0 ]
-  verdict "$1" $? "$passed passed, $wrong failed, $skipped skipped, $reports reports"
+  [ "$wrong" = 0 ] && [ ${#reports[@]} = 0 ] && [ "$passed" -gt 0 ]
+  verdict "$1" $? "$passed passed, $wrong failed, $skipped skipped, ${#reports[@]} reports"
 }
 
 part_address() {
@@ -86,7 +86,7 @@ part_address() {
   bin=$(build address CXX=g++ CUDA=0 ${ONEDNN:+ONEDNN=$ONEDNN} SANITIZE=address $target)/bin ||
     { verdict address 1 "not built, see $out/address-build.txt"; return; }
   begin_tests address
-  local common="log_path=$out/address.report exitcode=86"
+  local common="log_path='$out/address.report' exitcode=86"
   export ASAN_OPTIONS="$common detect_leaks=1"
   export UBSAN_OPTIONS="$common print_stacktrace=1"
   if [ -n "$quick" ]; then
@@ -110,7 +110,7 @@ part_thread() {
     { verdict thread 1 "not built, see $out/thread-build.txt"; return; }
   begin_tests thread
   OMP_TOOL_LIBRARIES=$archer \
-    TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=86 log_path=$out/thread.report" \
+    TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=86 log_path='$out/thread.report'" \
     OMP_NUM_THREADS=4 VERSOR_BIN=$here/$bin tests thread "$bin/run_tests" \
     -tce='resume: a full disk*,resume: interrupted in the evaluation*'
   end_tests thread

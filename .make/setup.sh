@@ -32,7 +32,7 @@ find_gnuplot() {  # sets gnuplot to the path of one that draws SVG; 1 if there i
 finished() {  # the findings are for this request, and everything found is still there
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
-  for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
+  while read -r file; do [ -e "$file" ] || return 1; done < <(sed -n 's/^# uses //p' "$out")
   grep -q '^GNUPLOT := ' "$out" || return 1  # never looked for
   # what could not be had may have come since
   ! grep -qx 'GNUPLOT := ' "$out" || ! find_gnuplot || return 1
@@ -74,12 +74,12 @@ look() {  # sets compiler, uses (files), onednn (its version), gnuplot, missing 
           # needs), optional (gnuplot's, where that is missing), why (both in words)
   local name header package purpose file
   rm -f build/probe.log
-  compiler="" uses="" onednn="" missing="" optional="" why="" include_path="" gnuplot=""
+  compiler="" uses=() onednn="" missing="" optional="" why="" include_path="" gnuplot=""
   for name in ${CXX:+"$CXX"} ${CXX:-g++ g++-14 g++-13 g++-12 clang++ .deps/bin/g++}; do
     command -v ${name%% *} >/dev/null && compiles $name && compiler=$name && break
   done
   if [ -n "$compiler" ]; then
-    uses=$(command -v ${compiler%% *})
+    uses=("$(command -v ${compiler%% *})")
     include_path=$($compiler -x c++ -E -v -isystem .deps/include /dev/null 2>&1 |
       sed -n '/^#include </,/^End/s/^ //p')
   elif [ -n "${CXX:-}" ]; then
@@ -87,19 +87,19 @@ look() {  # sets compiler, uses (files), onednn (its version), gnuplot, missing 
       "$(grep -m1 . build/probe.log 2>/dev/null || echo no such program)"
   else
     missing=$(compiler_package) why="$missing (C++20 compiler)"
-    include_path="$deps/include /usr/include"
+    include_path=".deps/include /usr/include"
   fi
   while IFS='|' read -r header package purpose; do
     [ "$header" != dnnl.hpp ] || [ "$ONEDNN" != 0 ] || continue
     if file=$(locate "$header") && { [ "$header" != dnnl.hpp ] || links_onednn; }; then
-      uses+=" $file"
+      uses+=("$file")
     else
       missing+=" $package" why+="${why:+, }$package ($purpose)"
     fi
   done <<<"$libraries"
   missing=${missing# }
   if find_gnuplot; then
-    uses+=" ${gnuplot/#"$deps"/.deps}"
+    uses+=("${gnuplot/#"$deps"/.deps}")
   else
     optional=gnuplot-nox why+="${why:+, }gnuplot-nox (gnuplot: plots)"
   fi
@@ -164,12 +164,12 @@ unpack_under_deps() {  # unpack_under_deps PACKAGE...: with the dependencies tha
   local apt="$deps/apt" deb
   say "no root rights: unpacking $* under .deps/"
   mkdir -p "$apt"/{lists,archives}/partial
-  local options="-o Dir::State=$apt -o Dir::Cache=$apt -o Dir::State::status=/var/lib/dpkg/status"
-  options+=" -o Debug::NoLocking=1 -o Acquire::Languages=none $net"
+  local options=(-o "Dir::State=$apt" -o "Dir::Cache=$apt" -o Debug::NoLocking=1 $net
+    -o Dir::State::status=/var/lib/dpkg/status -o Acquire::Languages=none)
   : >"$log"
-  [ -n "$updated" ] || apt-get $options update >"$log" 2>&1 || true
+  [ -n "$updated" ] || apt-get "${options[@]}" update >"$log" 2>&1 || true
   updated=yes
-  apt-get $options install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
+  apt-get "${options[@]}" install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
   mkdir -p "$deps"/{bin,lib,include} "$deps"/root/usr/{bin,lib,lib64}
   for deb in bin lib lib64; do [ -e "$deps/root/$deb" ] || ln -s "usr/$deb" "$deps/root/$deb"; done
   for deb in "$apt"/archives/*.deb; do
@@ -255,7 +255,7 @@ ar="ar"; command -v ar >/dev/null || ar=.deps/bin/ar
 cat >"$out" <<MK
 # written by .make/setup.sh
 # for $request
-# uses $uses
+$(printf '# uses %s\n' "${uses[@]}")
 CXX := $compiler
 AR := $ar
 COMPILER := $($compiler --version | sed 's/ ([^)]*)//; s/ [0-9]\{8\} .*//; q')

@@ -218,8 +218,8 @@ TEST_CASE("bench: --json holds what the text says" * doctest::skip(without_progr
 TEST_CASE("bench: --serve answers a line with a time" * doctest::skip(without_programs())) {
   const TemporaryFolder folder;
   const auto served = [&](const std::string& requests) {
-    write_file(folder / "talk.sh", "printf '" + requests + "' | " + program_folder() +
-                                       "/bench --serve --batch 2 --latent 8 --codes 8 --threads 1 "
+    write_file(folder / "talk.sh", "printf '" + requests + "' | '" + program_folder() +
+                                       "/bench' --serve --batch 2 --latent 8 --codes 8 --threads 1 "
                                        "--precision fp32\n");
     return run("sh " + (folder / "talk.sh"));
   };
