@@ -1,90 +1,13 @@
 // make's targets with blanks and quotes in every path: those of the checkout, the data, the
-// results, the place of an installation and PyTorch's interpreter. The Makefile and the scripts in
-// .make/ are the real ones, in a copy where nothing has to be built: programs there write down
-// their arguments.
+// results, the place of an installation and PyTorch's interpreter.
 #include <filesystem>
 
-#include "tests/experiments/programs.h"
+#include "tests/experiments/checkout.h"
 
 namespace versor::testing {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Writes its name and its arguments to the file $RECORD, one line a call; asked for what is
-// missing, it says $MISSING.
-constexpr const char* kProgram =
-    "#!/bin/sh\n"
-    "{ printf '%s' \"${0##*/}\"; for word; do printf '|%s' \"$word\"; done; echo; } >>\"$RECORD\"\n"
-    "case \" $* \" in *' --list '*) [ -z \"$MISSING\" ] || echo \"$MISSING\" ;; esac\n";
-
-void write_script(const std::string& path, const std::string& text) {
-  fs::create_directories(fs::path(path).parent_path());
-  write_file(path, text);
-  fs::permissions(path, fs::perms::owner_all);
-}
-
-class Checkout {
-  TemporaryFolder files_;
-
- public:
-  const std::string here = files_ / "the check  out's";
-  const std::string data = files_ / "my  data's", results = files_ / "the  results'";
-
-  Checkout() {
-    fs::create_directories(here);
-    fs::copy("Makefile", here);
-    fs::copy(".make", here + "/.make", fs::copy_options::recursive);
-    for (const char* name : {"setup", "cuda"})  // there is nothing to look for
-      write_script(here + "/.make/" + name + ".sh", "#!/bin/sh\n");
-    fs::create_directories(here + "/build");
-    write_file(here + "/build/setup-auto.mk",
-               "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\nGNUPLOT :=\n");
-    write_file(here + "/build/setup-cuda-auto.mk", "CUDA_FOUND :=\n");
-    for (const std::string& name : names())
-      for (const std::string& folder : {here + "/bin/", built()}) {
-        write_script(folder + name, kProgram);
-      }
-    for (const char* folder : {"tensor", "autograd", "nn", "vq", "data", "tests"})
-      fs::create_directories(here + "/" + folder);
-    fs::create_directories(data);
-    for (const char* name : {"data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4",
-                             "data_batch_5", "test_batch"}) {
-      const std::string path = data + "/" + name + ".bin";
-      write_file(path, "");
-      fs::resize_file(path, 30'730'000);
-    }
-  }
-
-  // The programs' folder of a build without oneDNN.
-  std::string built() const { return here + "/build/cpu-reference/bin/"; }
-
-  // Runs make with these words of a shell; nothing is built. What programs wrote down, by line.
-  std::vector<std::string> make(const std::string& shell_words, const std::string& missing = "") {
-    const std::string record = files_ / "record";
-    write_file(record, "");
-    write_file(files_ / "make.sh",
-               "make -o all -o bin/bench -o build/cpu-reference/bin/run_tests " + shell_words);
-    ended =
-        run("sh " + (files_ / "make.sh"),
-            {"MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "CUDA_VISIBLE_DEVICES=", "CIFAR10_DIR=" + data,
-             "RESULTS=" + results, "DATA=", "RECORD=" + record, "MISSING=" + missing},
-            here);
-    CAPTURE(shell_words);
-    CAPTURE(ended.err);
-    CHECK(ended.code == 0);
-    return lines(read_file(record));
-  }
-  Ended ended;
-
- private:
-  static std::vector<std::string> names() {
-    std::vector<std::string> all;
-    for (const auto& entry : fs::directory_iterator("experiments"))
-      if (entry.path().extension() == ".cpp") all.push_back(entry.path().stem().string());
-    return all;
-  }
-};
 
 bool has(const std::vector<std::string>& all, const std::string& line) {
   CAPTURE(line);
@@ -125,7 +48,7 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
   CHECK(called[0].ends_with("|--sweep" + json + ".json"));
   CHECK(fs::is_directory(checkout.results));
 
-  write_script(checkout.here + "/my python's", kProgram);
+  write_script(checkout.here + "/my python's", kRecorder);
   called = checkout.make("bench-peers TORCH_PYTHON=\"./my python's\"");
   REQUIRE(called.size() == 3);
   CHECK(called[0].starts_with("my python's|-B|experiments/peers/bench_peers.py|"));
