@@ -13,8 +13,8 @@ struct Points {
 };
 
 // Reads one point per line, as spreadsheets, pandas, R and NumPy write them:
-//   separators  ';', ',', tabs or blanks, the same in all lines; blanks around numbers do not
-//   matter numbers     with or without sign and exponent; with a decimal comma where ';' separates
+//   separators  ';', ',', tabs or blanks, the same in all lines; extra blanks do not matter
+//   numbers     with or without sign and exponent; with a decimal comma where ';' separates
 //   heading     a first line without any number, or 0,1,...,D-1 above numbers with decimals, the
 //               names that pandas gives to columns
 //   index       where the heading's first name is empty (or "Unnamed: 0"), the first column is one
