@@ -21,6 +21,8 @@ SHELL := bash
 .SECONDARY:
 .DEFAULT_GOAL := all
 CORES := $(shell nproc)
+# a user's path or name as one word of the shell: it may hold blanks and quotes
+quote = '$(subst ','\'',$1)'
 # make -n was said
 DRY := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 # N of a -jN that was given: so many trainings at a time. MAKEFLAGS has it only in recipes, and there
@@ -41,7 +43,7 @@ endif
 # ---- set-up: the compiler and the libraries ------------------------------------------------------
 ifneq ($(BUILDS),)
 ifeq ($(DRY),)
-$(shell CXX='$(if $(filter default,$(origin CXX)),,$(CXX))' ONEDNN='$(ONEDNN)' \
+$(shell CXX=$(call quote,$(if $(filter default,$(origin CXX)),,$(CXX))) ONEDNN='$(ONEDNN)' \
   FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
@@ -51,8 +53,9 @@ endif
 # for the programs that draw plots; empty if there is none
 export GNUPLOT
 ifeq ($(DRY),)
-$(shell CXX='$(CXX)' CUDA='$(CUDA)' NVCC='$(if $(filter command environment,$(origin NVCC)),$(NVCC))' \
-  CUDA_HOME='$(CUDA_HOME)' CUDNN_HOME='$(CUDNN_HOME)' FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
+$(shell CXX=$(call quote,$(CXX)) CUDA='$(CUDA)' \
+  NVCC=$(call quote,$(if $(filter command environment,$(origin NVCC)),$(NVCC))) \
+  CUDA_HOME=$(call quote,$(CUDA_HOME)) CUDNN_HOME=$(call quote,$(CUDNN_HOME)) FORCE='$(filter setup,$(GOALS))' .make/cuda.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
 endif
@@ -204,7 +207,7 @@ $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 DOWNLOADED := data/cifar-10-batches-bin
 DATA_DIR := $(or $(CIFAR10_DIR),$(and $(wildcard $(DOWNLOADED)/data_batch_1.bin),$(DOWNLOADED)))
 DATA ?= $(if $(DATA_DIR),cifar10)
-FOLDER := --data-dir $(or $(DATA_DIR),$(DOWNLOADED))
+FOLDER := --data-dir $(call quote,$(or $(DATA_DIR),$(DOWNLOADED)))
 IMAGES = $(if $(filter synthetic,$(DATA)),--data synthetic,$(FOLDER))
 OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(EPOCHS)) \
   $(and $(TRAIN),--train-images $(TRAIN)) $(and $(TEST),--test-images $(TEST)) \
@@ -212,12 +215,12 @@ OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(
   $(and $(PRESET),--preset $(PRESET))
 
 quick: all ## a miniature of the whole paper in minutes; its files are in results/quick
-	@images=$$(DATA=$(DATA) .make/data.sh images) && \
-	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet $$images
+	@images=$$(DATA=$(DATA) .make/data.sh images) && mapfile -t images <<<"$$images" && \
+	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
 # VERSOR_CUDA says which part of the tests is for a GPU
 test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... goes to them
-	@VERSOR_BIN='$(CURDIR)/$(B)/bin' VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
+	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 # for .make/sanitize.sh: the last line is the folder; bin/ keeps what it has
 sanitize-build: $(B)/bin/run_kernel_tests
@@ -235,7 +238,7 @@ sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some 
 train one_step: %: bin/% ## build one program; bin/train --help says how it is used
 
 # make -n lists the trainings that would run; -jN runs N of them side by side
-EXPERIMENT = +@DRY='$(DRY)' SIDE_BY_SIDE='$(SIDE_BY_SIDE)' RESULTS='$(RESULTS)' .make/experiments.sh
+EXPERIMENT = +@DRY='$(DRY)' SIDE_BY_SIDE='$(SIDE_BY_SIDE)' RESULTS=$(call quote,$(RESULTS)) .make/experiments.sh
 NEEDS := $(if $(DRY),,all $(if $(DATA),,data))
 table1: $(NEEDS) ## the images of CIFAR-10, counted
 table2: $(NEEDS) ## the size of the codebook, resumable
@@ -245,12 +248,12 @@ table_attribution: $(NEEDS) ## the published runs' choices one by one
 table_estimators: $(NEEDS) ## the gradient estimators at equal everything else
 table_quantizers: $(NEEDS) ## all quantizers at equal bit-rate; RATES=640 QUANTIZERS=ste,fsq for some
 table1 table2 table3 figures table_attribution table_estimators table_quantizers:
-	$(EXPERIMENT) "$@ report" $(strip $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
-	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS))))
+	$(EXPERIMENT) "$@ report" $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
+	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS)))
 
 # table 3, then the final run, which goes on from one of its runs
 paper: $(NEEDS) ## everything, and the report; meant for a GPU at full length
-	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(strip $(OPTIONS))
+	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(OPTIONS)
 
 report: $(if $(DRY),,all) ## results/report.html from what is there
 	$(EXPERIMENT) report
@@ -259,18 +262,21 @@ report: $(if $(DRY),,all) ## results/report.html from what is there
 BENCH = $(and $(DEVICE),--device $(DEVICE)) --precision $(or $(PRECISION),$(BENCH_PRECISIONS))
 BENCH_PRECISIONS := fp32,auto
 BENCH_RESULTS := $(or $(RESULTS),results)
+bench_file = $(call quote,$(BENCH_RESULTS)/$1.json)
 bench: all ## speed of one training step against the floor of the bare library calls, and by size
-	@mkdir -p $(BENCH_RESULTS)
-	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(BENCH_RESULTS)/bench.json $(ARGS)
+	@mkdir -p $(call quote,$(BENCH_RESULTS))
+	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(call bench_file,bench) $(ARGS)
 
+PYTHON = $(call quote,$(TORCH_PYTHON))
 bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in turn with PyTorch's
-	@command -v $(TORCH_PYTHON) >/dev/null || { echo "error: there is no $(TORCH_PYTHON); install" \
+	@command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
 	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
-	@$(TORCH_PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
-	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(BENCH_RESULTS)/bench-peers.json $(ARGS)
-	@if $(TORCH_PYTHON) -c 'import faiss' 2>/dev/null; then \
-	  $(TORCH_PYTHON) -B experiments/peers/faiss_nearest.py --json $(BENCH_RESULTS)/bench-faiss.json; \
-	  else echo "not compared with FAISS: $(TORCH_PYTHON) cannot import faiss (pip install faiss-cpu)"; fi
+	@mkdir -p $(call quote,$(BENCH_RESULTS))
+	@$(PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
+	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(call bench_file,bench-peers) $(ARGS)
+	@if $(PYTHON) -c 'import faiss' 2>/dev/null; then \
+	  $(PYTHON) -B experiments/peers/faiss_nearest.py --json $(call bench_file,bench-faiss); \
+	  else echo "not compared with FAISS:" $(PYTHON) "cannot import faiss (pip install faiss-cpu)"; fi
 
 # the floor without any of our code
 $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
@@ -332,10 +338,10 @@ setup: ## look again for compiler, libraries and gnuplot, and install what is mi
 	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
 bundle: ## oneDNN and the headers to .deps, for a machine without network and root
-	@.make/bundle.sh "$(CXX)" $(ONEDNN)
+	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)
 
 install: all ## copy programs, library and headers to PREFIX (/usr/local)
-	@.make/install.sh "$(DESTDIR)$(PREFIX)" "$(B)" "$(PROGRAMS)"
+	@.make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) "$(B)" "$(PROGRAMS)"
 
 check-layers: ## prove that the layers include one way only
 	@.make/check_layers.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Copies what a build takes from outside, oneDNN and the header-only libraries, to .deps/include and
-# .deps/lib, so that the folder can be carried to a machine without network and without root rights.
-# Usage: bundle.sh COMPILER ONEDNN (the compiler that finds these headers now; 0: without oneDNN)
+# Copies the third-party code of a build, oneDNN and the header-only libraries, to .deps/include and
+# .deps/lib, so that the checkout can be taken to a machine without network and root rights.
+# Usage: bundle.sh COMPILER ONEDNN (a compiler that finds these headers; 0: without oneDNN)
 set -euo pipefail
 export LC_ALL=C
 new=$(mktemp -d .bundle-XXXXXX)
@@ -21,12 +21,12 @@ if [ -n "$with_onednn" ]; then
   [ -e "$library" ] || { echo "error: there is no libdnnl.so to bundle; try make setup" >&2; exit 1; }
   real=$(readlink -f "$library")
   cp "$real" "$new/lib/"
-  for name in "$(dirname "$library")"/libdnnl.so*; do  # its other names
+  for name in "$(dirname "$library")"/libdnnl.so*; do  # the links to it
     if [ "$(readlink -f "$name")" = "$real" ] && [ "${name##*/}" != "${real##*/}" ]; then
       ln -s "${real##*/}" "$new/lib/${name##*/}"
     fi
   done
-  # and what it needs itself; the C++ compiler's own libraries are wherever a build can be made
+  # and its dependencies, except the compiler's own libraries, which every build machine has
   LD_LIBRARY_PATH=.deps/lib ldd "$real" | awk '$2 == "=>" && $3 ~ /\//  { print $1, $3 }' |
     grep -vE '^lib(c|m|dl|rt|pthread|gomp|stdc\+\+|gcc_s)\.' |
     while read -r name file; do cp -L "$file" "$new/lib/$name"; done || true
@@ -38,4 +38,4 @@ for file in "$new"/lib/*; do
   [ ! -e "$file" ] || cp -a --remove-destination "$file" .deps/lib/
 done
 echo "bundle: .deps/ has $(du -sm .deps | cut -f1) MB; copied along with the sources," \
-  "make needs nothing else than a compiler"
+  "make needs nothing but a compiler"

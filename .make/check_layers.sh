@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Proves from the #include lines that the layers point one way
+# Checks the #include lines: dependencies go one way only between the layers,
 #   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
-# that the rooms of experiments/ do too
+# and between the rooms of experiments/,
 #   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne
-# and that third-party headers stay at the edges. Lists each violation as file:line; then exits 1.
+# and third-party headers stay at the edges. Lists each violation as file:line, then exits 1.
 set -euo pipefail
 files=$(.make/sources.sh)
 [ -n "$files" ] || { echo "check-layers: no sources here" >&2; exit 1; }

@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
-# Looks for what the CUDA backend needs: nvcc (12 or newer), cuBLASLt and cuDNN (8.9 or newer), in
-# the usual places, and writes the findings to build/setup-cuda-$CUDA.mk, which the Makefile
-# includes: CUDA_FOUND (what was found; empty: build without), CUDA_WHY (why without), NVCC,
+# Searches the usual places for what the CUDA backend needs, nvcc (12 or newer), cuBLASLt and cuDNN
+# (8.9 or newer), and writes the result to build/setup-cuda-$CUDA.mk, which the Makefile includes:
+# CUDA_FOUND (what was found; empty: build without CUDA), CUDA_WHY (the reason then), NVCC,
 # CUDA_GENCODE, CUDA_INCLUDES, CUDA_LIBRARIES. It installs nothing.
-# Environment: CUDA (1 must, 0 never, auto), NVCC, CUDA_HOME, CUDNN_HOME, CXX (nvcc's host compiler).
+# Environment: CUDA (1 required, 0 never, auto), NVCC, CUDA_HOME, CUDNN_HOME, CXX (the host
+# compiler).
 set -euo pipefail
 export LC_ALL=C
 CUDA=${CUDA:-auto} out=build/setup-cuda-$CUDA.mk
 request="NVCC=${NVCC:-} CUDA_HOME=${CUDA_HOME:-} CUDNN_HOME=${CUDNN_HOME:-} CXX=${CXX:-}"
 
-finished() {  # the findings are for this request, and everything found is still there
+finished() {  # is the last result for this request, and is everything it names still there?
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
-  # nothing found last time: something may have come since, if there is an nvcc at all
+  # nothing was found last time: look again if there is an nvcc now
   ! grep -qx 'CUDA_FOUND := ' "$out" || [ "$CUDA" = 0 ] || [ -z "$(nvccs)" ]
 }
 
-nvccs() {  # all there are, the likeliest first
+nvccs() {  # all candidates, the most likely first
   local file
   for file in "${NVCC:-}" "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "$(command -v nvcc || true)" \
     /usr/local/cuda/bin/nvcc $(ls -d /usr/local/cuda-*/bin/nvcc 2>/dev/null | sort -rV) \
@@ -43,17 +44,17 @@ CUDA_LIBRARIES := $5
 MK
 }
 
-without() {  # without REASON: the end of the search
+without() {  # without REASON: ends the search
   if [ "$CUDA" = 1 ]; then echo "set-up: CUDA=1, but $1" >&2; exit 1; fi
   write "" "$1" "" "" ""
   exit 0
 }
 
-include() {  # include HEADER: sets folder to the first that has it, and notes it among the includes
+include() {  # include HEADER: sets folder to the first that has it, and adds it to the includes
   for folder in $(folders include); do
     [ -e "$folder/$1" ] || continue
     case "$folder " in
-      /usr/include\ | /usr/local/include\ ) ;;  # the compiler's own; named again they would break it
+      /usr/include\ | /usr/local/include\ ) ;;  # built-in; naming them again breaks #include_next
       *) [[ "$includes " == *"-isystem $folder "* ]] || includes+=" -isystem $folder" ;;
     esac
     return
@@ -61,7 +62,7 @@ include() {  # include HEADER: sets folder to the first that has it, and notes i
   without "there is no $1 (looked in CUDA_HOME, CUDNN_HOME, $home, the system, Python's nvidia packages)"
 }
 
-library() {  # library NAME: sets file to libNAME.so, or to a numbered name where that is all there is
+library() {  # library NAME: sets file to libNAME.so, or to a versioned name if there is only that
   local folder
   for folder in $(folders lib); do
     for file in "$folder/lib$1.so" "$folder/lib$1.so".[0-9]*; do
@@ -83,7 +84,7 @@ done
 [ -n "$nvcc" ] || without "$file is version ${version:-unknown}, 12 is needed"
 home=$(dirname "$(dirname "$nvcc")")
 
-# what pip has installed: the folder site-packages/nvidia, if any
+# pip installs to site-packages/nvidia
 python=$(python3 -c 'import importlib.util as u
 s = u.find_spec("nvidia")
 print(*(s.submodule_search_locations if s else []))' 2>/dev/null || true)
@@ -110,11 +111,11 @@ uses="$nvcc $folder/cudnn_version.h"
 libraries=""
 library cudnn || without "there is no libcudnn.so (looked in the same places)"
 libraries+=" $file -Wl,-rpath,$(dirname "$file")"
-# opened when the first product runs: tensor/cuda/cublas_lt.cpp
+# loaded when the first matrix product runs: tensor/cuda/cublas_lt.cpp
 library cublasLt || without "there is no libcublasLt.so (looked in the same places)"
 libraries+=" -Wl,-rpath,$(dirname "$file")"
-# cuDNN opens these when it compiles kernels of its own: they must be loaded with the program, since
-# it does not know where they are
+# cuDNN loads these when it compiles kernels at run time. It does not know where they are, so they
+# must be loaded with the program.
 compiler=""
 for name in nvrtc nvrtc-builtins; do
   if library $name; then compiler+=" $file -Wl,-rpath,$(dirname "$file")"; fi
@@ -129,15 +130,15 @@ if [ -z "${runtime:-}" ]; then
 fi
 libraries+=" $runtime"
 
-# machine code for Volta to Hopper as far as this toolkit knows them, and PTX of the newest for what
-# comes after
+# machine code for Volta to Hopper, as far as this toolkit supports them, and PTX of the newest for
+# later GPUs
 known=$("$nvcc" --list-gpu-arch | sed -n 's/^compute_//p')
 targets=$(for arch in 70 75 80 86 90; do ! grep -qx $arch <<<"$known" || echo $arch; done)
 newest=$(tail -n 1 <<<"$targets")
 gencode=$(for arch in $targets; do echo -n "-gencode=arch=compute_$arch,code=sm_$arch "; done)
 gencode+="-gencode=arch=compute_$newest,code=compute_$newest"
 
-# does this nvcc take C++20 with this host compiler?
+# does this nvcc compile C++20 with this host compiler?
 printf '#include <array>\n__global__ void f(float* x) { *x = 1; }\nint main() { f<<<1, 1>>>(nullptr); }\n' \
   >build/probe.cu
 if ! "$nvcc" ${CXX:+-ccbin "$CXX"} -std=c++20 -arch=sm_"$newest" -c build/probe.cu -o build/probe.o \

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# CIFAR-10 for `make data`: checks the folder CIFAR10_DIR, or downloads the official archive, compares
-# its checksum and unpacks it to data/cifar-10-batches-bin/, which appears whole or not at all.
-# `data.sh images`, for `make quick`, prints the options that tell a program which images to use:
-# CIFAR-10 if it is here or can be had within a minute, else synthetic images.
-# Environment: CIFAR10_DIR (a folder that is already there), DATA (synthetic: no CIFAR-10),
-# LIMIT (seconds that the download may take).
+# CIFAR-10 for `make data`: checks the folder CIFAR10_DIR, or downloads the official archive,
+# verifies its checksum and unpacks it to data/cifar-10-batches-bin/, completely or not at all.
+# `data.sh images`, for `make quick`, prints the options that choose a program's images, one word
+# per line: CIFAR-10 if it is here or can be downloaded within a minute, else synthetic images.
+# Environment: CIFAR10_DIR (an existing folder), DATA (synthetic: no CIFAR-10), LIMIT (seconds
+# allowed for the download).
 set -euo pipefail
 url=https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz md5=c32a1d4ab5d03f1284b67883e8d87530
 folder=data/cifar-10-batches-bin archive=data/cifar-10-binary.tar.gz
 fail() { echo "error: $*" >&2; exit 1; }
 
-check() {  # six files of 10,000 records, each one label and 3,072 pixels
+check() {  # six files of 10,000 records; a record is a label and 3,072 bytes of pixels
   local file bytes
   for file in "$1"/{data_batch_{1,2,3,4,5},test_batch}.bin; do
     [ -f "$file" ] || fail "$file is not there; $2"
@@ -21,14 +21,14 @@ check() {  # six files of 10,000 records, each one label and 3,072 pixels
 
 if [ "${1:-}" = images ]; then
   if [ "${DATA:-}" = synthetic ]; then
-    echo "--data synthetic"
+    printf '%s\n' --data synthetic
   elif LIMIT=60 "$0" >&2; then
-    echo "--data-dir ${CIFAR10_DIR:-$folder}"
+    printf '%s\n' --data-dir "${CIFAR10_DIR:-$folder}"
   elif [ -n "${CIFAR10_DIR:-}" ]; then
     exit 1
   else
     echo "CIFAR-10 is not here: going on with synthetic images" >&2
-    echo "--data synthetic"
+    printf '%s\n' --data synthetic
   fi
   exit
 fi
@@ -46,7 +46,7 @@ fi
 
 work=$(mktemp -d data/.download-XXXXXX)
 trap 'rm -rf "$work"' EXIT
-download() {  # with the first of the usual tools; apt's own helper is there on the barest Debian
+download() {  # with the first tool there is; a minimal Debian has apt's helper
   local limit=${LIMIT:+timeout $LIMIT}
   if command -v curl; then $limit curl -fsSL --connect-timeout 10 -o "$1" "$url"
   elif command -v wget; then $limit wget -q --timeout=10 --tries=2 -O "$1" "$url"
@@ -68,9 +68,9 @@ else
   archive=$work/archive
 fi
 echo "$md5  $archive" | md5sum --check --status ||
-  fail "$archive has not the checksum $md5; remove it and try again"
+  fail "$archive does not have the checksum $md5; remove it and try again"
 tar -xzf "$archive" -C "$work" || fail "$archive cannot be unpacked"
 check "$work/cifar-10-batches-bin" "the archive is not complete"
-mv -nT "$work/cifar-10-batches-bin" "$folder"  # never over something that came meanwhile
+mv -nT "$work/cifar-10-batches-bin" "$folder"  # never over a newer one
 [ ! -e "$work/cifar-10-batches-bin" ] || fail "$folder is there already"
 echo "CIFAR-10: $folder is ready"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs parts of the paper one after the other, for `make table3` and its like:
+# Runs parts of the paper one after the other, for `make table3` and similar targets:
 #   experiments.sh "table1 table3 report" OPTION...
-# Every part trains what is missing and leaves what is finished alone. With SIDE_BY_SIDE=N its
-# trainings run N at a time, each with its share of the cores and the visible GPUs in turn. Parts
-# wait for one another, also those of another make in the same results folder, since they share runs.
-# A training or a part that fails does not stop the others; the last line then names the parts.
-# With DRY=1 (make -n) it only prints the commands that would train.
+# Each part trains only the runs that are missing. With SIDE_BY_SIDE=N, N trainings run at a time,
+# each with its share of the cores, and the visible GPUs are used in turn. Parts share runs, so they
+# never run at the same time, not even when started by different makes in the same results folder. A
+# training or part that fails does not stop the others; the last line then names the failed parts.
+# With DRY=1 (make -n) it only prints the training commands.
 # Environment: SIDE_BY_SIDE, DRY, RESULTS (default results), DATA, CIFAR10_DIR.
 set -euo pipefail
 parts=$1
@@ -16,7 +16,7 @@ options=("$@" --results "$results")
 cores=$(nproc)
 if [ -n "$side" ]; then options+=(--threads $((cores / side > 0 ? cores / side : 1))); fi
 
-trainings() {  # the commands that part $1 still needs, one a line, with a GPU for each where there are
+trainings() {  # prints the missing trainings of part $1, one command per line, and assigns GPUs
   local -a gpus
   IFS=, read -ra gpus <<<"${CUDA_VISIBLE_DEVICES:-$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | paste -sd, || true)}"
   bin/"$1" "${options[@]}" --list | {
@@ -48,8 +48,7 @@ fi
 mkdir -p "$results"
 exec 9>"$results/.lock"
 flock 9
-# What fails leaves the others alone: it is named at the end, and the exit code says so. Ctrl-C ends
-# all (130, or 255 from xargs for a training that was interrupted).
+# Ctrl-C ends everything. Interrupted programs exit with 130; for xargs, 255 means "start no more".
 failed=""
 for part in $parts; do
   status=0

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# make fuzz: feeds made-up inputs to every reader of outside data (tests/fuzz/) under the address
-# and undefined-behaviour sanitizers, starting from the inputs of tests/fuzz/corpus/. Prints one
-# line for each target; the last line is "N executions, M findings". An input that is a finding
-# stays in build/fuzz/findings/; new inputs that reach new code are kept in build/fuzz/corpus/, for
-# the next time. Exits 1 if there is a finding.
-# No allocation may be larger than $LARGEST MiB for inputs of at most 16 KiB: that is how memory in
-# proportion to the file is proved.
-# Environment: TIME (seconds for each target), TARGETS, JOBS (targets at a time), MAKE.
+# make fuzz: feeds generated inputs to every reader of outside data (tests/fuzz/) under the address
+# and undefined-behaviour sanitizers, starting from the inputs in tests/fuzz/corpus/. Prints one
+# line per target and last "N executions, M findings"; exits 1 if there are findings. Failing inputs
+# are kept in build/fuzz/findings/, inputs that reach new code in build/fuzz/corpus/ for the next
+# run. An allocation of more than $LARGEST MiB for an input of at most 16 KiB is a finding: readers
+# may only take memory in proportion to the file.
+# Environment: TIME (seconds per target), TARGETS, JOBS (targets at a time), MAKE.
 set -uo pipefail
 out=build/fuzz LARGEST=1
 mkdir -p "$out/findings" "$out/log"
@@ -31,12 +30,12 @@ for target in $TARGETS; do
 done
 ${MAKE:-make} $(for target in $TARGETS; do echo "$out/bin/$target"; done) || exit 1
 
-# folders of the targets, gone at the end whatever happens to them
+# the targets' temporary folders, removed at the end in any case
 memory=/dev/shm; [ -w "$memory" ] || memory=${TMPDIR:-/tmp}
 temporary=$(mktemp -d "$memory/versor-fuzz-XXXXXX")
 trap 'rm -rf "$temporary"' EXIT
 
-fuzz() {  # fuzz TARGET: writes its line, and "EXECUTIONS FINDINGS" to a file beside its log
+fuzz() {  # fuzz TARGET: prints its line, writes "EXECUTIONS FINDINGS" to a file beside its log
   local log=$out/log/$1.txt dictionary=tests/fuzz/$1.dict finding="" runs cov
   mkdir -p "$out/corpus/$1" "$temporary/$1"
   rm -f "$out/findings/$1-"*

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# install.sh PREFIX BUILD PROGRAMS: copies the programs, libversor.a and the headers. A user compiles
-# with -I PREFIX/include/versor and links -lversor -ldnnl -fopenmp, and with CUDA what
-# build/setup-cuda-auto.mk names as CUDA_LIBRARIES. Libraries under .deps/ go along
-# to PREFIX/lib/versor, where the programs find them.
+# install.sh PREFIX BUILD PROGRAMS: copies the programs, libversor.a and the headers. Users compile
+# with -I PREFIX/include/versor and link -lversor -ldnnl -fopenmp, and with CUDA also the
+# CUDA_LIBRARIES of build/setup-cuda-auto.mk. Libraries in .deps/ are copied to PREFIX/lib/versor,
+# where the programs find them.
 set -euo pipefail
 prefix=$1 build=$2
 install -d "$prefix/bin" "$prefix/lib"

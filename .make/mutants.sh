@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Mutation testing: puts the faults of tests/mutants/* into a copy of the working tree, one at a
-# time, and expects the tests to fail for each. The tests named with a fault run first; only where
-# these see nothing do all the others, before it counts as survived. What kills has passed without
-# the fault before. Exit code 1 if a mutant survives, is stale (its old text is not in its file
-# exactly once) or does not build. The working tree itself is built, and otherwise only read.
+# Mutation testing: applies the faults of tests/mutants/* to a copy of the working tree, one at a
+# time, and expects tests to fail for each. The tests named by the mutant run first; if they pass,
+# all others run before it counts as survived. Tests that kill a mutant have passed without the
+# fault. Exit code 1 if a mutant survives, is stale (its old text is not in its file exactly once)
+# or does not build. The working tree is built but not changed.
 # Environment: TARGETS (the files to build) and BIN (their folder), relative to the tree;
-# ONLY=name,name for some mutants; SAMPLE=n for n random ones, at most HEADERS (default 1) of them in
-# headers, SEED=... for the same ones again.
-# The format of tests/mutants/* is in tests/README.md.
+# ONLY=name,name for some mutants; SAMPLE=n for n random ones, at most HEADERS (default 1) of them
+# in headers, SEED=... for the same ones again. The format of tests/mutants/* is in tests/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 readonly root=$PWD/build/mutants
 readonly log=$root/log
-kHinted=120 kAll=900  # seconds after which tests hang: the named ones, all
+kHinted=120 kAll=900  # seconds after which tests count as hanging: the named ones, all tests
 
 die() {
   printf 'error: %s\n' "$@" >&2
@@ -48,7 +47,7 @@ read_mutants() {  # read_mutants FILE
   done <"$1"
 }
 
-# The text of the file with the fault in it, to `mutated`.
+# Sets `mutated` to the text of the file with the fault in it.
 mutate() {  # mutate NAME
   local text old=${old_of[$1]} before after
   [ -n "$old" ] && [ -n "${tests_of[$1]}" ] && [ -f "${file_of[$1]}" ] || return 1
@@ -59,7 +58,7 @@ mutate() {  # mutate NAME
   mutated=$before${new_of[$1]}$after
 }
 
-# Whether this build and processor have what the mutant needs.
+# Do this build and processor have what the mutant needs?
 can_be_seen() {  # can_be_seen NAME
   local need
   for need in ${needs_of[$1]}; do
@@ -155,7 +154,7 @@ variables_of() {
   for word in "$@"; do [[ $word == -* || $word != *=* ]] || echo "$word"; done
 }
 
-# The same of all tests, with the variables among the words; once each.
+# The same for all tests with the variables among the words, once per combination.
 all_must_pass() {  # all_must_pass WORD...
   local -a all=($(variables_of "$@"))
   [ -z "${passed[x${all[*]}]+known}" ] || return 0
@@ -164,7 +163,7 @@ all_must_pass() {  # all_must_pass WORD...
   passed[x${all[*]}]=1
 }
 
-# What the tests named with a mutant need: a header's fault takes long enough to build.
+# The targets that a mutant's tests need; building everything after a change to a header is slow.
 targets_of() {  # targets_of WORD...
   case " $* " in
     *' programs '*) echo "$TARGETS" ;;
@@ -173,8 +172,8 @@ targets_of() {  # targets_of WORD...
   esac
 }
 
-# The mutant in a fresh copy of the built tree; `killer` says what saw it. Status as run_tests, 3 if
-# it does not build.
+# Builds and tests the mutant in a fresh copy of the built tree; `killer` names the test that
+# failed. Returns what run_tests does, or 3 if it does not build.
 try() {  # try NAME
   local -a words=(${tests_of[$1]}) all=($(variables_of ${tests_of[$1]}))
   local status
@@ -222,7 +221,7 @@ mkdir "$root/base"
   printf '%s\0' "${BIN%/bin}"
 } | xargs -0 cp -a --parents -t "$root/base" || die "cannot copy the tree to build/mutants"
 [ ! -e .deps ] || ln -s "$PWD/.deps" "$root/base/.deps"
-# Only what holds the commit is made again.
+# Only the file with the commit's name is compiled again.
 build "$root/base" $TARGETS || { cat "$log" >&2; die "the copy does not build"; }
 
 declare -A passed=() needed=()

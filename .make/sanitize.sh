@@ -1,21 +1,20 @@
 #!/usr/bin/env bash
-# make sanitize: what tools find in the code that the tests alone do not. One line per part at the
-# end; exits 1 if one failed. The parts, to choose some with PARTS="address tidy":
+# make sanitize: runs the tools that find what tests alone cannot. Ends with one line per part;
+# exits 1 if one failed. The parts, which PARTS="address tidy" selects:
 #   address   all tests, those of the CUDA kernels on the CPU too, under AddressSanitizer with
 #             leak detection and UndefinedBehaviorSanitizer
-#   thread    all tests under ThreadSanitizer, with the reference kernels: those are our own loops,
-#             and oneDNN brings libgomp, whose barriers ThreadSanitizer does not see. clang++ and
-#             LLVM's OpenMP with its tool Archer, which tells ThreadSanitizer of every barrier. The
-#             tests of the CUDA kernels are fibers of one OS thread: nothing there to race. Two
-#             tests are left out: the limit on a file's size that stands for a full disk breaks
-#             ThreadSanitizer's own memory, and a signal in the middle of an evaluation comes too late.
-#   valgrind  memcheck over very short trainings: uninitialised memory, leaks
-#   tidy      clang-tidy with .clang-tidy over the library
-#   warnings  the library with g++ and clang++, whose warnings are errors
-# QUICK=1: minutes only. The address part with the tests of the library, file readers included,
-# without the programs and the kernels, and without three tests whose naive loops take minutes when
-# instrumented; tidy over what differs from origin/main or, where there is no such branch, from the
-# commit before.
+#   thread    all tests under ThreadSanitizer, with the reference kernels: they are our own loops,
+#             and oneDNN brings libgomp, whose barriers ThreadSanitizer does not see. Needs clang++
+#             and LLVM's OpenMP, whose tool Archer reports every barrier. The CUDA kernels are not
+#             tested: on the CPU their threads are fibers of one OS thread and cannot race. Two
+#             tests are left out: the file size limit that simulates a full disk breaks
+#             ThreadSanitizer's own memory, and a signal during an evaluation comes too late.
+#   valgrind  memcheck on very short trainings: uninitialised memory, leaks
+#   tidy      clang-tidy with .clang-tidy on the library
+#   warnings  the library with g++ and clang++, with warnings as errors
+# QUICK=1 takes minutes: the address part runs only the tests of the library and its file readers,
+# without three tests whose naive loops take minutes when instrumented; tidy checks the files that
+# differ from origin/main or, without such a branch, from the previous commit.
 # Environment: PARTS, QUICK, ONEDNN (0: the address part with the reference kernels), MAKE, JOBS
 # (default: the cores). Logs and reports: results/sanitize/.
 set -uo pipefail
@@ -24,9 +23,9 @@ quick=${QUICK:-} jobs=${JOBS:-$(nproc)} make=${MAKE:-make}
 parts=${PARTS:-$([ -n "$quick" ] && echo address tidy || echo address thread valgrind tidy warnings)}
 here=$PWD out=$PWD/results/sanitize failed=0 summary=""
 mkdir -p "$out"
-# a make below this one must not take its options from it
+# the makes started here must not inherit the options of this one
 unset MAKEFLAGS MAKELEVEL MFLAGS
-# the tests look for these in what programs do
+# these would change what the programs under test do
 unset CIFAR10_DIR VERSOR_POISON VERSOR_ONEDNN VERSOR_AVX512
 
 verdict() {  # verdict NAME STATUS TEXT
@@ -35,13 +34,13 @@ verdict() {  # verdict NAME STATUS TEXT
   summary+="$word $1: $3"$'\n'
 }
 
-need() {  # need PART TOOL PACKAGE: 1 and a verdict if the tool is missing
+need() {  # need PART TOOL PACKAGE: fails with a verdict if the tool is missing
   command -v "$2" >/dev/null && return
   verdict "$1" 1 "not run: there is no $2; apt-get install $3"
   return 1
 }
 
-build() {  # build PART MAKE-ARGUMENT...: prints the folder; 1 and a verdict if that did not succeed
+build() {  # build PART MAKE-ARGUMENT...: prints the folder of the build; fails if make does
   local log=$out/$1-build.txt
   if ! "$make" -j"$jobs" "${@:2}" >"$log" 2>&1; then
     tail -n 30 "$log" >&2
@@ -50,8 +49,8 @@ build() {  # build PART MAKE-ARGUMENT...: prints the folder; 1 and a verdict if 
   tail -n 1 "$log"
 }
 
-# Runs test programs and counts. Reports of the sanitizers go to files, since tests look at what
-# programs print and at their exit codes; a report is a failure also where the test passed.
+# Runs test programs and counts results. The sanitizers report to files, since tests check what
+# programs print. A report is a failure even if the test passed.
 begin_tests() { passed=0 wrong=0 skipped=0; rm -f "$out/$1".*; : >"$out/$1.txt"; }
 tests() {  # tests PART PROGRAM ARGUMENT...
   local last
@@ -68,15 +67,15 @@ tests() {  # tests PART PROGRAM ARGUMENT...
   fi
 }
 end_tests() {  # end_tests PART
-  local reports
-  # that it does not know swapcontext() is no finding: the fibers announce every switch to it
-  reports=$(grep -lE 'ERROR: |runtime error: |WARNING: ThreadSanitizer' "$out/$1".report.* 2>/dev/null)
-  if [ "$wrong" != 0 ] || [ -n "$reports" ]; then
-    { [ -z "$reports" ] || head -n 40 $reports; tail -n 30 "$out/$1.txt"; } >&2
+  local -a reports
+  # its warning about swapcontext() is not counted: the fibers announce every switch to it
+  mapfile -t reports < <(grep -lE 'ERROR: |runtime error: |WARNING: ThreadSanitizer' \
+    "$out/$1".report.* 2>/dev/null)
+  if [ "$wrong" != 0 ] || [ ${#reports[@]} != 0 ]; then
+    { [ ${#reports[@]} = 0 ] || head -n 40 "${reports[@]}"; tail -n 30 "$out/$1.txt"; } >&2
   fi
-  reports=$(wc -w <<<"$reports")
-  [ "$wrong" = 0 ] && [ "$reports" = 0 ] && [ "$passed" -gt 0 ]
-  verdict "$1" $? "$passed passed, $wrong failed, $skipped skipped, $reports reports"
+  [ "$wrong" = 0 ] && [ ${#reports[@]} = 0 ] && [ "$passed" -gt 0 ]
+  verdict "$1" $? "$passed passed, $wrong failed, $skipped skipped, ${#reports[@]} reports"
 }
 
 part_address() {
@@ -86,7 +85,7 @@ part_address() {
   bin=$(build address CXX=g++ CUDA=0 ${ONEDNN:+ONEDNN=$ONEDNN} SANITIZE=address $target)/bin ||
     { verdict address 1 "not built, see $out/address-build.txt"; return; }
   begin_tests address
-  local common="log_path=$out/address.report exitcode=86"
+  local common="log_path='$out/address.report' exitcode=86"
   export ASAN_OPTIONS="$common detect_leaks=1"
   export UBSAN_OPTIONS="$common print_stacktrace=1"
   if [ -n "$quick" ]; then
@@ -110,15 +109,15 @@ part_thread() {
     { verdict thread 1 "not built, see $out/thread-build.txt"; return; }
   begin_tests thread
   OMP_TOOL_LIBRARIES=$archer \
-    TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=86 log_path=$out/thread.report" \
+    TSAN_OPTIONS="ignore_noninstrumented_modules=1 exitcode=86 log_path='$out/thread.report'" \
     OMP_NUM_THREADS=4 VERSOR_BIN=$here/$bin tests thread "$bin/run_tests" \
     -tce='resume: a full disk*,resume: interrupted in the evaluation*'
   end_tests thread
 }
 
-# Without oneDNN: valgrind knows neither AVX-512 nor that code which is made at run time may read a
-# whole vector of which it uses a part; and what is to be checked is our own code. The build is the
-# ordinary one, because DEBUG=1 fills new memory, which then counts as initialised.
+# Without oneDNN: valgrind does not support AVX-512 and complains about generated code that reads a
+# whole vector to use a part of it; besides, our own code is to be checked. It is an ordinary build,
+# because DEBUG=1 fills new memory, which would then count as initialised.
 part_valgrind() {
   local bin n=0 wrong=0 log options
   need valgrind valgrind valgrind || return
@@ -139,7 +138,7 @@ part_valgrind() {
 }
 
 library() { ls {tensor,tensor/cpu,autograd,nn,vq,vq/cpu,data}/*.cpp; }
-changed() {  # the library's files that differ, also those that are not committed
+changed() {  # the library's files that differ, uncommitted ones included
   local base
   base=$(git merge-base origin/main HEAD 2>/dev/null) && [ "$base" != "$(git rev-parse HEAD)" ] ||
     base=HEAD~1
@@ -149,7 +148,7 @@ changed() {  # the library's files that differ, also those that are not committe
 
 compile_flags() { "$make" CXX=g++ CUDA=0 sanitize-flags | tail -n 1; }
 
-# each_file LOG COMMAND...: runs it on each file of $files, which stands for {}
+# each_file LOG COMMAND...: runs the command for each file of $files, with {} replaced by its name
 each_file() {
   printf '%s\n' $files | xargs -P "$jobs" -I{} bash -c \
     'text=$("$@" 2>&1) || printf "%s\nnot clean: %s\n" "$text" "{}"' bash "${@:2}" >>"$1"

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Finds the compiler and the libraries that a build needs, installs what is missing, and writes the
-# findings to build/setup-$ONEDNN.mk, which the Makefile includes. make calls it before every build;
-# once finished it costs nothing.
+# Finds the compiler and libraries that a build needs, installs what is missing, and writes the
+# result to build/setup-$ONEDNN.mk, which the Makefile includes. make runs it before every build;
+# once it has succeeded it takes no time.
 #   root, or passwordless sudo:  apt-get install
-#   an ordinary user:            apt-get downloads the same packages; they are unpacked under .deps/
-#   no network:                  without oneDNN the reference kernels take over, without gnuplot the
+#   an ordinary user:            apt-get downloads the same packages, which are unpacked in .deps/
+#   no network:                  without oneDNN the reference kernels are used, without gnuplot
 #                                plots are left out; anything else is an error that names the
 #                                command to run
-# Under .deps/: root/ the unpacked packages; include/ and lib/ the third-party headers and libraries
-# (`make bundle` fills these two as well); bin/ the unpacked compiler and gnuplot, wrapped.
-# Environment: CXX (a compiler to use), ONEDNN (1 must, 0 never, auto), GNUPLOT (one to use),
-# FORCE=1 (look again).
+# In .deps/: root/ has the unpacked packages; include/ and lib/ the third-party headers and
+# libraries (also filled by `make bundle`); bin/ wrappers of the unpacked compiler and gnuplot.
+# Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), GNUPLOT (the program
+# to use), FORCE=1 (search again).
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
@@ -18,7 +18,7 @@ out=build/setup-$ONEDNN.mk log=build/setup.log request="CXX=${CXX:-}"
 say() { echo "set-up: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
-find_gnuplot() {  # sets gnuplot to the path of one that draws SVG; 1 if there is none
+find_gnuplot() {  # sets gnuplot to the path of one that can draw SVG; fails if there is none
   local name
   for name in ${GNUPLOT:+"$GNUPLOT"} gnuplot "$deps/bin/gnuplot"; do
     if "$name" -e 'set terminal svg; plot x' >/dev/null 2>&1 </dev/null; then
@@ -29,12 +29,12 @@ find_gnuplot() {  # sets gnuplot to the path of one that draws SVG; 1 if there i
   return 1
 }
 
-finished() {  # the findings are for this request, and everything found is still there
+finished() {  # is the last result for this request, and is everything it names still there?
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
-  for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
-  grep -q '^GNUPLOT := ' "$out" || return 1  # never looked for
-  # what could not be had may have come since
+  while read -r file; do [ -e "$file" ] || return 1; done < <(sed -n 's/^# uses //p' "$out")
+  grep -q '^GNUPLOT := ' "$out" || return 1  # never searched for
+  # what was missing may have been installed since
   ! grep -qx 'GNUPLOT := ' "$out" || ! find_gnuplot || return 1
   ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
     ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1
@@ -42,7 +42,7 @@ finished() {  # the findings are for this request, and everything found is still
 if finished; then exit 0; fi
 mkdir -p build
 
-# header, package, purpose; oneDNN stands first because a build can do without it
+# header, package, purpose; oneDNN comes first because it is optional
 libraries="dnnl.hpp|libdnnl-dev|oneDNN: fast convolutions
 doctest/doctest.h|doctest-dev|doctest: the tests
 CLI/CLI.hpp|libcli11-dev|CLI11: command lines
@@ -50,7 +50,7 @@ nlohmann/json.hpp|nlohmann-json3-dev|JSON: config.json
 fmt/format.h|libfmt-dev|fmt: text
 stb/stb_image_write.h|libstb-dev|stb: PNG pictures"
 
-compiles() {  # compiles COMPILER...: C++20 with OpenMP, g++ from 12 on
+compiles() {  # compiles COMPILER...: does it compile C++20 with OpenMP, and is g++ at least 12?
   "$@" -std=c++20 -fopenmp -x c++ - -o build/probe >build/probe.log 2>&1 <<'CPP'
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 12
 #error this g++ is older than 12
@@ -64,22 +64,22 @@ int main() { double x[1] = {std::numbers::pi}; return omp_get_max_threads() < tw
 CPP
 }
 
-locate() {  # locate HEADER: where the compiler finds it
+locate() {  # locate HEADER: prints where the compiler finds it
   local dir
   for dir in $include_path; do [ -e "$dir/$1" ] && echo "$dir/$1" && return; done
   return 1
 }
 
-look() {  # sets compiler, uses (files), onednn (its version), gnuplot, missing (packages that a build
-          # needs), optional (gnuplot's, where that is missing), why (both in words)
+look() {  # sets compiler, uses (files), onednn (version), gnuplot, missing (required packages), optional
+          # (gnuplot's package if it is missing), why (both in words)
   local name header package purpose file
   rm -f build/probe.log
-  compiler="" uses="" onednn="" missing="" optional="" why="" include_path="" gnuplot=""
+  compiler="" uses=() onednn="" missing="" optional="" why="" include_path="" gnuplot=""
   for name in ${CXX:+"$CXX"} ${CXX:-g++ g++-14 g++-13 g++-12 clang++ .deps/bin/g++}; do
     command -v ${name%% *} >/dev/null && compiles $name && compiler=$name && break
   done
   if [ -n "$compiler" ]; then
-    uses=$(command -v ${compiler%% *})
+    uses=("$(command -v ${compiler%% *})")
     include_path=$($compiler -x c++ -E -v -isystem .deps/include /dev/null 2>&1 |
       sed -n '/^#include </,/^End/s/^ //p')
   elif [ -n "${CXX:-}" ]; then
@@ -87,25 +87,25 @@ look() {  # sets compiler, uses (files), onednn (its version), gnuplot, missing 
       "$(grep -m1 . build/probe.log 2>/dev/null || echo no such program)"
   else
     missing=$(compiler_package) why="$missing (C++20 compiler)"
-    include_path="$deps/include /usr/include"
+    include_path=".deps/include /usr/include"
   fi
   while IFS='|' read -r header package purpose; do
     [ "$header" != dnnl.hpp ] || [ "$ONEDNN" != 0 ] || continue
     if file=$(locate "$header") && { [ "$header" != dnnl.hpp ] || links_onednn; }; then
-      uses+=" $file"
+      uses+=("$file")
     else
       missing+=" $package" why+="${why:+, }$package ($purpose)"
     fi
   done <<<"$libraries"
   missing=${missing# }
   if find_gnuplot; then
-    uses+=" ${gnuplot/#"$deps"/.deps}"
+    uses+=("${gnuplot/#"$deps"/.deps}")
   else
     optional=gnuplot-nox why+="${why:+, }gnuplot-nox (gnuplot: plots)"
   fi
 }
 
-links_onednn() {  # the header is there: the library too? sets onednn to the version
+links_onednn() {  # the header exists; does the library? sets onednn to the version
   local version
   version=$(locate oneapi/dnnl/dnnl_version.h) || return 1
   if [ -n "$compiler" ]; then
@@ -118,20 +118,20 @@ links_onednn() {  # the header is there: the library too? sets onednn to the ver
   onednn=${version//$'\n'/.}
 }
 
-compiler_package() {  # g++, or the first one that is new enough where the distribution's own is not
+compiler_package() {  # g++, or g++-12 if the distribution's default is older
   local major
   major=$(apt-cache policy g++ 2>/dev/null |
     sed -n 's/^ *Candidate: \([0-9]*:\)\?\([0-9]*\).*/\2/p')
   if [ "${major:-12}" -ge 12 ]; then echo g++; else echo g++-12; fi
 }
 
-install() {  # install PACKAGE...: in the system where that is allowed, else under .deps/
+install() {  # install PACKAGE...: in the system if allowed, else in .deps/
   if [ "$(id -u)" = 0 ]; then install_in_system "" "$@"
   elif sudo -n true 2>/dev/null; then install_in_system "sudo -n" "$@"
   else unpack_under_deps "$@"; fi
 }
 
-install_missing() {  # if need be without gnuplot, and without oneDNN where it is not packaged
+install_missing() {  # if necessary without gnuplot, or without oneDNN where there is no package
   local packages="$missing $optional"
   while [ -n "${packages// /}" ]; do
     if install $packages; then return; fi
@@ -146,7 +146,7 @@ install_missing() {  # if need be without gnuplot, and without oneDNN where it i
   return 1
 }
 
-complains_only_of() {  # complains_only_of PACKAGE: so does apt-get
+complains_only_of() {  # complains_only_of PACKAGE: are all of apt-get's errors about it?
   grep -q "^E:.*$1" "$log" && ! grep '^E:' "$log" | grep -qv "$1"
 }
 
@@ -160,20 +160,20 @@ install_in_system() {  # install_in_system SUDO PACKAGE...
   $command $net >"$log" 2>&1
 }
 
-unpack_under_deps() {  # unpack_under_deps PACKAGE...: with the dependencies that are not installed
+unpack_under_deps() {  # unpack_under_deps PACKAGE...: with dependencies that are not installed
   local apt="$deps/apt" deb
   say "no root rights: unpacking $* under .deps/"
   mkdir -p "$apt"/{lists,archives}/partial
-  local options="-o Dir::State=$apt -o Dir::Cache=$apt -o Dir::State::status=/var/lib/dpkg/status"
-  options+=" -o Debug::NoLocking=1 -o Acquire::Languages=none $net"
+  local options=(-o "Dir::State=$apt" -o "Dir::Cache=$apt" -o Debug::NoLocking=1 $net
+    -o Dir::State::status=/var/lib/dpkg/status -o Acquire::Languages=none)
   : >"$log"
-  [ -n "$updated" ] || apt-get $options update >"$log" 2>&1 || true
+  [ -n "$updated" ] || apt-get "${options[@]}" update >"$log" 2>&1 || true
   updated=yes
-  apt-get $options install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
+  apt-get "${options[@]}" install -y --no-install-recommends --download-only "$@" >>"$log" 2>&1 || return 1
   mkdir -p "$deps"/{bin,lib,include} "$deps"/root/usr/{bin,lib,lib64}
   for deb in bin lib lib64; do [ -e "$deps/root/$deb" ] || ln -s "usr/$deb" "$deps/root/$deb"; done
   for deb in "$apt"/archives/*.deb; do
-    case $deb in */libc6_*) continue ;; esac  # the system's own C library serves
+    case $deb in */libc6_*) continue ;; esac  # the system's C library is used
     dpkg-deb --fsys-tarfile "$deb" |
       tar -x -C "$deps/root" --keep-directory-symlink --exclude='./usr/share/*' 2>>"$log" || return 1
   done
@@ -181,13 +181,13 @@ unpack_under_deps() {  # unpack_under_deps PACKAGE...: with the dependencies tha
   link_deps
 }
 
-link_deps() {  # fills .deps/include, lib and bin from .deps/root and from what the system has already
+link_deps() {  # fills .deps/include, lib and bin from .deps/root and from the system
   local dir file name
   for dir in /usr/include "$deps/root/usr/include"; do
     for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb}; do
       file=$deps/include/${name##*/}
       [ -e "$name" ] || continue
-      [ -e "$file" ] && [ ! -L "$file" ] || ln -sfn "${name/#"$deps"/..}" "$file"  # a bundle's stays
+      [ -e "$file" ] && [ ! -L "$file" ] || ln -sfn "${name/#"$deps"/..}" "$file"  # keep a bundled one
     done
   done
   for dir in "$deps"/root/usr/lib/*-linux-gnu*; do
@@ -195,7 +195,7 @@ link_deps() {  # fills .deps/include, lib and bin from .deps/root and from what 
       [ -e "$file" ] && [[ $(readlink "$file") != /* ]] || continue  # one of the system's, see below
       ln -sf "${file/#"$deps"/..}" "$deps/lib/"
     done
-    # a linker that looks in root/ finds the system's libraries there
+    # with root/ as sysroot the linker has to find the system's libraries there
     for file in {/usr,}/lib/"${dir##*/}"/{*.so.*,libdnnl.so}; do
       if [ -e "$file" ] && [ ! -e "$dir/${file##*/}" ]; then ln -sf "$file" "$dir/"; fi
     done
@@ -255,7 +255,7 @@ ar="ar"; command -v ar >/dev/null || ar=.deps/bin/ar
 cat >"$out" <<MK
 # written by .make/setup.sh
 # for $request
-# uses $uses
+$(printf '# uses %s\n' "${uses[@]}")
 CXX := $compiler
 AR := $ar
 COMPILER := $($compiler --version | sed 's/ ([^)]*)//; s/ [0-9]\{8\} .*//; q')

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lines of source per folder and per room of experiments/, and each file longer than 400 lines.
+# Prints the lines of source per folder and per room of experiments/, and files over 400 lines.
 set -euo pipefail
 sources() { "$(dirname "$0")/sources.sh" "$@"; }
 lines() { sources "$@" | xargs -r cat | wc -l; }

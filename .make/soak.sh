@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# make soak: a long run in small, against everything that can happen to one.
-#   kills    a training is killed (SIGKILL) at random moments and started again, KILLS times; then it
-#            must have the bytes of one that nobody disturbed, checkpoint included
-#   memory   STEPS steps in one process: its resident memory may not grow by more than 1 %
-#   disk     a training on a full disk, and in a folder that has become read-only: one clear error,
-#            the last checkpoint whole, and the same bytes once there is room (the full disk is a
-#            small tmpfs, which needs root: skipped, and said so, without)
-# Environment: VERSOR_BIN, KILLS (200), STEPS (10000), SEED (of the moments; printed), PARTS.
+# make soak: a miniature of a long run, with everything that can happen to one.
+#   kills    a training is killed (SIGKILL) at random times and restarted, KILLS times; it must end
+#            with the same bytes as an undisturbed one, checkpoint included
+#   memory   STEPS steps in one process: its resident memory must not grow by more than 1 %
+#   disk     a training on a full disk, and in a folder that becomes read-only: one clear error, the
+#            last checkpoint intact, and the same bytes once there is room. The full disk is a small
+#            tmpfs, which needs root; without root this is skipped with a message
+# Environment: VERSOR_BIN, KILLS (200), STEPS (10000), SEED (for the random times; printed), PARTS.
 set -uo pipefail
 kills=${KILLS:-200} steps=${STEPS:-10000} parts=${PARTS:-kills memory disk} failed=0
 RANDOM=$((${SEED:-$(($(date +%s) % 32768))})) seed=${SEED:-$RANDOM}
@@ -20,7 +20,7 @@ verdict() {  # verdict NAME STATUS TEXT
   if [ "$2" = 0 ]; then say "ok      $1: $3"; else say "FAILED  $1: $3"; failed=1; fi
 }
 
-same_results() {  # same_results FOLDER FOLDER: of the same bytes?
+same_results() {  # same_results FOLDER FOLDER: do the files have the same bytes?
   local file status=0
   for file in metrics.csv gradients.csv trainer.safetensors model.safetensors reconstructions.png \
     snapshots/epoch-0001.safetensors; do
@@ -29,8 +29,9 @@ same_results() {  # same_results FOLDER FOLDER: of the same bytes?
   return $status
 }
 
-# Epochs of 10 steps and a checkpoint every third: kills fall into steps, checkpoints, evaluations
-# and the files of an epoch's end. A process lives for 0 to 0.2 s longer than it takes to start.
+# With epochs of 10 steps and a checkpoint every third step, kills hit steps, checkpoints,
+# evaluations and the files written at the end of an epoch. A process lives 0 to 0.25 s, start
+# included.
 part_kills() {
   local options=(--train-images 160 --epochs $((kills * 2)) --dead-codes 0.5 --save-every 3)
   "${train[@]}" "${options[@]}" --out "$work/undisturbed" >/dev/null || { verdict kills 1 "the undisturbed run fails"; return; }
@@ -58,8 +59,8 @@ part_kills() {
 
 resident() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status" 2>/dev/null; }
 
-# The memory goes up and down within an epoch (pictures, checkpoints); its largest values are
-# compared, those of the second tenth of the run with those of the last.
+# Memory varies within an epoch (pictures, checkpoints), so maxima are compared: that of the second
+# tenth of the run with that of the last.
 part_memory() {
   local epochs=$((steps / 100)) id epoch now first=0 last=0
   "${train[@]}" --train-images 1600 --epochs $epochs --out "$work/long" >/dev/null 2>"$work/err" &
@@ -75,7 +76,7 @@ part_memory() {
   verdict memory $? "$((epochs * 100)) steps, at most $first KiB resident in the second tenth of them, $last KiB in the last"
 }
 
-ended_with_one_error() {  # ended_with_one_error STATUS WORDS: as a program should?
+ended_with_one_error() {  # ended_with_one_error STATUS WORDS: one error line with these words?
   say "        $(cat "$work/err")"
   [ "$1" = 1 ] && [ "$(wc -l <"$work/err")" = 1 ] && grep -q "^error: .*$2" "$work/err"
 }
@@ -95,7 +96,7 @@ part_disk() {
   else
     say "skipped disk, full: a tmpfs cannot be mounted here"
   fi
-  # Root may write everywhere, so this goes on as somebody else.
+  # Root can write everywhere, so the rest runs as another user.
   mkdir -p "$run"
   if [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid 65534 --clear-groups)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs the tests three times over: on the CPU; the tests of the devices once more with our CUDA
-# kernels compiled for the CPU; and, in a build with CUDA, on the GPU, where all of them count as
-# skipped if there is none. The last line is the sum: N passed, N failed[, N skipped].
-# Environment: VERSOR_BIN (the folder of the programs), VERSOR_CUDA=1 (a build with CUDA),
-# KERNELS=0 (without the second time).
+# Runs the tests up to three times: on the CPU; the device tests again with our CUDA kernels
+# compiled for the CPU; and, in a build with CUDA, on the GPU (all skipped if there is none). The
+# last line is the sum: N passed, N failed[, N skipped].
+# Environment: VERSOR_BIN (the programs' folder), VERSOR_CUDA=1 (a build with CUDA), KERNELS=0 (skip
+# the second run).
 # Arguments go to the test programs.
 set -uo pipefail
 passed=0 failed=0 skipped=0 log=$(mktemp)
@@ -26,7 +26,7 @@ run() {  # run TITLE PROGRAM ARGUMENT...
 
 run "tests on the CPU" "$VERSOR_BIN/run_tests" "$@"
 if [ "${KERNELS:-1}" != 0 ]; then
-  # fibers run on one thread, and a CPU that is busy elsewhere would only make OpenMP wait
+  # the kernels' fibers run on one thread; more OpenMP threads would only wait
   OMP_NUM_THREADS=1 VERSOR_TEST_DEVICE=cuda run "CUDA kernels on the CPU" "$VERSOR_BIN/run_kernel_tests" "$@"
 fi
 if [ -n "${VERSOR_CUDA:-}" ]; then

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# make verify-gpu: all that a machine with a GPU can prove, in one command. Leaves a short summary,
-# which it also prints last, and the logs in $OUT or results/verify-gpu/; exits 1 if a part failed.
-# The parts, to choose some of them with PARTS="tests bench":
+# make verify-gpu: everything that needs a GPU to verify, in one command. Writes a summary, which is
+# also printed last, and logs to $OUT or results/verify-gpu/; exits 1 if a part failed.
+# The parts, which PARTS="tests bench" selects:
 #   tests      the tests of tensors, functions, layers, quantizers and trainings on the GPU, against
 #              the CPU and the double reference
 #   bits       short trainings twice, with and without CUDA graph, small and at the paper's size
 #   bench      a step against the floor of the library calls
-#   quantizers a step with every quantizer against one with the plain codebook: at most 1.3 times
+#   quantizers a step with every quantizer takes at most 1.3 times one with the plain codebook
 #   epoch      two epochs of --preset published, and their time
-#   peers      the same step in PyTorch, if it is there, in turn with ours
-#   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) over a very short training
+#   peers      the same step in PyTorch, if installed, alternating with ours
+#   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) on a very short training
 # Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images).
 set -uo pipefail
 out=${OUT:-results/verify-gpu}
@@ -63,7 +63,7 @@ part_bits() {
   for p in fp32 $fast; do
     bits "$p" "${small[@]}" --precision "$p" --train-images 1000 --test-images 200 --epochs 3
   done
-  # batches of 128 and 80: the kernels of the paper's size, also those that cuDNN compiles
+  # batches of 128 and 80: the kernels of the paper's size, including those that cuDNN compiles
   bits bf16-large "${images[@]}" --precision bf16 --train-images 1360 --test-images 200 --epochs 3
 }
 
@@ -107,7 +107,7 @@ part_peers() {
       [ -n "$ours" ]; verdict "peers, versor $p" $? "$ours"
       modes="eager compile graphs whole"
       [ $round = 2 ] || modes+=" autotune"
-      for mode in $modes; do  # a process for each: no mode keeps another's memory
+      for mode in $modes; do  # a process each, so that no mode keeps another's memory
         timeout 150 python3 experiments/peers/torch_step.py --device cuda --precision "$p" --modes $mode \
           --repeats 5 2>>"$log/peers-errors.txt" >"$log/peer.json" || true
         cat "$log/peer.json" >>"$log/peers.jsonl"
@@ -121,7 +121,7 @@ part_sanitizer() {
   local sanitizer tool p
   sanitizer=$(command -v compute-sanitizer || ls "$(dirname "$(sed -n 's/^override NVCC := //p' build/setup-cuda-*.mk | grep -m1 .)")/compute-sanitizer" 2>/dev/null)
   if [ -z "$sanitizer" ]; then say "not run sanitizer: no compute-sanitizer"; return; fi
-  # the libraries' kernels are not ours to check; initcheck has to see what they write all the same
+  # the libraries' kernels are not checked, but initcheck has to see what they write
   local -A options=([memcheck]="--kernel-name kns=versor --report-api-errors no" [racecheck]="--kernel-name kns=versor" [initcheck]="")
   for tool in memcheck racecheck initcheck; do
     for p in fp32 bf16; do

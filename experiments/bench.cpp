@@ -2,7 +2,7 @@
 // medians, the ratio, the share of every primitive, and where the memory is.
 //   bin/bench --precision bf16 --batch 128              one configuration
 //   bin/bench --precision fp32,bf16 --sweep             and how it depends on the sizes
-//   bin/bench --epoch 50                                and whether the input path ever waits
+//   bin/bench --epoch 50                                and whether steps wait for their input
 //   bin/bench --nearest                                 and the nearest-code search by itself
 //   bin/bench --quantizers                              and what every quantizer costs
 //   bin/bench --serve                                   a step for each line read (bench_peers.py)

@@ -1,12 +1,11 @@
-// Figures 1 to 8 of the paper, and what its project logged of the gradients.
-//   1-5   test images and their reconstructions at epochs 0, 25, 50, 75, 99 of the 100 of the final
-//         run, and its training curves
-//   6-8   t-SNE of the codebook at epochs 0, 25, 49; before them the untrained one, after them the
-//         whole evolution
-//   target   pictures; the paper's caption "epoch e" is the state after e + 1 epochs
-//   ours     both presets, the first seed; twice the epochs of the tables, whose runs it goes on
-//   from command  make figures;  smaller: make figures EPOCHS=5 TRAIN=10000 (the final run has 10
-//   then)
+// Figures 1 to 8 of the paper, and the gradient statistics that its authors logged.
+//   1-5   test images and their reconstructions at epochs 0, 25, 50, 75 and 99 of the final run of
+//         100 epochs, and its training curves
+//   6-8   t-SNE of the codebook at epochs 0, 25 and 49, with the untrained codebook before them and
+//         the whole evolution after them
+//   target   pictures; the paper's caption "epoch e" means the state after e + 1 epochs
+//   ours     both presets, first seed; twice the epochs of the tables, continuing one of their runs
+//   command  make figures;  smaller: make figures EPOCHS=5 TRAIN=10000 (a final run of 10 epochs)
 #include <fmt/format.h>
 
 #include <cmath>
@@ -37,7 +36,7 @@ void plan(Study& study) {
         kFinal, preset, [](RunOptions& o) { o.epochs *= 2; }, /*one_seed=*/true);
 }
 
-// The state that a caption "epoch c" of the paper's 100 stands for in a run of that many epochs.
+// Maps the caption "epoch c" of the paper's 100 epochs to an epoch of a run of another length.
 int64_t state_of(int64_t caption, int64_t epochs) {
   const double share = static_cast<double>(caption) / static_cast<double>(kPaperEpochs - 1);
   return 1 + std::llround(share * static_cast<double>(epochs - 1));
@@ -101,12 +100,12 @@ void add_training_curves(const Study& study, Section& section) {
 
 // --- figures 6-8 --------------------------------------------------------------------------------
 
-// A codebook as points; codes that are one and the same vector share a place.
+// A codebook as points. Equal codes share one place.
 Panel panel_of(const Snapshot& snapshot, const Embedding& embedding, int64_t epochs) {
   Panel panel;
   int64_t dead = 0;
   for (size_t k = 0; k < snapshot.counts.size(); ++k) {
-    // Nothing has used the codes of an untrained codebook yet: they are alike, not dead.
+    // No code of an untrained codebook has been used yet; that does not make it dead.
     const bool is_dead = snapshot.epoch > 0 && snapshot.counts[k] == 0;
     dead += is_dead;
     panel.points.push_back({embedding.xy[2 * k], embedding.xy[2 * k + 1],
@@ -144,7 +143,7 @@ void add_codebooks(const Study& study, Section& section, const Series& series) {
                   nearest(kept, epochs[3]), quality));
 }
 
-// Every panel starts from the layout of the one before it, so that a code can be followed.
+// Each panel starts from the layout of the previous one, so that codes can be followed.
 void add_evolution(const Study& study, Section& section, const Series& series) {
   const Run& run = series.first();
   const auto kept = snapshot_epochs(run.folder);

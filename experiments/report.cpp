@@ -1,5 +1,5 @@
-// The report: all sections that are in the results folder on one self-contained page, opening with
-// the verdict. What has not been run has its place there too, with the command that makes it.
+// The report: all sections of the results folder on one self-contained page, which opens with the
+// verdict. Parts that have not been run are listed with the command that makes them.
 //   command  make report   (make paper runs everything first)
 #include <fmt/format.h>
 

@@ -1,8 +1,8 @@
 // Table 2 of the paper: the size of the codebook, K = 256, 512, 1024, 2048 ("Small" to "X-Large":
 // the network is the same), training figures of the last of 50 epochs, and of the first
 // ("Initial").
-//   target   the paper's figures; three of its rows are one row printed three times, which
-//            contradicts itself, and its "Medium" is the run with K = 1024
+//   target   the paper's figures; three of its rows are the same row printed three times, which
+//            contradicts itself; its "Medium" is the run with K = 1024
 //   ours     mean ± standard deviation over the seeds, presets `published` and `versor`
 //   command  make table2 SEEDS=1,2,3
 #include <fmt/format.h>
@@ -43,11 +43,11 @@ std::vector<const Series*> ours(const Study& study, int64_t k) {
   return all;
 }
 
-// `compare`: with the paper's Medium row once more, where it belongs.
+// `compare`: repeats the paper's "Medium" row at K = 1024, where it belongs.
 std::vector<ComparedRow> rows(const Study& study, bool compare) {
   const char* names[] = {"Final Small", "Final Medium", "Final Large", "Final X-Large"};
   std::vector<ComparedRow> all;
-  // Whichever of ours has K = 1024, or the last but one: the size of the paper's final run.
+  // Our row with K = 1024, the size of the paper's final run, or else the last but one.
   const int64_t initial = codes.size() > 1 ? codes[codes.size() - 2] : codes[0];
   all.push_back(
       {fmt::format("Initial, K = {}", initial), paper_row("Initial"), ours(study, initial), 1});

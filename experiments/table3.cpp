@@ -46,14 +46,14 @@ Table main_table(const Study& study, Section& section) {
   return comparison_table(section, "beta", table3_columns(), rows, section.scale.empty());
 }
 
-// A run is compared with the authors' curves epoch by epoch where one epoch of it is one of theirs:
-// the paper's size, whatever the number of epochs.
+// Our curves stand beside the authors', epoch by epoch, if an epoch is the same as theirs: the
+// paper's sizes, with any number of epochs.
 bool same_epochs(const Study& study) {
   const Run& run = study.any_run();
   return differences_from_paper(*run.config, 1024, run.options.epochs).empty();
 }
 
-// Last epoch of ours against the same epoch of the authors' runs.
+// Our last epoch beside the same epoch of the authors' runs.
 Table epoch_table(const Study& study, const std::vector<PublishedRun>& authors) {
   const int64_t epoch = study.options().run.epochs;
   Table table;
@@ -82,7 +82,7 @@ Table epoch_table(const Study& study, const std::vector<PublishedRun>& authors) 
   return table;
 }
 
-// One plot for each quantity: a colour for each beta, ours as a line, the authors' dashed.
+// One plot per quantity and one colour per beta; our curves are solid, the authors' dashed.
 void add_plots(const Study& study, Section& section, const std::vector<PublishedRun>& authors) {
   const std::pair<const char*, const char*> quantities[] = {
       {"recon_loss", "reconstruction loss"},
@@ -102,7 +102,7 @@ void add_plots(const Study& study, Section& section, const std::vector<Published
             epoch_curve("beta " + series.label, series.curve(column), static_cast<int>(b)));
         for (const PublishedRun& run : authors) {
           if (run.beta != betas[b] || preset != "published") continue;
-          // Of a short run's plot the authors' 50 epochs would leave a corner.
+          // The authors' 50 epochs would squeeze a short run into a corner of the plot.
           auto theirs = run.metrics.column(column);
           theirs.resize(
               std::min(theirs.size(), static_cast<size_t>(2 * study.any_run().options.epochs)));

@@ -1,6 +1,6 @@
 // Where the difference between the presets comes from: each choice of the published runs switched
 // on alone, on top of the preset `versor`, and all of them together (the preset `published`). With
-// --base published the other way round: each choice mended alone.
+// --base published it is the other way round: each choice is corrected alone.
 //   target   none: the paper has no such table
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
 //   command  make table_attribution SEEDS=1,2,3
@@ -16,15 +16,14 @@ using namespace versor;
 namespace {
 
 struct Choice {
-  const char* published;  // what the published runs do, said in words
+  const char* published;  // what the published runs do, in words
   const char* versor;     // what we hold to be right instead
   void (*switch_on)(RunOptions&);
   void (*switch_off)(RunOptions&);
 };
 
-// rotation = a value that is rescaled + a gradient that is rotated and rescaled. `ste` has only the
-// first of the two, `rotation_unscaled` only the second (without its rescaling), `published`
-// neither.
+// `rotation` rescales the value, and rotates and rescales the gradient. `ste` does only the first,
+// `rotation_unscaled` only rotates the gradient, `published` does neither.
 const Choice kChoices[] = {
     {"no rescaling", "rescaled", [](RunOptions& o) { o.estimator = "rotation_unscaled"; },
      [](RunOptions& o) { o.estimator = "ste"; }},

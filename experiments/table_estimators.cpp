@@ -1,13 +1,12 @@
 // The comparison that the paper lacks: the gradient estimators ste, rotation, reflection and
-// published at equal everything else (owner EMA, warm accumulators, frozen evaluation), for both
-// starts of the codebook, with and without the replacement of dead codes.
-//   target   none: the paper compares its estimator with nothing. What Fifty et al. (2024) report
-//   of
-//            the rotation trick is less quantization error and better perception, not a lower MSE
+// published with everything else equal (owner EMA, warm accumulators, frozen evaluation), for both
+// codebook starts, with and without replacement of dead codes.
+//   target   none: the paper has no baseline. For the rotation trick, Fifty et al. (2024) report
+//            less quantization error and better perceptual quality, not a lower MSE
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
-//   command  make table_estimators SEEDS=1,2,3;  the reconstructions of the whole test set lie in
-//            results/reconstructions/<row>/ as PNG files (first seed), the test images in
-//            results/reconstructions/test-images/: two folders are what an FID tool wants
+//   command  make table_estimators SEEDS=1,2,3
+// The first seed's reconstructions of the test set are written to results/reconstructions/<row>/ as
+// PNG files, the test images to results/reconstructions/test-images/: input for an FID tool.
 #include <fmt/format.h>
 
 #include <numbers>
@@ -70,7 +69,7 @@ std::vector<std::string> cells_of(const Study& study, const Series& series) {
   return cells;
 }
 
-// Which estimator is best in a column, with the codebook that the preset `versor` has.
+// Names the best estimator of a column, with the codebook settings of the preset `versor`.
 void add_findings(const Study& study, Section& section) {
   for (const auto& [metric, words] :
        {std::pair("test_recon_loss", "test reconstruction loss"),

@@ -27,8 +27,8 @@ constexpr int kMainRate = 640;
 
 std::vector<std::string> rates_wanted, rows_wanted;
 
-// A code of 10 bits or less is one symbol; 20 bits are two groups of 10, the codebook of 2^20 codes
-// being out of reach. The quantizer in groups is then the plain one.
+// Codes of up to 10 bits are one symbol. Codes of 20 bits are two groups of 10 bits, since a
+// codebook of 2^20 codes is out of reach; the grouped quantizer is then the plain one.
 bool is_grouped(int rate) {
   return rate / 64 > 10;
 }
@@ -41,7 +41,7 @@ std::string label_of(const QuantizerVariant& row, int rate) {
   return fmt::format("{}-{}", row.label, rate);
 }
 
-// Calls take(row, rate) for all that exist and are wanted.
+// Calls take(row, rate) for all combinations that exist and were asked for.
 template <class Take>
 void for_each_cell(const Take& take) {
   for (int rate : kRates)
@@ -64,7 +64,7 @@ void check_wanted() {
       throw UsageError("--rates", rate + " is none of 320, 640 and 1280 bits per image");
 }
 
-// Layers and groups are compared with one symbol where a rate can be halved.
+// Layers and groups are compared with a single symbol at rates that can be halved.
 void plan(Study& study) {
   check_wanted();
   for_each_cell([&](const QuantizerVariant& row, int rate) {

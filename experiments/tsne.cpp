@@ -13,10 +13,48 @@
 #include "experiments/tsne/points.h"
 #include "nn/safetensors.h"
 #include "tensor/file.h"
+#include "tensor/pool.h"
 
 using namespace versor;
 
 namespace {
+
+// What --tensor could have named instead.
+std::string matrices_of(const SafetensorsFile& file) {
+  constexpr int kShown = 20;
+  std::string text;
+  int count = 0;
+  for (const auto& [name, tensor] : file.tensors)
+    if (tensor.shape().rank() == 2 && ++count <= kShown)
+      text += str(text.empty() ? "" : ", ", name, " ", tensor.dtype(), " ", tensor.shape());
+  if (count > kShown) text += str(" and ", count - kShown, " more");
+  return text.empty() ? "none of its tensors has two axes"
+                      : "--tensor can name one of those with two axes: " + text;
+}
+
+Tensor read_matrix(const std::string& path, const std::string& name) {
+  const SafetensorsFile file = read_safetensors(path);
+  if (!file.tensors.contains(name))
+    throw Error(str("[tsne] ", path, " has no tensor \"", name, "\"; ", matrices_of(file)));
+  return file.at(name, path);
+}
+
+Tensor read_csv(const std::string& path) {
+  const Points points = read_points(path);
+  if (points.guessed_heading)
+    fmt::print(stderr,
+               "note: {}: the first line is read as a heading; write 0.0 if it is a point\n", path);
+  return points.values;
+}
+
+// Says what a large embedding is going to take; tsne() itself refuses one that does not fit.
+void announce(const Tensor& points) {
+  if (points.shape().rank() != 2) return;
+  const size_t bytes = tsne_bytes(points.dim(0), points.dim(1));
+  if (bytes >> 30 > 0)
+    fmt::print(stderr, "note: {} points take up to {} of memory\n", points.dim(0),
+               readable_bytes(bytes));
+}
 
 Embedding embed(const Tensor& points, const TsneOptions& options, const std::string& path) {
   try {
@@ -40,7 +78,9 @@ int main(int argc, char** argv) {
   std::string input, out, tensor = "codebook.weight";
   TsneOptions options;
   int threads = 0;
-  app.add_option("--input", input, "a .safetensors file, or a .csv file with a point per line")
+  app.add_option(
+         "--input", input,
+         "a .safetensors file, or a .csv file with a point per line; n points take 8 n^2 bytes")
       ->required();
   app.add_option("--out", out, "CSV to write: x,y,copy_of")->required();
   app.add_option("--tensor", tensor, "which of a .safetensors file's")->capture_default_str();
@@ -65,7 +105,8 @@ int main(int argc, char** argv) {
       throw UsageError("--tensor", "goes with a .safetensors file only");
     if (threads > 0) omp_set_num_threads(threads);
     const auto start = std::chrono::steady_clock::now();
-    const Tensor points = csv ? read_points(input) : read_safetensors(input).at(tensor, input);
+    const Tensor points = csv ? read_csv(input) : read_matrix(input, tensor);
+    announce(points);
     const Embedding e = embed(points, options, input);
     write_file(out, to_csv(e));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;

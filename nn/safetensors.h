@@ -37,7 +37,8 @@ Tensor to_torch_layout(const Tensor& tensor);
 Tensor from_torch_layout(const Tensor& tensor);
 
 // Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
-// another shape, or is not known to the module; then the module is as it was.
+// another shape, is a parameter of integers, or is not known to the module; then the module is as
+// it was. Buffers may be integers: PyTorch counts in I64.
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
 
 }  // namespace versor

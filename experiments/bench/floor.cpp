@@ -45,7 +45,8 @@ class DeviceFloor final : public Floor {
               DType activations, Device device)
       : backend_(backend_for(device)),
         arena_(std::make_shared<MemoryPool::Arena>(backend_.pool())),
-        list_(list) {
+        list_(list),
+        activations_(activations) {
     std::vector<std::function<void()>> all;
     for (const StepConvolution& c : list) {
       // Each on tensors of its own: else the caches would hold what they cannot in a real step.
@@ -71,7 +72,8 @@ class DeviceFloor final : public Floor {
   std::vector<FloorItem> items() const override {
     std::vector<FloorItem> items;
     for (size_t i = 0; i < list_.size(); ++i)
-      items.push_back({list_[i], median(items_[i].seconds), median(items_[i].seconds)});
+      items.push_back({list_[i], median(items_[i].seconds), median(items_[i].seconds),
+                       list_[i].bytes(activations_)});
     return items;
   }
 
@@ -99,6 +101,7 @@ class DeviceFloor final : public Floor {
   Backend& backend_;
   std::shared_ptr<MemoryPool::Arena> arena_;
   std::vector<StepConvolution> list_;
+  DType activations_;
   std::vector<Timed> items_;
   std::unique_ptr<Timed> step_;
 };
@@ -107,6 +110,13 @@ class DeviceFloor final : public Floor {
 
 double StepConvolution::flops() const {
   return 2.0 * static_cast<double>(N * out_h() * out_w() * O) * static_cast<double>(k * k * I);
+}
+
+double StepConvolution::bytes(DType activations) const {
+  const size_t weight_size = size_of(pass == Pass::grad_weight ? DType::f32 : activations);
+  const int64_t images = N * (H * W * I + out_h() * out_w() * O);
+  return static_cast<double>(images) * static_cast<double>(size_of(activations)) +
+         static_cast<double>(O * k * k * I) * static_cast<double>(weight_size);
 }
 
 std::string StepConvolution::name() const {

@@ -25,8 +25,9 @@ struct StepConvolution {
 
   int64_t out_h() const { return (H + 2 * padding - k) / stride + 1; }
   int64_t out_w() const { return (W + 2 * padding - k) / stride + 1; }
-  double flops() const;      // multiplications and additions of one
-  std::string name() const;  // "block 3x3 256->256 forward"
+  double flops() const;                   // multiplications and additions of one
+  double bytes(DType activations) const;  // of its two factors and its result
+  std::string name() const;               // "block 3x3 256->256 forward"
 };
 
 // What the VQ-VAE computes in one step. A transposed convolution's passes are those of the
@@ -37,6 +38,7 @@ struct FloorItem {
   StepConvolution conv;
   double plain_seconds;  // median, x and y plain NHWC
   double any_seconds;    // median, formats of the library's choice (on a GPU the same)
+  double bytes;          // of its tensors, without the padding of the library's format
 };
 
 class Floor {

@@ -25,8 +25,11 @@ struct Bare {
   std::vector<Tensor> storage;
   std::unordered_map<int, memory> arguments;
   std::vector<double> seconds;
+  double bytes = 0;  // of the tensors, without padding and scratchpad
 
-  void bind(int argument, const memory::desc& desc, DType type) {
+  void bind(int argument, const memory::desc& desc) {
+    const DType type = type_of(desc);
+    bytes += static_cast<double>(elements_of(desc)) * static_cast<double>(size_of(type));
     const auto elements = static_cast<int64_t>(desc.get_size() / size_of(type));
     storage.push_back(ops::full({std::max<int64_t>(elements, 1)}, 0.01f, {}, type));
     arguments.emplace(argument, memory(desc, engine(), storage.back().address()));
@@ -51,23 +54,23 @@ Bare bare(const ConvSizes& s, Pass pass, Format format) {
   if (pass == Pass::forward) {
     const Forward d = describe_forward(s, format, false, false);
     b.primitive = dnnl::convolution_forward(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc(), s.type);
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc(), s.type);
-    b.bind(DNNL_ARG_DST, d.dst_desc(), s.type);
+    b.bind(DNNL_ARG_SRC, d.src_desc());
+    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
+    b.bind(DNNL_ARG_DST, d.dst_desc());
     b.bind_scratchpad(d.scratchpad_desc());
   } else if (pass == Pass::grad_input) {
     const GradInput d = describe_grad_input(s, format);
     b.primitive = dnnl::convolution_backward_data(d);
-    b.bind(DNNL_ARG_DIFF_SRC, d.diff_src_desc(), s.type);
-    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc(), s.type);
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc(), s.type);
+    b.bind(DNNL_ARG_DIFF_SRC, d.diff_src_desc());
+    b.bind(DNNL_ARG_WEIGHTS, d.weights_desc());
+    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
     b.bind_scratchpad(d.scratchpad_desc());
   } else {
     const GradWeight d = describe_grad_weight(s, format);
     b.primitive = dnnl::convolution_backward_weights(d);
-    b.bind(DNNL_ARG_SRC, d.src_desc(), s.type);
-    b.bind(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc(), DType::f32);
-    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc(), s.type);
+    b.bind(DNNL_ARG_SRC, d.src_desc());
+    b.bind(DNNL_ARG_DIFF_WEIGHTS, d.diff_weights_desc());
+    b.bind(DNNL_ARG_DIFF_DST, d.diff_dst_desc());
     b.bind_scratchpad(d.scratchpad_desc());
   }
   return b;
@@ -97,7 +100,8 @@ class OneDnnFloor final : public Floor {
   std::vector<FloorItem> items() const override {
     std::vector<FloorItem> items;
     for (const Entry& e : entries_)
-      items.push_back({e.conv, median(e.plain.seconds), median(e.any.seconds)});
+      items.push_back({e.conv, median(e.plain.seconds), median(e.any.seconds),
+                       std::max(e.plain.bytes, e.any.bytes)});
     return items;
   }
 

@@ -48,8 +48,9 @@ std::string verdict(const Summary& ours, double published) {
   const double df = ours.n - 1;
   const double t = at < std::size(kT) ? kT[at] : 1.95996 + 2.3723 / df + 2.8225 / (df * df);
   const double half_width = t * ours.deviation * std::sqrt(1.0 + 1.0 / ours.n);
-  if (std::fabs(published - ours.mean) <= half_width) return "agrees";
-  return half_width > 0.25 * std::fabs(published) ? "inconclusive" : "differs";
+  // Asked first: an interval that is wide enough holds any figure. NaN is not precise either.
+  if (!(half_width <= 0.25 * std::fabs(published))) return "inconclusive";
+  return std::fabs(published - ours.mean) <= half_width ? "agrees" : "differs";
 }
 
 }  // namespace versor

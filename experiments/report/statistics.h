@@ -23,8 +23,8 @@ std::string change_in_percent(double from, double to);
 
 // What n seeds say of a published value, which is one more draw if the paper's run was like ours:
 // it falls within mean +- t(0.975, n-1) * s * sqrt(1 + 1/n) in 95 % of cases (prediction interval).
-//   agrees        it does
 //   inconclusive  that half-width exceeds 25 % of the published value, or there are under 3 seeds
+//   agrees        else, where the value lies in the interval
 //   differs       else
 std::string verdict(const Summary& ours, double published);
 

@@ -1,6 +1,9 @@
 // Training steps from files: see one_step.h.
 #include "experiments/run/one_step.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "experiments/run/training_step.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -31,6 +34,26 @@ void check_sizes(const SafetensorsFile& file, const std::string& path, const VqV
           file.at(name, path).shape(), ", the other tensors need ", shape);
 }
 
+// Refuses integers, and names the first element that is NaN or infinite: "images[1,0,3,7] is nan".
+void check_numbers(const std::string& path, const std::string& name, const Tensor& tensor) {
+  check(tensor.dtype() == DType::f32 || tensor.dtype() == DType::bf16, "one_step", path, ": ", name,
+        " is ", tensor.dtype(), " ", tensor.shape(), ", floating-point numbers are needed");
+  const std::vector<float> values = ops::cast(tensor, DType::f32).to_vector<float>();
+  const auto wrong =
+      std::find_if(values.begin(), values.end(), [](float v) { return !std::isfinite(v); });
+  if (wrong == values.end()) return;
+  int64_t at = wrong - values.begin();
+  std::string index;
+  for (int axis = tensor.shape().rank() - 1; axis >= 0; --axis) {
+    index = str(at % tensor.dim(axis), index.empty() ? "" : ",", index);
+    at /= tensor.dim(axis);
+  }
+  fail("one_step", path, ": ", name, "[", index, "] is ",
+       std::isnan(*wrong) ? "nan"
+       : *wrong > 0       ? "inf"
+                          : "-inf");
+}
+
 }  // namespace
 
 SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weights_path,
@@ -52,6 +75,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   codebook.dead_code_fraction = 0;
   m.activations = options.activations;
   check_sizes(weights, weights_path, m);
+  for (const auto& [name, tensor] : weights.tensors) check_numbers(weights_path, name, tensor);
   VqVae model(m, device, Rng(0));
   load_state_dict(model, weights, weights_path);
 
@@ -60,6 +84,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
             nchw.dim(1) == m.image_channels && nchw.dim(2) % 4 == 0 && nchw.dim(3) % 4 == 0,
         "one_step", batch_path, ": images must be f32 [N,", m.image_channels,
         ",H,W] with H and W multiples of 4, got ", nchw.dtype(), " ", nchw.shape());
+  check_numbers(batch_path, "images", nchw);
   const Tensor images = ops::nchw_to_nhwc(nchw.to(device));
 
   Adam adam(model.parameters(), {.lr = static_cast<float>(options.lr)});

@@ -20,7 +20,8 @@ struct OneStepOptions {
 // and the channels; `batch`: images [N,C,H,W] in [-1,1]. Returns the last step's reconstruction,
 // z_e [N,D,h,w], indices i32 [N,h,w], the scalars loss, reconstruction_loss, codebook_loss,
 // commitment_loss, perplexity, grad.<name> of every parameter, and every parameter and buffer
-// after the last step. Throws Error naming the file (the two paths are for that) and the tensor.
+// after the last step. Throws Error naming the file (the two paths are for that) and the tensor:
+// missing, of another shape, of integers, or with a NaN or infinity, whose place it names.
 SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weights_path,
                          const SafetensorsFile& batch, const std::string& batch_path,
                          const OneStepOptions& options, Device device);

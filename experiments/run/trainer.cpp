@@ -213,11 +213,10 @@ void Trainer::evaluate() {
 
 void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   const int64_t epoch = progress_.epoch + 1;
-  const int64_t steps = train_pass_.next - epoch_started_batch_;
   const PassMetrics &train = progress_.train, &test = progress_.test;
   MemoryPool& pool = backend_for(device_).pool();
   timings_.push_back(fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
-                                 static_cast<double>(steps * options_.batch_size) / train_seconds,
+                                 static_cast<double>(images_seen()) / train_seconds,
                                  pool.peak_bytes()));
   if (!settings_.quiet) {
     std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
@@ -251,6 +250,14 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
 Tensor Trainer::pictured() const {
   const Tensor first = test_images_.in_order().batch(0);
   return first.rows(0, std::min(kPictures, first.dim(0)));
+}
+
+// Training images since this epoch began or the run was resumed in it; the last batch may be small.
+int64_t Trainer::images_seen() const {
+  const auto before = [&](int64_t batch) {
+    return std::min(batch * options_.batch_size, train_images_.size());
+  };
+  return before(train_pass_.next) - before(epoch_started_batch_);
 }
 
 bool Trainer::time_to_save() const {
@@ -293,8 +300,8 @@ void Trainer::show_progress() {
   const bool terminal = isatty(STDERR_FILENO);
   if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
   const int64_t batch = train_pass_.next, batches = train_pass_.batches;
-  const double per_step =
-      seconds_since(epoch_started_at_) / static_cast<double>(batch - epoch_started_batch_);
+  const double seconds = seconds_since(epoch_started_at_);
+  const double per_step = seconds / static_cast<double>(batch - epoch_started_batch_);
   const auto left =
       static_cast<double>((options_.epochs - progress_.epoch) * batches - batch) * per_step;
   if (!terminal && seconds_since(shown_at_) < (seconds_since(started_at_) + left) / kMostLines)
@@ -308,7 +315,7 @@ void Trainer::show_progress() {
                   "  codes {}  {:.0f} images/s  {:.0f}:{:02.0f} left",
                   progress_.epoch + 1, options_.epochs, batch, batches, train.loss(),
                   train.reconstruction_loss(), train.codebook_loss(), train.perplexity(),
-                  train.histogram().used(), static_cast<double>(options_.batch_size) / per_step,
+                  train.histogram().used(), static_cast<double>(images_seen()) / seconds,
                   std::floor(left / 60), std::floor(std::fmod(left, 60)))
           .c_str(),
       terminal ? "\033[K" : "\n");

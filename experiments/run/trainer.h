@@ -59,6 +59,7 @@ class Trainer {
   void save();
   bool restore();
   bool time_to_save() const;
+  int64_t images_seen() const;
   void show_progress();
 
   RunOptions options_;

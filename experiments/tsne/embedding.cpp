@@ -1,14 +1,18 @@
 // Exact t-SNE: see embedding.h. Its cost is kl_gradient(), n^2 divisions in each iteration.
-// A row of P or of the gradient is always summed by one thread, from left to right, and sums over
-// rows are taken in their order: that is why the number of threads changes no bit.
+// Each row of P or of the gradient is summed by one thread, from left to right, and the sums of the
+// rows are added in order, so the result does not depend on the number of threads.
 // Read tsne() at the end first: it is the algorithm in ten lines.
 #include "experiments/tsne/embedding.h"
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <limits>
 #include <numbers>
 #include <numeric>
+#include <string>
 
+#include "tensor/pool.h"
 #include "tensor/rng.h"
 
 namespace versor {
@@ -19,12 +23,13 @@ constexpr int kEarlyIterations = 250;
 constexpr double kExaggeration = 12, kEarlyMomentum = 0.5, kMomentum = 0.8;
 constexpr double kSmallestGain = 0.01, kEntropyTolerance = 1e-5;
 constexpr int64_t kFewest = 4;  // points that have a perplexity, (4 - 1) / 3
-// From how many points on threads share the work. The gradient's meet a thousand times in a second
-// or two: beside other programs the waiting took longer than the work of 1,024 points.
+// The numbers of points from which threads share the work. For the gradient, threads synchronise a
+// thousand times in a second or two; on a busy machine that took longer than the work of 1,024
+// points.
 constexpr int64_t kParallel = 256, kParallelGradient = 2048;
 
-// Calls body(i) for every row, in parallel from `enough` rows on. Rows are given out as threads
-// come back, for one may be slower than another.
+// Calls body(i) for every row, in parallel from `enough` rows on. The schedule is dynamic because
+// some rows take longer than others.
 template <class Body>
 void for_each_row(int64_t n, int64_t enough, const Body& body) {
 #pragma omp parallel for schedule(dynamic, 16) if (n >= enough)
@@ -42,7 +47,7 @@ struct Distinct {
   std::vector<int64_t> representative;  // [n]
 };
 
-// Equal points stand side by side in lexicographic order, the first copy in front.
+// Sorting lexicographically, and by index among equals, puts equal points side by side.
 Distinct find_distinct(const std::vector<float>& points, int64_t n, int64_t d) {
   Distinct found;
   std::vector<int64_t> order(n);
@@ -63,8 +68,8 @@ Distinct find_distinct(const std::vector<float>& points, int64_t n, int64_t d) {
   return found;
 }
 
-// The chosen points in double: the square of any f32, 1e-45 or 1e38, is a normal number there, so
-// that no scale of the points is too small or too large.
+// The chosen points in double, where the square of any f32 is a normal number: no scale of the
+// points underflows or overflows.
 std::vector<double> in_double(const std::vector<float>& points, const std::vector<int64_t>& chosen,
                               int64_t d) {
   std::vector<double> result;
@@ -76,7 +81,7 @@ std::vector<double> in_double(const std::vector<float>& points, const std::vecto
 
 // ---- one row's precision ----
 
-// Of the weights exp(-b d_j), d_j >= 0 with the smallest 0: w overwritten, its sum, and the entropy
+// For the weights w_j = exp(-b d_j), where the smallest d_j is 0: their sum, and the entropy
 // -sum p log p = log(sum) + b sum(w d) / sum.
 struct RowEntropy {
   double sum, mean_distance;
@@ -94,8 +99,8 @@ RowEntropy weigh(std::vector<double>& w, const std::vector<double>& distance, do
 }
 
 // Turns row i's distances into p(j|i); returns |entropy - target|. The entropy falls from
-// log(n - 1) at precision 0 to log(number of nearest points): where that is above the target, the
-// bisection ends when only the nearest have weight.
+// log(n - 1) at precision 0 to log(number of nearest points). If the latter exceeds the target, the
+// bisection ends when only the nearest points have weight.
 double calibrate_row(std::span<double> row, int64_t i, double target) {
   std::vector<double> distance(row.begin(), row.end());
   distance.erase(distance.begin() + i);
@@ -124,7 +129,7 @@ double calibrate_row(std::span<double> row, int64_t i, double target) {
 
 // ---- gradient descent ----
 
-// What point i feels: attraction sum p w (y_i - y_j), repulsion sum w^2 (y_i - y_j), and sum w.
+// The forces on point i: attraction sum p w (y_i - y_j), repulsion sum w^2 (y_i - y_j); and sum w.
 struct RowSums {
   double attraction_x = 0, attraction_y = 0, repulsion_x = 0, repulsion_y = 0, weight = 0;
 };
@@ -168,7 +173,7 @@ void descend(Layout& y, const std::vector<double>& p, const TsneOptions& o) {
   Layout velocity, gain;
   for (int iteration = 0; iteration < o.iterations; ++iteration) {
     const bool early = iteration < kEarlyIterations;
-    // Both start anew with the true P, as in scikit-learn; the paper does not say.
+    // Both are reset when the exaggeration ends, as in scikit-learn; the paper does not say.
     if (iteration == 0 || iteration == kEarlyIterations) {
       velocity = {std::vector<double>(n, 0.0), std::vector<double>(n, 0.0)};
       gain = {std::vector<double>(n, 1.0), std::vector<double>(n, 1.0)};
@@ -180,8 +185,8 @@ void descend(Layout& y, const std::vector<double>& p, const TsneOptions& o) {
   }
 }
 
-// The given places (0 without any) plus N(0, deviation^2) by Box and Muller's method. The draw
-// belongs to the point's index, so that copies among the others do not change it.
+// The given start (or 0) plus N(0, deviation^2) by the Box-Muller method. A draw depends only on
+// the point's index, so that removing copies of other points does not change it.
 Layout start_layout(const std::vector<int64_t>& chosen, std::span<const double> start,
                     const TsneOptions& o) {
   const Rng rng(o.seed);
@@ -194,6 +199,27 @@ Layout start_layout(const std::vector<int64_t>& chosen, std::span<const double> 
     y.y.push_back((start.empty() ? 0 : start[2 * i + 1]) + radius * std::sin(angle));
   }
   return y;
+}
+
+// What a program may still take: of the machine, or of the container that it runs in.
+size_t available_memory() {
+  size_t available = std::numeric_limits<size_t>::max();
+  std::ifstream meminfo("/proc/meminfo");  // lines like "MemAvailable:   24012345 kB"
+  std::string name, unit;
+  for (size_t kib = 0; meminfo >> name >> kib; std::getline(meminfo, unit))
+    if (name == "MemAvailable:") available = kib << 10;
+  size_t limit = 0, used = 0;
+  if (std::ifstream("/sys/fs/cgroup/memory.max") >> limit &&
+      std::ifstream("/sys/fs/cgroup/memory.current") >> used)
+    available = std::min(available, limit - std::min(limit, used));
+  return available;
+}
+
+void check_memory(int64_t distinct, int64_t d) {
+  const size_t needed = tsne_bytes(distinct, d), available = available_memory();
+  check(needed <= available, kName, distinct, " points need ", readable_bytes(needed),
+        " of memory, there is ", readable_bytes(available),
+        "; exact t-SNE keeps a number for every pair");
 }
 
 bool all_finite(auto begin, auto end) {
@@ -216,6 +242,11 @@ void check_input(const Tensor& points, const TsneOptions& o, std::span<const dou
 }
 
 }  // namespace
+
+// P, the points in double, and a dozen numbers for each point.
+size_t tsne_bytes(int64_t distinct, int64_t d) {
+  return sizeof(double) * static_cast<size_t>(distinct) * static_cast<size_t>(distinct + d + 12);
+}
 
 std::vector<double> squared_distances(std::span<const double> points, int64_t n) {
   const int64_t d = n > 0 ? static_cast<int64_t>(points.size()) / n : 0;
@@ -302,6 +333,7 @@ Embedding tsne(const Tensor& points, const TsneOptions& options, std::span<const
     for (int64_t k = 0; k < m; ++k) y.x.push_back(static_cast<double>(k) - 0.5 * (m - 1));
     y.y.resize(m);
   } else {
+    check_memory(m, d);
     std::vector<double> p = squared_distances(in_double(values, distinct.first, d), m);
     result.entropy_error = to_conditional(p, m, result.perplexity);
     to_joint(p, m);

@@ -1,7 +1,7 @@
-// Exact t-SNE: points of many dimensions as a picture in two, neighbours kept beside neighbours.
-// Formulas: van der Maaten and Hinton, "Visualizing Data using t-SNE" (JMLR 9, 2008), by number
-// below. What the paper leaves open (start, gains, where the velocity starts anew) is as in
-// scikit-learn's method "exact", so that the Kullback-Leibler divergences compare.
+// Exact t-SNE: maps points of many dimensions to two, so that neighbours stay neighbours.
+// Equation numbers refer to van der Maaten and Hinton, "Visualizing Data using t-SNE" (JMLR 9,
+// 2008). What the paper leaves open (start, gains, resetting the velocity) is as in scikit-learn's
+// method "exact", so that Kullback-Leibler divergences can be compared.
 // Legend: n points, D their length; p [n,n] row-major, zero diagonal. Read next: embedding.cpp.
 #pragma once
 
@@ -30,16 +30,20 @@ struct Embedding {
   std::vector<int64_t> representative;  // [n] index of a point's first copy; its own if none
 };
 
-// Embeds points f32 [n,D], on any device. Of equal points only the first is embedded, the others
-// get its place: a row with more equal twins than the perplexity cannot reach its entropy.
+// Embeds points f32 [n,D], on any device. Only the first of equal points is embedded and the others
+// share its place: a row with more duplicates than the perplexity could not reach its entropy.
 // Fewer than 4 distinct points are put on a line. entropy_error stays large where more points than
 // the perplexity are equally near, as the corners of a simplex are.
-// `start` [n,2] is where to begin, e.g. an earlier layout; the deviation parts points that are to
-// leave a common place. The bits depend on neither the number of threads nor the device.
+// Takes tsne_bytes() of memory; where there is less, it refuses before it starts.
+// `start` [n,2] is the initial layout, e.g. an earlier result; the deviation separates points that
+// start at the same place. The bits depend on neither the number of threads nor the device.
 // Throws Error: not f32 or not two axes, NaN or infinity in points or start, options out of range,
-// a learning rate so large that the layout diverges.
+// too little memory, a learning rate so large that the layout diverges.
 Embedding tsne(const Tensor& points, const TsneOptions& options = {},
                std::span<const double> start = {});
+
+// The memory that `distinct` points [distinct,D] take, in bytes: P is a matrix of doubles.
+size_t tsne_bytes(int64_t distinct, int64_t d);
 
 // ---- the steps of tsne(), one by one ----
 

@@ -35,4 +35,8 @@ Forward describe_forward(const ConvSizes& s, Format format, bool bias, bool relu
 GradInput describe_grad_input(const ConvSizes& s, Format format);
 GradWeight describe_grad_weight(const ConvSizes& s, Format format);
 
+// What a descriptor holds: f32 or bf16, and how many elements, without a format's padding.
+DType type_of(const dnnl::memory::desc& desc);
+int64_t elements_of(const dnnl::memory::desc& desc);
+
 }  // namespace versor::cpu::onednn

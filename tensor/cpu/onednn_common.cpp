@@ -1,4 +1,7 @@
 // Engine, stream and descriptors of oneDNN: see onednn.h.
+#include <functional>
+#include <numeric>
+
 #include "tensor/cpu/matmul.h"
 #include "tensor/cpu/onednn.h"
 
@@ -106,6 +109,24 @@ GradWeight describe_grad_weight(const ConvSizes& s, Format format) {
   return GradWeight({kDirect, d.x, d.weight_grad, d.y, d.strides, d.padding_low, d.padding_high},
                     attributes(false), engine(), hint);
 #endif
+}
+
+DType type_of(const memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  const auto type = desc.get_data_type();
+#else
+  const auto type = desc.data_type();
+#endif
+  return type == memory::data_type::bf16 ? DType::bf16 : DType::f32;
+}
+
+int64_t elements_of(const memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  const memory::dims extents = desc.get_dims();
+#else
+  const memory::dims extents = desc.dims();
+#endif
+  return std::accumulate(extents.begin(), extents.end(), int64_t{1}, std::multiplies<int64_t>());
 }
 
 }  // namespace versor::cpu::onednn

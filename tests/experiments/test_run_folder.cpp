@@ -2,6 +2,7 @@
 // run is left alone; a folder belongs to one config and one process; evaluation moves nothing.
 #include <nlohmann/json.hpp>
 
+#include "experiments/run/metrics.h"
 #include "experiments/run/run_folder.h"
 #include "tests/experiments/programs.h"
 
@@ -45,6 +46,23 @@ TEST_CASE("runs: reference kernels give the same bytes with 1 and 2 threads" *
   CHECK((read_file(temporary / "1/model.safetensors") ==
          read_file(temporary / "2/model.safetensors")));
   CHECK((read_file(temporary / "1/config.json") != read_file(temporary / "2/config.json")));
+}
+
+TEST_CASE("runs: images per second counts the images of the last batch" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  // 33 images in batches of 32: counted as two batches they would be 64.
+  REQUIRE(run("train --data synthetic --latent 32 --codes 8 --train-images 33 --test-images 32 "
+              "--batch-size 32 --threads 1 --epochs 2 --out " +
+              (temporary / "a"))
+              .code == 0);
+  const MetricsTable timing = read_metrics(temporary / "a/timing.csv");
+  for (size_t epoch = 0; epoch < 2; ++epoch) {
+    const double seconds = timing.column("train_seconds")[epoch];
+    const double rounding = 0.0005 / seconds + 0.05;  // of the file's three and one decimals
+    CHECK(timing.column("images_per_second")[epoch] * seconds ==
+          doctest::Approx(33).epsilon(rounding));
+  }
 }
 
 TEST_CASE("runs: a trace, and a clock that goes backwards, change nothing" *

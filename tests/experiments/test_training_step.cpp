@@ -151,6 +151,41 @@ TEST_CASE("one_step: a tensor of another shape, or one too many, is named with i
   CHECK(contains(files.error(), "encoder.9.weight"));
 }
 
+TEST_CASE("one_step: weights of integers are named with their file") {
+  for (const char* name : {"encoder.0.weight", "encoder.2.bias", "codebook.weight", "ema_dw"}) {
+    for (DType type : {DType::i32, DType::u8}) {
+      Files files;
+      const Shape shape = files.weights.at(name, "").shape();
+      files.weights.tensors[name] = ops::zeros(shape, {}, type);
+      CHECK(files.error() == str("[one_step] W.file: ", name, " is ", type, " ", shape,
+                                 ", floating-point numbers are needed"));
+    }
+  }
+}
+
+TEST_CASE("one_step: the first element that is not finite is named with its file") {
+  const auto changed = [](const Tensor& tensor, std::vector<int64_t> places, float value) {
+    std::vector<float> values = tensor.to_vector<float>();
+    for (int64_t place : places) values[place] = value;
+    return Tensor::from(values, tensor.shape());
+  };
+  for (const auto& [value, word] : {std::pair(NAN, "nan"), std::pair(-NAN, "nan"),
+                                    std::pair(-INFINITY, "-inf"), std::pair(INFINITY, "inf")}) {
+    Files files;  // images [2,3,8,8], codebook [4,4]
+    const Tensor images = files.batch.at("images", "");
+    CHECK(files.error_with_images(changed(images, {3 * 64 + 64 + 8 + 7, 383}, value)) ==
+          str("[one_step] X.file: images[1,1,1,7] is ", word));
+    files = Files();
+    Tensor& codebook = files.weights.tensors["codebook.weight"];
+    codebook = changed(codebook, {6}, value);
+    CHECK(files.error() == str("[one_step] W.file: codebook.weight[1,2] is ", word));
+    files = Files();
+    Tensor& bias = files.weights.tensors["decoder.4.bias"];
+    bias = changed(bias, {2}, value);
+    CHECK(files.error() == str("[one_step] W.file: decoder.4.bias[2] is ", word));
+  }
+}
+
 TEST_CASE("one_step: images of a wrong size, rank or type are named with their file") {
   const auto uniform = [](const Shape& shape) {
     return ops::uniform(shape, Rng(1), -1.f, 1.f, {});

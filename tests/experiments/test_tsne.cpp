@@ -1,5 +1,7 @@
 // bin/tsne: both kinds of input give the library's layout, and what is wrong is said in one line.
 // The layout itself is tested in test_embedding.cpp.
+#include "experiments/tsne/embedding.h"
+#include "experiments/tsne/points.h"
 #include "nn/safetensors.h"
 #include "tests/experiments/programs.h"
 
@@ -58,10 +60,23 @@ TEST_CASE("t-SNE: bin/tsne says in one line what is wrong" * doctest::skip(witho
   refused(1, there, "p.csv");
   refused(1, "--out y.csv --input p.safetensors", "p.safetensors");
   const std::pair<const char*, const char*> contents[] = {
-      {"", "p.csv has no points"},   {"x,y\n", "p.csv has no points"},
-      {"1,2\n3\n", "p.csv, line 2"}, {"1,2\n3,x\n", "line 2: \"x\" is not a number"},
-      {"x,2\n", "line 1: \"x\""},    {"1,1e39\n", "line 1: \"1e39\""},
-      {"1,nan\n", "not finite"},     {"1,2\n,3\n", "line 2: \"\""}};
+      {"", "p.csv has no points"},
+      {"x,y\n", "p.csv has no points"},
+      {"1,2\n3\n", "p.csv, line 2"},
+      {"1,2\n3,x\n", "line 2: \"x\" is not a number"},
+      {"x,2\n", "line 1: \"x\""},
+      {"1,1e39\n", "line 1: \"1e39\""},
+      {"1,nan\n", "not finite"},
+      {"1,2\n,3\n", "line 2: \"\""},
+      {"1,2\n1 2\n", "p.csv, line 2: \"1 2\""},
+      {"1,+-2\n", "\"+-2\" is not a number"},
+      {"1,2\n1;5,2;5\n", "p.csv, line 2: \"1;5\""},
+      {"\xff\xfe"
+       "1",
+       "p.csv is UTF-16"},
+      {"1 2\n1,2\n", "p.csv, line 1: \"1 2\""},
+      {",x\n1\n", "p.csv, line 2: there is no number"},
+      {",0,x\n1,2,3\n", "p.csv, line 1: \"\""}};
   for (const auto& [content, part] : contents) {
     write_file(folder / "here/p.csv", content);
     refused(1, there, part);
@@ -70,8 +85,73 @@ TEST_CASE("t-SNE: bin/tsne says in one line what is wrong" * doctest::skip(witho
   refused(1, "--input p.csv --out none/y.csv", "none/y.csv");
   write_safetensors(folder / "here/p.safetensors",
                     {{{"w", Tensor::from(std::vector<int32_t>{1}, {1})}}, {}});
-  refused(1, "--out y.csv --input p.safetensors", "no tensor \"codebook.weight\"");
+  refused(1, "--out y.csv --input p.safetensors",
+          "p.safetensors has no tensor \"codebook.weight\"; none of its tensors has two axes");
   refused(1, "--out y.csv --input p.safetensors --tensor w", "i32 [1] (p.safetensors)");
+}
+
+TEST_CASE("t-SNE: a model without codebook.weight is asked for one of its matrices" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder folder;
+  SafetensorsFile file;
+  file.tensors["layers.0.codebook.weight"] = points_of({1, 2, 3, 4, 5, 6}, 2);
+  file.tensors["layers.1.codebook.weight"] = points_of({1, 2, 3, 4, 5, 6}, 3);
+  file.tensors["bias"] = Tensor::from(std::vector<float>{1}, {1});
+  write_safetensors(folder / "m.safetensors", file);
+  const Ended ended = run("tsne --out y.csv --input m.safetensors", {}, folder.path().string());
+  CHECK(ended.code == 1);
+  CHECK(
+      contains(error_line(ended),
+               "--tensor can name one of those with two axes: layers.0.codebook.weight f32 [3,2], "
+               "layers.1.codebook.weight f32 [2,3]\n"));
+  for (int i = 0; i < 30; ++i) file.tensors[str("many.", i)] = points_of({1, 2}, 1);
+  write_safetensors(folder / "m.safetensors", file);
+  CHECK(contains(run("tsne --out y.csv --input m.safetensors", {}, folder.path().string()).err,
+                 " and 12 more\n"));
+}
+
+TEST_CASE("t-SNE: points as spreadsheets, pandas, R and NumPy write them") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "p.csv";
+  const auto read = [&](const std::string& text) {
+    CAPTURE(text);
+    write_file(path, text);
+    return read_points(path);
+  };
+  const std::vector<float> expected{0.5f, -1.25f, 3e-4f, 2};
+  for (const char* text :
+       {"0.5,-1.25\n3e-4,2\n",  // as we write them
+        "\xef\xbb\xbf"
+        "0.5,-1.25\r\n3e-4,2\r\n",                           // with a byte order mark
+        "+0.5,-1.25\n+3e-4,+2\n",                            // with signs
+        "0.5 -1.25\n3e-4 2\n", "  0.5   -1.25 \n3e-4  2\n",  // numpy.savetxt
+        "# x y\n0.5 -1.25\n3e-4 2\n", "0.5\t-1.25\n3e-4\t2\n",
+        " 0.5 ,\t-1.25\n\n3e-4 , 2 ,\n",                        // blanks, a comma at the end
+        "0,5;-1,25\n3e-4;2\n", "x;y\n0,5;-1,25\n0,0003;2,0\n",  // a decimal comma
+        "0.5;-1.25\n3e-4;2\n", "x,y\n0.5,-1.25\n3e-4,2\n", "\xef\xbb\xbfx,y\n0.5,-1.25\n3e-4,2\n",
+        "0,1\n0.5,-1.25\n3e-4,2.0\n",       // pandas: names of columns,
+        ",0,1\n0,0.5,-1.25\n1,3e-4,2.0\n",  // and an index
+        ",x,y\nfirst,0.5,-1.25\nsecond,3e-4,2\n", "Unnamed: 0,x,y\n0,0.5,-1.25\n1,3e-4,2\n",
+        "\"\",\"V1\",\"V2\"\n\"1\",0.5,-1.25\n\"2\",3e-4,2\n"}) {  // R's write.csv
+    const Tensor values = read(text).values;
+    CHECK(values.shape() == Shape{2, 2});
+    CHECK(values.to_vector<float>() == expected);
+  }
+  // A first line that counts 0, 1, ... is a heading only above decimals, and that is said.
+  CHECK(read("0,1\n0.5,-1.25\n").guessed_heading);
+  CHECK_FALSE(read(",0,1\n0,0.5,-1.25\n").guessed_heading);
+  for (const char* points : {"0,1\n1,0\n", "0,1\n", "1,2\n0.5,0.5\n", "0.0,1.0\n0.5,0.5\n"}) {
+    CHECK_FALSE(read(points).guessed_heading);
+    CHECK(read(points).values.dim(0) == static_cast<int64_t>(lines(points).size()));
+  }
+}
+
+TEST_CASE("t-SNE: more points than the memory holds are refused before anything is computed") {
+  std::vector<float> values(1 << 22);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  CHECK(tsne_bytes(1 << 22, 1) >= size_t{8} << 44);
+  const std::string message = error_of([&] { tsne(points_of(values, 1)); });
+  CHECK(contains(message, "4194304 points need 128 TiB of memory, there is "));
 }
 
 }  // namespace versor::testing

@@ -55,7 +55,7 @@ def make_safetensors():
             "extent-fraction": one("F32", "[2.5]", 0, 10),
             "offsets-backwards": one("F32", "[4]", 16, 0),
             "offsets-wrap": one("F32", "[1]", 18446744073709551612, 18446744073709551616),
-            "not-aligned": one("F32", "[3]", 2, 14),
+            "gap-before": one("F32", "[3]", 2, 14),
             "five-axes": one("U8", "[1,1,1,1,16]", 0, 16),
             "type-unknown": one("F8_E4M3", "[16]", 0, 16),
             "type-a-number": '{"w":{"dtype":7,"shape":[4],"data_offsets":[0,16]}}',
@@ -71,6 +71,8 @@ def make_safetensors():
             "no-object": "[[[[1]]]]",
             "deep": '{"w":' + "[" * 1000 + "]" * 1000 + "}"}.items():
         put("safetensors", name, framed(header, bytes(16)))
+    put("safetensors", "not-aligned", tensors({"u": ("U8", [1], 0, 1), "f": ("F32", [2], 1, 9),
+                                               "d": ("F64", [1], 9, 17)}, bytes(range(17))))
     for name, first, second in [("overlap", (0, 8), (4, 12)), ("gap", (0, 8), (12, 20)),
                                 ("same", (0, 8), (0, 8))]:
         put("safetensors", name, tensors({"a": ("F32", [2], *first), "b": ("F32", [2], *second)},

@@ -9,11 +9,12 @@
 namespace versor::fuzzing {
 namespace {
 
-void read(std::string_view input) {
+void check_points(std::string_view input) {
   static MemoryFile file;
   file.set(input);
-  Tensor points;
-  if (!accepts(file.path(), [&] { points = read_points(file.path()); })) return;
+  Points read;
+  if (!accepts(file.path(), [&] { read = read_points(file.path()); })) return;
+  const Tensor& points = read.values;
   const auto breaks = std::count(input.begin(), input.end(), '\n');
   require(points.shape().rank() == 2 && points.dim(0) >= 1 && points.dim(0) <= breaks + 1 &&
               points.dim(1) >= 1,
@@ -23,6 +24,6 @@ void read(std::string_view input) {
 
 }  // namespace
 
-FUZZ_TARGET(points, read)
+FUZZ_TARGET(points, check_points)
 
 }  // namespace versor::fuzzing

@@ -128,7 +128,7 @@ TEST_CASE("state dict: F64, F16, BF16 and I64 are converted to the module's type
   CHECK(state_of(module, "conv.bias").value().to_vector<float>() == std::vector<float>{1, -2});
   CHECK(module.count_.value().to_vector<float>() == std::vector<float>{3, -0.5f});
   CHECK(indices_of(module.steps_.value()) == ref::Indices{123456789});
-  // A weight in bf16 or i32 changes its layout, too; counts may come as whole numbers.
+  // A weight in bf16 changes its layout, too; counts may come as whole numbers.
   SafetensorsFile file = good_state();
   const Tensor ours = from_torch_layout(file.tensors["conv.weight"]);
   file.tensors["conv.weight"] = ops::cast(file.tensors["conv.weight"], DType::bf16);
@@ -137,6 +137,16 @@ TEST_CASE("state dict: F64, F16, BF16 and I64 are converted to the module's type
   const Tensor expected = ops::cast(ops::cast(ours, DType::bf16), DType::f32);
   CHECK((bits_of(state_of(module, "conv.weight").value()) == bits_of(expected)));
   CHECK(module.count_.value().to_vector<float>() == std::vector<float>{3, 4});
+}
+
+TEST_CASE("state dict: a parameter of integers is an error") {
+  for (const char* name : {"conv.weight", "conv.bias"}) {
+    for (DType type : {DType::i32, DType::u8}) {
+      SafetensorsFile file = good_state();
+      file.tensors[name] = Tensor(file.tensors[name].shape(), type);
+      CHECK(contains(loading(file), str(name, " has the type ", type)));
+    }
+  }
 }
 
 TEST_CASE("state dict: missing and unknown names are errors") {

@@ -73,11 +73,12 @@ TEST_CASE("custom quantizer: the README quotes it as it is" * cpu_only()) {
 }
 
 TEST_CASE("custom quantizer: a model trains with it") {
-  constexpr int64_t kLatent = 8;
+  const int64_t latent = 8;
+  const Device device = test_device();
+  const Rng rng(1);
   VqVaeOptions options;
-  options.quantizer.codebook.latent = kLatent;
-  VqVae model(options, test_device(), Rng(1),
-              std::make_unique<QuarterQuantizer>(kLatent, test_device()));
+  options.quantizer.codebook.latent = latent;
+  VqVae model(options, device, rng, std::make_unique<QuarterQuantizer>(latent, device));
   Adam adam(model.parameters(), {.lr = 1e-2f});
   ref::Array images = ref::zeros({4, 8, 8, 3});  // each of one colour
   for (int64_t i = 0; i < images.count(); ++i)
@@ -98,9 +99,9 @@ TEST_CASE("custom quantizer: a model trains with it") {
   CHECK((bits_of(model.quantizer().decode(out.index)) == bits_of(out.value.value())));
   UsageHistogram usage(model.quantizer().alphabet());
   usage.add(out.counts);
-  CHECK(usage.nominal_bits() == 16.0 * kLatent * 4);  // 16 rows of 8 symbols of 4 bits
+  CHECK(usage.nominal_bits() == 16.0 * latent * 4);  // 16 rows of 8 symbols of 4 bits
   CHECK(usage.entropy_bits() < usage.nominal_bits());
-  CHECK(usage.used() > kLatent);  // several values of some symbol
+  CHECK(usage.used() > latent);  // several values of some symbol
 }
 
 }  // namespace

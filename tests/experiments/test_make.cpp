@@ -1,0 +1,72 @@
+// make's targets with blanks and quotes in every path: those of the checkout, the data, the
+// results, the place of an installation and PyTorch's interpreter.
+#include <filesystem>
+
+#include "tests/experiments/checkout.h"
+
+namespace versor::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool has(const std::vector<std::string>& all, const std::string& line) {
+  CAPTURE(line);
+  return std::find(all.begin(), all.end(), line) != all.end();
+}
+
+}  // namespace
+
+TEST_CASE("make: tables and figures with blanks in the paths of checkout, data and results") {
+  Checkout checkout;
+  const std::string where = "|--data-dir|" + checkout.data, to = "|--results|" + checkout.results;
+  checkout.make("data");
+  CHECK(contains(checkout.ended.out, checkout.data + " is complete"));
+  auto called = checkout.make("table3 BETA=0.25,2 SEEDS=1");
+  CHECK(called == std::vector<std::string>{"table3" + where + "|--seeds|1|--beta|0.25,2" + to,
+                                           "report" + to});
+  // Side by side: what is missing comes as commands of a shell.
+  called = checkout.make("-j2 table2", "bin/train --out 'a  b'\\''s'");
+  CHECK(has(called, "train|--out|a  b's"));
+  called = checkout.make("paper");
+  for (const char* part : {"table1", "table2", "figures", "table_attribution"})
+    CHECK(has(called, part + where + to));
+  called = checkout.make("quick");
+  for (const char* part : {"table1", "table3", "figures"})
+    CHECK(std::any_of(called.begin(), called.end(), [&](const std::string& line) {
+      return line.starts_with(part) && contains(line, "|--quick|--quiet" + where + "|");
+    }));
+  CHECK(has(called, "report|--results|results/quick"));
+  checkout.make("-n table3", "bin/train --out 'a b'");
+  CHECK(contains(checkout.ended.out, "\nbin/train --out 'a b'\n"));
+}
+
+TEST_CASE("make: bench, test and install with blanks in the paths") {
+  Checkout checkout;
+  const std::string json = "|--json|" + checkout.results + "/bench";
+  auto called = checkout.make("bench");
+  REQUIRE(called.size() == 1);
+  CHECK(called[0].ends_with("|--sweep" + json + ".json"));
+  CHECK(fs::is_directory(checkout.results));
+
+  write_script(checkout.here + "/my python's", kRecorder);
+  called = checkout.make("bench-peers TORCH_PYTHON=\"./my python's\"");
+  REQUIRE(called.size() == 3);
+  CHECK(called[0].starts_with("my python's|-B|experiments/peers/bench_peers.py|"));
+  CHECK(called[0].ends_with(json + "-peers.json"));
+  CHECK(called[2].ends_with("faiss_nearest.py" + json + "-faiss.json"));
+
+  write_script(checkout.built() + "run_tests",
+               "#!/bin/sh\necho \"in $VERSOR_BIN\"\necho 1 passed, 0 failed\n");
+  checkout.make("test KERNELS=0");
+  CHECK(contains(checkout.ended.out, "in " + checkout.here + "/build/cpu-reference/bin\n"));
+
+  write_file(checkout.built() + "../libversor.a", "");
+  write_file(checkout.here + "/tensor/some.h", "");
+  checkout.make("install DESTDIR=\"$PWD/in st'all\" PREFIX='/o p t'");
+  const std::string prefix = checkout.here + "/in st'all/o p t";
+  CHECK(fs::exists(prefix + "/bin/versor-one-step"));
+  CHECK(fs::exists(prefix + "/lib/libversor.a"));
+  CHECK(fs::exists(prefix + "/include/versor/tensor/some.h"));
+}
+
+}  // namespace versor::testing
