@@ -20,24 +20,26 @@ using namespace versor;
 
 namespace {
 
-constexpr const char* kEstimators[] = {"ste", "rotation", "reflection", "published"};
-constexpr const char* kStarts[] = {"kmeans", "uniform"};
+constexpr Estimator kEstimators[] = {Estimator::ste, Estimator::rotation, Estimator::reflection,
+                                     Estimator::published};
+constexpr CodebookStart kStarts[] = {CodebookStart::kmeans, CodebookStart::uniform};
 constexpr double kDeadCodes[] = {0.1, 0.0};
 
 bool pictures = true;
 
-std::string label_of(const char* estimator, const char* start, double dead_codes) {
-  return fmt::format("{}-{}-{}", estimator, start, dead_codes > 0 ? "replaced" : "kept");
+std::string label_of(Estimator estimator, CodebookStart start, double dead_codes) {
+  return fmt::format("{}-{}-{}", name_of(estimator), name_of(start),
+                     dead_codes > 0 ? "replaced" : "kept");
 }
 
-void for_each_row(const std::function<void(const char*, const char*, double)>& row) {
-  for (const char* start : kStarts)
+void for_each_row(const std::function<void(Estimator, CodebookStart, double)>& row) {
+  for (CodebookStart start : kStarts)
     for (double dead_codes : kDeadCodes)
-      for (const char* estimator : kEstimators) row(estimator, start, dead_codes);
+      for (Estimator estimator : kEstimators) row(estimator, start, dead_codes);
 }
 
 void plan(Study& study) {
-  for_each_row([&](const char* estimator, const char* start, double dead_codes) {
+  for_each_row([&](Estimator estimator, CodebookStart start, double dead_codes) {
     study.add(label_of(estimator, start, dead_codes), "versor", [&](RunOptions& o) {
       o.estimator = estimator;
       o.codebook_start = start;
@@ -76,10 +78,10 @@ void add_findings(const Study& study, Section& section) {
        {std::pair("test_recon_loss", "test reconstruction loss"),
         std::pair("test_quantization_ratio", "quantization error, mse(e,q)/var(e)")}) {
     std::string all;
-    for (const char* estimator : kEstimators) {
-      const Series& series = study.find(label_of(estimator, "kmeans", 0.1), "versor");
-      all +=
-          fmt::format("{}{} {}", all.empty() ? "" : ", ", estimator, to_text(series.at(metric), 4));
+    for (Estimator estimator : kEstimators) {
+      const Series& series = study.find(label_of(estimator, CodebookStart::kmeans, 0.1), "versor");
+      all += fmt::format("{}{} {}", all.empty() ? "" : ", ", name_of(estimator),
+                         to_text(series.at(metric), 4));
     }
     section.findings.push_back(
         fmt::format("Estimators with k-means start and dead codes replaced, {}: {}{}", words, all,
@@ -103,9 +105,10 @@ void fill_section(const Study& study, Section& section) {
   const Dataset& test = study.runs().images().test;
   const std::string folder = study.options().results + "/reconstructions/";
   if (pictures) write_originals(test, folder + "test-images");
-  for_each_row([&](const char* estimator, const char* start, double dead_codes) {
+  for_each_row([&](Estimator estimator, CodebookStart start, double dead_codes) {
     const Series& series = study.find(label_of(estimator, start, dead_codes), "versor");
-    std::vector<std::string> row{estimator, start, dead_codes > 0 ? "replaced" : "kept"};
+    std::vector<std::string> row{name_of(estimator), name_of(start),
+                                 dead_codes > 0 ? "replaced" : "kept"};
     for (std::string& cell : cells_of(study, series)) row.push_back(std::move(cell));
     table.rows.push_back(row);
     if (pictures && !series.runs.empty())

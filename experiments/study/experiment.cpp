@@ -8,6 +8,7 @@
 #include <set>
 
 #include "experiments/cli/program.h"
+#include "experiments/run/option_table.h"
 
 namespace versor {
 namespace {
@@ -27,18 +28,24 @@ std::string joined(const std::vector<std::string>& parts, const char* separator)
   return text;
 }
 
-// What the command line decides in every preset alike: these are not the presets' runs any more.
-std::vector<std::string> overridden(const RunOptions& o) {
+// What the command line decides otherwise than one of the presets: these are not the presets' runs
+// any more. What differences_from_paper() names is left to it.
+std::vector<std::string> overridden(const ManyRunsOptions& options) {
   std::vector<std::string> all;
-  const auto add = [&](const char* name, const auto& option) {
-    if (option) all.push_back(fmt::format("{} {}", name, *option));
-  };
-  add("estimator", o.estimator);
-  add("owner", o.owner);
-  add("codebook start", o.codebook_start);
-  add("accumulators", o.accumulators);
-  add("dead codes", o.dead_codes);
-  add("EMA in evaluation", o.ema_in_eval);
+  for (const RunOption& option : run_option_table()) {
+    const auto value = option.value(options.run);
+    if (!option.take_preset || option.in_config != InConfig::always || value.is_null() ||
+        option.name == "--lr" || option.name == "--decay")
+      continue;
+    const bool changed =
+        std::any_of(options.presets.begin(), options.presets.end(), [&](const auto& preset) {
+          RunOptions plain;
+          plain.preset = parse_name<Preset>(preset);
+          option.take_preset(plain);
+          return option.value(plain) != value;
+        });
+    if (changed) all.push_back(fmt::format("{} {}", option.name, text_of(value)));
+  }
   return all;
 }
 
@@ -66,7 +73,7 @@ void describe(const Study& study, const Experiment& experiment, Section& section
       experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
   auto differences = differences_from_paper(config, codes, experiment.paper_epochs);
   const bool smaller = !differences.empty();
-  for (const std::string& choice : overridden(study.options().run)) differences.push_back(choice);
+  for (const std::string& choice : overridden(study.options())) differences.push_back(choice);
   if (!differences.empty())
     section.scale = fmt::format("{}, nothing here is compared with the paper: {}",
                                 smaller ? "Scaled down" : "Changed", joined(differences, ", "));
@@ -171,7 +178,7 @@ void Study::add(const std::string& label, const std::string& preset,
   Series series{label, preset, {}};
   for (uint64_t seed : options().seeds) {
     RunOptions o = options().run;
-    o.preset = preset;
+    o.preset = parse_name<Preset>(preset);
     o.seed = seed;
     if (change) change(o);
     series.runs.push_back(runs_.describe(o));
