@@ -24,7 +24,11 @@ int run_program(Options& app, int argc, char** argv, const std::function<int()>&
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    return app.parse(argc, argv) ? body() : 0;
+    const int code = app.parse(argc, argv) ? body() : 0;
+    // What was printed may still be in a buffer, and an earlier write may have failed unseen.
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+    print_error("cannot write to standard output");
+    return code != 0 ? code : 1;
   } catch (const UsageError& e) {  // of the command line, or of options that contradict each other
     print_error(std::string(e.what()) + " (see --help)");
     return 2;

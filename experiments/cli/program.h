@@ -8,7 +8,8 @@
 
 namespace versor {
 
-// Parses, calls body, reports. Returns the exit code for main().
+// Parses, calls body, reports. Returns the exit code for main(): 1 too where standard output, of
+// --help as well, could not be written.
 int run_program(Options& app, int argc, char** argv, const std::function<int()>& body);
 
 constexpr int kInterrupted = 130;

@@ -143,10 +143,13 @@ RunOption of_step(RunOption option) {
   return option;
 }
 
-// Refused with any other quantizer, but for the value that it has anyway.
-RunOption used_by(std::vector<QuantizerKind> kinds, const Json& unused_value, RunOption option) {
+// Refused with any other quantizer, which has `unused` for a value.
+template <class T, class V>
+RunOption used_by(std::vector<QuantizerKind> kinds, T RunOptions::*field, V unused,
+                  RunOption option) {
   option.used_by = std::move(kinds);
-  option.unused_value = unused_value;
+  option.unused_value = json_of(T(unused));
+  option.set_unused = [=](RunOptions& o) { o.*field = unused; };
   return option;
 }
 
@@ -163,21 +166,21 @@ std::vector<RunOption> codebook_rows() {
       of_step(row("--estimator", &O::estimator,
                   {Estimator::rotation, Estimator::published, Estimator::ste}, kAlways, kAny,
                   "gradient past the quantizer")),
-      used_by({kVq}, "gradient",
+      used_by({kVq}, &O::owner, Owner::gradient,
               of_step(row("--owner", &O::owner, {Owner::ema, Owner::both, Owner::ema}, kAlways,
                           kAny, "what moves the codebook"))),
-      used_by({kVq}, "uniform",
+      used_by({kVq}, &O::codebook_start, CodebookStart::uniform,
               row("--codebook-start", &O::codebook_start,
                   {CodebookStart::kmeans, CodebookStart::uniform, CodebookStart::kmeans}, kAlways,
                   kAny, "first codes")),
-      used_by({kVq}, "warm",
+      used_by({kVq}, &O::accumulators, Accumulators::warm,
               row("--accumulators", &O::accumulators,
                   {Accumulators::warm, Accumulators::zero, Accumulators::warm}, kAlways, kAny,
                   "first EMA statistics")),
-      used_by({kVq}, 0.0,
+      used_by({kVq}, &O::dead_codes, 0.0,
               row("--dead-codes", &O::dead_codes, {0.1, 0, 0.1}, kAlways, kFraction,
                   "replace codes used less than this fraction of uniform use; 0: never")),
-      used_by({kVq}, false,
+      used_by({kVq}, &O::ema_in_eval, false,
               row("--ema-in-eval", &O::ema_in_eval, {false, true, false}, kAlways, kAny,
                   "evaluation updates the codebook too (0 or 1)")),
       row("--codes", &O::codes, kAlways, kCount, "K, size of the codebook"),
@@ -227,7 +230,7 @@ std::vector<RunOption> quantizer_rows() {
       row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
       row("--quantizer", &O::quantizer, kUnusual, kAny,
           "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
-      used_by({QuantizerKind::fsq}, "8,5,5,5",
+      used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,
               row("--levels", &O::levels, kUnusual, kLevels, "of fsq: levels of each dimension")),
       row("--groups", &O::groups, kUnusual, kParts,
           "parts of the latent, each quantized by itself"),
@@ -247,7 +250,8 @@ std::vector<RunOption> quantizer_rows() {
           "weight of the codes' orthogonality loss"),
       row("--diversity", &O::diversity, kUnusual, kNotNegative,
           "weight of the loss for even use of codes"),
-      used_by({QuantizerKind::lfq, QuantizerKind::bsq}, 0.1,
+      used_by({QuantizerKind::lfq, QuantizerKind::bsq}, &O::entropy_weight,
+              RunOptions().entropy_weight,
               row("--entropy-weight", &O::entropy_weight, kUnusual, kNotNegative,
                   "of the entropy loss of lfq and bsq")),
   };
@@ -276,6 +280,10 @@ std::string RunOption::key() const {
   std::string key = name.substr(2);
   std::replace(key.begin(), key.end(), '-', '_');
   return key;
+}
+
+bool RunOption::is_used_by(QuantizerKind kind) const {
+  return used_by.empty() || std::find(used_by.begin(), used_by.end(), kind) != used_by.end();
 }
 
 const std::vector<RunOption>& run_option_table() {

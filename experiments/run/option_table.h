@@ -31,13 +31,15 @@ struct RunOption {
   std::function<nlohmann::ordered_json(const RunOptions&)> value;
   // Takes the preset's value where it has none of its own; empty: presets do not decide it.
   std::function<void(RunOptions&)> take_preset;
-  // Quantizers that use it (none named: all do), and the value that all others have anyway.
+  // Quantizers that use it (none named: all do), and the value that all others have.
   std::vector<QuantizerKind> used_by = {};
   nlohmann::ordered_json unused_value = {};
+  std::function<void(RunOptions&)> set_unused = {};
   bool is_flag = false;  // its name alone stands for true
   bool of_step = false;  // a single training step has it: bin/one_step takes it
 
   std::string key() const;  // in config.json: "dead_codes"
+  bool is_used_by(QuantizerKind kind) const;
 };
 
 const std::vector<RunOption>& run_option_table();

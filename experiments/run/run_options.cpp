@@ -37,39 +37,15 @@ int64_t codes_of(const std::vector<int64_t>& levels) {
   return codes;
 }
 
-// What only a codebook of moving averages has; and what estimators need that train codes.
+// What a kind of quantizer leaves no choice, and what estimators need that train codes.
 void apply_quantizer(RunOptions& o) {
-  const bool learned = o.quantizer == QuantizerKind::vq;
+  for (const RunOption& option : run_option_table())
+    if (!option.is_used_by(o.quantizer)) option.set_unused(o);
   if (o.quantizer == QuantizerKind::fsq) o.codes = codes_of(o.levels);
   if (is_grid(o.quantizer) && !o.estimator) o.estimator = Estimator::ste;
+  if (o.quantizer != QuantizerKind::vq && !o.codebook_dim) o.codebook_dim = 0;
   const bool draws = o.temperature > 0 || (o.estimator && trains_codes(*o.estimator));
-  if ((!learned || draws) && !o.owner) o.owner = Owner::gradient;
-  if (learned) return;
-  o.codebook_start = CodebookStart::uniform;
-  o.accumulators = Accumulators::warm;
-  o.dead_codes = 0;
-  if (!o.codebook_dim) o.codebook_dim = 0;
-}
-
-// Refuses what the kind of quantizer would ignore. What it has anyway may be said: programs that
-// list their runs do.
-void refuse_ignored(const RunOptions& o) {
-  for (const RunOption& option : run_option_table()) {
-    const auto& kinds = option.used_by;
-    if (kinds.empty() || std::find(kinds.begin(), kinds.end(), o.quantizer) != kinds.end())
-      continue;
-    const auto value = option.value(o);
-    if (value.is_null() || value == option.unused_value) continue;
-    std::string names;
-    for (QuantizerKind kind : kinds)
-      names += fmt::format("{}{}", names.empty() ? "" : " and ", name_of(kind));
-    throw UsageError(option.name,
-                     fmt::format("is of --quantizer {}, not of {}", names, name_of(o.quantizer)));
-  }
-  if (o.quantizer != QuantizerKind::fsq || o.codes == RunOptions().codes) return;
-  if (const int64_t codes = codes_of(o.levels); codes != o.codes)
-    throw UsageError("--codes",
-                     fmt::format("fsq has as many codes as its --levels make, {}", codes));
+  if (draws && !o.owner) o.owner = Owner::gradient;
 }
 
 }  // namespace
@@ -78,6 +54,22 @@ void apply_preset(RunOptions& o) {
   apply_quantizer(o);
   for (const RunOption& option : run_option_table())
     if (option.take_preset) option.take_preset(o);
+}
+
+void refuse_ignored(const RunOptions& o) {
+  for (const RunOption& option : run_option_table()) {
+    const auto value = option.value(o);
+    if (option.is_used_by(o.quantizer) || value.is_null() || value == option.unused_value) continue;
+    std::string names;
+    for (QuantizerKind kind : option.used_by)
+      names += fmt::format("{}{}", names.empty() ? "" : " and ", name_of(kind));
+    throw UsageError(option.name,
+                     fmt::format("is of --quantizer {}, not of {}", names, name_of(o.quantizer)));
+  }
+  if (o.quantizer != QuantizerKind::fsq || o.codes == RunOptions().codes) return;
+  if (const int64_t codes = codes_of(o.levels); codes != o.codes)
+    throw UsageError("--codes",
+                     fmt::format("fsq has as many codes as its --levels make, {}", codes));
 }
 
 void prepare_device(RunOptions& o) {

@@ -85,9 +85,12 @@ struct RunOptions {
 // Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
 // UsageError for options that contradict each other, Error where this build or machine lacks
 // something. Afterwards no optional is empty; a second time changes nothing. Its parts are for
-// programs that make many runs: what the machine decides, once, with the device itself only where
-// the precision is left to it; the device made ready; and what each run's preset decides.
+// programs that make many runs: refusals; what the machine decides, once, with the device itself
+// only where the precision is left to it; the device made ready; what each run's preset decides.
 void resolve(RunOptions& options);
+// Refuses what the kind of quantizer would ignore. What it has anyway may be said,
+// as programs do that list their runs.
+void refuse_ignored(const RunOptions& options);
 void resolve_machine(RunOptions& options);
 void prepare_device(RunOptions& options);
 void apply_preset(RunOptions& options);
