@@ -307,8 +307,8 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   cli/fmt cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
-  run/checkpoint run/gradient_probe run/metrics run/one_step run/run_config run/run_folder \
-  run/run_options run/snapshot run/trainer run/training_step \
+  run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
+  run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
   study/published_runs study/runs \
   tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
@@ -363,6 +363,6 @@ help: ## this list
 	@echo "options:"
 	@awk -F ' [?]= .*## ' '/^[A-Z_]+ [?]= .*## / { printf "  %-16s %s\n", $$1 "=", $$2 }' Makefile
 	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= PRESET= DEVICE= PRECISION= RESULTS=   of tables and figures"
-	@echo "                   (TRAIN, TEST: how many images; PRESET: published, versor; RESULTS: a folder)"
+	@echo "                   (TRAIN, TEST: how many images; PRESET: published, versor, best; RESULTS: a folder)"
 	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic does without"
 	@echo "  CXX=             the compiler: g++ from 12 on, or clang++"

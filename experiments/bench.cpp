@@ -54,7 +54,7 @@ void add_options(Options& app, BenchOptions& o) {
       ->capture_default_str();
   app.add_option("--precision", o.precisions, "one, or several with commas: each is measured")
       ->delimiter(',')
-      ->check(one_of({"auto", "fp32", "tf32", "bf16"}))
+      ->check(one_of(names_of<Precision>()))
       ->capture_default_str();
   app.add_flag("!--no-graph", o.what.graph, "on a GPU, call every kernel of the step one by one");
   app.add_option("--threads", o.what.threads, "default: all cores")->check(in_range(1, 4096));
@@ -74,8 +74,8 @@ void add_options(Options& app, BenchOptions& o) {
 nlohmann::ordered_json run_sweep(const StepConfiguration& base) {
   nlohmann::ordered_json sizes, growth;
   print_sizes_header();
-  std::vector<std::string> precisions{"fp32"};
-  if (backend_for(base.device).info().fast_bf16) precisions.push_back("bf16");
+  std::vector<Precision> precisions{Precision::fp32};
+  if (backend_for(base.device).info().fast_bf16) precisions.push_back(Precision::bf16);
   measure_sizes(base, precisions, kSweepRepeats, [&](const StepMeasurement& m) {
     print_sizes_row(m);
     sizes.push_back(to_json(m));
@@ -87,7 +87,7 @@ nlohmann::ordered_json run_sweep(const StepConfiguration& base) {
   });
   return {{"repeats", kSweepRepeats},
           {"sizes", sizes},
-          {"growth_precision", base.precision},
+          {"growth_precision", name_of(base.precision)},
           {"growth", growth}};
 }
 
@@ -131,7 +131,7 @@ double seconds_of_search(const std::string& sizes, Device device) {
 // that says what this is.
 void serve(const StepConfiguration& what) {
   StepBenchmark benchmark(what);
-  const nlohmann::ordered_json hello = {{"precision", what.precision},
+  const nlohmann::ordered_json hello = {{"precision", name_of(what.precision)},
                                         {"threads", what.threads},
                                         {"peak_bytes", benchmark.memory().peak},
                                         {"device", backend_for(what.device).info().name}};
@@ -156,7 +156,7 @@ void serve(const StepConfiguration& what) {
 void run(BenchOptions o) {
   o.what.device = parse_device(o.device);
   if (o.what.threads == 0) o.what.threads = omp_get_max_threads();
-  std::vector<std::string> measured;
+  std::vector<Precision> measured;
   nlohmann::ordered_json all = {{"program", "bench " + version() + " (commit " + commit() + ")"},
                                 {"compiler", compiler_flags()},
                                 {"hardware", backend_for(o.what.device).info().name}};
@@ -166,7 +166,7 @@ void run(BenchOptions o) {
     if (!o.json.empty()) write_file(o.json, all.dump(2) + "\n");
   };
   for (const std::string& name : o.precisions) {
-    o.what.precision = resolve_precision(name, o.what.device);
+    o.what.precision = resolve_precision(parse_name<Precision>(name), o.what.device);
     if (std::find(measured.begin(), measured.end(), o.what.precision) != measured.end()) continue;
     measured.push_back(o.what.precision);
     if (o.serve) return serve(o.what);

@@ -80,7 +80,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     if (options.list) return 0;      // it needs no runs
     RunOptions whole = options.run;  // what the files hold, not what a run takes of it
-    if (whole.data != "synthetic") whole.train_images = whole.test_images = 0;
+    if (whole.data != ImageSource::synthetic) whole.train_images = whole.test_images = 0;
     whole.batch_size = 1;
     const DatasetPair images = load_data(whole);
     const Section section = make_section(images, !images.train.synthetic);

@@ -92,10 +92,11 @@ void fill_section(const Study& study, Section& section) {
                                    [&](int64_t k) { return label_of(k) == series.label; });
       plot.curves.push_back(epoch_curve(
           series.label + ", " + series.preset, series.curve(fmt::format("train_{}", metric)),
-          static_cast<int>(at - codes.begin()), series.preset == "versor"));
+          static_cast<int>(at - codes.begin()), series.preset != study.options().presets.front()));
     }
     add_plot(section, study.options().results, plot,
-             fmt::format("Training, {}; lines: preset published, dashed: versor.", words));
+             fmt::format("Training, {}; lines: preset {}, dashed: others.", words,
+                         study.options().presets.front()));
   }
 }
 

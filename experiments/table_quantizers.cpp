@@ -51,7 +51,15 @@ void for_each_cell(const Take& take) {
         take(row, rate);
 }
 
-void check_wanted() {
+// All that the rows do not differ in.
+const std::string& preset_of(const Study& study) {
+  return study.options().presets.front();
+}
+
+void check_wanted(const Study& study) {
+  if (study.options().presets.size() != 1)
+    throw UsageError("--preset", "the quantizers are compared on one preset, not on several");
+
   const auto known = [](const std::string& name) {
     return std::any_of(quantizer_variants().begin(), quantizer_variants().end(),
                        [&](const QuantizerVariant& row) { return name == row.label; });
@@ -66,9 +74,9 @@ void check_wanted() {
 
 // Layers and groups are compared with a single symbol at rates that can be halved.
 void plan(Study& study) {
-  check_wanted();
+  check_wanted(study);
   for_each_cell([&](const QuantizerVariant& row, int rate) {
-    study.add(label_of(row, rate), "versor", [&](RunOptions& o) {
+    study.add(label_of(row, rate), preset_of(study), [&](RunOptions& o) {
       const int bits = rate / (row.two_levels ? 80 : 64);
       o.codes = int64_t{1} << (row.halves_bits || is_grouped(rate) ? bits / 2 : bits);
       if (is_grouped(rate) && !row.halves_bits) o.groups = 2;
@@ -111,7 +119,7 @@ Table table_of(const Study& study, int rate) {
   table.columns.push_back("s/epoch");
   for_each_cell([&](const QuantizerVariant& row, int r) {
     if (r != rate) return;
-    const Series& series = study.find(label_of(row, rate), "versor");
+    const Series& series = study.find(label_of(row, rate), preset_of(study));
     std::vector<std::string> cells{row.label};
     for (const Column& c : kColumns) {
       const Summary s = series.at(c.metric, 0, c.file);
@@ -134,7 +142,7 @@ std::vector<Result> results_at(const Study& study, int rate) {
   std::vector<Result> all;
   for_each_cell([&](const QuantizerVariant& row, int r) {
     if (r != rate) return;
-    const Series& series = study.find(label_of(row, rate), "versor");
+    const Series& series = study.find(label_of(row, rate), preset_of(study));
     if (series.runs.empty()) return;
     all.push_back({&row, series.at("test_recon_loss").mean, series.at("test_usage").mean,
                    series.at("test_bits_per_image").mean, seconds_per_epoch(series)});
@@ -188,7 +196,8 @@ LinePlot rate_distortion(const Study& study) {
   for (const QuantizerVariant& row : quantizer_variants()) {
     Curve curve{row.label, {}, {}, colour % 8, colour / 8};
     for_each_cell([&](const QuantizerVariant& r, int rate) {
-      const Series* series = &r == &row ? &study.find(label_of(r, rate), "versor") : nullptr;
+      const Series* series =
+          &r == &row ? &study.find(label_of(r, rate), preset_of(study)) : nullptr;
       if (series == nullptr || series->runs.empty()) return;
       curve.x.push_back(series->at("test_bits_per_image").mean);
       curve.y.push_back(series->at("test_psnr").mean);
@@ -205,9 +214,10 @@ void fill_section(const Study& study, Section& section) {
   section.notes.push_back(
       "The paper has no such table. Bits per image: at log2 K for each symbol, and the entropy of "
       "the symbols' use over the test set, which an ideal entropy coder needs. All share network "
-      "(but vqvae2, a model of its own), steps and seeds; learned codebooks start by k-means and "
-      "have dead codes replaced. At 1,280 bits every quantizer is used in two groups (grouped is "
-      "ste then), residual ones with two codebooks of 1,024.");
+      "(but vqvae2, a model of its own), steps and seeds, and the rest of preset " +
+      preset_of(study) +
+      ". At 1,280 bits every quantizer is used in two groups (grouped is ste then), residual ones "
+      "with two codebooks of 1,024.");
   int shown = 0;
   for (int rate : kRates)
     if (wanted(rates_wanted, std::to_string(rate))) {
@@ -226,7 +236,8 @@ int main(int argc, char** argv) {
                .summary = "All quantizers compared at equal bit-rate. Trains what is missing.",
                .own = {"--quantizer", "--estimator", "--owner", "--codes", "--levels", "--groups",
                        "--layers", "--shared-codebook", "--layer-dropout", "--codebook-dim",
-                       "--cosine", "--soft-em", "--codebook-start", "--accumulators", "--model"}};
+                       "--cosine", "--soft-em", "--codebook-start", "--accumulators", "--model"},
+               .presets = {"versor"}};
   e.paper_codes = 0;
   e.add_options = [](Options& app) {
     app.add_option("--rates", rates_wanted, "bits per image, of 320,640,1280; default all")

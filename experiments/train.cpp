@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/cli/program.h"
+#include "experiments/run/option_table.h"
 #include "experiments/run/trainer.h"
 
 using namespace versor;
@@ -28,11 +29,14 @@ int main(int argc, char** argv) {
     resolve(options);
     const DatasetPair images = load_data(options);
     const auto config = config_of(options, images);
-    if (settings.folder.empty()) settings.folder = results + "/runs/" + run_name(config);
+    if (settings.folder.empty()) {
+      settings.folder = results + "/runs/" + run_name(config);
+      fmt::print(stderr, "{}", note_on_threads(settings.folder, config));
+    }
     if (!settings.quiet)
       fmt::print("{}: {} of {}, {} on {}, {} threads\n", settings.folder, images.train.size(),
-                 images.train.name, options.precision,
-                 backend_for(parse_device(options.device)).info().name, options.threads);
+                 images.train.name, name_of(options.precision),
+                 backend_for(options.device).info().name, options.threads);
     std::fflush(stdout);
     Trainer trainer(options, images, settings);
     const TrainingEnd end = trainer.run();

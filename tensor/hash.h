@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string_view>
 
 namespace versor {
@@ -15,6 +16,23 @@ inline uint64_t hash_bytes(const void* data, size_t bytes, uint64_t hash = kHash
   const auto* p = static_cast<const unsigned char*>(data);
   for (size_t i = 0; i < bytes; ++i) hash = (hash ^ p[i]) * 0x100000001b3u;
   return hash;
+}
+
+// Of megabytes: eight bytes at a time, which are mixed before they enter the hash as in
+// MurmurHash64A (Austin Appleby). The same on every machine of this byte order, and a bijection of
+// the hash too.
+inline uint64_t hash_words(const void* data, size_t bytes, uint64_t hash = kHashStart) {
+  constexpr uint64_t kFactor = 0xc6a4a7935bd1e995u;
+  const auto* p = static_cast<const unsigned char*>(data);
+  size_t i = 0;
+  for (; i + sizeof(uint64_t) <= bytes; i += sizeof(uint64_t)) {
+    uint64_t word = 0;
+    std::memcpy(&word, p + i, sizeof word);
+    word *= kFactor;
+    hash = (hash ^ (word ^ (word >> 47)) * kFactor) * kFactor;
+  }
+  hash = hash_bytes(p + i, bytes - i, hash);
+  return hash ^ (hash >> 47);
 }
 
 inline uint64_t hash_text(std::string_view text, uint64_t hash = kHashStart) {

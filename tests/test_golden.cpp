@@ -7,6 +7,7 @@
 #include "experiments/run/one_step.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
+#include "vq/names.h"
 
 namespace versor::testing {
 namespace {
@@ -98,7 +99,7 @@ OneStepOptions options_of(const json& o) {
   const std::map<std::string, Owner> owners = {
       {"ema", Owner::ema}, {"gradient", Owner::gradient}, {"both", Owner::both}};
   OneStepOptions options;
-  options.estimator = parse_estimator(o.at("estimator"));
+  options.estimator = parse_name<Estimator>(o.at("estimator"));
   options.owner = owners.at(o.at("owner"));
   options.beta = o.at("beta");
   options.decay = o.at("decay");

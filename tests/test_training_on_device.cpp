@@ -26,24 +26,19 @@ std::string content(const std::string& path) {
 
 // 14 images in batches of 6, 6 and 2; 5 test images: three shapes of batches, each of which comes
 // three times or more: called, captured, replayed.
-RunOptions tiny_run(const std::string& device, const std::string& precision = "fp32") {
+RunOptions tiny_run(Device device, Precision precision = Precision::fp32) {
   RunOptions o;
   o.latent = 8;
   o.codes = 16;
   o.batch_size = 6;
   o.epochs = 3;
-  o.data = "synthetic";
+  o.data = ImageSource::synthetic;
   o.train_images = 14;
   o.test_images = 5;
   o.device = device;
   o.precision = precision;
   o.seed = 3;
   return o;
-}
-
-// The device under test by its name.
-std::string here() {
-  return str(test_device());
 }
 
 struct Run {
@@ -60,7 +55,7 @@ Run train(RunOptions options, bool graph) {
   resolve(options);
   Trainer trainer(options, load_data(options), {.folder = path, .quiet = true, .graph = graph});
   CHECK(trainer.run() == TrainingEnd::finished);
-  backend_for(parse_device(options.device)).configure({});  // strict again, for other tests
+  backend_for(options.device).configure({});  // strict again, for other tests
   return {content(path + "/metrics.csv"), content(path + "/model.safetensors"),
           content(path + "/trainer.safetensors"), read_metrics(path + "/metrics.csv")};
 }
@@ -69,21 +64,24 @@ Run train(RunOptions options, bool graph) {
 
 TEST_CASE("training: captured steps give the bits of steps called one by one, and so do two runs") {
   struct Choice {
-    const char *precision, *preset, *model, *estimator = "";
+    Precision precision;
+    Preset preset;
+    ModelKind model;
+    std::optional<Estimator> estimator = {};
   };
-  for (const auto& [precision, preset, model, estimator] :
-       {Choice{"fp32", "versor", "vqvae"}, Choice{"fp32", "published", "vqvae"},
-        Choice{"bf16", "versor", "vqvae"}, Choice{"fp32", "versor", "vqvae2"},
-        Choice{"bf16", "versor", "vqvae2"}, Choice{"fp32", "versor", "vqvae", "gumbel"},
-        Choice{"bf16", "versor", "vqvae", "diveq"}}) {
-    CAPTURE(precision);
-    CAPTURE(preset);
-    CAPTURE(model);
-    CAPTURE(estimator);
-    RunOptions options = tiny_run(here(), precision);
-    options.preset = preset;
-    options.model = model;
-    if (*estimator != '\0') options.estimator = estimator;
+  constexpr Precision fp32 = Precision::fp32, bf16 = Precision::bf16;
+  constexpr Preset versor = Preset::versor, published = Preset::published;
+  constexpr ModelKind one = ModelKind::vqvae, two = ModelKind::vqvae2;
+  for (const Choice& choice :
+       {Choice{fp32, versor, one}, Choice{fp32, published, one}, Choice{bf16, versor, one},
+        Choice{fp32, versor, two}, Choice{bf16, versor, two},
+        Choice{fp32, versor, one, Estimator::gumbel},
+        Choice{bf16, versor, one, Estimator::diveq}}) {
+    RunOptions options = tiny_run(test_device(), choice.precision);
+    options.preset = choice.preset;
+    options.model = choice.model;
+    options.estimator = choice.estimator;
+    CAPTURE(train_command(options));
     const Run captured = train(options, true);
     CHECK(captured == train(options, false));
     CHECK(captured == train(options, true));
@@ -95,7 +93,7 @@ TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for 
   for (const bool asked : {false, true}) {
     const TemporaryFolder folder;
     const std::string path = folder / "run";
-    RunOptions options = tiny_run(here());
+    RunOptions options = tiny_run(test_device());
     options.epochs = 2;
     options.ema_in_eval = asked;
     resolve(options);
@@ -116,7 +114,7 @@ TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for 
 TEST_CASE("training: the test metrics are those of the saved model on all test images") {
   const TemporaryFolder folder;
   const std::string path = folder / "run";
-  RunOptions options = tiny_run(here());
+  RunOptions options = tiny_run(test_device());
   options.epochs = 1;
   options.test_images = 14;
   resolve(options);
@@ -150,9 +148,9 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
 // Nothing moves at a learning rate of 0 with the gradient as the codebook's owner: then batches of
 // equal size have the same mean in every order, and with a smaller last batch the order shows.
 TEST_CASE("training: an epoch has every image once, in an order of its own") {
-  RunOptions options = tiny_run(here());
+  RunOptions options = tiny_run(test_device());
   options.lr = 0;
-  options.owner = "gradient";
+  options.owner = Owner::gradient;
   options.dead_codes = 0;
   const auto losses = [&](int64_t batch_size) {
     options.batch_size = batch_size;
@@ -167,7 +165,7 @@ TEST_CASE("training: an epoch has every image once, in an order of its own") {
 }
 
 TEST_CASE("training: the device follows the CPU" * doctest::skip(!on_other_device())) {
-  const Run cpu = train(tiny_run("cpu"), false), device = train(tiny_run(here()), true);
+  const Run cpu = train(tiny_run({}), false), device = train(tiny_run(test_device()), true);
   for (const std::string& column : cpu.table.columns) {
     CAPTURE(column);
     const auto expected = cpu.table.column(column), value = device.table.column(column);
@@ -179,7 +177,7 @@ TEST_CASE("training: the device follows the CPU" * doctest::skip(!on_other_devic
 TEST_CASE("training: a learning rate that throws the weights away is reported, not trained on") {
   for (bool graph : {false, true}) {
     const TemporaryFolder folder;
-    RunOptions options = tiny_run(here());
+    RunOptions options = tiny_run(test_device());
     options.lr = 1e30;
     resolve(options);
     Trainer trainer(options, load_data(options),
@@ -194,7 +192,7 @@ TEST_CASE("training: a learning rate that throws the weights away is reported, n
 
 TEST_CASE("training: what the last step of an epoch breaks is found in the evaluation") {
   const TemporaryFolder folder;
-  RunOptions options = tiny_run(here());
+  RunOptions options = tiny_run(test_device());
   options.lr = 1e30;
   options.train_images = options.batch_size;  // one step
   resolve(options);

@@ -3,18 +3,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
 
 #include "autograd/functions.h"
 #include "tensor/ops.h"
+#include "vq/names.h"
 #include "vq/ops.h"
 
 namespace versor {
 namespace {
 constexpr int64_t kTile = int64_t{1} << 20;  // numbers: 4 MiB
 
-constexpr const char* kNames[] = {
-    "ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel", "diveq"};
 
 // x [R,D] - centre [D], a constant.
 Variable shifted(const Variable& x, const Tensor& centre) {
@@ -24,19 +22,8 @@ Variable shifted(const Variable& x, const Tensor& centre) {
 
 }  // namespace
 
-const char* estimator_name(Estimator estimator) {
-  return kNames[static_cast<int>(estimator)];
-}
-
-Estimator parse_estimator(const std::string& name) {
-  for (size_t i = 0; i < std::size(kNames); ++i)
-    if (name == kNames[i]) return static_cast<Estimator>(i);
-  fail("estimator", "unknown estimator \"", name,
-       "\"; expected ste, rotation, reflection, published, rotation_unscaled, gumbel or diveq");
-}
-
 void check_estimator(const EstimatorOptions& o) {
-  const char* name = estimator_name(o.estimator);
+  const char* name = name_of(o.estimator);
   check(o.temperature >= 0 && std::isfinite(o.temperature), "estimator", "temperature ",
         o.temperature, " is not a number >= 0");
   check(o.noise_variance >= 0 && std::isfinite(o.noise_variance), "estimator", "noise variance ",

@@ -15,18 +15,12 @@
 #pragma once
 
 #include <functional>
-#include <string>
 
 #include "autograd/variable.h"
 #include "tensor/rng.h"
 #include "vq/row_math.h"
 
 namespace versor {
-
-// "ste", "rotation", "reflection", "published", "rotation_unscaled", "gumbel" or "diveq". Throws
-// Error for anything else.
-Estimator parse_estimator(const std::string& name);
-const char* estimator_name(Estimator estimator);
 
 struct EstimatorOptions {
   Estimator estimator = Estimator::rotation;

@@ -5,6 +5,7 @@
 
 #include "autograd/functions.h"
 #include "tensor/ops.h"
+#include "vq/names.h"
 
 namespace versor {
 
@@ -14,7 +15,7 @@ ResidualQuantizer::ResidualQuantizer(const ResidualOptions& options, const MakeQ
       options_(options),
       rng_(rng),
       steps_(ops::zeros({1}, device, DType::i32)) {
-  check(!trains_codes(options.estimator), "residual", estimator_name(options.estimator),
+  check(!trains_codes(options.estimator), "residual", name_of(options.estimator),
         " reaches a code through the value, but here the value is a sum of codes from several "
         "books; ste, rotation and reflection go with residual quantization");
   check(options.fewest >= 1 && options.fewest <= options.layers, "residual",

@@ -3,6 +3,7 @@
 
 #include "autograd/functions.h"
 #include "vq/losses.h"
+#include "vq/names.h"
 
 namespace versor {
 namespace {
@@ -15,8 +16,7 @@ VectorQuantizer::VectorQuantizer(const CodebookOptions& options, const Estimator
                                  Rng rng, Device device)
     : LookupQuantizer(estimator, rng.split(kDraws), device), codebook_(options, rng, device) {
   const bool averages = options.owner != Owner::gradient;
-  check(!(averages && trains_codes(estimator.estimator)), "quantizer",
-        estimator_name(estimator.estimator),
+  check(!(averages && trains_codes(estimator.estimator)), "quantizer", name_of(estimator.estimator),
         " trains the codes by the gradient of the value, which moving averages would undo: the "
         "owner must be gradient");
   check(!(averages && estimator.temperature > 0), "quantizer", "codes that are drawn (temperature ",

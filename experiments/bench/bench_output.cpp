@@ -102,8 +102,9 @@ Json to_json(const StepMemory& m) {
 }
 
 Json to_json(const StepConfiguration& c) {
-  return {{"device", str(c.device)}, {"precision", c.precision}, {"threads", c.threads},
-          {"batch", c.batch},        {"latent", c.latent},       {"codes", c.codes}};
+  return {{"device", str(c.device)}, {"precision", name_of(c.precision)},
+          {"threads", c.threads},    {"batch", c.batch},
+          {"latent", c.latent},      {"codes", c.codes}};
 }
 
 }  // namespace
@@ -111,8 +112,8 @@ Json to_json(const StepConfiguration& c) {
 void print(const StepMeasurement& m) {
   const auto [least, most] = std::minmax_element(m.seconds.begin(), m.seconds.end());
   fmt::print("training step on {}, {} threads, {}{}: D {}, K {}, batch {}\n", where(m.what),
-             m.what.threads, m.what.precision, m.captured ? ", CUDA graph" : "", m.what.latent,
-             m.what.codes, m.what.batch);
+             m.what.threads, name_of(m.what.precision), m.captured ? ", CUDA graph" : "",
+             m.what.latent, m.what.codes, m.what.batch);
   fmt::print("step   {:8.3f} ms (median of {}, {:.3f} to {:.3f}), {:.0f} images/s\n",
              1e3 * m.step_seconds(), m.seconds.size(), 1e3 * *least, 1e3 * *most,
              images_per_second(m));
@@ -172,8 +173,8 @@ void print_sizes_header() {
 
 void print_sizes_row(const StepMeasurement& m) {
   const bool has_floor = m.no_floor.empty();
-  fmt::print("  {:<9} {:>5} {:>6} {:>10.3f} {:>10} {:>6} {:>9.0f} {:>9.1f}\n", m.what.precision,
-             m.what.latent, m.what.batch, 1e3 * m.step_seconds(),
+  fmt::print("  {:<9} {:>5} {:>6} {:>10.3f} {:>10} {:>6} {:>9.0f} {:>9.1f}\n",
+             name_of(m.what.precision), m.what.latent, m.what.batch, 1e3 * m.step_seconds(),
              has_floor ? fmt::format("{:.3f}", 1e3 * m.floor_seconds) : "-",
              has_floor ? fmt::format("{:.3f}", m.step_seconds() / m.floor_seconds) : "-",
              images_per_second(m), mib(m.memory.peak));
@@ -182,7 +183,7 @@ void print_sizes_row(const StepMeasurement& m) {
 
 void print_growth_header(const StepConfiguration& base) {
   fmt::print("\ngrowth from D {}, K {}, batch {}, {} threads in {}\n", base.latent, base.codes,
-             base.batch, base.threads, base.precision);
+             base.batch, base.threads, name_of(base.precision));
   fmt::print("  axis   value    step ms  to the default\n");
 }
 
@@ -230,7 +231,7 @@ Json to_json(const NearestMeasurement& m) {
 
 void print_quantizers_header(const StepConfiguration& what) {
   fmt::print("\nquantizers in {}, K {} in each symbol; to plain: against that of the first row\n",
-             what.precision, what.codes);
+             name_of(what.precision), what.codes);
   fmt::print("  {:<15} {:>3} {:>6} {:>10} {:>9} {:>10} {:>9} {:>9} {:>16} {:>9}\n", "quantizer",
              "L", "K", "alone ms", "to plain", "step ms", "to plain", "by parts", "peak alone, MiB",
              "of R x K");
@@ -260,7 +261,7 @@ Json to_json(const QuantizerMeasurement& m) {
 
 void print(const EpochMeasurement& m) {
   fmt::print("\nepoch of {} batches in {}: {:.3f} s; as many bare steps in turn: {:.3f} s\n",
-             m.batches, m.what.precision, m.epoch_seconds, m.step_seconds);
+             m.batches, name_of(m.what.precision), m.epoch_seconds, m.step_seconds);
   fmt::print("input  {:8.3f} epoch / steps (median over blocks; goal: at most 1.05)\n", m.ratio);
 }
 

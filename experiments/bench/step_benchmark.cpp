@@ -8,7 +8,6 @@
 
 #include "data/batcher.h"
 #include "data/synthetic.h"
-#include "experiments/cli/program.h"
 #include "experiments/report/statistics.h"
 #include "experiments/run/metrics.h"
 #include "tensor/cpu/matmul.h"

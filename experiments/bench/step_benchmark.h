@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "experiments/bench/floor.h"
+#include "experiments/run/precision.h"
 #include "experiments/run/training_step.h"
 #include "tensor/replay.h"
 #include "tensor/trace.h"
@@ -19,7 +20,7 @@ namespace versor {
 
 struct StepConfiguration {
   Device device;
-  std::string precision = "fp32";  // fp32, tf32 or bf16; the process is set to it (program.h)
+  Precision precision = Precision::fp32;  // the process is set to it (precision.h)
   int64_t batch = 128, latent = 256, codes = 1024;
   int threads = 1;
   bool graph = true;  // on a GPU: capture the step once and replay it

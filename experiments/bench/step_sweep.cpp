@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <set>
 
-#include "experiments/cli/program.h"
 #include "experiments/report/statistics.h"
 
 namespace versor {
@@ -29,9 +28,9 @@ constexpr int64_t kLeastLatent = 2;  // D/2 channels must be at least one
 
 }  // namespace
 
-void measure_sizes(const StepConfiguration& base, const std::vector<std::string>& precisions,
+void measure_sizes(const StepConfiguration& base, const std::vector<Precision>& precisions,
                    int64_t repeats, const std::function<void(const StepMeasurement&)>& each) {
-  for (const std::string& precision : precisions)
+  for (const Precision precision : precisions)
     for (int64_t latent : multiples(base.latent, {0.25, 1}, kLeastLatent))
       for (int64_t batch : multiples(base.batch, {0.25, 1, 4}, 1)) {
         StepConfiguration what = base;

@@ -10,7 +10,7 @@
 namespace versor {
 
 // Every precision x D {1/4, 1} x batch {1/4, 1, 4}, handed out one by one as they are measured.
-void measure_sizes(const StepConfiguration& base, const std::vector<std::string>& precisions,
+void measure_sizes(const StepConfiguration& base, const std::vector<Precision>& precisions,
                    int64_t repeats, const std::function<void(const StepMeasurement&)>& each);
 
 // One configuration that differs from the base along one axis; ratio of its step's time to that of

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "experiments/cli/version.h"
 #include "tensor/device.h"
@@ -36,8 +35,8 @@ Check in_range(int64_t low, int64_t high) {
   return check_of(CLI::Range(low, high));
 }
 
-Check one_of(std::initializer_list<const char*> words) {
-  return check_of(CLI::IsMember(std::vector<std::string>(words.begin(), words.end())));
+Check one_of(const std::vector<std::string>& words) {
+  return check_of(CLI::IsMember(words));
 }
 
 // CLI::Range would let NaN through.
@@ -117,7 +116,6 @@ template Option Options::add_option(Text, int&, Text);
 template Option Options::add_option(Text, int64_t&, Text);
 template Option Options::add_option(Text, uint64_t&, Text);
 template Option Options::add_option(Text, double&, Text);
-template Option Options::add_option(Text, std::optional<std::string>&, Text);
 template Option Options::add_option(Text, std::optional<double>&, Text);
 template Option Options::add_option(Text, std::optional<int64_t>&, Text);
 template Option Options::add_option(Text, std::optional<bool>&, Text);
@@ -130,8 +128,12 @@ Option Options::add_flag(const std::string& name, bool& value, const std::string
   return Option(app_->add_flag(name, value, help));
 }
 
-void Options::remove_option(const std::string& name) {
-  app_->remove_option(app_->get_option(name));
+Option Options::add_text(const std::string& name,
+                         const std::function<void(const std::string&)>& take,
+                         const std::string& shown, const std::string& help) {
+  CLI::Option* option = app_->add_option_function<std::string>(name, take, help);
+  if (!shown.empty()) option->default_str(shown);
+  return Option(option);
 }
 
 bool Options::parse(int argc, char** argv) {

@@ -6,11 +6,11 @@
 
 #include <cstdint>
 #include <functional>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -32,7 +32,7 @@ struct Check {
   std::function<std::string(const std::string&)> wrong;
 };
 Check in_range(int64_t low, int64_t high);
-Check one_of(std::initializer_list<const char*> words);
+Check one_of(const std::vector<std::string>& words);
 // A number in low..high; NaN is none.
 Check number_in(double low, double high, const std::string& name);
 
@@ -69,7 +69,10 @@ class Options {
   template <class T>
   Option add_option(const std::string& name, T& value, const std::string& help = "");
   Option add_flag(const std::string& name, bool& value, const std::string& help);
-  void remove_option(const std::string& name);
+  // One of a type of its own: `take` gets the text that has passed the option's checks. `shown` is
+  // the default in --help; "": none.
+  Option add_text(const std::string& name, const std::function<void(const std::string&)>& take,
+                  const std::string& shown, const std::string& help);
 
   // Adds --version. False if that or --help was asked for, which it prints. Throws UsageError.
   bool parse(int argc, char** argv);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/cli/json_file.h"
+#include "experiments/run/run_config.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
 
@@ -54,7 +55,8 @@ void check_options(const SafetensorsFile& file, const nlohmann::ordered_json& co
   auto of_file = nlohmann::ordered_json::parse(options->second, nullptr, false), ours = config;
   check(of_file.is_object(), "run", path, ": its options are malformed");
   of_file["epochs"] = ours["epochs"] = nullptr;
-  check(of_file == ours, "run", path, " is the checkpoint of a run with other options");
+  check(of_file == ours, "run", path, " is the checkpoint of a run with ",
+        differing_options(of_file, ours));
 }
 
 }  // namespace

@@ -1,91 +1,87 @@
-// A run's options as its config: what changes results, the run's name, and what sets it apart from
-// the paper's. See run_options.h.
+// A run's config: see run_config.h.
+#include "experiments/run/run_config.h"
+
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "experiments/run/run_options.h"
+#include "experiments/run/option_table.h"
 #include "tensor/hash.h"
 
 namespace versor {
 namespace {
 
-// Which images, in which order: the labels of both splits tell two orders apart.
-std::string fingerprint(const DatasetPair& images) {
-  uint64_t hash = hash_bytes(images.train.labels.data(), images.train.labels.size());
-  hash = hash_bytes(images.test.labels.data(), images.test.labels.size(), hash);
-  return fmt::format("{:016x}", hash);
+using Json = nlohmann::ordered_json;
+
+// Characters that mean nothing to a shell.
+constexpr const char* kPlain =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.,:/";
+
+// What a config does not name, and a command need not say.
+Json usual_value(const RunOption& option) {
+  static const RunOptions usual = [] {
+    RunOptions o;
+    apply_preset(o);
+    return o;
+  }();
+  return option.value(usual);
 }
 
-// All options of model, quantizer and schedule that the paper's runs leave as they are.
-nlohmann::ordered_json further_options(const RunOptions& o) {
-  return {{"model", o.model},
-          {"quantizer", o.quantizer},
-          {"levels", o.levels},
-          {"groups", o.groups},
-          {"layers", o.layers},
-          {"shared_codebook", o.shared_codebook},
-          {"layer_dropout", o.layer_dropout},
-          {"codebook_dim", *o.codebook_dim},
-          {"cosine", o.cosine},
-          {"temperature", o.temperature},
-          {"soft_em", o.soft_em},
-          {"orthogonality", o.orthogonality},
-          {"diversity", o.diversity},
-          {"entropy_weight", o.entropy_weight},
-          {"warmup", *o.warmup},
-          {"lr_schedule", *o.lr_schedule},
-          {"validation_images", o.validation_images}};
+const RunOption* option_of(const std::string& key) {
+  const auto& table = run_option_table();
+  const auto it = std::find_if(table.begin(), table.end(),
+                               [&](const RunOption& option) { return option.key() == key; });
+  return it == table.end() ? nullptr : &*it;
 }
 
-nlohmann::ordered_json usual_further_options() {
-  RunOptions usual;
-  apply_preset(usual);
-  return further_options(usual);
+// What a config says beside the values of options.
+std::string title_of(const std::string& key) {
+  if (key == "data") return "images:";
+  if (key == "data_fingerprint") return "pixels and labels:";
+  const RunOption* option = option_of(key);
+  return option != nullptr ? option->name : key;
+}
+
+std::string value_in(const Json& config, const std::string& key) {
+  if (config.contains(key)) return text_of(config[key]);
+  const RunOption* option = option_of(key);
+  return option != nullptr ? text_of(usual_value(*option)) : "none";
+}
+
+uint64_t hash_of(const Dataset& set, uint64_t hash) {
+  hash = hash_words(set.labels.data(), set.labels.size(), hash);
+  return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
 }
 
 }  // namespace
 
-nlohmann::ordered_json unusual_options(const RunOptions& o) {
-  const auto here = further_options(o), usual = usual_further_options();
-  nlohmann::ordered_json all = nlohmann::ordered_json::object();
-  for (const auto& [name, value] : here.items())
-    if (value != usual[name]) all[name] = value;
-  if (o.quantizer == "fsq") all["levels"] = o.levels;
-  return all;
+ImagesIdentity identity_of(const DatasetPair& images) {
+  const uint64_t hash = hash_of(images.test, hash_of(images.train, kHashStart));
+  return {images.train.name, fmt::format("{:016x}", hash), images.train.size(), images.test.size()};
 }
 
-nlohmann::ordered_json config_of(const RunOptions& o, const DatasetPair& images) {
-  nlohmann::ordered_json config = {{"estimator", *o.estimator},
-                                   {"owner", *o.owner},
-                                   {"codebook_start", *o.codebook_start},
-                                   {"accumulators", *o.accumulators},
-                                   {"dead_codes", *o.dead_codes},
-                                   {"ema_in_eval", *o.ema_in_eval},
-                                   {"codes", o.codes},
-                                   {"latent", o.latent},
-                                   {"beta", *o.beta},
-                                   {"decay", *o.decay},
-                                   {"lr", *o.lr},
-                                   {"batch_size", o.batch_size},
-                                   {"epochs", o.epochs},
-                                   {"seed", o.seed},
-                                   {"data", images.train.name},
-                                   {"data_fingerprint", fingerprint(images)},
-                                   {"train_images", images.train.size()},
-                                   {"test_images", images.test.size()},
-                                   {"device", o.device},
-                                   {"precision", o.precision},
-                                   {"threads", o.threads}};
-  if (o.nondeterministic) config["nondeterministic"] = true;
-  const auto unusual = unusual_options(o);
-  for (const auto& [name, value] : unusual.items()) config[name] = value;
+Json config_of(const RunOptions& o, const ImagesIdentity& images) {
+  Json config;
+  for (const RunOption& option : run_option_table())
+    if (option.in_config == InConfig::always) config[option.key()] = option.value(o);
+  config["data"] = images.name;
+  config["data_fingerprint"] = images.hash;
+  config["train_images"] = images.train;
+  config["test_images"] = images.test;
+  for (const RunOption& option : run_option_table())
+    if (option.in_config == InConfig::where_unusual && option.value(o) != usual_value(option))
+      config[option.key()] = option.value(o);
   // With it a shorter run is not the beginning of a longer one, so that epochs are named twice.
-  if (*o.lr_schedule != "constant") config["lr_schedule_epochs"] = o.epochs;
+  if (*o.lr_schedule != LrSchedule::constant) config["lr_schedule_epochs"] = o.epochs;
   return config;
 }
 
-std::string run_name(const nlohmann::ordered_json& c) {
+Json config_of(const RunOptions& o, const DatasetPair& images) {
+  return config_of(o, identity_of(images));
+}
+
+std::string run_name(const Json& c) {
   const uint64_t hash = hash_text(c.dump());
   return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),
                      c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
@@ -93,8 +89,42 @@ std::string run_name(const nlohmann::ordered_json& c) {
                      hash >> 32);
 }
 
-std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c, int64_t codes,
-                                                int64_t epochs) {
+std::string train_command(const RunOptions& o) {
+  std::string line = "bin/train";
+  for (const RunOption& option : run_option_table()) {
+    if (option.name == "--preset") continue;  // what it decided is said option by option
+    const Json value = option.value(o), usual = usual_value(option);
+    if (value.is_null() || (option.in_config != InConfig::always && value == usual)) continue;
+    line += " " + option.name;
+    if (option.is_flag) continue;
+    const std::string text = text_of(value);
+    const bool plain = text.find_first_not_of(kPlain) == std::string::npos;
+    line += " " + (plain ? text : shell_quoted(text));
+  }
+  return line;
+}
+
+std::string shell_quoted(const std::string& text) {
+  std::string out = "'";
+  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
+}
+
+std::string differing_options(const Json& held, const Json& asked) {
+  std::string all;
+  const auto add = [&](const std::string& key) {
+    const std::string of_held = value_in(held, key), of_asked = value_in(asked, key);
+    if (of_held != of_asked)
+      all += fmt::format("{}{} {}, asked for {}", all.empty() ? "" : ", and ", title_of(key),
+                         of_held, of_asked);
+  };
+  for (const auto& entry : held.items()) add(entry.key());
+  for (const auto& entry : asked.items())
+    if (!held.contains(entry.key())) add(entry.key());
+  return all.empty() ? "other options" : all;
+}
+
+std::vector<std::string> differences_from_paper(const Json& c, int64_t codes, int64_t epochs) {
   std::vector<std::string> all;
   const bool real = c["data"] == "CIFAR-10";
   if (!real) all.push_back(c["data"].get<std::string>());
@@ -115,13 +145,9 @@ std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& c,
   other("batch_size", 128, "batch");
   other("lr", 2e-4, "learning rate");
   other("decay", 0.99, "decay");
-  const auto usual = usual_further_options();
-  for (const auto& option : usual.items())
-    if (c.contains(option.key())) {
-      const auto& value = c[option.key()];
-      all.push_back(fmt::format("{} {}", option.key(),
-                                value.is_string() ? value.get<std::string>() : value.dump()));
-    }
+  for (const RunOption& option : run_option_table())
+    if (option.in_config == InConfig::where_unusual && c.contains(option.key()))
+      all.push_back(fmt::format("{} {}", option.key(), text_of(c[option.key()])));
   return all;
 }
 

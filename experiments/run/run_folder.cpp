@@ -5,15 +5,17 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <tuple>
 
 #include "experiments/cli/json_file.h"
 #include "experiments/cli/version.h"
-#include "experiments/run/run_options.h"
+#include "experiments/run/run_config.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -55,8 +57,9 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
            errno == EWOULDBLOCK ? " is in use by another process"
                                 : str(" cannot be locked: ", std::strerror(errno)));
     if (has("config.json")) {
-      check(options_in(file("config.json")) == config, "run", "the folder ", path_,
-            " holds a run with other options; choose another --out");
+      const auto held = options_in(file("config.json"));
+      check(held == config, "run", "the folder ", path_, " holds a run with ",
+            differing_options(held, config), "; choose another --out");
     } else {
       const nlohmann::ordered_json record = {{"options", config},
                                              {"version", version()},
@@ -117,6 +120,50 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
     return;
   }
+}
+
+std::vector<ThreadsTwin> threads_twins(const std::string& runs,
+                                       const nlohmann::ordered_json& config) {
+  const std::string name = run_name(config);
+  const std::string slug = name.substr(0, name.rfind('-') + 1);  // all but the hash
+  std::vector<ThreadsTwin> twins;
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(runs, error)) {
+    const std::string folder = entry.path().string();
+    if (!entry.path().filename().string().starts_with(slug) || !is_there(folder + "/config.json"))
+      continue;
+    try {
+      const auto theirs = options_in(folder + "/config.json");
+      auto same = config;
+      same["threads"] = theirs.at("threads");
+      same["epochs"] = theirs.at("epochs");
+      const ThreadsTwin twin{folder, theirs["threads"].get<int>(), theirs["epochs"].get<int64_t>(),
+                             is_finished(folder, theirs)};
+      if (theirs == same && twin.threads != config["threads"] &&
+          twin.epochs <= config["epochs"].get<int64_t>() &&
+          (twin.finished || is_there(folder + "/trainer.safetensors")))
+        twins.push_back(twin);
+    } catch (const std::exception&) {
+      continue;
+    }
+  }
+  std::sort(twins.begin(), twins.end(), [](const ThreadsTwin& a, const ThreadsTwin& b) {
+    return std::tie(a.threads, a.epochs) < std::tie(b.threads, b.epochs);
+  });
+  return twins;
+}
+
+std::string note_on_threads(const std::string& folder, const nlohmann::ordered_json& config) {
+  if (is_there(folder + "/trainer.safetensors") || is_finished(folder, config)) return "";
+  std::string notes;
+  for (const ThreadsTwin& twin : threads_twins(fs::path(folder).parent_path().string(), config))
+    notes +=
+        str("note: ", twin.folder, " is ", twin.finished ? "a finished" : "an unfinished",
+            " run of the same options with ", twin.threads, " threads",
+            twin.epochs == config["epochs"] ? "" : str(" and ", twin.epochs, " epochs"),
+            "; with --threads ", twin.threads, " the same command goes on with it, with ",
+            config["threads"].get<int>(), " it begins anew: the number changes the last bits\n");
+  return notes;
 }
 
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {

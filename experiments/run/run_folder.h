@@ -32,9 +32,10 @@ class RunFolder {
   void write_csv(const std::string& name, const std::string& header,
                  const std::vector<std::string>& rows) const;
 
-  // A run is the beginning of every longer run of the same options: the learning rate has no
-  // schedule. Copies what the longest finished shorter run beside this folder left, so that this
-  // one goes on from there. Does nothing if there is none, or once this run has begun.
+  // A run is the beginning of every longer run of the same options; with a schedule of the learning
+  // rate the config names its epochs twice, and no shorter run has these options. Copies what the
+  // longest finished shorter run beside this folder left, so that this one goes on from there. Does
+  // nothing if there is none, or once this run has begun.
   void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
@@ -44,5 +45,22 @@ class RunFolder {
 
 // Whether the run of this config in this folder has all its epochs.
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config);
+
+// A run that differs from another one's config in the number of threads, and may have fewer epochs.
+struct ThreadsTwin {
+  std::string folder;
+  int threads;
+  int64_t epochs;
+  bool finished;
+};
+// Those with a checkpoint or finished in a folder of runs, fewest threads first. Folders that
+// cannot be read as runs are passed over.
+std::vector<ThreadsTwin> threads_twins(const std::string& runs,
+                                       const nlohmann::ordered_json& config);
+
+// Where a run is about to begin and its twins beside it have begun before: a note for each, which
+// says how to go on with it. The number of threads changes the last bits of oneDNN's sums, so that
+// no run goes on with another number by itself.
+std::string note_on_threads(const std::string& folder, const nlohmann::ordered_json& config);
 
 }  // namespace versor

@@ -53,12 +53,17 @@ std::string first_not_finite(const Module& module) {
 }
 
 AdamParams adam_params(const RunOptions& options, int64_t batches) {
-  const bool decays = *options.lr_schedule == "cosine";
+  const bool decays = *options.lr_schedule == LrSchedule::cosine;
   return {.lr = static_cast<float>(*options.lr),
           .warmup = static_cast<int>(*options.warmup),
           .decay = decays ? static_cast<int>(std::min<int64_t>(options.epochs * batches,
                                                                std::numeric_limits<int>::max()))
                           : 0};
+}
+
+RunOptions resolved(RunOptions options) {
+  resolve(options);
+  return options;
 }
 
 }  // namespace
@@ -78,17 +83,17 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(options),
-      config_(std::make_shared<nlohmann::ordered_json>(config_of(options, images))),
+    : options_(resolved(options)),
+      config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      folder_(settings_.folder, *config_, backend_for(parse_device(options.device)).info().name),
-      device_(parse_device(options.device)),
-      rng_(options.seed),
-      model_(make_model(options, device_, rng_.split(kModel))),
-      train_images_(images.train, options.batch_size, device_),
+      folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
+      device_(options_.device),
+      rng_(options_.seed),
+      model_(make_model(options_, device_, rng_.split(kModel))),
+      train_images_(images.train, options_.batch_size, device_),
       // Evaluation has no smallest batch: a small test set is one batch.
-      test_images_(images.test, std::min(options.batch_size, images.test.size()), device_),
-      adam_(model_->flat_parameters(), adam_params(options, train_images_.batches())),
+      test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
+      adam_(model_->flat_parameters(), adam_params(options_, train_images_.batches())),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->alphabet()),
       train_pass_(train_images_, progress_.train, device_),

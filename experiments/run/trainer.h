@@ -9,7 +9,7 @@
 
 #include "data/batcher.h"
 #include "experiments/run/checkpoint.h"
-#include "experiments/run/run_options.h"
+#include "experiments/run/run_config.h"
 #include "experiments/run/training_step.h"
 #include "tensor/replay.h"
 
@@ -26,6 +26,7 @@ enum class TrainingEnd { finished, was_finished, interrupted };
 
 class Trainer {
  public:
+  // What the options leave open is resolved here. Throws as resolve() and RunFolder do.
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
   // Trains what is left. SIGINT, SIGTERM and SIGHUP end the step, of training or of evaluation,

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "experiments/cli/program.h"
+#include "experiments/run/option_table.h"
 
 namespace versor {
 namespace {
@@ -27,18 +28,24 @@ std::string joined(const std::vector<std::string>& parts, const char* separator)
   return text;
 }
 
-// What the command line decides in every preset alike: these are not the presets' runs any more.
-std::vector<std::string> overridden(const RunOptions& o) {
+// What the command line decides otherwise than one of the presets: these are not the presets' runs
+// any more. What differences_from_paper() names is left to it.
+std::vector<std::string> overridden(const ManyRunsOptions& options) {
   std::vector<std::string> all;
-  const auto add = [&](const char* name, const auto& option) {
-    if (option) all.push_back(fmt::format("{} {}", name, *option));
-  };
-  add("estimator", o.estimator);
-  add("owner", o.owner);
-  add("codebook start", o.codebook_start);
-  add("accumulators", o.accumulators);
-  add("dead codes", o.dead_codes);
-  add("EMA in evaluation", o.ema_in_eval);
+  for (const RunOption& option : run_option_table()) {
+    const auto value = option.value(options.run);
+    if (!option.take_preset || option.in_config != InConfig::always || value.is_null() ||
+        option.name == "--lr" || option.name == "--decay")
+      continue;
+    const bool changed =
+        std::any_of(options.presets.begin(), options.presets.end(), [&](const auto& preset) {
+          RunOptions plain;
+          plain.preset = parse_name<Preset>(preset);
+          option.take_preset(plain);
+          return option.value(plain) != value;
+        });
+    if (changed) all.push_back(fmt::format("{} {}", option.name, text_of(value)));
+  }
   return all;
 }
 
@@ -54,22 +61,63 @@ void prepare_device_of(const Study& study, const std::vector<Run>& all) {
   }
 }
 
+// The config of a run with what its preset decides as in `published`: what is left of its
+// differences from the paper is the command line's and the program's.
+nlohmann::ordered_json as_published(const Study& study) {
+  nlohmann::ordered_json config = *study.any_run().config;
+  RunOptions published = study.options().run;
+  published.preset = Preset::published;
+  apply_preset(published);
+  const auto reference = config_of(published, ImagesIdentity{});
+  for (const RunOption& option : run_option_table()) {
+    if (!option.take_preset) continue;
+    if (reference.contains(option.key()))
+      config[option.key()] = reference[option.key()];
+    else
+      config.erase(option.key());
+  }
+  return config;
+}
+
+// Without what the rows differ in by design.
+nlohmann::ordered_json without_own(nlohmann::ordered_json config, const Experiment& experiment) {
+  for (const RunOption& option : run_option_table())
+    if (experiment.own.contains(option.name) && option.name != "--codes")
+      config.erase(option.key());
+  return config;
+}
+
+// "preset best: learning rate 0.002 instead of 0.0002, warmup 500": what a preset itself, but for
+// its way with the codebook, has otherwise than the paper.
+void note_recipes(const Study& study, const Experiment& experiment,
+                  const std::vector<std::string>& known, int64_t codes, Section& section) {
+  for (const std::string& preset : study.options().presets) {
+    const auto series =
+        std::find_if(study.series().begin(), study.series().end(),
+                     [&](const Series& s) { return s.preset == preset && !s.runs.empty(); });
+    if (series == study.series().end()) continue;
+    auto differences = differences_from_paper(without_own(*series->first().config, experiment),
+                                              codes, experiment.paper_epochs);
+    std::erase_if(differences, [&](const std::string& difference) {
+      return std::find(known.begin(), known.end(), difference) != known.end();
+    });
+    if (!differences.empty())
+      section.notes.push_back("preset " + preset + ": " + joined(differences, ", "));
+  }
+}
+
 // What the section is, compared with the paper, and how its runs were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
-  auto config = *study.any_run().config;
-  for (const std::string& option : experiment.own) {  // what the rows differ in by design
-    std::string key = option.substr(2);
-    std::replace(key.begin(), key.end(), '-', '_');
-    if (key != "codes") config.erase(key);
-  }
+  const auto config = without_own(as_published(study), experiment);
   const int64_t codes =
       experiment.paper_codes > 0 ? experiment.paper_codes : config["codes"].get<int64_t>();
   auto differences = differences_from_paper(config, codes, experiment.paper_epochs);
   const bool smaller = !differences.empty();
-  for (const std::string& choice : overridden(study.options().run)) differences.push_back(choice);
+  for (const std::string& choice : overridden(study.options())) differences.push_back(choice);
   if (!differences.empty())
     section.scale = fmt::format("{}, nothing here is compared with the paper: {}",
                                 smaller ? "Scaled down" : "Changed", joined(differences, ", "));
+  note_recipes(study, experiment, differences, codes, section);
   for (const Run& run : distinct_runs(study)) section.runs.push_back(record_of(run));
   std::set<std::string> commits, hardware;
   for (const RunRecord& run : section.runs) {
@@ -171,7 +219,7 @@ void Study::add(const std::string& label, const std::string& preset,
   Series series{label, preset, {}};
   for (uint64_t seed : options().seeds) {
     RunOptions o = options().run;
-    o.preset = preset;
+    o.preset = parse_name<Preset>(preset);
     o.seed = seed;
     if (change) change(o);
     series.runs.push_back(runs_.describe(o));
@@ -183,9 +231,11 @@ void Study::add(const std::string& label, const std::string& preset,
 int run_experiment(int argc, char** argv, const Experiment& experiment) {
   Options app(experiment.summary);
   ManyRunsOptions options;
+  options.presets = experiment.presets;
   add_many_runs_options(app, options, experiment.own);
   if (experiment.add_options) experiment.add_options(app);
   return run_program(app, argc, argv, [&] {
+    if (!experiment.own.contains("--quantizer")) refuse_ignored(options.run);
     Study study(options);
     experiment.plan(study);
     const std::vector<Run> all = distinct_runs(study);

@@ -59,10 +59,11 @@ class Study {
 };
 
 struct Experiment {
-  const char *name, *summary;                      // its files' name; one line for --help
-  std::set<std::string> own = {};                  // options of a run that it sets itself: "--beta"
-  std::function<void(Options&)> add_options = {};  // of its own
-  std::function<void(Study&)> plan = {};           // adds the series
+  const char *name, *summary;      // its files' name; one line for --help
+  std::set<std::string> own = {};  // options of a run that it sets itself: "--beta"
+  std::vector<std::string> presets = {"published", "versor"};     // where --preset names no others
+  std::function<void(Options&)> add_options = {};                 // of its own
+  std::function<void(Study&)> plan = {};                          // adds the series
   std::function<void(const Study&, Section&)> fill_section = {};  // when all runs are there
   int64_t paper_codes = 1024, paper_epochs = 50;  // K (0: several) and epochs in the paper
 };

@@ -7,37 +7,29 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/cli/json_file.h"
-#include "experiments/cli/program.h"
+#include "experiments/run/option_table.h"
 #include "experiments/run/run_folder.h"
 #include "experiments/run/trainer.h"
 
 namespace versor {
 namespace {
 
-// More threads than anybody gives to one training; finished runs are looked for up to here.
-constexpr int kMostThreads = 256;
-
 // What --quick stands for, where the command line does not say otherwise: the whole paper in
-// minutes on two cores.
+// minutes on two cores. What it does say is not contradicted.
 void shrink(const Options& app, ManyRunsOptions& o) {
   const auto set = [&](const char* name, auto& option, auto value) {
     if (!app.given(name)) option = value;
   };
-  set("--latent", o.run.latent, 32);
-  set("--codes", o.run.codes, 128);
-  set("--batch-size", o.run.batch_size, 32);
-  set("--lr", o.run.lr, 1e-3);
-  set("--epochs", o.run.epochs, 3);
-  set("--train-images", o.run.train_images, 1600);
-  set("--test-images", o.run.test_images, 320);
+  RunOptions& run = o.run;
+  set("--latent", run.latent, 32);
+  if (run.quantizer != QuantizerKind::fsq) set("--codes", run.codes, 128);
+  set("--lr", run.lr, 1e-3);
+  set("--epochs", run.epochs, 3);
+  set("--train-images", run.train_images, 1600);
+  set("--batch-size", run.batch_size, std::min<int64_t>(32, run.train_images));
+  const int64_t evaluated = run.validation_images > 0 ? run.validation_images : 320;
+  set("--test-images", run.test_images, std::min<int64_t>(320, evaluated));
   set("--seeds", o.seeds, std::vector<uint64_t>{1});
-}
-
-// For a shell, whatever is in it.
-std::string quoted(const std::string& text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
 }
 
 }  // namespace
@@ -45,9 +37,10 @@ std::string quoted(const std::string& text) {
 void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::string> without) {
   without.insert({"--preset", "--seed"});
   add_run_options(app, o.run, without);
-  app.add_option("--preset", o.presets, "versor, published, or both with a comma")
+  app.add_option("--preset", o.presets, "one, or several with commas")
       ->delimiter(',')
-      ->check(one_of({"versor", "published"}));
+      ->check(one_of(names_of<Preset>()))
+      ->capture_default_str();
   app.add_option("--seeds", o.seeds, "one run per seed; separated by commas")
       ->delimiter(',')
       ->check(kSeedNumber);
@@ -64,20 +57,22 @@ Runs::Runs(const ManyRunsOptions& options) : options_(options) {
   if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
   resolve_machine(options_.run);
   images_ = load_data(options_.run);
+  identity_ = identity_of(images_);
 }
 
 Run Runs::describe(RunOptions options) const {
   apply_preset(options);
-  auto config = config_of(options, images_);
-  const auto at = [&](int threads) {
-    config["threads"] = options.threads = threads;
+  auto config = config_of(options, identity_);
+  const auto run_of = [&] {
     return Run{options, std::make_shared<nlohmann::ordered_json>(config),
                options_.results + "/runs/" + run_name(config)};
   };
-  const Run wanted = at(options.threads);
+  const Run wanted = run_of();
   if (finished(wanted)) return wanted;
-  for (int threads = 1; threads <= kMostThreads; ++threads)
-    if (const Run other = at(threads); finished(other)) return other;
+  for (const ThreadsTwin& twin : threads_twins(options_.results + "/runs", config)) {
+    config["threads"] = options.threads = twin.threads;
+    if (const Run other = run_of(); finished(other)) return other;
+  }
   return wanted;
 }
 
@@ -87,34 +82,15 @@ bool Runs::finished(const Run& run) const {
 
 bool Runs::complete(const Run& run) const {
   if (finished(run)) return true;
+  fmt::print(stderr, "{}", note_on_threads(run.folder, *run.config));
   if (!options_.quiet) fmt::print(stderr, "{}\n", run.folder);
   Trainer trainer(run.options, images_, {run.folder, options_.quiet, 0});
   return trainer.run() != TrainingEnd::interrupted;
 }
 
 std::string Runs::command(const Run& run) const {
-  const RunOptions& o = run.options;
-  std::string line = fmt::format(
-      "bin/train --estimator {} --owner {} --codebook-start {} --accumulators {} --dead-codes {} "
-      "--ema-in-eval {} --codes {} --latent {} --beta {} --decay {} --lr {} --batch-size {} "
-      "--epochs {} --seed {} --precision {} --device {} --threads {} --data {}",
-      *o.estimator, *o.owner, *o.codebook_start, *o.accumulators, *o.dead_codes,
-      static_cast<int>(*o.ema_in_eval), o.codes, o.latent, *o.beta, *o.decay, *o.lr, o.batch_size,
-      o.epochs, o.seed, o.precision, o.device, o.threads, o.data);
-  const auto unusual = unusual_options(o);
-  for (const auto& [name, value] : unusual.items()) {
-    std::string option = name;
-    std::replace(option.begin(), option.end(), '_', '-');
-    line += " --" + option;
-    if (!value.is_boolean())
-      line += " " + (value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  if (o.train_images > 0) line += fmt::format(" --train-images {}", o.train_images);
-  if (o.test_images > 0) line += fmt::format(" --test-images {}", o.test_images);
-  if (!o.data_dir.empty()) line += " --data-dir " + quoted(o.data_dir);
-  if (!o.max_memory.empty()) line += " --max-memory " + o.max_memory;
-  if (options_.quiet) line += " --quiet";
-  return line + " --out " + quoted(run.folder);
+  return train_command(run.options) + (options_.quiet ? " --quiet" : "") + " --out " +
+         shell_quoted(run.folder);
 }
 
 RunRecord record_of(const Run& run) {

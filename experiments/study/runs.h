@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "experiments/cli/options.h"
 #include "experiments/report/section.h"
 #include "experiments/run/metrics.h"
-#include "experiments/run/run_options.h"
+#include "experiments/run/run_config.h"
 
 namespace versor {
 
@@ -50,6 +51,7 @@ class Runs {
  private:
   ManyRunsOptions options_;
   DatasetPair images_;
+  ImagesIdentity identity_;
 };
 
 // What the run's config.json and timing.csv say of how it was made.

@@ -7,7 +7,8 @@
 #include <string>
 
 #include "data/synthetic.h"
-#include "experiments/run/run_options.h"
+#include "experiments/run/option_table.h"
+#include "experiments/run/run_config.h"
 #include "tests/support.h"
 
 namespace versor::testing {

@@ -17,7 +17,7 @@
 namespace versor::testing {
 namespace {
 
-StepConfiguration tiny_step(const std::string& precision = "fp32") {
+StepConfiguration tiny_step(Precision precision = Precision::fp32) {
   return {.device = {}, .precision = precision, .batch = 2, .latent = 8, .codes = 8, .threads = 1};
 }
 
@@ -105,7 +105,7 @@ TEST_CASE("bench: the floor's primitives have the tensors of a step of that prec
 
 TEST_CASE("bench: no floor where there is none, and it says why") {
   std::string why;
-  const auto floor = make_floor(tiny_step("bf16"), why);
+  const auto floor = make_floor(tiny_step(Precision::bf16), why);
   CHECK((floor != nullptr) == (cpu::use_onednn() && cpu::has_bf16_products()));
   CHECK(why.empty() == (floor != nullptr));
 }
@@ -160,7 +160,7 @@ TEST_CASE("bench: every quantizer beside the plain one") {
 
 TEST_CASE("bench: sizes and growth around a configuration") {
   std::vector<std::vector<int64_t>> sizes, expected{{2, 1}, {2, 2}, {2, 8}, {8, 1}, {8, 2}, {8, 8}};
-  measure_sizes(tiny_step(), {"fp32"}, 1, [&](const StepMeasurement& m) {
+  measure_sizes(tiny_step(), {Precision::fp32}, 1, [&](const StepMeasurement& m) {
     sizes.push_back({m.what.latent, m.what.batch});
     CHECK(m.step_seconds() > 0);
   });

@@ -73,10 +73,10 @@ TEST_CASE("run name: every option that changes results changes its digits") {
   other.threads += 1;
   add(config(other));
   other = parsed("");
-  other.precision = other.precision == "bf16" ? "fp32" : "bf16";
+  other.precision = other.precision == Precision::bf16 ? Precision::fp32 : Precision::bf16;
   add(config(other));
   other = parsed("");
-  other.device = "cuda:0";
+  other.device = {DeviceType::cuda, 0};
   add(config(other));
   DatasetPair shuffled = synthetic_images(20, 10);
   std::swap(shuffled.train.labels[0], shuffled.train.labels[1]);

@@ -141,13 +141,21 @@ TEST_CASE("runs: a folder with another config is refused" * doctest::skip(withou
   const std::string folder = temporary / "run";
   metrics_after(folder);
   const auto before = tree(folder);
-  for (const char* other : {"--epochs 3", "--epochs 2 --seed 2", "--epochs 2 --beta 1"}) {
+  const std::pair<const char*, const char*> others[] = {
+      {"--epochs 3", "--epochs 2, asked for 3; choose"},
+      {"--epochs 2 --seed 2", "--seed 1, asked for 2; choose"},
+      {"--epochs 2 --cosine", "--cosine 0, asked for 1; choose"},
+      {"--epochs 4 --beta 1", "--beta 0.25, asked for 1.0, and --epochs 2, asked for 4; choose"},
+      {"--epochs 2 --preset published --owner ema --dead-codes 0.1 --ema-in-eval 0",
+       "--estimator rotation, asked for published, and --codebook-start kmeans, asked for uniform, "
+       "and --accumulators warm, asked for zero; choose"}};
+  for (const auto& [other, difference] : others) {
     CAPTURE(other);
     const Ended ended = run(tiny(folder, std::string(other) + " --quiet"));
     CHECK(ended.code == 1);
     const std::string line = error_line(ended);
     CHECK(contains(line, folder));
-    CHECK(contains(line, "other options"));
+    CHECK(contains(line, std::string("holds a run with ") + difference));
     CHECK(contains(line, "--out"));
   }
   CHECK((tree(folder) == before));
@@ -185,7 +193,8 @@ TEST_CASE("runs: a folder is one process's at a time" * doctest::skip(without_pr
     CHECK(first.wait().signal == SIGKILL);
   }
   // The lock went with its process: now only the options are in the way.
-  CHECK(contains(error_line(run(tiny(folder, "--epochs 1 --quiet"))), "other options"));
+  CHECK(contains(error_line(run(tiny(folder, "--epochs 1 --quiet"))),
+                 "--epochs 1000000, asked for 1;"));
 }
 
 TEST_CASE("run folder: text files are replaced as a whole") {

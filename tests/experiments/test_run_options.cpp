@@ -32,34 +32,34 @@ TEST_CASE("options: what a kind of quantizer would ignore is refused, what it ha
 TEST_CASE("options: the presets are what they are said to be") {
   for (const char* arguments : {"", "--preset versor"}) {
     const RunOptions o = parsed(arguments);
-    CHECK(*o.estimator == "rotation");
-    CHECK(*o.owner == "ema");
-    CHECK(*o.codebook_start == "kmeans");
-    CHECK(*o.accumulators == "warm");
+    CHECK(*o.estimator == Estimator::rotation);
+    CHECK(*o.owner == Owner::ema);
+    CHECK(*o.codebook_start == CodebookStart::kmeans);
+    CHECK(*o.accumulators == Accumulators::warm);
     CHECK(*o.dead_codes == 0.1);
     CHECK(*o.ema_in_eval == false);
   }
   const RunOptions o = parsed("--preset published");
-  CHECK(*o.estimator == "published");
-  CHECK(*o.owner == "both");
-  CHECK(*o.codebook_start == "uniform");
-  CHECK(*o.accumulators == "zero");
+  CHECK(*o.estimator == Estimator::published);
+  CHECK(*o.owner == Owner::both);
+  CHECK(*o.codebook_start == CodebookStart::uniform);
+  CHECK(*o.accumulators == Accumulators::zero);
   CHECK(*o.dead_codes == 0);
   CHECK(*o.ema_in_eval == true);
 
   // The paper's task with another recipe: same model, codes only for the decoder.
   const RunOptions best = parsed("--preset best"), versor = parsed("");
-  CHECK(passes_code(parse_estimator(*best.estimator)));
+  CHECK(passes_code(*best.estimator));
   CHECK(*best.ema_in_eval == false);
   CHECK(std::pair(best.codes, best.latent) == std::pair(versor.codes, versor.latent));
-  CHECK(*best.lr_schedule == "cosine");
+  CHECK(*best.lr_schedule == LrSchedule::cosine);
   CHECK(*parsed("--preset best --lr-schedule constant --lr 0.5").lr == 0.5);
   CHECK((*best.codebook_dim > 0 && *best.warmup > 0));
   CHECK(*parsed("--preset best --codebook-dim 0 --warmup 0").codebook_dim == 0);
   CHECK(*parsed("--preset best --codebook-dim 0 --warmup 0").warmup == 0);
   CHECK(*parsed("--preset best --quantizer fsq").codebook_dim == 0);  // a grid has its own
   CHECK((*versor.codebook_dim == 0 && *versor.warmup == 0));
-  CHECK(*versor.lr_schedule == "constant");
+  CHECK(*versor.lr_schedule == LrSchedule::constant);
 }
 
 TEST_CASE("options: the defaults are the published runs' sizes") {
@@ -71,19 +71,21 @@ TEST_CASE("options: the defaults are the published runs' sizes") {
   CHECK(o.lr == 2e-4);
   CHECK(o.batch_size == 128);
   CHECK(o.epochs == 50);
-  CHECK(o.precision == (backend_for({}).info().fast_bf16 ? "bf16" : "fp32"));  // of "auto"
-  CHECK(parsed("--precision fp32").precision == "fp32");
-  CHECK(o.device == "cpu");
-  CHECK(o.data == "cifar10");
+  CHECK(o.precision ==
+        (backend_for({}).info().fast_bf16 ? Precision::bf16 : Precision::fp32));  // of "auto"
+  CHECK(parsed("--precision fp32").precision == Precision::fp32);
+  CHECK(o.device == Device());
+  CHECK(o.data == ImageSource::cifar10);
 }
 
 TEST_CASE("options: a flag of its own wins over the preset, before it or after it") {
   const std::pair<const char*, std::function<bool(const RunOptions&)>> flags[] = {
-      {"--estimator ste", [](const RunOptions& o) { return *o.estimator == "ste"; }},
-      {"--owner gradient", [](const RunOptions& o) { return *o.owner == "gradient"; }},
+      {"--estimator ste", [](const RunOptions& o) { return *o.estimator == Estimator::ste; }},
+      {"--owner gradient", [](const RunOptions& o) { return *o.owner == Owner::gradient; }},
       {"--codebook-start kmeans",
-       [](const RunOptions& o) { return *o.codebook_start == "kmeans"; }},
-      {"--accumulators warm", [](const RunOptions& o) { return *o.accumulators == "warm"; }},
+       [](const RunOptions& o) { return *o.codebook_start == CodebookStart::kmeans; }},
+      {"--accumulators warm",
+       [](const RunOptions& o) { return *o.accumulators == Accumulators::warm; }},
       {"--dead-codes 0.5", [](const RunOptions& o) { return *o.dead_codes == 0.5; }},
       {"--ema-in-eval 0", [](const RunOptions& o) { return !*o.ema_in_eval; }}};
   const auto published = config(parsed("--preset published"));
@@ -169,7 +171,9 @@ TEST_CASE("options: a run with anything unusual is not compared with the paper")
     const RunOptions o = parsed(flag);
     const auto c = config(o);
     const size_t plain = differences_from_paper(config(parsed("")), o.codes, 50).size();
-    const size_t unusual = unusual_options(o).size();
+    size_t unusual = 0;
+    for (const RunOption& option : run_option_table())
+      unusual += option.in_config == InConfig::where_unusual && c.contains(option.key());
     CHECK(unusual >= 1);
     CHECK(differences_from_paper(c, o.codes, 50).size() >= plain + unusual - (o.codes != 1024));
   }
@@ -193,8 +197,8 @@ TEST_CASE("options: a grid has its own number of codes, and nothing that a codeb
   const RunOptions fsq = parsed("--quantizer fsq --levels 3,4,2");
   CHECK(fsq.codes == 24);
   CHECK(model_options(fsq).quantizer.levels == std::vector<int64_t>{3, 4, 2});
-  CHECK(*fsq.estimator == "ste");
-  CHECK(*parsed("--quantizer fsq --estimator rotation").estimator == "rotation");
+  CHECK(*fsq.estimator == Estimator::ste);
+  CHECK(*parsed("--quantizer fsq --estimator rotation").estimator == Estimator::rotation);
   CHECK(*fsq.dead_codes == 0);
   CHECK(config(fsq)["levels"] == "3,4,2");
   for (const char* levels :
@@ -225,7 +229,7 @@ TEST_CASE("options: what contradicts itself is wrong usage") {
   CHECK(usage_error_of("--batch-size 64 --train-images 64") == "");
   CHECK(contains(usage_error_of("--data synthetic --data-dir x"), "--data-dir"));
   RunOptions options;
-  options.data = "synthetic";
+  options.data = ImageSource::synthetic;
   options.train_images = 20;
   options.test_images = 10;
   options.batch_size = 21;
@@ -236,7 +240,7 @@ TEST_CASE("options: what contradicts itself is wrong usage") {
 
 TEST_CASE("options: data are cut to the first images") {
   RunOptions options;
-  options.data = "synthetic";
+  options.data = ImageSource::synthetic;
   options.train_images = 20;
   options.test_images = 10;
   options.batch_size = 20;

@@ -18,7 +18,9 @@ void describe(RunOptions options) {
           "a preset decides everything");
   model_options(options);
   static const Dataset images{Tensor({2, 1, 1, 1}, DType::u8), {0, 1}, "two images", true};
-  require(!run_name(config_of(options, {images, images})).empty(), "the run has a name");
+  static const ImagesIdentity identity = identity_of({images, images});
+  require(!run_name(config_of(options, identity)).empty(), "the run has a name");
+  require(!train_command(options).empty(), "the run has a command");
 }
 
 void read(std::string_view input) {
@@ -54,7 +56,7 @@ void read(std::string_view input) {
       "numbers are in their ranges");
   for (const std::string& preset : options.presets) {
     RunOptions one = run;
-    one.preset = preset;
+    one.preset = parse_name<Preset>(preset);
     describe(one);
   }
 }

@@ -6,6 +6,7 @@
 
 #include "tests/vq/support.h"
 #include "vq/family.h"
+#include "vq/names.h"
 
 namespace versor::testing {
 
@@ -38,7 +39,7 @@ inline std::vector<FamilyCase> make_family() {
   // One codebook, every estimator. These two keep the length of e, which no index knows.
   for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::reflection,
                               Estimator::published, Estimator::rotation_unscaled}) {
-    add(str("vq ", estimator_name(estimator))).estimator = estimator;
+    add(str("vq ", name_of(estimator))).estimator = estimator;
     all.back().code_in_training = all.back().code_in_evaluation = passes_code(estimator);
   }
   add_gradient("vq gradient");

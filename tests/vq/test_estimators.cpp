@@ -5,6 +5,7 @@
 #include "tests/vq/support.h"
 #include "vq/backend.h"
 #include "vq/estimators.h"
+#include "vq/names.h"
 #include "vq/ops.h"
 #include "vq/vector_quantizer.h"
 
@@ -319,11 +320,11 @@ TEST_CASE("geometry: largest and mean lambda, mean and largest angle") {
 
 TEST_CASE("estimators: names, and errors that name the shapes") {
   for (const auto& [estimator, unused] : kEstimators)
-    CHECK(parse_estimator(estimator_name(estimator)) == estimator);
-  CHECK(parse_estimator("rotation") == Estimator::rotation);
-  CHECK(parse_estimator("published") == Estimator::published);
-  CHECK(parse_estimator("rotation_unscaled") == Estimator::rotation_unscaled);
-  CHECK(contains(error_of([] { parse_estimator("STE"); }), "\"STE\""));
+    CHECK(parse_name<Estimator>(name_of(estimator)) == estimator);
+  CHECK(parse_name<Estimator>("rotation") == Estimator::rotation);
+  CHECK(parse_name<Estimator>("published") == Estimator::published);
+  CHECK(parse_name<Estimator>("rotation_unscaled") == Estimator::rotation_unscaled);
+  CHECK(contains(error_of([] { parse_name<Estimator>("STE"); }), "\"STE\""));
   const Tensor e = to_tensor(ref::zeros({4, 3})), q = to_tensor(ref::zeros({4, 2}));
   const std::string message = error_of([&] { vq::estimator_grad(e, e, q, Estimator::ste); });
   CHECK(contains(message, "[estimator_grad]"));

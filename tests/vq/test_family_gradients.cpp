@@ -5,6 +5,7 @@
 #include "tests/reference_family.h"
 #include "tests/vq/family.h"
 #include "vq/losses.h"
+#include "vq/names.h"
 
 namespace versor::testing {
 namespace {
@@ -293,7 +294,7 @@ TEST_CASE("family gradients: draws and losses in other combinations") {
     for (Estimator estimator :
          {Estimator::rotation, Estimator::reflection, Estimator::gumbel, Estimator::diveq}) {
       CAPTURE(static_cast<int>(kind));
-      CAPTURE(estimator_name(estimator));
+      CAPTURE(name_of(estimator));
       FamilyCase c;
       c.options.kind = kind;
       c.options.estimator = estimator;

@@ -3,6 +3,7 @@
 // vectors, with every estimator, owner and way to start. What f32 has no number for, such as the
 // mean square of 1e20, may become infinite, and the guard of a training then says so.
 #include "tests/vq/support.h"
+#include "vq/names.h"
 #include "vq/vector_quantizer.h"
 
 namespace versor::testing {
@@ -64,7 +65,7 @@ void check_all(const Tensor& codes, const Rows& vectors, CodebookStart start) {
     for (Owner owner : {Owner::ema, Owner::gradient, Owner::both})
       for (Accumulators accumulators : {Accumulators::warm, Accumulators::zero})
         for (double dead : {0.0, 0.5}) {
-          CAPTURE(estimator_name(estimator));
+          CAPTURE(name_of(estimator));
           CAPTURE(static_cast<int>(owner));
           CAPTURE(static_cast<int>(accumulators));
           CAPTURE(dead);

@@ -327,7 +327,7 @@ Variable distances(const Variable& e, const Variable& codes) {
   const int64_t R = e.shape()[0], K = codes.shape()[0];
   const Variable of_e = reshape(sum_axis1(square(e)), {R, 1});
   const Variable ones(to_tensor(ref::filled({1, K}, 1)));
-  const Variable twice_products = linear(e, scale(codes, 2), scale(sum_columns(square(codes)), -1));
+  const Variable twice_products = linear(e, scale(codes, 2), scale(sum_axis1(square(codes)), -1));
   return sqrt(sub(matmul(of_e, ones), twice_products));
 }
 

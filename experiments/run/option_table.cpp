@@ -1,0 +1,314 @@
+// The table of options: see option_table.h. The rows are at the end.
+#include "experiments/run/option_table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <sstream>
+
+namespace versor {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// --- types of options: as text, from text, and on a command line ---------------------------------
+
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+// "8,5,5,5"; nothing for any other text.
+std::optional<std::vector<int64_t>> parse_levels(const std::string& text) {
+  std::vector<int64_t> levels;
+  std::istringstream parts(text + ",");  // the comma makes an empty end visible
+  for (std::string part; std::getline(parts, part, ',');) {
+    int64_t level = 0;
+    const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), level);
+    if (error != std::errc() || stop != part.data() + part.size()) return {};
+    levels.push_back(level);
+  }
+  return levels;
+}
+const Check kLevels = {"LEVELS", [](const std::string& text) {
+                         return parse_levels(text) ? "" : text + " is no list like 8,5,5,5";
+                       }};
+
+template <class T>
+Json json_of(const T& value) {
+  if constexpr (IsOptional<T>::value)
+    return value ? json_of(*value) : Json();
+  else if constexpr (std::is_enum_v<T>)
+    return name_of(value);
+  else
+    return value;
+}
+// The first GPU is "cuda", however it was asked for.
+Json json_of(const Device& device) {
+  return device == Device{DeviceType::cuda, 0} ? "cuda" : str(device);
+}
+Json json_of(const std::vector<int64_t>& levels) {
+  return fmt::format("{}", fmt::join(levels, ","));
+}
+
+template <class T>
+void set_from(const std::string& text, T& value) {
+  value = parse_name<T>(text);
+}
+template <class T>
+void set_from(const std::string& text, std::optional<T>& value) {
+  value = parse_name<T>(text);
+}
+void set_from(const std::string& text, Device& device) {
+  device = parse_device(text);
+}
+void set_from(const std::string& text, std::vector<int64_t>& levels) {
+  levels = *parse_levels(text);
+}
+
+template <class T>
+struct Inner {
+  using type = T;
+};
+template <class T>
+struct Inner<std::optional<T>> {
+  using type = T;
+};
+
+// Numbers and texts are parsed by the command line itself, all else here.
+template <class T>
+void add_to(Options& app, const std::string& name, T& value, const Check& check,
+            const std::string& help, bool show_default) {
+  using Value = typename Inner<T>::type;
+  if constexpr (std::is_same_v<T, bool>) {
+    app.add_flag(name, value, help);
+  } else if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
+    const Option option = app.add_option(name, value, help);
+    if (check.wrong) option.check(check);
+    if (show_default) option.capture_default_str();
+  } else {
+    const std::string shown = show_default ? text_of(json_of(value)) : "";
+    const Option option = app.add_text(
+        name, [&value](const std::string& text) { set_from(text, value); }, shown, help);
+    if constexpr (std::is_enum_v<Value>)
+      option.check(one_of(names_of<Value>()));
+    else
+      option.check(check);
+  }
+}
+
+// --- rows ----------------------------------------------------------------------------------------
+
+const Check kAny = {};
+const Check kCount = in_range(1, int64_t{1} << 30), kParts = in_range(1, 1 << 16);
+
+template <class T>
+RunOption row(const char* name, T RunOptions::*field, InConfig in_config, const Check& check,
+              const std::string& help, bool show_default = true) {
+  RunOption option;
+  option.name = name;
+  option.in_config = in_config;
+  option.add = [=](Options& app, RunOptions& o) {
+    add_to(app, name, o.*field, check, help, show_default);
+  };
+  option.value = [=](const RunOptions& o) { return json_of(o.*field); };
+  option.is_flag = std::is_same_v<T, bool>;
+  return option;
+}
+
+// One that presets decide: `defaults` of versor, published and best.
+template <class T>
+struct PerPreset {
+  T versor, published, best;
+
+  T of(Preset preset) const {
+    return preset == Preset::best ? best : preset == Preset::published ? published : versor;
+  }
+};
+template <class T>
+RunOption row(const char* name, std::optional<T> RunOptions::*field,
+              const std::type_identity_t<PerPreset<T>>& defaults, InConfig in_config,
+              const Check& check, const std::string& help) {
+  RunOption option =
+      row(name, field, in_config, check, help + "; default: the preset's", /*show_default=*/false);
+  option.take_preset = [=](RunOptions& o) {
+    if (!(o.*field)) o.*field = defaults.of(o.preset);
+  };
+  return option;
+}
+
+RunOption of_step(RunOption option) {
+  option.of_step = true;
+  return option;
+}
+
+// Refused with any other quantizer, which has `unused` for a value.
+template <class T, class V>
+RunOption used_by(std::vector<QuantizerKind> kinds, T RunOptions::*field, V unused,
+                  RunOption option) {
+  option.used_by = std::move(kinds);
+  option.unused_value = json_of(T(unused));
+  option.set_unused = [=](RunOptions& o) { o.*field = unused; };
+  return option;
+}
+
+using O = RunOptions;
+constexpr QuantizerKind kVq = QuantizerKind::vq;
+constexpr InConfig kAlways = InConfig::always, kUnusual = InConfig::where_unusual,
+                   kNever = InConfig::never;
+
+// What makes the presets; config.json begins with these.
+std::vector<RunOption> codebook_rows() {
+  return {
+      row("--preset", &O::preset, kNever, kAny,
+          "versor: what we hold to be right; published: the paper's; best: the least error"),
+      of_step(row("--estimator", &O::estimator,
+                  {Estimator::rotation, Estimator::published, Estimator::ste}, kAlways, kAny,
+                  "gradient past the quantizer")),
+      used_by({kVq}, &O::owner, Owner::gradient,
+              of_step(row("--owner", &O::owner, {Owner::ema, Owner::both, Owner::ema}, kAlways,
+                          kAny, "what moves the codebook"))),
+      used_by({kVq}, &O::codebook_start, CodebookStart::uniform,
+              row("--codebook-start", &O::codebook_start,
+                  {CodebookStart::kmeans, CodebookStart::uniform, CodebookStart::kmeans}, kAlways,
+                  kAny, "first codes")),
+      used_by({kVq}, &O::accumulators, Accumulators::warm,
+              row("--accumulators", &O::accumulators,
+                  {Accumulators::warm, Accumulators::zero, Accumulators::warm}, kAlways, kAny,
+                  "first EMA statistics")),
+      used_by({kVq}, &O::dead_codes, 0.0,
+              row("--dead-codes", &O::dead_codes, {0.1, 0, 0.1}, kAlways, kFraction,
+                  "replace codes used less than this fraction of uniform use; 0: never")),
+      used_by({kVq}, &O::ema_in_eval, false,
+              row("--ema-in-eval", &O::ema_in_eval, {false, true, false}, kAlways, kAny,
+                  "evaluation updates the codebook too (0 or 1)")),
+      row("--codes", &O::codes, kAlways, kCount, "K, size of the codebook"),
+      row("--latent", &O::latent, kAlways, in_range(2, int64_t{1} << 16), "D, length of a code"),
+      of_step(row("--beta", &O::beta, {0.25, 0.25, 0.25}, kAlways, kNotNegative,
+                  "weight of the commitment loss")),
+      of_step(row("--decay", &O::decay, {0.99, 0.99, 0.9}, kAlways, kFraction, "gamma of the EMA")),
+  };
+}
+
+// Bytes, which may be given as 500M or 4G.
+RunOption memory_row() {
+  RunOption option = row("--max-memory", &O::max_memory, kNever, kAny, "");
+  option.add = [](Options& app, RunOptions& o) {
+    app.add_text(
+           "--max-memory", [&o](const std::string& text) { o.max_memory = *parse_bytes(text); }, "",
+           "for tensors on the device, as 500M or 4G; default what there is")
+        ->check(kMemorySize);
+  };
+  return option;
+}
+
+std::vector<RunOption> training_rows() {
+  return {
+      of_step(
+          row("--lr", &O::lr, {2e-4, 2e-4, 2e-3}, kAlways, kNotNegative, "Adam's learning rate")),
+      row("--batch-size", &O::batch_size, kAlways, kCount, ""),
+      row("--epochs", &O::epochs, kAlways, kCount, ""),
+      row("--seed", &O::seed, kAlways, kSeedNumber, ""),
+      of_step(row("--device", &O::device, kAlways, kDeviceName, "")),
+      of_step(row("--precision", &O::precision, kAlways, kAny, "of activations and products")),
+      of_step(row("--threads", &O::threads, kAlways, in_range(1, 4096), "default: all cores",
+                  /*show_default=*/false)),
+      row("--nondeterministic", &O::nondeterministic, kUnusual, kAny,
+          "allow faster GPU algorithms whose bits may differ from run to run"),
+      row("--warmup", &O::warmup, {0, 0, 500}, kUnusual, in_range(0, int64_t{1} << 30),
+          "steps in which the learning rate rises from 0"),
+      row("--lr-schedule", &O::lr_schedule,
+          {LrSchedule::constant, LrSchedule::constant, LrSchedule::cosine}, kUnusual, kAny,
+          "constant, or half a cosine down to 0 over all epochs"),
+      memory_row(),
+  };
+}
+
+std::vector<RunOption> quantizer_rows() {
+  return {
+      row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
+      row("--quantizer", &O::quantizer, kUnusual, kAny,
+          "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
+      used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,
+              row("--levels", &O::levels, kUnusual, kLevels, "of fsq: levels of each dimension")),
+      row("--groups", &O::groups, kUnusual, kParts,
+          "parts of the latent, each quantized by itself"),
+      row("--layers", &O::layers, kUnusual, kParts, "residual quantization in so many steps"),
+      row("--shared-codebook", &O::shared_codebook, kUnusual, kAny,
+          "one codebook for all groups or layers"),
+      row("--layer-dropout", &O::layer_dropout, kUnusual, kAny,
+          "train with the first few layers at random"),
+      row("--codebook-dim", &O::codebook_dim, {0, 0, 16}, kUnusual, in_range(0, 1 << 16),
+          "length of a code behind a projection; 0: none, but grids have their own"),
+      row("--cosine", &O::cosine, kUnusual, kAny, "codes and latents are compared at length 1"),
+      row("--temperature", &O::temperature, kUnusual, kNotNegative,
+          "of gumbel and of codes drawn with ste; 0: the nearest code, and 0.01 for gumbel"),
+      row("--soft-em", &O::soft_em, kUnusual, kNotNegative,
+          "temperature of soft assignments in the EMA; 0: hard"),
+      row("--orthogonality", &O::orthogonality, kUnusual, kNotNegative,
+          "weight of the codes' orthogonality loss"),
+      row("--diversity", &O::diversity, kUnusual, kNotNegative,
+          "weight of the loss for even use of codes"),
+      used_by({QuantizerKind::lfq, QuantizerKind::bsq}, &O::entropy_weight,
+              RunOptions().entropy_weight,
+              row("--entropy-weight", &O::entropy_weight, kUnusual, kNotNegative,
+                  "of the entropy loss of lfq and bsq")),
+  };
+}
+
+// The config says of these what was read.
+std::vector<RunOption> data_rows() {
+  return {
+      row("--data", &O::data, kNever, kAny, ""),
+      row("--data-dir", &O::data_dir, kNever, kAny,
+          "folder of CIFAR-10's binary files; default $CIFAR10_DIR or data/cifar-10-batches-bin",
+          /*show_default=*/false),
+      row("--train-images", &O::train_images, kNever, kCount, "the first so many; default all",
+          /*show_default=*/false),
+      row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",
+          /*show_default=*/false),
+      row("--validation-images", &O::validation_images, kUnusual, in_range(0, int64_t{1} << 30),
+          "hold back the last so many training images and evaluate on them instead of the test "
+          "images"),
+  };
+}
+
+}  // namespace
+
+std::string RunOption::key() const {
+  std::string key = name.substr(2);
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+bool RunOption::is_used_by(QuantizerKind kind) const {
+  return used_by.empty() || std::find(used_by.begin(), used_by.end(), kind) != used_by.end();
+}
+
+const std::vector<RunOption>& run_option_table() {
+  static const std::vector<RunOption> table = [] {
+    std::vector<RunOption> all;
+    for (auto& rows : {codebook_rows(), training_rows(), quantizer_rows(), data_rows()})
+      all.insert(all.end(), rows.begin(), rows.end());
+    return all;
+  }();
+  return table;
+}
+
+void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without) {
+  for (const RunOption& option : run_option_table())
+    if (!without.contains(option.name)) option.add(app, options);
+}
+
+void add_step_options(Options& app, RunOptions& options) {
+  for (const RunOption& option : run_option_table())
+    if (option.of_step) option.add(app, options);
+}
+
+std::string text_of(const Json& value) {
+  if (value.is_boolean()) return value.get<bool>() ? "1" : "0";
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace versor

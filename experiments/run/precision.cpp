@@ -1,0 +1,34 @@
+// Precisions: see precision.h.
+#include "experiments/run/precision.h"
+
+#include <cstdio>
+
+#include "tensor/backend.h"
+
+namespace versor {
+
+Precision resolve_precision(Precision precision, Device device, bool deterministic) {
+  Backend& backend = backend_for(device);
+  const DeviceInfo info = backend.info();
+  const Precision best = info.fast_bf16 ? Precision::bf16 : Precision::fp32;
+  const Precision chosen = precision == Precision::automatic ? best : precision;
+  check(chosen != Precision::tf32 || info.has_tf32, "precision", "there is no TF32 on ", device,
+        " (", info.name, "); use fp32 or bf16");
+  static bool noted = false;  // once a process: many runs may ask
+  if (chosen == Precision::bf16 && !info.fast_bf16 && !noted) {
+    std::fprintf(stderr, "note: %s computes in f32 and rounds to bf16; fp32 is faster there\n",
+                 info.name.c_str());
+    noted = true;
+  }
+  // Beside bf16 activations f32 products are those of the nearest-code search, exact either way,
+  // and the maps, logits and mixtures of quantizers that have them.
+  backend.configure(
+      {.tf32 = chosen != Precision::fp32 && info.has_tf32, .deterministic = deterministic});
+  return chosen;
+}
+
+DType activations_of(Precision precision) {
+  return precision == Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+}  // namespace versor
