@@ -1,6 +1,6 @@
-// The differentiable functions. Each is stated in one place, forward and backward together:
-// elementwise.cpp, conv.cpp, matmul.cpp, reduce.cpp, layout.cpp. Above each stands y = ... and
-// dx = ...; shapes as in backend.h. All throw Error where the primitives do.
+// The differentiable functions. The .cpp file named above each group has forward and backward side
+// by side, with y = ... and dx = ... above them; shapes as in backend.h. All throw Error where the
+// primitives do.
 #pragma once
 
 #include <vector>
@@ -64,12 +64,19 @@ Variable sum(const Variable& x);                     // [1]
 Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
 Variable sum_axis1(const Variable& x);               // [R,C] -> [R]
-Variable softmax(const Variable& x);                 // of every row [R,K]
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
 // Rows far longer than 1e-6 get the length 1. Of a far shorter one, whose direction is noise, y is
 // 10^6 x: short, with a gradient that stays finite, at zero too. (The square of a row longer than
 // 1e19 is beyond f32.)
 Variable normalize_rows(const Variable& x);
+
+// softmax.cpp
+Variable softmax(const Variable& x);  // of every row [R,K]
+
+// group_norm.cpp: every group of C/groups channels of every image to mean 0 and variance 1, then
+// a factor and a bias for each channel.   x [N,H,W,C], weight [C], bias [C]
+Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
+                    float eps = 1e-5f);
 
 // layout.cpp
 Variable reshape(const Variable& x, Shape shape);

@@ -173,6 +173,24 @@ class Backend {
   // da[i] = dy[0] * 2/n * (a[i] - b[i]).   With f = dy * mse(a, b) this is df/da;  db = -da.
   virtual void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) = 0;
 
+  // --- group normalisation, NHWC (Wu and He 2018); sums and statistics in f64 -------------------
+  // y[n,h,w,c] = x^[n,h,w,c] * weight[c] + bias[c] with x^ = (x - mean) * scale: mean[n,g] over the
+  // positions and channels of group g = c / (C/G), scale[n,g] = 1 / sqrt(variance[n,g] + eps), with
+  // the variance the mean of (x - mean)^2. Leaves mean and scale in statistics[0] and [1].
+  // y, x [N,H,W,C] f32 or bf16;  statistics [2,N,G];  weight, bias [C].
+  virtual void group_norm(Tensor& y, Tensor& statistics, const Tensor& x, const Tensor& weight,
+                          const Tensor& bias, float eps) = 0;
+  // sums[0,n,c] = sum over h,w of dy[n,h,w,c];  sums[1,n,c] = sum over h,w of dy[n,h,w,c] *
+  // x^[n,h,w,c].   With f = <dy, y>, df/dbias is the sum of sums[0] over n and df/dweight that of
+  // sums[1].   sums [2,N,C];  dy, x, statistics as above.
+  virtual void group_norm_sums(Tensor& sums, const Tensor& dy, const Tensor& x,
+                               const Tensor& statistics) = 0;
+  // dx[n,h,w,c] = scale (weight[c] dy[n,h,w,c] - (A + x^[n,h,w,c] B) / (H W C/G)), with A and B the
+  // sums over the channels of the group of weight[c] times sums[0,n,c] and sums[1,n,c];  with
+  // f = <dy, y> this is df/dx.   dx may be dy.
+  virtual void group_norm_grad(Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& weight,
+                               const Tensor& statistics, const Tensor& sums) = 0;
+
   // --- matrix products --------------------------------------------------------------------------
   // y = op(a) op(b) (+ bias on every row), op = transpose if asked.   y [M,N],  op(a) [M,L],
   // op(b) [L,N],  bias [N] or undefined.

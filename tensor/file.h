@@ -1,8 +1,7 @@
-// Files, so that nothing is lost and nothing outside can hang or fill a program.
-// Reading: regular files only (a named pipe would wait for its writer for ever), and the size is
-// known before memory is taken for it. Writing: a reader sees the old file or the whole new one,
-// also after a kill, a power cut or a full disk: temporary file beside it, fsync, rename, fsync of
-// the folder. Every error names the file.
+// Reading and writing files. Reading takes regular files only (a named pipe could block for ever)
+// and checks the size before it allocates memory. Writing is atomic: a reader sees the old file or
+// the whole new one, even after a kill, a power cut or a full disk (temporary file beside it,
+// fsync, rename, fsync of the folder). Every error names the file.
 #pragma once
 
 #include <cstdint>
@@ -48,12 +47,12 @@ class InputFile {
 constexpr uint64_t kLongestText = uint64_t{64} << 20;
 std::string read_file(const std::string& path, uint64_t most = kLongestText);
 
-// What a file's new content has to survive: the end of the program, or a power cut too (which
-// costs a wait for the disk).
+// What new content must survive: the end of the program, or also a power cut (which waits for the
+// disk).
 enum class Survives { kill, power_cut };
 
-// A new file, or the new content of one, that appears when it is committed. Before that, and if it
-// never is, what was there is as it was.
+// A new file, or new content of an existing one, that appears when it is committed. Until then, and
+// if it never is, the existing file stays unchanged.
 class OutputFile {
  public:
   // Throws Error if the folder cannot be written, or if something other than a file is there.

@@ -1,6 +1,6 @@
 // FNV-1a, 64 bits (Fowler, Noll, Vo): short, and the same on every machine. Every step is a
-// bijection of the hash, so that a single changed byte always shows. It finds accidents; it is no
-// defence against somebody who wants two texts to have the same hash.
+// bijection of the hash, so that a single changed byte always shows. It detects
+// accidents, not attacks: two texts with the same hash are easy to make.
 #pragma once
 
 #include <cstddef>

@@ -96,6 +96,17 @@ Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]
 Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
 
+// group normalisation; x [N,H,W,C], weight and bias [C], statistics [2,N,G], sums [2,N,C]
+struct GroupNorm {
+  Tensor y, statistics;
+};
+GroupNorm group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
+                     float eps);
+Tensor group_norm_sums(const Tensor& dy, const Tensor& x, const Tensor& statistics);
+// dx is written over dy where nobody else holds it (move dy in).
+Tensor group_norm_grad(Tensor dy, const Tensor& x, const Tensor& weight, const Tensor& statistics,
+                       const Tensor& sums);
+
 // matrix products and convolution
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
               const Tensor& bias = {});

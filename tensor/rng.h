@@ -56,7 +56,7 @@ struct Rng {
     child.first = 0;
     return child;
   }
-  // The same stream from number n on, for who wants it part by part.
+  // The same stream from number n on, to draw it in parts.
   VERSOR_HD Rng from(uint64_t n) const {
     Rng later = *this;
     later.first += n;

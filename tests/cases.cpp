@@ -201,6 +201,30 @@ void add_products(std::vector<OperationCase>& cases) {
   }
 }
 
+// One channel, one group, as many groups as channels, the groups of a wide layer, and more than one
+// block of the loops; values far from zero beside their spread.
+void add_group_norm(std::vector<OperationCase>& cases) {
+  constexpr double kEps = 1e-5;
+  const auto add = [&](const Shape& shape, int64_t groups, double low, double high) {
+    const Shape channels{shape[3]};
+    cases.push_back(
+        {str("group_norm, ", groups, " groups of ", shape, " from ", low),
+         {{shape, low, high}, {channels}, {channels}},
+         [=](const Variables& x) { return group_norm(x[0], x[1], x[2], groups); },
+         [=](const Arrays& x) { return ref::group_norm(x[0], x[1], x[2], groups, kEps); },
+         [=](const Array& dy, const Arrays& x) {
+           auto d = ref::group_norm_grad(dy, x[0], x[1], groups, kEps);
+           return Arrays{d.x, d.weight, d.bias};
+         }});
+  };
+  add({1, 2, 2, 1}, 1, -1, 1);
+  for (int64_t groups : {1, 2, 3, 6}) add({2, 3, 5, 6}, groups, -1, 1);
+  add({2, 4, 4, 64}, 32, -1, 1);
+  add({3, 16, 16, 40}, 8, 7, 8);
+  add({2, 3, 3, 300}, 2, -1, 1);
+  add({40, 1, 3, 9}, 3, -1, 1);
+}
+
 void add_shapes(std::vector<OperationCase>& cases) {
   const auto add_reshape = [&](const Shape& from, const Shape& to) {
     cases.push_back({str("reshape, ", from, " to ", to),
@@ -309,7 +333,7 @@ const std::vector<OperationCase>& operation_cases() {
   static const std::vector<OperationCase> cases = [] {
     std::vector<OperationCase> list = conv_operation_cases();
     for (auto add : {add_unary, add_binary, add_rows, add_functions_of_rows, add_reductions,
-                     add_products, add_shapes, add_columns})
+                     add_products, add_group_norm, add_shapes, add_columns})
       add(list);
     return list;
   }();

@@ -9,6 +9,7 @@
 #include "tests/reference_codebook.h"
 #include "tests/reference_conv.h"
 #include "tests/reference_elementwise.h"
+#include "tests/reference_group_norm.h"
 #include "tests/reference_layout.h"
 #include "tests/reference_linear.h"
 #include "tests/reference_softmax.h"

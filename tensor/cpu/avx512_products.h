@@ -1,6 +1,6 @@
-// What kernels with AVX-512 share: the mark of the functions that may use it, and one step of a sum
-// of products for 16 lanes of 4-byte elements: f32, or pairs of bf16 (VDPBF16PS). Include it from
-// sources that are for x86-64 only.
+// What the AVX-512 kernels share: the attribute of the functions that may use it, and one step of a
+// sum of products in 16 lanes of 4-byte elements: f32, or pairs of bf16 (VDPBF16PS). Only sources
+// for x86-64 may include it.
 #pragma once
 
 #include <immintrin.h>
@@ -9,8 +9,8 @@
 
 #include "tensor/dtype.h"
 
-// Only functions marked so may use the wide instructions: the rest of a file runs anywhere. Those
-// for f32 are the same templates and need no bf16 instruction.
+// Only functions with this attribute may use the wide instructions; the rest of a file runs on any
+// processor. The f32 ones come from the same templates and need no bf16 instruction.
 #define VERSOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
 // g++ 12 takes the undefined operand inside its own intrinsics for a mistake.

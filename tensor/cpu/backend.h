@@ -61,6 +61,13 @@ class CpuBackend final : public Backend {
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
   void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;
 
+  void group_norm(Tensor& y, Tensor& statistics, const Tensor& x, const Tensor& weight,
+                  const Tensor& bias, float eps) override;
+  void group_norm_sums(Tensor& sums, const Tensor& dy, const Tensor& x,
+                       const Tensor& statistics) override;
+  void group_norm_grad(Tensor& dx, const Tensor& dy, const Tensor& x, const Tensor& weight,
+                       const Tensor& statistics, const Tensor& sums) override;
+
   void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
               const Tensor& bias) override;
   void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,

@@ -74,11 +74,14 @@ TEST_CASE("functions: in bf16 the activations are bf16, rounded on the way") {
 }
 
 TEST_CASE("functions: each one of functions.h has cases" * cpu_only()) {
-  std::set<std::string> expected{
-      "scale",   "cast",      "add_scalar",       "add_bias",   "scale_rows", "scale_columns",
-      "conv2d",  "matmul",    "conv_transpose2d", "linear",     "sum",        "mean",
-      "mse",     "sum_axis1", "normalize_rows",   "softmax",    "reshape",    "rows",
-      "permute", "slice",     "concat",           "gather_rows"};
+  std::set<std::string> expected{"scale",    "cast",       "add_scalar",
+                                 "add_bias", "scale_rows", "scale_columns",
+                                 "conv2d",   "matmul",     "conv_transpose2d",
+                                 "linear",   "sum",        "mean",
+                                 "mse",      "sum_axis1",  "normalize_rows",
+                                 "softmax",  "group_norm", "reshape",
+                                 "rows",     "permute",    "slice",
+                                 "concat",   "gather_rows"};
   for (const Unary& u : kUnary) expected.insert(name_of(u.op));
   for (const Binary& b : kBinary) expected.insert(name_of(b.op));
   std::set<std::string> found, names;
