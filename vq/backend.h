@@ -1,6 +1,6 @@
-// The quantizer's own device boundary, beside tensor/backend.h and under the same rules: tensors
-// are checked by the front end (vq/ops.h), outputs overwritten, results independent of the number
-// of threads. R rows, K codes, D columns.
+// What a device implements for the quantizer, under the rules of tensor/backend.h: the front end
+// (vq/ops.h) checks the tensors, outputs are overwritten, results do not depend on the number of
+// threads. R rows, K codes, D columns.
 #pragma once
 
 #include "tensor/backend.h"
@@ -15,7 +15,7 @@ class VqBackend {
 
   // index[r] = the k with the smallest sum over d of (e[r,d] - codebook[k,d])^2, evaluated in f64;
   // the lowest k among equals.  (eq. 2)   index i32 [R],  e [R,D],  codebook [K,D].
-  // No R x K matrix is ever held; memory is O(R + K D). A row with a NaN gets index 0.
+  // Memory is O(R + K D): there is never an R x K matrix. A row with a NaN gets index 0.
   virtual void nearest_code(Tensor& index, const Tensor& e, const Tensor& codebook) = 0;
   // The nearest corner of the cube of side 2 around 0, by the signs of z: index[r] = the number
   // whose bits, the highest first, are z[r,0] > 0, z[r,1] > 0, ...; 0 for a row with a NaN. index
@@ -27,15 +27,14 @@ class VqBackend {
   // levels i32 [d] on the device.
   virtual void grid_code(Tensor& index, const Tensor& z, const Tensor& grid,
                          const Tensor& levels) = 0;
-  // x[i] = x[i] + scale * n[i], where n is noise of the draw with this number: number i, from
-  // rng.first on, of the stream rng.split(draw[0]).   x of any shape, draw i32 [1] stays on the
-  // device.
+  // x[i] = x[i] + scale * n[i], n[i] the noise number rng.first + i of the stream
+  // rng.split(draw[0]).   x of any shape,  draw i32 [1] stays on the device.
   virtual void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) = 0;
   // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D]; de may be dy.
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                               Estimator estimator) = 0;
-  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, what `published` and `rotation_unscaled` pass on; they
-  // differ where there is no direction (row_math.h).   y, e, q [R,D].
+  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, the value of `published` and `rotation_unscaled`, which
+  // differ where a vector is too short to have a direction (row_math.h).   y, e, q [R,D].
   virtual void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) = 0;
   // stats = largest lambda, mean lambda, mean angle, largest angle (radians) over the rows.
   // stats [4],  e, q [R,D].
@@ -50,11 +49,11 @@ class VqBackend {
   virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                           const Tensor& sums, const Tensor& guard, double decay, double eps,
                           bool unit_length) = 0;
-  // A code with N[k] < fraction * (sum N)/K becomes a random row of e: the i-th such code row
-  // rng.split(update[0]).permute(i, R), so another row for every code; then N[k] = (sum N)/K and
-  // m[k] = N[k] codebook[k], with the sum from before. At most R codes are replaced; replaced
-  // i32 [1] says how many were. Does nothing (replaced = 0) once the guard has found something.
-  // update i32 [1] stays on the device,  guard i32 [2] or undefined.
+  // A code with N[k] < fraction * (sum N)/K is dead and becomes a random row of e: the i-th dead
+  // code takes row rng.split(update[0]).permute(i, R), so that no two take the same one. Then
+  // N[k] = (sum N)/K and m[k] = N[k] codebook[k], with the sum from before any replacement. At most
+  // R codes are replaced; replaced i32 [1] is their number. Does nothing (replaced = 0) once the
+  // guard has found something.   update i32 [1] stays on the device,  guard i32 [2] or undefined.
   virtual void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
                                   Tensor& replaced, const Tensor& e, const Tensor& update,
                                   const Tensor& guard, double fraction, Rng rng) = 0;

@@ -63,7 +63,7 @@ Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng) {
   return logits;
 }
 
-// Some rows at a time: the logits are the largest tensor of all.
+// A tile of rows at a time: the logits are the largest tensor of all.
 Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, const Tensor& draw,
                   Rng rng) {
   const int64_t R = e.dim(0), K = codes.dim(0);
@@ -77,7 +77,8 @@ Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, cons
   return index;
 }
 
-// dy = dy codes^T, dcodes = y^T dy: as of the product y codes, whose value nobody asks for.
+// The gradient of the product v = y codes, whose value is not needed: dy = dv codes^T, dcodes =
+// y^T dv.
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q) {
   const Tensor vy = y.value(), c = codes.value();
   return record("gumbel", q, {y, codes}, [=](const Tensor& dv, const Needed& needed) {

@@ -1,14 +1,15 @@
-// The path around the quantizer: what the decoder gets forward, and what the encoder gets back. The
-// formulas of those that work row by row are in row_math.h; two more draw random numbers in
-// training and reach the codes too, so that these must be trained by gradients:
+// How the quantizer is passed: the value that the decoder gets, and the gradient that the encoder
+// gets back. The formulas of the estimators that work row by row are in row_math.h. Two more draw
+// random numbers in training, and their gradient reaches the codes too, which must therefore be
+// trained by gradients:
 //
 //   gumbel  a code drawn from softmax(l), l_k = -|e - c_k|^2 / t, by the Gumbel-max trick, g_k
 //           standard Gumbel:  index = argmax_k (l_k + g_k), value c_index. Backward as if the value
 //           were the mixture  sum_k y_k c_k,  y = softmax(l + g).
 //           Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax" (2017).
 //   diveq   value  e + |q - e| sg[u],  u = direction of (q - e) + s n,  n standard normal, s^2 =
-//           noise_variance: q itself but for the noise. The gradient reaches e and q through |q -
-//           e|. Vali et al., "DiVeQ: Differentiable Vector Quantization Using the
+//           noise_variance, which is q but for the noise. The gradient reaches e and q through
+//           |q - e|. Vali et al., "DiVeQ: Differentiable Vector Quantization Using the
 //           Reparameterization Trick" (2025).
 //
 // In evaluation both pass on the nearest code.
@@ -24,14 +25,14 @@ namespace versor {
 
 struct EstimatorOptions {
   Estimator estimator = Estimator::rotation;
-  // t. 0: the nearest code. Else codes are drawn from softmax(-|e - c|^2 / t) in training; only
-  // `ste` and `gumbel` go with that, and gumbel needs it.
+  // t. 0: the nearest code. Above 0, codes are drawn from softmax(-|e - c|^2 / t) in training: only
+  // `ste` and `gumbel` allow that, and gumbel requires it.
   double temperature = 0;
   double noise_variance = 5e-3;  // of diveq
 
   EstimatorOptions() = default;
-  // gumbel's temperature is in units of squared distance: this one suits latents as they are at the
-  // start of a training, where 1 draws from all codes alike.
+  // gumbel's temperature is in units of squared distance. The default suits latents at the start of
+  // training, where a temperature of 1 would draw all codes alike.
   EstimatorOptions(Estimator kind)
       : estimator(kind), temperature(kind == Estimator::gumbel ? 0.01 : 0) {}
 
@@ -47,12 +48,13 @@ inline bool trains_codes(Estimator estimator) {
 void check_estimator(const EstimatorOptions& options);
 
 // Forward: q, bit for bit (`published`, `rotation_unscaled`: |e| qhat). Backward: the estimator's
-// gradient to e; none reaches q. For gumbel and diveq, which this is not for, that of ste.
+// gradient to e; none reaches q. gumbel and diveq get the gradient of ste here: in training they
+// use the functions below instead.
 //   e [R,D], q [R,D].
 Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator);
 
-// Calls work(begin, end) for all rows, some at a time: where [R,K] numbers at once would be the
-// largest tensor of a step and no formula asks for it.
+// Calls work(begin, end) for all rows, a tile of them at a time, where a tensor [R,K] would be the
+// largest of the step and no formula needs it whole.
 void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64_t)>& work);
 
 // l [R,K] but for a constant per row, |e - m|^2 / t, which no softmax or argmax sees:
@@ -64,14 +66,15 @@ void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64
 // itself rounded to f32. m is a constant to the gradient: that of anything invariant to a shift of
 // the row is the same for every m.   e [R,D], codes [K,D].
 Variable code_logits(const Variable& e, const Variable& codes, double temperature);
-// l + g [R,K], written over l. g is of the draw with this number, i32 [1] on the device.
+// l + g [R,K], written over l; g is the Gumbel noise of this draw.   draw i32 [1], its number, on
+// the device.
 Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng);
-// The code that argmax of l + g draws, i32 [R].
+// The drawn code of every row, argmax of l + g, i32 [R].
 Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, const Tensor& draw,
                   Rng rng);
-// y [R,K] of one draw, which the gradient needs whole; q [R,D] the drawn codes -> value [R,D].
+// y = softmax(l + g) [R,K], which the gradient needs whole; q [R,D] the drawn codes -> value [R,D].
 Variable gumbel_value(const Variable& y, const Variable& codes, const Tensor& q);
-// noisy [R,D]: q - e and noise, whose direction the value takes.
+// noisy [R,D] is q - e plus noise; its direction is u.
 Variable diveq_value(const Variable& e, const Variable& q, const Tensor& noisy);
 
 }  // namespace versor

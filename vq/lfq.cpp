@@ -35,8 +35,8 @@ SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions&
   second_ = corners_of_cube(d - d / 2, length, device);
 }
 
-// What a row is softly assigned to is independent in every dimension: p is a product, here of two
-// halves.
+// The soft assignment of a row is independent in every dimension, so that p is a product; here it
+// has two factors, one of each half of the dimensions.
 Variable SignQuantizer::entropy_term(const Variable& z) const {
   const int64_t d = options_.bits, half = d / 2;
   const auto p = [&](int64_t begin, int64_t end, const Tensor& corners) {

@@ -4,10 +4,9 @@
 //        Tokenizer is Key to Visual Generation" (2023).
 //   bsq  vectors are put on the unit sphere first, and codes are corners of length 1.  Zhao, Xiong,
 //        Kraehenbuehl, "Image and Video Tokenization with Binary Spherical Quantization" (2024).
-// Bits of the index: the first dimension is the highest; 0 is -1. A dimension that is exactly 0
-// becomes -1 (and one that f64 cannot tell from 0 in |e - c|^2, as 0.01 beside 1e8). Loss:
-// entropy_weight * (mean entropy of a row - gamma * entropy of the mean), of softmax(-|e - c|^2 /
-// temperature) over all codes (vq/losses.h).
+// Index: the first dimension is the highest bit; bit 0 stands for -1, bit 1 for +1. A dimension
+// that is exactly 0 becomes -1. Loss: entropy_weight * (mean entropy of a row - gamma * entropy of
+// the mean), of softmax(-|e - c|^2 / temperature) over all codes (vq/losses.h).
 #pragma once
 
 #include "vq/lookup.h"

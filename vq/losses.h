@@ -1,12 +1,12 @@
-// Losses that quantizers add to the model's: on how evenly codes are used, and on how codes lie to
-// each other. Entropies are in nats.
+// Losses that quantizers add to the model's: how evenly the codes are used, and how orthogonal they
+// are. Entropies are in nats.
 #pragma once
 
 #include "autograd/variable.h"
 
 namespace versor {
 
-// The sum of two terms of a loss, either of which may be undefined: there is none.
+// The sum of two terms of a loss. An undefined term counts as absent.
 Variable add_terms(const Variable& a, const Variable& b);
 
 // H = -sum over k of p_k log p_k for each row of probabilities p [R,K] -> [R].
@@ -15,23 +15,23 @@ Variable entropy(const Variable& p);
 Variable mean_row(const Variable& p);
 
 // mean over r of H(p_r)  -  gamma H(mean over r of p_r)   [1]
-// Small where every row is sure of its code and the batch as a whole uses all codes. With the first
-// term alone left out it is the diversity loss.  p [R,K].
+// Small where every row is sure of its code and the batch as a whole uses all codes. Without the
+// first term it is the diversity loss up to a constant.  p [R,K].
 // Yu et al., "Language Model Beats Diffusion: Tokenizer is Key to Visual Generation" (2023).
 Variable entropy_loss(const Variable& p, double gamma);
-// The same of p[r, iJ + j] = u[r,i] v[r,j], the probabilities of two independent symbols: their
-// entropies add up and the mean is u^T v / R, so that p itself, [R,IJ], is never there.
+// The same for p[r, iJ + j] = u[r,i] v[r,j], the probabilities of two independent symbols: their
+// entropies add up and the mean is u^T v / R, so that p itself, [R,IJ], is never formed.
 //   u [R,I], v [R,J].
 Variable entropy_loss(const Variable& u, const Variable& v, double gamma);
 
-// log K - H(mean over r of p_r)   [1], >= 0; 0 where the batch uses all codes alike.  p [R,K],
-// whose gradient needs it whole.
+// log K - H(mean over r of p_r)   [1], >= 0; 0 where the batch uses all codes alike.  p [R,K], all
+// of which the gradient needs.
 Variable diversity_loss(const Variable& p);
 
 // mean over all pairs j, k of (cos(c_j, c_k) - [j = k])^2 = sum of cos^2 / K^2 - 1/K   [1]
-// codes [K,D]; the sum is also that of all pairs of columns, and the fewer pairs are taken.  Shin
-// et al., "Translation-equivariant Image Quantizer for Bi-directional Image-Text Generation"
-// (2021).
+// codes [K,D]. The sum over pairs of codes equals that over pairs of columns; the fewer pairs are
+// formed.  Shin et al., "Translation-equivariant Image Quantizer for Bi-directional Image-Text
+// Generation" (2021).
 Variable orthogonality_loss(const Variable& codes);
 
 }  // namespace versor

@@ -1,11 +1,12 @@
-// The noise of the estimators that draw (estimators.h), one number at a time: written once for all
-// devices, whose add_noise (backend.h) adds it to a tensor.
+// The random numbers of the estimators that draw (estimators.h), one at a time. They are written
+// once for all devices; add_noise (backend.h) adds them to a tensor.
 //
-//   gumbel  -log(-log u), u uniform on [0,1); the u = 0 that may come becomes -infinity
-//   normal  of mean 0 and variance 1
+//   gumbel  -log(-log u), u uniform on [0,1); u = 0 can occur and gives -infinity
+//   normal  mean 0, variance 1
 //
 // A quantizer counts its draws on the device, so that a step can be captured and replayed: the
-// draw's number names the stream, the element's place the number in it. Read next: estimators.h.
+// number of the draw selects the stream, the position of the element the number within it. Read
+// next: estimators.h.
 #pragma once
 
 #include <cmath>
@@ -16,7 +17,7 @@ namespace versor {
 
 enum class Noise { gumbel, normal };
 
-// The stream of draw number `draw`, from where rng stands on.
+// The stream of draw number `draw`, starting at rng.first.
 VERSOR_HD inline Rng stream_of_draw(const Rng& rng, int32_t draw) {
   return rng.split(static_cast<uint64_t>(draw)).from(rng.first);
 }

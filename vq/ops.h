@@ -1,5 +1,5 @@
-// The checked front end of the quantizer's kernels, as tensor/ops.h is for the network's: shapes
-// are compared, outputs allocated, work traced. The formulas stand in vq/backend.h.
+// The checked front end of the quantizer's kernels, as tensor/ops.h is of the network's: it
+// compares shapes, allocates outputs and traces the work. The formulas are in vq/backend.h.
 #pragma once
 
 #include "vq/backend.h"

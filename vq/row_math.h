@@ -25,7 +25,7 @@
 
 namespace versor {
 
-// The last two are no matter of a row alone: see estimators.h.
+// The last two need more than one row's e, q and g: see estimators.h.
 enum class Estimator { ste, rotation, reflection, published, rotation_unscaled, gumbel, diveq };
 
 // Below these the direction of a vector, or of the sum or difference of two directions, is noise;
@@ -33,9 +33,9 @@ enum class Estimator { ste, rotation, reflection, published, rotation_unscaled, 
 constexpr double kSmallestNorm = 1e-6;
 constexpr double kSmallestSquaredSum = 2e-4;
 
-// A row may be shared: then x[0..d-1] are the elements that the caller holds (zeros beyond the
-// row's end add nothing to any sum), and `combine` turns its part of a sum into the sum over all
-// who share the row. On the CPU one thread holds a whole row:
+// Several threads may share a row. Then x[0..d-1] are the elements that the caller holds (zeros
+// beyond the row's end add nothing to any sum), and `combine` turns the caller's part of a sum into
+// the sum of the whole row. On the CPU one thread holds a whole row:
 struct WholeRow {
   VERSOR_HD double operator()(double sum) const { return sum; }
 };
@@ -49,8 +49,8 @@ VERSOR_HD inline void for_elements(int64_t d, const Body& body) {
   for (int64_t i = 0; i < d; ++i) body(i);
 }
 
-// Sum of term(i) over i < d. On the CPU eight sums side by side, which become vectors: an addition
-// need not wait for the one before.
+// Sum of term(i) over i < d. On the CPU it is kept as eight partial sums, which the compiler turns
+// into vectors: an addition need not wait for the one before.
 template <class Term>
 VERSOR_HD inline double sum_elements(int64_t d, const Term& term) {
 #ifdef __CUDA_ARCH__
@@ -73,7 +73,7 @@ VERSOR_HD inline double norm(const float* x, int64_t d, const Combine& combine =
       combine(sum_elements(d, [&](int64_t i) { return static_cast<double>(x[i]) * x[i]; })));
 }
 
-// What a row's gradient needs to know of e and q.
+// What a row's gradient depends on besides g.
 struct RowGeometry {
   bool directions;  // whether both norms are large enough for ehat and qhat to mean something
   double e_scale, q_scale;  // 1/|e| and 1/|q|; 0 where a norm is too small
@@ -89,7 +89,7 @@ VERSOR_HD inline RowGeometry row_geometry(const float* e, const float* q, int64_
   const double e_norm = norm(e, d, combine), q_norm = norm(q, d, combine);
   // Also false for a NaN.
   if (!(e_norm >= kSmallestNorm && q_norm >= kSmallestNorm)) return {false, 0, 0, 1, 0, 0};
-  // Multiplying is many times faster than dividing, on a GPU above all.
+  // Multiplying is many times faster than dividing, especially on a GPU.
   const double e_scale = 1 / e_norm, q_scale = 1 / q_norm;
   const double sum = sum_elements(d, [&](int64_t i) {
     const double both = e[i] * e_scale + q[i] * q_scale;
@@ -153,13 +153,13 @@ VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* 
   });
 }
 
-// Whether the decoder gets q itself, so that no value needs computing.
+// Whether the decoder gets q itself, so that no other value is computed.
 VERSOR_HD inline bool passes_code(Estimator estimator) {
   return estimator != Estimator::published && estimator != Estimator::rotation_unscaled;
 }
 
 // y [D], what the decoder gets in place of q: |e| qhat, the code's direction with e's length. Where
-// there is too little of a direction:
+// a vector is too short to have a direction:
 //   published          -e where q = 0 (there v = ehat), 0 where e = 0
 //   rotation_unscaled  e where |e| or |q| < kSmallestNorm: with no direction to turn to R is the
 //                      identity, and g is exactly its gradient. So |y| = |e| in every row.
@@ -170,7 +170,7 @@ VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const fl
   const double q_norm = norm(q, d, combine), e_norm = norm(e, d, combine);
   const double scale = e_norm / q_norm;
   const bool published = estimator == Estimator::published;
-  // Of rotation_unscaled also true for a NaN, which must not hide behind e.
+  // For rotation_unscaled this is also true of a NaN, which must reach y.
   const bool known = published ? q_norm > 0 : !(e_norm < kSmallestNorm || q_norm < kSmallestNorm);
   for_elements(d, [&](int64_t i) {
     y[i] = known ? static_cast<float>(q[i] * scale) : published ? -e[i] : e[i];
@@ -179,9 +179,8 @@ VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const fl
 
 // --- search -------------------------------------------------------------------------------------
 
-// |e - c|^2 in f64 by one thread, column after column; stops once it exceeds `bound`, since it only
-// grows. All devices form this very sum in this order, so that they choose the same codes.
-// e, c [D].
+// |e - c|^2 in f64, by one thread, column after column. It stops once the sum exceeds `bound`,
+// since it only grows. All devices add in this order, so that they choose the same codes. e, c [D].
 VERSOR_HD inline double squared_distance(const float* e, const float* c, int64_t d, double bound) {
   double sum = 0;
   for (int64_t i = 0; i < d && !(sum > bound); i += 32)
@@ -204,13 +203,13 @@ VERSOR_HD inline double smoothed_count(double count, double total, int64_t codes
   return (count + eps) / (total + static_cast<double>(codes) * eps) * total;
 }
 
-// What a code at length 1 is divided by: |m|. Of a code that nothing is assigned to, m fades to
-// numbers without a direction: 0 there, so that the code keeps its last one.
+// The divisor of a code at length 1: |m|, or 0 where m has faded to nothing because no vector was
+// assigned to the code for long. The code then keeps its last direction.
 VERSOR_HD inline double length_or_zero(double length) {
   return length >= 1e-30 ? length : 0;
 }
 
-// eq. (5), code = m / divisor. Where nothing has ever been counted the code stays as it is.
+// eq. (5), code = m / divisor. The code stays as it is until something has been counted.
 VERSOR_HD inline float code_element(float code, float m, double divisor) {
   return divisor > 0 ? static_cast<float>(m / divisor) : code;
 }

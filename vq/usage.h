@@ -1,5 +1,5 @@
-// How the codes of a codebook are used, from a histogram of indices: over a batch (the paper's
-// perplexity) or over a data set.
+// How evenly the codes of a codebook are used, from a histogram of indices over a whole data set.
+// vq::perplexity (ops.h) is the same figure of one batch, the paper's.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,8 @@ class UsageHistogram {
   // Share of codes with at least 10 % of the uniform count of their symbol.
   double usage() const;
   int64_t used() const;  // codes counted at least once, of all symbols
-  // Bits of all that was counted: by the entropy of each symbol's use, which an ideal code needs,
-  // and at log2 K each.
+  // Bits of everything that was counted: at the entropy of each symbol, which is what an ideal
+  // entropy coder needs, and at log2 K per symbol.
   double entropy_bits() const;
   double nominal_bits() const;
 

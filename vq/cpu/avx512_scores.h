@@ -1,6 +1,6 @@
 // The scores of the nearest-code search with AVX-512: |c|^2 - 2 e.c for a few rows e and many codes
-// c, in registers until they are written, as tensor/cpu/avx512_conv.cpp keeps its tiles. For
-// processors with avx512::has_products_of() the type.
+// c. They stay in registers until they are complete, as the tiles of tensor/cpu/avx512_conv.cpp do.
+// The processor must support the type: avx512::has_products_of().
 #pragma once
 
 #include "tensor/cpu/avx512.h"
@@ -16,9 +16,9 @@ class CodePanels {
   explicit CodePanels(const Tensor& codes);
 
   // scores[r * stride + k - begin] = squared[k] - 2 rows[r].codes[k] for r < kRows and the codes
-  // begin <= k < end. begin is a multiple of kCodes; the last panel is written whole, so that up to
+  // begin <= k < end. begin is a multiple of kCodes. The last panel is written whole: up to
   // kCodes - 1 scores beyond `end` are overwritten too.   rows [kRows,row_size()] of the codes'
-  // type, what lies beyond D is 0;  squared [K].
+  // type, 0 beyond column D;  squared [K].
   void score(float* scores, int64_t stride, const void* rows, const float* squared, int64_t begin,
              int64_t end) const;
 
@@ -26,7 +26,7 @@ class CodePanels {
 
  private:
   int64_t K_, lanes_, per_lane_;  // a lane: one f32 or two bf16 of a code
-  Tensor panels_;                 // [K / kCodes][lanes][kCodes] lanes, codes beyond K are 0
+  Tensor panels_;                 // [K / kCodes, lanes, kCodes] lanes; codes beyond K are 0
 };
 
 }  // namespace versor::cpu::avx512

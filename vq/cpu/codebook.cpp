@@ -1,5 +1,5 @@
-// EMA update, dead codes and usage on the CPU. K x D is small beside the convolutions, so these
-// are plain loops over the codes.
+// EMA update, dead codes and perplexity on the CPU: plain loops over the codes, since K x D is
+// small beside the convolutions.
 #include <algorithm>
 #include <cmath>
 

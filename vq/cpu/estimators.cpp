@@ -22,7 +22,7 @@ void for_each_row(int64_t rows, int64_t columns, const Body& body) {
 
 }  // namespace
 
-// A few at a time: the compiler makes vectors of the random bits, not of the logarithms.
+// A few at a time: the compiler vectorizes the random bits, but not the logarithms.
 void CpuVqBackend::add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) {
   constexpr int64_t kAtOnce = 256;
   float* out = x.data<float>();

@@ -1,22 +1,23 @@
-// Nearest code (eq. 2) on the CPU, exact although fast matrix products do the bulk.
+// Nearest code (eq. 2) on the CPU: exact, although fast matrix products do most of the work.
 //
-// Everything is measured from the mean of the codes, which changes no distance: e and c stand for
-// e - mean and c - mean below, rounded to f32 once. |e - c|^2 differs from the score
-// s = |c|^2 - 2 e.c only by |e|^2, which all codes share. The search is a cascade; each stage knows
-// how far its scores can be off, and hands every code that could still be the nearest to the next:
-//   1. all codes, as a matrix product: of bf16 factors where the processor has instructions for
+// Everything is measured from the mean of the codes, which changes no distance: below, e and c
+// stand for e - mean and c - mean, rounded to f32 once. |e - c|^2 differs from the score s = |c|^2
+// - 2 e.c only by |e|^2, which is the same for all codes. The search is a cascade. Each stage knows
+// how far its scores can be off, and passes every code that may still be the nearest on to the
+// next:
+//   1. all codes, by a matrix product: of bf16 factors where the processor has instructions for
 //      them, else of f32
 //   2. after bf16: the candidates in f32
 //   3. the candidates in f64, on the vectors as given, if there is more than one
-// A stage with too many candidates for a row leaves all codes to the next, as it does where values
-// are beyond the reach of f32 products. Codes that equal an earlier one bit for bit can never win
-// and are left out.
+// A stage with too many candidates for a row passes all codes on, and so it does where values are
+// beyond the range of f32 products. A code that equals an earlier one bit for bit can never win and
+// is left out.
 //
-// The first stage comes in two forms: with AVX-512 as a kernel of our own, whose scores never leave
-// the cache (avx512_scores.h), elsewhere as the library's matrix products, tile by tile.
+// The first stage has two forms. With AVX-512 it is a kernel of our own, whose scores never leave
+// the cache (avx512_scores.h); elsewhere it is the library's matrix product, tile by tile.
 //
-// Centring matters: latents after a ReLU share a large common part, and the bounds grow with |e||c|
-// while the distances do not. score_error.h has the bounds.
+// Centring matters: latents after a ReLU share a large common part, and the bounds (score_error.h)
+// grow with |e| |c| while the distances do not.
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -40,8 +41,8 @@ constexpr int64_t kRowTile = 256, kCodeTile = 1024;  // scores: 1 MiB
 constexpr int64_t kPanelRows = 64;                   // rows of a thread at a time, with panels
 constexpr int64_t kRowBlock = 16;                    // rows of a thread at a time
 constexpr int64_t kBlock = 64;                       // scores that are compared together
-// With few columns the products are cheap, and among many codes in a small space bf16 cannot tell
-// the near ones apart.
+// With fewer columns the products are cheap, and bf16 cannot tell near codes apart where many lie
+// in a small space.
 constexpr int64_t kSmallestForBf16 = 32;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -76,7 +77,7 @@ struct Forms {
   bf16* half;
 };
 
-// What the search needs to know of the codes, computed once.
+// What the search needs of the codes, computed once.
 struct Codes {
   const float* c;  // [K,D] as given
   int64_t K, D;
@@ -104,7 +105,7 @@ struct Codes {
     for (int64_t k = 0; k < K; ++k)
       for (int64_t d = 0; d < D; ++d) mean[d] += c[k * D + d];
     for (double& m : mean) m /= static_cast<double>(K);
-    // One tile, one thread: its largest norms need no lock.
+    // One thread per tile, so that the tile's largest norms need no lock.
     cpu::parallel_blocks(
         K, [&](int64_t begin, int64_t end) { prepare_tile(begin, end); }, kCodeTile);
     std::unordered_map<std::string_view, int64_t> seen;
@@ -159,7 +160,7 @@ struct Codes {
   }
 };
 
-// The smallest of x [n]. Eight at a time, each with a smallest of its own: these are vectors.
+// The smallest of x [n], as the smallest of eight partial results, which become vectors.
 float smallest_of(const float* x, int64_t n) {
   float least[8];
   std::fill(least, least + 8, kInfinity);
@@ -170,7 +171,7 @@ float smallest_of(const float* x, int64_t n) {
   return *std::min_element(least, least + 8);
 }
 
-// The codes that one stage cannot rule out for one row.
+// The codes that a stage cannot rule out for a row.
 template <int kMost>
 struct Candidates {
   float limit = kInfinity;  // the smallest value that s + error has taken
@@ -185,13 +186,13 @@ struct Candidates {
       all = true;
       return;
     }
-    // The smallest score of each block of codes first: few blocks need a second look.
+    // First the smallest score of each block of codes: few blocks need a second look.
     float smallest = kInfinity, block_smallest[kCodeTile / kBlock];
     for (int64_t j0 = 0; j0 < n; j0 += kBlock) {
       block_smallest[j0 / kBlock] = smallest_of(s + j0, std::min(kBlock, n - j0));
       smallest = std::min(smallest, block_smallest[j0 / kBlock]);
     }
-    // Up for the limit, down for a code's lowest: whatever is rounded, a code is rather kept.
+    // The limit is rounded up and a code's lowest value down: in doubt, a code is kept.
     const float margin = raised(static_cast<float>(error));
     limit = std::min(limit, raised(smallest + margin));
     const float bound = raised(limit + margin);
@@ -284,8 +285,8 @@ void for_rows(int64_t rows, const Body& body) {
       kRowBlock);
 }
 
-// index [R] of e [R,D]; each thread takes kPanelRows rows from the first stage to the last. A tile
-// of codes stays in its cache while the rows pass by, kRows at a time.
+// index [R] of e [R,D]. Each thread takes kPanelRows rows through all stages; a tile of codes stays
+// in its cache while they pass, kRows at a time.
 void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& codes,
                       const CodePanels& panels) {
   constexpr int64_t kRows = CodePanels::kRows;
@@ -314,7 +315,7 @@ void search_in_panels(int32_t* index, const float* e, int64_t R, const Codes& co
   cpu::parallel_blocks(R, search_block, kPanelRows);
 }
 
-// The same with the library's products of kRowTile rows by kCodeTile codes.
+// The same with the library's matrix products of kRowTile rows and kCodeTile codes.
 void search_in_tiles(int32_t* index, const Tensor& e, Codes& codes) {
   const int64_t R = e.dim(0), D = codes.D;
   const int64_t most_rows = std::min(kRowTile, R);

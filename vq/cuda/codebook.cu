@@ -1,8 +1,8 @@
-// EMA update, dead codes and usage on a GPU. Two shapes of kernel: what needs to see all K codes at
-// once (their sum, or who is the i-th dead one) is done by a single block, whose threads stride
-// over the codes; what is done to the K x D elements has one warp per code. The launches are the
-// same whatever the data, so that a CUDA graph can replay them: that a guard has found something,
-// or that no code is dead, is seen by the kernels. The formulas are in vq/row_math.h.
+// EMA update, dead codes and perplexity on a GPU. What needs all K codes at once (their sum, or
+// which is the i-th dead one) is done by a single block, whose threads stride over the codes; what
+// is done to the K x D elements has one warp per code. The launches do not depend on the data, so
+// that a CUDA graph can replay them: the kernels themselves see that a guard has found something,
+// or that no code is dead. The formulas are in vq/row_math.h.
 #include <cmath>
 
 #include "tensor/cuda/launch.h"

@@ -1,8 +1,8 @@
-// The gradient estimators on a GPU. The arithmetic of a row is vq/row_math.h, as on the CPU; here
-// is how a row gets there: one warp holds it in registers, read from memory once, each lane with
-// its own few columns, and sums run over the lanes (WarpSum). How many columns a lane has is fixed
-// when a kernel is compiled, because registers cannot be indexed at run time: there is one kernel
-// each for up to 32, 64, 128, ... 1024 columns. Longer rows have one thread each: right, but slow.
+// The gradient estimators on a GPU. The arithmetic of a row is vq/row_math.h, as on the CPU. A warp
+// reads a row from memory once and holds it in registers, a few columns in each lane; sums run over
+// the lanes (WarpSum). How many columns a lane holds is fixed when a kernel is compiled, because
+// registers cannot be indexed at run time: there is one kernel each for up to 32, 64, 128, ... 1024
+// columns. A longer row is one thread's work: correct, but slow.
 // Read next: nearest.cu.
 #include <type_traits>
 
@@ -26,8 +26,8 @@ struct WarpSum {
 constexpr int kQuad = 4;  // columns that are read and written as 16 bytes
 using Quad = cuda::Vector<float, kQuad>;
 
-// The column of element j of a lane. Lanes hold neighbouring columns, or neighbouring quads; either
-// way a column's place, and with it the order of a sum, depends on the length of the row alone.
+// The column of element j of a lane. Lanes hold neighbouring columns, or neighbouring quads; in
+// either case the place of a column, and so the order of a sum, depends only on the row's length.
 template <int kPerLane>
 __device__ inline int64_t column(int lane, int64_t j) {
   if constexpr (kPerLane < kQuad) return j * kWarp + lane;
@@ -105,7 +105,7 @@ __device__ inline int64_t own_row() {
 }
 
 // --- kernels ------------------------------------------------------------------------------------
-// A warp without a row leaves as a whole, so that the sums of the others are complete.
+// A warp without a row returns as a whole, so that all lanes of the others take part in their sums.
 
 template <int kPerLane>
 __global__ void gradient_kernel(Estimator estimator, float* de, const float* dy, const float* e,
@@ -160,7 +160,7 @@ __global__ void geometry_kernel(double* lambda, double* angle, const float* e, c
   angle[r] = row_angle(g);
 }
 
-constexpr int kManyThreads = 1024;  // of the one block that brings all rows together
+constexpr int kManyThreads = 1024;  // of the one block that combines all rows
 
 // The largest x of the threads of a block, the same value in every thread.
 __device__ inline double block_largest(double x) {
@@ -194,7 +194,7 @@ __global__ void __launch_bounds__(kManyThreads)
   stats[3] = static_cast<float>(largest_angle);
 }
 
-// Each thread finds the stream once and then goes through many elements.
+// A thread looks the stream up once and then goes through many elements.
 template <Noise noise>
 __global__ void add_noise_kernel(float* x, int64_t n, float scale, const int32_t* draw, Rng rng) {
   const Rng stream = stream_of_draw(rng, *draw);

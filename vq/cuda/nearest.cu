@@ -1,11 +1,11 @@
-// Nearest code (eq. 2) on a GPU, exact although a fast matrix product, perhaps in TF32, does the
-// bulk. As in vq/cpu/nearest.cpp, x = e - mean and y = c - mean are measured from the mean of the
-// codes, and |e - c|^2 is s = |y|^2 - 2 x.y up to |x|^2, which all codes share. Tiles of dot
-// products come from matmul(); visit_kernel keeps every code that could be the nearest as far as
-// s can be off (score_error.h), choose_kernel compares those exactly, and scan_kernel compares the
-// rows with too many of them with all codes. The exact comparison is squared_distance() of
-// vq/row_math.h, the same sum in the same order as on the CPU: both devices choose the same code
-// for the same numbers, whatever the product did. Read next: score_error.h.
+// Nearest code (eq. 2) on a GPU: exact, although a fast matrix product, perhaps in TF32, does most
+// of the work. As in vq/cpu/nearest.cpp, x = e - mean and y = c - mean are measured from the mean
+// of the codes, and |e - c|^2 is s = |y|^2 - 2 x.y plus |x|^2, which is the same for all codes.
+// matmul() makes tiles of dot products. visit_kernel keeps every code that may be the nearest,
+// given how far s can be off (score_error.h); choose_kernel compares these exactly; scan_kernel
+// compares a row that has too many of them with all codes. The exact comparison is
+// squared_distance() of vq/row_math.h, the same sum in the same order as on the CPU: both devices
+// choose the same code for the same numbers, however the product rounds. Read next: score_error.h.
 #include <bit>
 #include <limits>
 
@@ -115,7 +115,7 @@ __device__ inline Centred centre(float* X, const float* from, const double* mean
   return {squared, std::sqrt(squared) + rest, rest};
 }
 
-// A number from all bits of x [D], for one warp: equal vectors have equal numbers.
+// By one warp: a hash of all bits of x [D]; equal vectors have equal hashes.
 __device__ inline uint32_t hash(const float* x, int64_t D) {
   uint32_t sum = 0;
   for (int64_t d = threadIdx.x % kWarp; d < D; d += kWarp) {
@@ -149,8 +149,8 @@ __device__ inline bool same_bits(const float* a, const float* b, int64_t D) {
   return __ballot_sync(kAllLanes, !same) == 0;
 }
 
-// A warp per code k: is it equal to an earlier one? Lanes compare hashes; where they agree, the
-// warp compares the codes. (To miss a repeated code would cost time only.)
+// A warp per code k: does it equal an earlier one? Lanes compare hashes; where two agree, the warp
+// compares the codes. (A repeated code that is missed costs time only.)
 __global__ void mark_repeated_kernel(CodeTerms* terms, const uint32_t* hashes, const float* c,
                                      int64_t K, int64_t D) {
   const int64_t k = cuda::global_index() / kWarp;
@@ -191,7 +191,7 @@ __device__ inline int lanes_below(unsigned lanes, int lane) {
   return __popc(lanes & ((1u << lane) - 1));
 }
 
-// By one warp: keeps those of a row's `count` candidates that the limit allows, in their order.
+// By one warp: of a row's `count` candidates, keeps those that the limit allows, in order.
 __device__ inline int drop_beaten(int32_t* code, float* lowest, int count, float limit) {
   const int lane = threadIdx.x % kWarp;
   const int32_t own_code = lane < count ? code[lane] : 0;
@@ -207,8 +207,9 @@ __device__ inline int drop_beaten(int32_t* code, float* lowest, int count, float
   return __popc(kept);
 }
 
-// A warp per row: looks at its dots [rows,n] with the codes k0 ... k0+n-1, twice: for the limit,
-// and for the codes within it. A NaN sets no limit, and its code stays a candidate.
+// A warp per row: goes through its products with the codes k0 ... k0+n-1 twice, for the limit and
+// then for the codes within it. A NaN sets no limit, and its code stays a candidate.   dots
+// [rows,n].
 __global__ void visit_kernel(Searches searches, const float* dots, const CodeTerms* codes,
                              int64_t rows, int64_t k0, int64_t n) {
   const int64_t r = cuda::global_index() / kWarp;
@@ -256,7 +257,7 @@ struct Nearest {
   double distance = std::numeric_limits<double>::infinity();
   int code = 0;
 
-  // By ascending code, so that of equals the lowest stays.
+  // Called by ascending code, so that the lowest of equals stays.
   __device__ void consider(const float* e, const float* c, int64_t k, int64_t D) {
     const double d = squared_distance(e, c + k * D, D, distance);
     if (d < distance) *this = {d, static_cast<int>(k)};
@@ -289,7 +290,7 @@ __global__ void choose_kernel(int32_t* index, Searches searches, const float* e,
   if (lane == 0 && count != kScan) index[r] = count == 1 ? code[0] : best.code;
 }
 
-// A block per row that has to be compared with all codes.
+// A block per row; it compares a row that has too many candidates with all codes.
 __global__ void scan_kernel(int32_t* index, const int32_t* count, const CodeTerms* codes,
                             const float* e, const float* c, int64_t K, int64_t D) {
   const int64_t r = blockIdx.x;
