@@ -81,23 +81,17 @@ void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) 
     stride[slot] = 1;
     for (int later = axes[a] + 1; later < rank; ++later) stride[slot] *= x.dim(later);
   }
-  with_word(x.dtype(), [&](auto word) {
-    using T = decltype(word);
-    const T* in = static_cast<const T*>(x.address());
-    T* out = static_cast<T*>(y.address());
-    const int64_t plane = extent[2] * extent[3];
-    cpu::parallel_blocks(
-        extent[0] * extent[1],
-        [&](int64_t begin, int64_t end) {
-          for (int64_t p = begin; p < end; ++p) {
-            const T* from = in + p / extent[1] * stride[0] + p % extent[1] * stride[1];
-            T* to = out + p * plane;
-            for (int64_t i = 0; i < extent[2]; ++i)
-              for (int64_t j = 0; j < extent[3]; ++j)
-                to[i * extent[3] + j] = from[i * stride[2] + j * stride[3]];
-          }
-        },
-        cpu::rows_per_block(plane));
+  with_type(x.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    const int64_t height = extent[2], width = extent[3], down = stride[2], across = stride[3];
+    cpu::parallel_rows(extent[0] * extent[1], height * width, [=](int64_t p) {
+      const T* from = in + p / extent[1] * stride[0] + p % extent[1] * stride[1];
+      T* to = out + p * height * width;
+      for (int64_t i = 0; i < height; ++i)
+        for (int64_t j = 0; j < width; ++j) to[i * width + j] = from[i * down + j * across];
+    });
   });
 }
 
