@@ -1,16 +1,16 @@
-# Versor's user interface: `make help` lists it all. Every target that builds first runs
-# .make/setup.sh, which finds or installs what is missing; a second run costs nothing. The other
-# scripts in .make/ fetch the data and do the checks.
+# Versor's user interface; `make help` lists everything. Targets that build run .make/setup.sh
+# first, which finds or installs what is missing and takes no time once it has succeeded. The other
+# scripts in .make/ fetch the data, run experiments and check the code.
 VERSION := 0.1.0
-# each experiments/<name>.cpp has a main(); the folders there hold what they share
+# each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers report
 PROGRAMS := train one_step bench tsne $(PAPER)
 
-ONEDNN ?= auto## oneDNN: auto, 1 (must be there) or 0 (the reference kernels instead)
-CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (must be there) or 0
+ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
+CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
-MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this very machine
+MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
 TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
@@ -21,22 +21,22 @@ SHELL := bash
 .SECONDARY:
 .DEFAULT_GOAL := all
 CORES := $(shell nproc)
-# a user's path or name as one word of the shell: it may hold blanks and quotes
+# quotes a user's path for the shell: it may contain blanks and quotes
 quote = '$(subst ','\'',$1)'
-# make -n was said
+# not empty under make -n
 DRY := $(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
-# N of a -jN that was given: so many trainings at a time. MAKEFLAGS has it only in recipes, and there
-# it cannot be told from the default below.
+# the N of -jN on the command line: the number of trainings at a time. MAKEFLAGS contains it only in
+# recipes, where it cannot be distinguished from the default below.
 SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
   sed -nE 's/.* (-j ?|--jobs[= ])([0-9]+) .*/\2/p'))
-# in parallel by default; a -j on the command line goes before this one
+# parallel by default; a -j on the command line takes precedence
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
 BUILDS := $(filter-out help clean data format lint size check-layers sanitize,$(GOALS))
 
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
-# here and not in a recipe, so that `make clean test` keeps this order
+# here and not in a recipe, so that `make clean test` cleans first
 $(shell rm -rf build bin)
 endif
 
@@ -69,7 +69,7 @@ WITH_ONEDNN := $(if $(filter auto,$(ONEDNN)),$(ONEDNN_FOUND),$(filter 1,$(ONEDNN
 CONFIG := $(if $(CUDA_FOUND),cuda,cpu)-$(if $(WITH_ONEDNN),onednn,reference)
 B := build/$(CONFIG)$(if $(filter 1,$(DEBUG)),-debug)$(addprefix -,$(SANITIZE))$(if $(filter native,$(MARCH)),-native)
 CHECKS := -D_GLIBCXX_ASSERTIONS -DVERSOR_DEBUG=1
-# instrumented, g++ believes variables of <regex> to be uninitialised
+# with instrumentation, g++ takes variables in <regex> for uninitialised
 SANITIZE_address := -fsanitize=address,undefined -fno-sanitize-recover=all \
   $(if $(findstring clang,$(CXX)),,-Wno-maybe-uninitialized)
 SANITIZE_thread := -fsanitize=thread
@@ -82,15 +82,15 @@ endif
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
 FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
-# not for tests and programs, which convert freely; clang++ would add signs, which g++ leaves out
+# not for tests and programs, which convert freely; only clang++ would include sign conversions
 LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conversion)
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \
   $(NVCCFLAGS)
 ifneq ($(wildcard .deps/lib),)
-# unpacked libraries are found from the checkout's programs (through bin/ too), from installed programs
-# and, with the old kind of rpath, by one another
+# the checkout's programs (also through bin/) and installed programs find unpacked libraries, and so
+# do, with the old kind of rpath, those libraries themselves
 RPATH := $$ORIGIN/../../../.deps/lib:$$ORIGIN/../.deps/lib:$$ORIGIN/../lib/versor
 LIBRARIES += -L.deps/lib -Wl,-rpath-link,.deps/lib -Wl,--disable-new-dtags,-rpath,'$(RPATH)'
 endif
@@ -98,7 +98,7 @@ DESCRIBE := git --git-dir=.git --work-tree=. describe --always --dirty --abbrev=
 COMMIT := $(or $(shell $(DESCRIBE) 2>/dev/null),unknown)
 BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 
-# A stamp is a file that changes when its text changes: what depends on it is then made again.
+# A stamp is a file that is only rewritten when its text changes, which then triggers a rebuild.
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
@@ -120,7 +120,7 @@ GPU := $(filter-out $(STUBS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERN
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
 TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
-# our CUDA kernels as plain C++, for the tests of a machine without a GPU
+# our CUDA kernels compiled as plain C++, for tests without a GPU
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
 objects = $(patsubst %,$(B)/%.o,$(basename $1))
 shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
@@ -151,8 +151,8 @@ $(B)/tests/%.o: FLAGS += -include tests/sanitizers/capture.h
 endif
 $(call objects,$(LIBRARY)) $(call shim_objects,$(KERNEL_FILES)): WARNINGS := $(LIBRARY_WARNINGS)
 
-# a misaligned access of a kernel ends the program here, as it would on a GPU; SANITIZE=address has
-# that check already and says where
+# a misaligned access in a kernel ends the program, as on a GPU; SANITIZE=address already includes
+# this check
 SHIM_FLAGS := $(subst -O3,-O2,$(OPTIMIZE)) $(FLAGS) -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h \
   $(if $(SANITIZE),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
 $(B)/shim/%.o: %.cu $(B)/flags
@@ -164,7 +164,7 @@ $(B)/shim/%.o: %.cpp $(B)/flags
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(SHIM_FLAGS) -MMD -MP -c $< -o $@
 
-# no hot loops there, but large headers; AddressSanitizer triples the time of g++ -O1
+# they have large headers but no hot loops; AddressSanitizer triples the compile time of g++ -O1
 $(B)/tests/%.o $(B)/experiments/%.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
 ifeq ($(SANITIZE),address)
 $(B)/tests/%.o: OPTIMIZE := $(OPTIMIZE:-O1=-O0)
@@ -184,13 +184,13 @@ $(BINARIES) $(B)/bin/run_tests: $(call objects,$(SHARED)) $(B)/libversor.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
 
-# the tests of the library alone, for QUICK=1 make sanitize: without experiments/ they build fast
+# only the tests of the library, for QUICK=1 make sanitize; without experiments/ they build quickly
 $(B)/bin/run_library_tests: $(call objects,$(filter-out tests/experiments/% tests/fuzz/% \
   tests/test_golden.cpp tests/test_training_on_device.cpp,$(TESTS))) $(B)/libversor.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
 
-# the same tests with our CUDA kernels, which run on the CPU here
+# the same tests with our CUDA kernels running on the CPU
 $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_plans.cpp,$(TESTS)) \
   $(SHARED) $(LIBRARY)) $(call shim_objects,$(SHIM))
 	@mkdir -p $(@D)
@@ -203,7 +203,7 @@ $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
   $(SHARED) $(PROGRAMS:%=experiments/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
-# CIFAR-10: the folder CIFAR10_DIR, or what `make data` brought. DATA=synthetic does without.
+# CIFAR-10: the folder CIFAR10_DIR, or what `make data` downloaded; DATA=synthetic needs neither.
 DOWNLOADED := data/cifar-10-batches-bin
 DATA_DIR := $(or $(CIFAR10_DIR),$(and $(wildcard $(DOWNLOADED)/data_batch_1.bin),$(DOWNLOADED)))
 DATA ?= $(if $(DATA_DIR),cifar10)
@@ -214,15 +214,15 @@ OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(
   $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) \
   $(and $(PRESET),--preset $(PRESET))
 
-quick: all ## a miniature of the whole paper in minutes; its files are in results/quick
+quick: all ## a miniature of the whole paper in minutes, in results/quick
 	@images=$$(DATA=$(DATA) .make/data.sh images) && mapfile -t images <<<"$$images" && \
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
-# VERSOR_CUDA says which part of the tests is for a GPU
-test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... goes to them
+# VERSOR_CUDA: there is a third run of the tests, on the GPU
+test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
 	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
-# for .make/sanitize.sh: the last line is the folder; bin/ keeps what it has
+# for .make/sanitize.sh: prints the folder on the last line and leaves bin/ alone
 sanitize-build: $(B)/bin/run_kernel_tests
 sanitize-build sanitize-build-tests: $(B)/bin/run_tests
 sanitize-build sanitize-build-tests sanitize-build-programs: $(BINARIES)
@@ -232,12 +232,12 @@ sanitize-build sanitize-build-tests sanitize-build-programs sanitize-build-quick
 sanitize-flags:
 	@echo $(FLAGS) $(LIBRARY_WARNINGS)
 
-sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some of it, QUICK=1 in minutes
+sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some, QUICK=1 in minutes
 	@MAKE='$(MAKE)' .make/sanitize.sh
 
-train one_step: %: bin/% ## build one program; bin/train --help says how it is used
+train one_step: %: bin/% ## build one program; bin/train --help explains its use
 
-# make -n lists the trainings that would run; -jN runs N of them side by side
+# make -n lists the trainings that would run; -jN runs N at a time
 EXPERIMENT = +@DRY='$(DRY)' SIDE_BY_SIDE='$(SIDE_BY_SIDE)' RESULTS=$(call quote,$(RESULTS)) .make/experiments.sh
 NEEDS := $(if $(DRY),,all $(if $(DATA),,data))
 table1: $(NEEDS) ## the images of CIFAR-10, counted
@@ -245,30 +245,30 @@ table2: $(NEEDS) ## the size of the codebook, resumable
 table3: $(NEEDS) ## the weight of the commitment loss, resumable; BETA=0.25,2 for some
 figures: $(NEEDS) ## reconstructions, codebooks and gradient flow of a run of twice the EPOCHS
 table_attribution: $(NEEDS) ## the published runs' choices one by one
-table_estimators: $(NEEDS) ## the gradient estimators at equal everything else
-table_quantizers: $(NEEDS) ## all quantizers at equal bit-rate; RATES=640 QUANTIZERS=ste,fsq for some
+table_estimators: $(NEEDS) ## the gradient estimators, all else equal
+table_quantizers: $(NEEDS) ## all quantizers at equal bit rate; RATES=640 QUANTIZERS=ste,fsq for some
 table1 table2 table3 figures table_attribution table_estimators table_quantizers:
 	$(EXPERIMENT) "$@ report" $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
 	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS)))
 
-# table 3, then the final run, which goes on from one of its runs
-paper: $(NEEDS) ## everything, and the report; meant for a GPU at full length
+# table 3 first: the final run of the figures continues one of its runs
+paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
 	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(OPTIONS)
 
 report: $(if $(DRY),,all) ## results/report.html from what is there
 	$(EXPERIMENT) report
 
-# auto is bf16 where that is fast
+# auto means bf16 where that is fast
 BENCH = $(and $(DEVICE),--device $(DEVICE)) --precision $(or $(PRECISION),$(BENCH_PRECISIONS))
 BENCH_PRECISIONS := fp32,auto
 BENCH_RESULTS := $(or $(RESULTS),results)
 bench_file = $(call quote,$(BENCH_RESULTS)/$1.json)
-bench: all ## speed of one training step against the floor of the bare library calls, and by size
+bench: all ## speed of a training step against the floor of bare library calls, and by size
 	@mkdir -p $(call quote,$(BENCH_RESULTS))
 	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(call bench_file,bench) $(ARGS)
 
 PYTHON = $(call quote,$(TORCH_PYTHON))
-bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in turn with PyTorch's
+bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step alternating with PyTorch's
 	@command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
 	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
 	@mkdir -p $(call quote,$(BENCH_RESULTS))
@@ -278,27 +278,28 @@ bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step in
 	  $(PYTHON) -B experiments/peers/faiss_nearest.py --json $(call bench_file,bench-faiss); \
 	  else echo "not compared with FAISS:" $(PYTHON) "cannot import faiss (pip install faiss-cpu)"; fi
 
-# the floor without any of our code
+# measures the floor without any of our code
 $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
 	$(info $<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $< $(LDFLAGS) $(LIBRARIES) -o $@
 
-verify-gpu: all $(B)/bin/run_tests ## all that a machine with a GPU can prove; PARTS=... for some of it
+verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PARTS=... for some
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
 
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
 
-# Without CUDA unless CUDA=1: nvcc would take minutes for some, and our kernels run on the CPU here.
+# Without CUDA unless CUDA=1: nvcc would take minutes for some mutants, and our kernels also run on
+# the CPU.
 MUTANT_BUILD = $(if $(filter 1,$(CUDA)),$B,$(B:build/cuda-%=build/cpu-%))
 MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
 mutants: ## do the tests see the faults of tests/mutants? ONLY=name,name or SAMPLE=5 for some
 	@TARGETS='$(MUTANT_TESTS)' BIN='$(MUTANT_BUILD)/bin' ONLY='$(ONLY)' \
 	  SAMPLE='$(SAMPLE)' SEED='$(SEED)' .make/mutants.sh
 
-# Everything that reads outside data, for clang's libFuzzer: one thread (tests/fuzz/omp.h) and no
-# oneDNN
+# Everything that reads outside data, compiled for clang's libFuzzer: single-threaded
+# (tests/fuzz/omp.h) and without oneDNN
 F := build/fuzz
 FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz \
@@ -326,33 +327,33 @@ $(FUZZ_TARGETS:%=$F/bin/%): $F/bin/%: $F/tests/fuzz/%.o $F/libversor.a
 	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@
 -include $(patsubst %.o,%.d,$(call fuzz_objects,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cpp)))
 
-fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 for each, TARGETS=..., JOBS=1
+fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 each, TARGETS=..., JOBS=1
 	+@TIME='$(or $(SECONDS),60)' TARGETS='$(or $(TARGETS),$(FUZZ_TARGETS))' JOBS='$(or $(JOBS),1)' \
 	  .make/fuzz.sh
 
-data: ## CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR it checks that folder
+data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check that folder
 	@.make/data.sh
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
-setup: ## look again for compiler, libraries and gnuplot, and install what is missing
+setup: ## search again for compiler, libraries and gnuplot, and install what is missing
 	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
-bundle: ## oneDNN and the headers to .deps, for a machine without network and root
+bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)
 
 install: all ## copy programs, library and headers to PREFIX (/usr/local)
 	@.make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) "$(B)" "$(PROGRAMS)"
 
-check-layers: ## prove that the layers include one way only
+check-layers: ## check that includes only go one way between the layers
 	@.make/check_layers.sh
 
 size: ## lines per folder, and files over 400 lines
 	@.make/size.sh
 
-format: ## clang-format on every source
+format: ## run clang-format on every source
 	@.make/sources.sh | xargs clang-format -i
 
-lint: ## is every source formatted?
+lint: ## check that every source is formatted
 	@.make/sources.sh | xargs clang-format --dry-run -Werror
 
 clean: ## remove build and bin; results and .deps stay
@@ -363,6 +364,6 @@ help: ## this list
 	@echo "options:"
 	@awk -F ' [?]= .*## ' '/^[A-Z_]+ [?]= .*## / { printf "  %-16s %s\n", $$1 "=", $$2 }' Makefile
 	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= PRESET= DEVICE= PRECISION= RESULTS=   of tables and figures"
-	@echo "                   (TRAIN, TEST: how many images; PRESET: published, versor, best; RESULTS: a folder)"
-	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic does without"
+	@echo "                   (TRAIN, TEST: numbers of images; PRESET: versor, published, best; RESULTS: a folder)"
+	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic needs none"
 	@echo "  CXX=             the compiler: g++ from 12 on, or clang++"

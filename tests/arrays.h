@@ -1,7 +1,7 @@
-// The device under test, and the way between its tensors and the arrays of the double reference.
-// Values are read through to_array(), bits_of() and to_vector() only: a GPU's memory has no address
-// on the host. Free of the test framework, so that the table of cases (cases.h) can serve other
-// programs too. Read next: support.h.
+// The device under test, and conversion between its tensors and the arrays of the double reference.
+// Values are read only through to_array(), bits_of() and to_vector(), since the host cannot address
+// a GPU's memory. Does not use the test framework, so that other programs can use the table of
+// cases (cases.h). Read next: support.h.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,8 @@ namespace versor::testing {
 
 namespace ref = versor::reference;
 
-// Where the tests of tensor/, autograd/, nn/ and vq/ compute: VERSOR_TEST_DEVICE, or the CPU.
+// The device on which the tests of tensor/, autograd/, nn/ and vq/ compute: VERSOR_TEST_DEVICE, or
+// the CPU.
 inline Device test_device() {
   static const Device device = parse_device(environment("VERSOR_TEST_DEVICE").value_or("cpu"));
   return device;
@@ -72,7 +73,7 @@ ref::Array array_of(const Tensor& tensor) {
   return array;
 }
 
-// The values as doubles; i32 beyond 2^24 keep all their digits.
+// The values as doubles; large i32 values stay exact.
 inline ref::Array to_array(const Tensor& tensor) {
   if (tensor.dtype() == DType::f32) return array_of<float>(tensor);
   if (tensor.dtype() == DType::bf16) return array_of<bf16>(tensor);
@@ -82,7 +83,7 @@ inline ref::Array to_array(const Tensor& tensor) {
   return array;
 }
 
-// A number as the tensors of one element have it: shape [1].
+// A number as an array of shape [1], like a tensor of one element.
 inline ref::Array one(double value) {
   return {{1}, {value}};
 }

@@ -1,8 +1,7 @@
-// Runs every test. Quiet about what passes; failures are printed as they come, and the last line is
-// always "N passed, N failed" (", N skipped" follows where a filter on the command line or a test's
-// own decorator left some out). `bin/run_tests --help` lists doctest's options.
-// VERSOR_TEST_DEVICE=cuda runs the tests of tensor/, autograd/, nn/ and vq/ on a GPU. Where there
-// is none, all of them are skipped, which is no failure.
+// Runs all tests. Prints only failures, and last always "N passed, N failed", followed by
+// ", N skipped" if a filter or a test's decorator left some out. `bin/run_tests --help` lists
+// doctest's options. VERSOR_TEST_DEVICE=cuda runs the tests of tensor/, autograd/, nn/ and vq/ on a
+// GPU; without one, all of them are skipped, which is not a failure.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -14,11 +13,11 @@
 namespace versor::testing {
 namespace {
 
-// The files whose tests know nothing of the device under test, by a part of their paths.
+// Parts of the paths of tests that do not use the device under test.
 constexpr const char* kOtherFiles[] = {"tests/data/", "tests/experiments/", "tests/fuzz/",
                                        "tests/test_reference"};
 
-// Whether a test is not for the device under test; such a one is not even counted as skipped.
+// Whether a test does not apply to the device under test; it is then not even counted as skipped.
 bool is_for_cpu_only(const doctest::TestCaseData& test) {
   if (!on_other_device()) return false;
   for (const char* part : kOtherFiles)
@@ -30,7 +29,7 @@ struct {
   unsigned run = 0, failed = 0, skipped = 0;  // test cases
 } totals;
 
-// Keeps the totals of the run; the console reporter that prints failures runs beside it.
+// Records the totals of the run; doctest's console reporter prints the failures.
 struct Totals final : doctest::IReporter {
   explicit Totals(const doctest::ContextOptions&) {}
   void test_case_start(const doctest::TestCaseData&) override { ++totals.run; }
@@ -54,7 +53,7 @@ struct Totals final : doctest::IReporter {
 
 DOCTEST_REGISTER_LISTENER("totals", 1, Totals);
 
-// Leaves out what is not for the device under test, or everything where that is not there.
+// Leaves out tests that do not apply to the device under test, or all if there is no such device.
 void choose_tests(doctest::Context& context) {
   if (!on_other_device()) return;
   for (const char* part : kOtherFiles)
@@ -62,7 +61,7 @@ void choose_tests(doctest::Context& context) {
   context.addFilter("test-suite-exclude", kCpuSuite);
   const std::string missing = error_of([] { backend_for(test_device()); });
   if (missing.empty()) return;
-  // A GPU that is there and does not work is no reason to skip anything.
+  // If there is a GPU that does not work, nothing is skipped.
   if (!missing.starts_with("no CUDA device")) throw Error(missing);
   std::cout << "skipped: " << missing << std::endl;
   context.addFilter("test-case-exclude", "*");
@@ -87,7 +86,7 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return versor::testing::run(argc, argv);
-  } catch (const versor::Error& error) {  // VERSOR_TEST_DEVICE is no device
+  } catch (const versor::Error& error) {  // VERSOR_TEST_DEVICE is not a device
     std::cerr << "error: " << error.what() << std::endl;
     return 1;
   }

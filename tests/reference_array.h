@@ -1,7 +1,7 @@
-// The ground of the double-precision reference: an array, a random generator, and the two numbers
-// every test of a gradient needs (a finite difference and a relative error). Standard library only.
-// A gradient is always that of the scalar f = <dy, y> with respect to an input of y.
-// Read next: reference_conv.h.
+// The basis of the double-precision reference: an array, a random generator, and what every
+// gradient test needs, finite differences and relative errors. Uses only the standard library. A
+// gradient is always that of the scalar f = <dy, y> with respect to an input of y. Read next:
+// reference_conv.h.
 #pragma once
 
 #include <cmath>
@@ -21,7 +21,7 @@ inline int64_t count_of(const Shape& shape) {
   return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
 }
 
-// The reference refuses shapes that do not fit instead of reading past an end.
+// The reference refuses shapes that do not fit, so that it never reads out of bounds.
 inline void require(bool condition, const std::string& message) {
   if (!condition) throw std::invalid_argument("reference: " + message);
 }
@@ -113,8 +113,8 @@ inline Array finite_difference(const std::function<Array(const Array&)>& f, cons
   return gradient;
 }
 
-// How far a gradient function is from the finite difference of its forward function; <= 1e-6
-// passes.
+// The relative error of a gradient function against the finite difference of its forward function;
+// at most 1e-6 passes.
 inline double gradient_error(const Array& gradient, const std::function<Array(const Array&)>& f,
                              const Array& x, const Array& dy) {
   return relative_error(gradient, finite_difference(f, x, dy));
@@ -149,7 +149,7 @@ class Random {
     return x;
   }
 
-  // Magnitudes in [0.1, 1) with random signs: no element near a kink or a pole at zero.
+  // Magnitudes in [0.1, 1) with random signs, so that no element is near a kink or pole at zero.
   Array away_from_zero(const Shape& shape) {
     Array x = array(shape, 0.1, 1.0);
     for (double& value : x.data) value = (next() >> 63) != 0 ? -value : value;

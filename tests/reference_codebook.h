@@ -1,6 +1,6 @@
-// What surrounds the quantizer: the losses (eq. 7), the moving averages that own the codebook
-// (eq. 3-5), one k-means step for its start, how evenly codes are used, and Adam.
-// Losses are means over all elements. This is the last of the reference's files.
+// What surrounds the quantizer: the losses (eq. 7), the moving averages that update the codebook
+// (eq. 3-5), a k-means step for its initialisation, usage of codes, and Adam.
+// Losses are means over all elements. This is the reference's last file.
 #pragma once
 
 #include "tests/reference_elementwise.h"
@@ -27,8 +27,9 @@ struct LossGradients {
   Array x_hat, e, q;
 };
 
-// The stopped gradients leave the codebook loss to q alone and the commitment loss to e alone.
-// What the decoder sends to e through the estimator is not part of this.
+// Because of the stopped gradients, only q gets the gradient of the codebook loss and only e that
+// of the commitment loss. The decoder's gradient, which e gets through the estimator, is not
+// included.
 inline LossGradients losses_grad(const Array& x_hat, const Array& x, const Array& e, const Array& q,
                                  double beta) {
   return {mse_grad(1.0, x_hat, x).first, mse_grad(beta, e, q).first, mse_grad(1.0, e, q).second};
@@ -42,7 +43,7 @@ struct Codebook {
   Array sum;    // m [K,D]
 };
 
-// N = 1, m = c: a code keeps its place until it is used.
+// N = 1, m = c: a code does not move until it is used.
 inline Codebook warm_codebook(const Array& codes) {
   return {codes, filled({codes.dim(0)}, 1.0), codes};
 }
@@ -78,8 +79,8 @@ inline Codebook ema_update(const Codebook& before, const Array& e, const Indices
 
 // ---- k-means ----
 
-// One Lloyd step: every center moves to the mean of the points nearest to it. The centers without
-// any point take, in index order, the rows of points that `spare` names.
+// One Lloyd step: every center moves to the mean of its nearest points. Centers without points are
+// replaced, in index order, by the rows of points named in `spare`.
 // points [R,D], centers [K,D]; result [K,D].
 inline Array kmeans_step(const Array& points, const Array& centers, const Indices& spare) {
   const Indices nearest = nearest_code(points, centers);
@@ -106,7 +107,7 @@ inline double perplexity(const Array& count) {
 }
 
 // The share of codes that have at least `percent` of the uniform count total / K.   count [K].
-// Compared as products of whole numbers, so that a count exactly on the border is in.
+// Compares products of integers, so that a count exactly on the border is included.
 inline double usage(const Array& count, double percent = 10.0) {
   const double total = sum(count);
   const double codes = static_cast<double>(count.count());

@@ -1,7 +1,7 @@
 // Convolution and transposed convolution with their gradients, as seven nested loops each.
 // Images are [N,H,W,C], weights of a convolution [O,kh,kw,I]. The three functions of a convolution
-// walk over the same triples (output pixel, weight, input pixel) and differ in which of the three
-// they add to. In the loops h, v count the pixels of the side that is not shifted.
+// visit the same triples (output pixel, weight, input pixel) and differ in which of the three they
+// accumulate. In the loops h, v count the pixels of the side that is not shifted.
 // Array{} as bias means no bias. Read next: reference_linear.h.
 #pragma once
 
@@ -55,7 +55,7 @@ inline Array conv2d(const Array& x, const Array& w, const Array& bias, int64_t s
 
 // dx[n,a,b,c] = sum of dy[n,h,w,o] * w[o,i,j,c] over all o and all h,i with h*s+i-p = a and all w,j
 // with w*s+j-p = b.   dy [N,H',W',O], w [O,kh,kw,I]; dx has x_shape = [N,H,W,I].
-// The shape of x is given, because several input sizes lead to one output size when s > 1.
+// The shape of x is given, because several input sizes have the same output size if s > 1.
 // After a fused ReLU, pass relu_grad(dy, y) as dy, here and in the two functions below.
 inline Array conv2d_grad_input(const Array& dy, const Array& w, const Shape& x_shape,
                                int64_t stride, int64_t padding) {
@@ -113,8 +113,8 @@ inline Array conv2d_grad_bias(const Array& dy) {
 // y[n,a,b,o] = bias[o] + sum of x[n,h,w,c] * w[c,i,j,o] over all c and all h,i with h*s+i-p = a and
 // all w,j with w*s+j-p = b.
 // x [N,H,W,I], w [I,kh,kw,O], bias [O]; y [N,(H-1)s-2p+kh,(W-1)s-2p+kw,O].
-// Each input pixel stamps its kernel on the output; what falls outside is cut off. This is the
-// input gradient of the convolution that has the same weight and leads from y's shape to x's.
+// Each input pixel adds its kernel to the output; what lies outside is dropped. This is the input
+// gradient of the convolution with the same weight that maps y's shape to x's.
 inline Array conv_transpose2d(const Array& x, const Array& w, const Array& bias, int64_t stride,
                               int64_t padding) {
   require(x.dim(3) == w.dim(0), "conv_transpose2d channels differ");

@@ -1,6 +1,6 @@
-// The rest of the quantizer family in double: probabilities of codes, losses on how they are used,
-// the grids, and the noise of draws. Like reference.h, and not part of the library; its gradients
-// are finite differences. R rows, K codes, D columns.
+// The rest of the quantizer family in double: probabilities of codes, losses on their usage, grids,
+// and sampling noise. Independent of the library, like reference.h; its gradients are finite
+// differences. R rows, K codes, D columns.
 #pragma once
 
 #include "tests/reference.h"

@@ -1,4 +1,4 @@
-// Operations that move elements without arithmetic, and their gradients, which add back:
+// Operations that move elements without arithmetic, and their gradients, which accumulate:
 // slice and concat of columns, permute of axes, gather and its transpose (sum per index).
 // Read next: reference_vq.h.
 #pragma once
@@ -43,7 +43,7 @@ inline std::pair<Array, Array> concat_columns_grad(const Array& dy, int64_t a_co
 }
 
 // Axis k of y is axis axes[k] of x: with axes {0,3,1,2}, [N,H,W,C] becomes [N,C,H,W].
-// Walks over y in order and keeps the position on each of its axes like the wheels of a counter.
+// Visits y in order and counts the position on each axis like an odometer.
 inline Array permute(const Array& x, const std::vector<size_t>& axes) {
   const size_t rank = x.shape.size();
   require(axes.size() == rank, "permute needs one entry per axis");
@@ -94,7 +94,7 @@ inline Array segment_sum(const Array& x, const Indices& indices, int64_t count) 
   return y;
 }
 
-// Each of the two is the other's gradient: a row of the table collects what its copies receive.
+// Each is the other's gradient: a row of the table sums the gradients of its copies.
 inline Array gather_rows_grad(const Array& dy, const Indices& indices, int64_t table_rows) {
   return segment_sum(dy, indices, table_rows);
 }

@@ -1,10 +1,10 @@
-// The vector quantizer in double: the nearest code, and the five ways to carry a gradient past it.
+// The vector quantizer in double: the nearest code, and five ways to pass a gradient through it.
 // For a row e, its code q and the arriving gradient g, e_hat = e/|e|, q_hat = q/|q|,
 // lambda = |q|/|e|:
 //   rotation    lambda R^T g,  R = I - 2 r r^T + 2 q_hat e_hat^T,  r = (e_hat+q_hat)/|e_hat+q_hat|
 //   reflection  lambda H g,    H = I - 2 v v^T,                    v = (e_hat-q_hat)/|e_hat-q_hat|
 //   rotation_unscaled  R^T g
-// Gradients are written in O(D); the D x D matrices stand beside them so that tests can compare.
+// Gradients are computed in O(D); the D x D matrices are here too, for comparison in tests.
 // Read next: reference_codebook.h.
 #pragma once
 
@@ -38,7 +38,7 @@ inline Indices nearest_code(const Array& e, const Array& codebook) {
 
 enum class Estimator { ste, rotation, reflection, published, rotation_unscaled };
 
-// Where the directions say too little, rotations and reflection pass g on unchanged, as ste does.
+// Where r or v is ill-conditioned, rotations and reflection pass g on unchanged, as ste does.
 constexpr double kSmallestNorm = 1e-6;
 constexpr double kSmallestSquaredSum = 2e-4;  // |e_hat + q_hat|^2 or |e_hat - q_hat|^2
 
@@ -72,7 +72,7 @@ inline bool rotates(Estimator estimator) {
   return estimator == Estimator::rotation || estimator == Estimator::rotation_unscaled;
 }
 
-// What the estimator multiplies R or H by.
+// The factor of R or H in the estimator.
 inline double scale_of(Estimator estimator, const Directions& s) {
   return estimator == Estimator::rotation_unscaled ? 1.0 : s.lambda;
 }
@@ -145,8 +145,8 @@ inline Array estimator_gradient(Estimator estimator, const Array& e, const Array
   return gradient;
 }
 
-// R = I - 2 r r^T + 2 q_hat e_hat^T [D,D]: turns e_hat into q_hat in the plane of both, and leaves
-// what is orthogonal to that plane alone. Needs e, q nonzero and not opposite.
+// R = I - 2 r r^T + 2 q_hat e_hat^T [D,D]: rotates e_hat to q_hat in the plane of both and does not
+// change what is orthogonal to it. Needs e, q nonzero and not opposite.
 inline Array rotation_matrix(const Array& e, const Array& q) {
   const Directions s = directions(e, q);
   const Array axis = axis_of(s, 1.0);

@@ -1,7 +1,7 @@
-// What the tests of tensors share: the bounds on errors, outputs between fences, and a number of
-// threads for a while. Everything is on the device under test (test_device() in arrays.h); what is
-// about the CPU alone is marked cpu_only(). Tests stand in namespace versor::testing, where `ref`
-// is the double reference (reference.h). Read next: cases.h.
+// Shared by the tests of tensors: error bounds, guarded outputs, and scopes that set the number of
+// threads. Everything is on the device under test (test_device() in arrays.h); tests of the CPU
+// alone are marked cpu_only(). Tests are in namespace versor::testing, where `ref` is the double
+// reference (reference.h). Read next: cases.h.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -13,22 +13,22 @@
 
 namespace versor::testing {
 
-// The bounds on ||value - reference|| / ||reference||: in f32; in bf16, whose rounding alone can be
-// 2^-8; and of one operation in bf16 whose inputs are bf16 numbers already, so that it rounds once.
+// Bounds on ||value - reference|| / ||reference||: in f32; in bf16, where rounding alone can be
+// 2^-8; and for a single operation on bf16 inputs, which rounds only once.
 constexpr double kTolerance = 1e-5;
 constexpr double kBf16Tolerance = 1e-2;
 constexpr double kOneBf16Rounding = 5e-3;
 
-// Decorates a test that would do the same work once more on the CPU, or is about the CPU only:
+// Marks a test that is about the CPU only or would repeat the same work on the CPU:
 //   TEST_CASE("..." * cpu_only())
-// main.cpp leaves this suite out where another device is under test.
+// main.cpp leaves these out when another device is under test.
 constexpr const char* kCpuSuite = "cpu";
 inline doctest::test_suite cpu_only() {
   return {kCpuSuite};
 }
 
-// A view into a larger buffer. The view starts as NaN (all bits set), so that an element that is
-// not written shows; the rows before and after hold canaries, so that one written outside shows.
+// A view into a larger buffer. The view is filled with NaN (all bits set), which reveals elements
+// that are not written; canaries before and after it reveal writes outside.
 class Fenced {
  public:
   explicit Fenced(const Shape& shape, DType dtype = DType::f32) {
@@ -46,7 +46,7 @@ class Fenced {
     std::fill(bytes.begin() + fence_, bytes.end() - fence_, '\xff');
     whole_.copy_from_host(bytes.data());
   }
-  // With a copy of the content in it, for inputs and for work in place.
+  // Filled with a copy of the content, for inputs and in-place operations.
   explicit Fenced(const Tensor& content) : Fenced(content.shape(), content.dtype()) {
     view.copy_from_host(bits_of(content).data());
   }
@@ -67,14 +67,14 @@ class Fenced {
   size_t fence_ = 0;  // bytes on either side
 };
 
-// What every test of a primitive asks of its output.
+// Checks that every test of a primitive makes on its output.
 inline void check_output(const Fenced& y, const ref::Array& expected,
                          double tolerance = kTolerance) {
   CHECK(y.intact());
   CHECK(error(y.view, expected) <= tolerance);
 }
 
-// Sets the number of OpenMP threads while it lives.
+// Sets the number of OpenMP threads during its lifetime.
 class ThreadCount {
  public:
   explicit ThreadCount(int threads) : before_(omp_get_max_threads()) {
@@ -88,8 +88,8 @@ class ThreadCount {
   int before_;
 };
 
-// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3. Another device than
-// the CPU does not ask for the number of threads: there two runs are compared.
+// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3. On other devices
+// than the CPU, where the number of threads does not matter, two runs are compared.
 template <class Make>
 bool same_bits_always(const Make& make) {
   std::string expected;
@@ -102,7 +102,7 @@ bool same_bits_always(const Make& make) {
   return !expected.empty();
 }
 
-// How the device computes, strict again when it ends.
+// Configures the device during its lifetime, then makes it strict again.
 class Configured {
  public:
   explicit Configured(const BackendOptions& options) { backend().configure(options); }

@@ -1,4 +1,4 @@
-// Calls that must be refused, each with its whole message, and tensors to make them with.
+// Calls that must be refused, each with its full message, and tensors for them.
 #pragma once
 
 #include <functional>

@@ -33,7 +33,7 @@ std::string where(const StepConfiguration& what) {
   return text;
 }
 
-// The primitives of a step, the longest first.
+// The primitives of a step, the slowest first.
 struct ProfileRow {
   std::string name;
   double calls, seconds, share, flop_rate, byte_rate;  // of one step; rates per second

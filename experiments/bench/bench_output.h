@@ -1,4 +1,4 @@
-// What bin/bench prints and what it writes with --json: the same numbers twice.
+// What bin/bench prints, and the same numbers as JSON for --json.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -12,21 +12,21 @@
 namespace versor {
 namespace {
 
-// Random numbers: on equal ones a GPU draws less power and runs faster than it will in earnest.
+// Random numbers: on constants a GPU draws less power and runs faster than on real data.
 Tensor noise(const Shape& shape, DType type, Device device) {
   return ops::cast(ops::uniform(shape, Rng(4), -1.f, 1.f, device), type);
 }
 
-constexpr int kLaunches = 20;  // per measurement: the host's part of a launch disappears in them
+constexpr int kLaunches = 20;  // per measurement, so that launch overhead does not count
 
-// A captured piece of work and how long it took.
+// Captured work and how long it took.
 struct Timed {
   Replay replay;
   std::function<void()> work;
   std::vector<double> seconds;
 
   void measure(Backend& backend) {
-    if (seconds.empty()) {  // algorithms, memory, capture
+    if (seconds.empty()) {  // warms up: algorithms, memory, capture
       replay.run(work);
       replay.run(work);
     }
@@ -49,7 +49,7 @@ class DeviceFloor final : public Floor {
         activations_(activations) {
     std::vector<std::function<void()>> all;
     for (const StepConvolution& c : list) {
-      // Each on tensors of its own: else the caches would hold what they cannot in a real step.
+      // Each has its own tensors, since in a real step they would not be in the caches either.
       for (int64_t i = 0; i < c.count; ++i) all.push_back(convolution(c, activations, device));
       items_.push_back({Replay(backend_, arena_, true), all.back(), {}});
     }

@@ -1,6 +1,6 @@
-// The floor of a training step: the matrix work that it cannot do without, and nothing around it.
+// The floor of a training step: only the matrix work that it cannot do without.
 //   on the CPU  each convolution as a bare oneDNN primitive, without reorders and bias, in the
-//               faster of plain NHWC and the format that the library chooses for itself
+//               faster of plain NHWC and the format that the library prefers
 //   on a GPU    the step's cuDNN convolutions and the cuBLAS product of the nearest-code search,
 //               captured as one CUDA graph
 #pragma once
@@ -30,14 +30,14 @@ struct StepConvolution {
   std::string name() const;               // "block 3x3 256->256 forward"
 };
 
-// What the VQ-VAE computes in one step. A transposed convolution's passes are those of the
-// convolution that it is the gradient of, in other roles: its forward is an input gradient.
+// The convolutions of one step of the VQ-VAE. A transposed convolution's passes are those of the
+// convolution whose input gradient it is, in other roles: its forward pass is an input gradient.
 std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image_size, int64_t latent);
 
 struct FloorItem {
   StepConvolution conv;
   double plain_seconds;  // median, x and y plain NHWC
-  double any_seconds;    // median, formats of the library's choice (on a GPU the same)
+  double any_seconds;    // median, in the library's formats (on a GPU the same)
   double bytes;          // of its tensors, without the padding of the library's format
 };
 

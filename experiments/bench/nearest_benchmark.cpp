@@ -24,7 +24,7 @@ NearestMeasurement measure_nearest(int64_t rows, int64_t codes, int64_t latent, 
                                    int64_t repeats) {
   const Tensor e = ops::uniform({rows, latent}, Rng(5), -1.f, 1.f, device);
   const Tensor c = ops::uniform({codes, latent}, Rng(6), -1.f, 1.f, device);
-  // A whole [R,K] may not fit: the product takes some of the rows and counts for all.
+  // [R,K] may not fit into memory: the product of some rows is scaled to all.
   const int64_t part = std::clamp<int64_t>(kMostScores / codes, 1, rows);
   const double share = static_cast<double>(rows) / static_cast<double>(part);
   const bool bf16 = device.type == DeviceType::cpu && cpu::has_bf16_products();

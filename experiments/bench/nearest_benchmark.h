@@ -1,5 +1,5 @@
-// How fast the nearest-code search is, against the bare matrix product that it contains: e.c of all
-// rows and codes, in f32 and, where the CPU has instructions for it, in bf16.
+// Speed of the nearest-code search, compared with the bare matrix product that it contains: e.c of
+// all rows and codes, in f32 and, if the CPU has instructions for it, in bf16.
 #pragma once
 
 #include <cstddef>
@@ -15,13 +15,13 @@ struct NearestMeasurement {
   double seconds;               // of the search, median
   double product_seconds;       // of the bare product in f32
   double bf16_product_seconds;  // 0: there is none on this device
-  size_t peak_bytes;            // that the search allocated at most, its result included
+  size_t peak_bytes;            // most that the search allocated, result included
 
   double flops() const;  // multiplications and additions of the product
 };
 
-// Search and products in turn, `repeats` times each, on independent uniform numbers: the distances
-// of all codes are alike, which is the hardest case for a search that skips nothing.
+// Measures search and products alternately, `repeats` times each, on independent uniform numbers:
+// all distances are then similar, which is the hardest case for the search.
 NearestMeasurement measure_nearest(int64_t rows, int64_t codes, int64_t latent, Device device,
                                    int64_t repeats);
 

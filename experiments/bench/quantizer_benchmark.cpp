@@ -8,10 +8,10 @@
 namespace versor {
 namespace {
 
-constexpr int64_t kAloneTimes = 5;  // as often as a step, which takes much longer
+constexpr int64_t kAloneTimes = 5;  // measurements per step, which takes much longer
 constexpr float kBeta = 0.25f;
 
-// A step's benchmark, and the quantizer in it by itself on the latents of its images.
+// A step's benchmark, and its quantizer alone on the latents of the step's images.
 class VariantBenchmark {
  public:
   VariantBenchmark(const StepConfiguration& what, const QuantizerVariant& variant)

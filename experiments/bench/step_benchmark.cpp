@@ -17,7 +17,7 @@ namespace versor {
 namespace {
 
 constexpr float kBeta = 0.25f;
-constexpr int64_t kImage = 32;     // pixels on a side; latents have a quarter of it
+constexpr int64_t kImage = 32;     // pixels per side; latents have a quarter of them
 constexpr int64_t kTogether = 50;  // steps on a GPU that are timed together
 constexpr int64_t kProfiled = 3;   // steps whose primitives are timed one by one
 constexpr uint64_t kImageSeed = 2;
@@ -34,7 +34,7 @@ bool on_gpu(const StepConfiguration& what) {
   return what.device.type == DeviceType::cuda;
 }
 
-// Bytes read and written per second by a copy that no cache can hold.
+// Bytes read and written per second by a copy that does not fit any cache.
 double rate_of_copy(Device device) {
   const Tensor x = ops::full({int64_t{1} << 26}, 1.f, device);
   Tensor y(x.shape(), DType::f32, device);
@@ -47,8 +47,8 @@ double rate_of_copy(Device device) {
   return 2.0 * static_cast<double>(x.bytes()) / median(times);
 }
 
-// The rate of one large matrix product on this device, in flop/s: a 1x1 convolution is one, in
-// either type.
+// The rate of a large matrix product on this device, in flop/s; a 1x1 convolution is one, in either
+// type.
 double rate_of_product(Device device, DType type) {
   const int64_t rows = 16384, inner = 4096, columns = 4096;
   const auto noise = [&](const Shape& shape) {
@@ -66,7 +66,7 @@ double rate_of_product(Device device, DType type) {
   return 5 * 2.0 * static_cast<double>(rows * inner * columns) / median(times);
 }
 
-// Step and floor in turn, into `m`.
+// Measures step and floor alternately.
 void measure_in_turn(StepBenchmark& benchmark, int64_t repeats, StepMeasurement& m) {
   const auto floor = make_floor(m.what, m.no_floor);
   MemoryPool& pool = backend_for(m.what.device).pool();
@@ -96,7 +96,7 @@ StepMeasurement measure(const StepConfiguration& what, int64_t repeats, bool in_
   return m;
 }
 
-// The trainer's pass over one set of images (trainer.cpp), without pictures and checkpoints.
+// The trainer's pass over a set of images (trainer.cpp), without pictures and checkpoints.
 class EpochPass {
  public:
   EpochPass(StepBenchmark& benchmark, const StepConfiguration& what, const Dataset& images)
@@ -186,7 +186,7 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& mak
       replay_(backend_, arena_, what.graph && model_->capturable()) {
   omp_set_num_threads(what.threads);
   model_->start_codebooks(1, [&](int64_t) { return images_; });
-  time();  // the library's primitives, the pool, a capture
+  time();  // warms up: the library's primitives, the pool, a capture
 }
 
 double StepBenchmark::time() {
@@ -201,7 +201,7 @@ double StepBenchmark::time() {
 }
 
 StepMemory StepBenchmark::memory() {
-  // A step that is called, not replayed, takes its memory from the pool, where it is counted.
+  // A step that is called, not replayed, allocates from the pool, which counts the bytes.
   StepMemory m;
   for (const auto& p : model_->parameters()) m.parameters += p.value().bytes();
   for (const auto& [name, b] : model_->named_buffers()) m.codebook += b.value().bytes();
@@ -226,7 +226,7 @@ StepMemory StepBenchmark::memory() {
 
 std::map<std::string, ProfileEntry> StepBenchmark::profile(int64_t steps) {
   const auto step = [&] { training_step(*model_, adam_, images_, kBeta); };
-  step();  // called, not replayed: takes its memory from the pool
+  step();  // warms up: called, not replayed, so that it allocates from the pool
   Profile profile;
   for (int64_t i = 0; i < steps; ++i) step();
   return profile.entries();
@@ -270,14 +270,14 @@ TimeRatio measure_ratio(const std::function<double()>& time, const std::function
 }
 
 EpochMeasurement measure_epoch(const StepConfiguration& what, int64_t batches) {
-  // A GPU is asked for the metrics only now and then; on the CPU that is after every step.
+  // Metrics are read from a GPU only now and then, on the CPU after every step.
   const int64_t block = on_gpu(what) ? kTogether : 1;
   EpochMeasurement m{what, batches};
   const Dataset images = synthetic_images(batches * what.batch, 1).train;
   StepBenchmark benchmark(what);
   EpochPass pass(benchmark, what, images);
   pass.begin(0);
-  pass.steps(std::min(block, batches));  // primitives, memory, a capture
+  pass.steps(std::min(block, batches));  // warms up
   std::vector<double> ratios;
   for (int64_t done = 0; done < batches; done += block) {
     const int64_t count = std::min(block, batches - done);

@@ -1,6 +1,6 @@
-// What bin/bench measures: one training step of one configuration (time, floor, share of every
-// primitive, memory), and a pass over real batches against the bare step. Nothing is printed here;
-// bench_output.h shows the results.
+// What bin/bench measures: one training step of one configuration (time, floor, memory, each
+// primitive's share), and a pass over real batches compared with the bare step. bench_output.h
+// prints the results.
 #pragma once
 
 #include <functional>
@@ -30,10 +30,10 @@ double seconds_of(const std::function<void()>& work);
 
 // Bytes of a step's tensors.
 struct StepMemory {
-  size_t parameters = 0;  // the gradients of a step need as much
+  size_t parameters = 0;  // the gradients take the same again
   size_t moments = 0, codebook = 0, batch = 0;
   size_t before = 0;        // live when a step begins: all of the above and a few counters
-  size_t saved = 0;         // kept from forward for backward
+  size_t saved = 0;         // by forward for backward
   size_t forward_peak = 0;  // most live during forward, without `before`
   size_t peak = 0;          // most live at any time of a step
   size_t needed() const { return saved + 2 * parameters + moments; }
@@ -43,15 +43,15 @@ struct StepMeasurement {
   StepConfiguration what;
   bool captured = false;         // the step was replayed as a CUDA graph
   std::vector<double> seconds;   // of a step, one value for each repeat
-  size_t allocations = 0;        // blocks asked from the device after the first repeats: 0
+  size_t allocations = 0;        // from the device after the first repeat: should be 0
   std::vector<FloorItem> floor;  // empty if there is none; then no_floor says why
   double floor_seconds = 0;
   std::string no_floor;
   StepMemory memory;
   std::map<std::string, ProfileEntry> profile;  // of profiled_steps steps
   int64_t profiled_steps = 0;
-  // What the device does at best, measured beside the step: bytes read and written per second by
-  // the copy of a large tensor; on a GPU also flop/s of a large product in the step's type.
+  // The device's peak rates, measured after the step: bytes read and written per second by the
+  // copy of a large tensor; on a GPU also flop/s of a large matrix product in the step's type.
   double copy_rate = 0, product_rate = 0;
 
   double step_seconds() const;  // median
@@ -59,8 +59,8 @@ struct StepMeasurement {
   double bytes() const;         // that the primitives of one step read and write
 };
 
-// A model with everything that a training step needs, on one batch of random images: what a step
-// costs does not depend on what they show.
+// A model with everything that a training step needs, on one batch of random images; the content of
+// images does not change what a step costs.
 class StepBenchmark {
  public:
   explicit StepBenchmark(const StepConfiguration& what);
@@ -68,8 +68,8 @@ class StepBenchmark {
   using MakeModel = std::function<std::unique_ptr<VqModel>()>;
   StepBenchmark(const StepConfiguration& what, const MakeModel& make);
 
-  // Seconds of one step. On a GPU the host runs ahead of the device: only many steps together can
-  // be timed, and this is their mean.
+  // Seconds of one step. A GPU executes asynchronously, so many steps are timed together there and
+  // this is their mean.
   double time();
   bool captured() const { return replay_.captured(); }
   StepMemory memory();
@@ -83,7 +83,7 @@ class StepBenchmark {
  private:
   StepConfiguration what_;
   Backend& backend_;
-  size_t bytes_of_others_;  // in the pool before this one came
+  size_t bytes_of_others_;  // in the pool before this was constructed
   std::shared_ptr<MemoryPool::Arena> arena_;
   std::unique_ptr<VqModel> model_;
   Adam adam_;
@@ -91,25 +91,24 @@ class StepBenchmark {
   Replay replay_;
 };
 
-// The floor of a configuration; null if there is none, and then `why` says so.
+// The floor of a configuration. If there is none, returns null and sets `why`.
 std::unique_ptr<Floor> make_floor(const StepConfiguration& what, std::string& why);
 
-// Step and floor in turn, `repeats` times each.
+// Measures step and floor alternately, `repeats` times each.
 StepMeasurement measure_step(const StepConfiguration& what, int64_t repeats);
-// The same with profile and rates.
+// The same, with profile and peak rates.
 StepMeasurement measure_step_in_detail(const StepConfiguration& what, int64_t repeats);
 
-// How much longer something takes than something else: the two in turn, median of the pairwise
-// ratios.
+// Time of one thing relative to another: both measured alternately, median of the pairwise ratios.
 struct TimeRatio {
   double seconds, ratio;
 };
 TimeRatio measure_ratio(const std::function<double()>& time, const std::function<double()>& other,
                         int64_t repeats);
 
-// A pass over `batches` batches as the trainer takes them (shuffled, gathered by index, metrics
-// logged and read, guarded against what is not finite), in turn with as many bare steps on one
-// batch. The input never waits if the two take the same time.
+// A pass over `batches` batches as the trainer does it (shuffled, gathered by index, with metrics
+// and the guard against non-finite values), alternating with as many bare steps on one batch. Steps
+// never wait for input if the two take the same time.
 struct EpochMeasurement {
   StepConfiguration what;
   int64_t batches = 0;

@@ -9,7 +9,7 @@
 namespace versor {
 namespace {
 
-// The value times each factor, no less than `least`, in order and each once.
+// The value times each factor, at least `least`, sorted and without duplicates.
 std::set<int64_t> multiples(int64_t value, const std::vector<double>& factors, int64_t least) {
   std::set<int64_t> all;
   for (double f : factors)
@@ -57,7 +57,7 @@ void measure_growth(const StepConfiguration& base, int64_t repeats,
       StepConfiguration what = base;
       what.*member = static_cast<std::remove_reference_t<decltype(what.*member)>>(value);
       StepBenchmark other(what);
-      reference.time();  // with its own number of threads: that of the other may differ
+      reference.time();  // its number of threads may differ from the other's
       const TimeRatio r =
           measure_ratio([&] { return other.time(); }, [&] { return reference.time(); }, repeats);
       each({axis, value, r.seconds, r.ratio});

@@ -15,8 +15,8 @@
 namespace versor {
 namespace {
 
-// Readable on a phone: one column, tables scroll sideways by themselves. Pictures of 32x32 images
-// are enlarged without smoothing.
+// Readable on a phone: one column, and tables scroll sideways on their own. 32x32 images are
+// enlarged without smoothing.
 constexpr const char* kStyle = R"(
 body{font:16px/1.5 sans-serif;margin:0 auto;padding:0 .9em 3em;max-width:62em;color:#1a1a1a}
 h1{line-height:1.2}h2{margin-top:2.5em;border-top:3px solid #0072b2;padding-top:.4em}
@@ -36,7 +36,7 @@ std::string paragraph(const std::string& text, const char* style = "") {
 }
 
 std::string picture(const std::string& results, const Picture& p) {
-  // a results folder from elsewhere must not bring other files of this machine onto the page
+  // a results folder from elsewhere must not put other files of this machine onto the page
   check(!p.file.starts_with('/') && p.file.find("..") == std::string::npos, "report",
         "the picture ", p.file, " is not below ", results);
   const bool svg = p.file.ends_with(".svg");
@@ -53,7 +53,7 @@ std::string joined(const std::set<std::string>& parts) {
   return text;
 }
 
-// Every run once, whichever sections it serves.
+// Every run once, even if several sections use it.
 std::map<std::string, RunRecord> all_runs(const std::vector<Section>& sections) {
   std::map<std::string, RunRecord> runs;
   for (const Section& section : sections)
@@ -61,7 +61,7 @@ std::map<std::string, RunRecord> all_runs(const std::vector<Section>& sections) 
   return runs;
 }
 
-// Time of training and evaluation; epochs that a run took over from a shorter one count once.
+// Time of training and evaluation; epochs that a run inherited from a shorter one count once.
 std::string duration_of(const std::map<std::string, RunRecord>& runs) {
   double seconds = 0;
   for (const auto& [folder, run] : runs) {
@@ -73,7 +73,7 @@ std::string duration_of(const std::map<std::string, RunRecord>& runs) {
                         : fmt::format("{:.1f} hours", seconds / 3600);
 }
 
-// Which part says what of the paper.
+// The verdicts of each part.
 std::string verdict_table(const std::vector<Section>& sections,
                           const std::vector<PagePart>& missing) {
   constexpr const char* kVerdicts[] = {"agrees", "inconclusive", "differs", "self-contradictory"};
@@ -125,7 +125,7 @@ std::string opening(const std::vector<Section>& sections, const std::vector<Page
   std::vector<const Section*> scaled;
   for (const Section& s : sections)
     if (!s.scale.empty()) scaled.push_back(&s);
-  const size_t parts = sections.size() + missing.size() - 1;  // the errata are no part
+  const size_t parts = sections.size() + missing.size() - 1;  // without the errata
   const auto runs = all_runs(sections);
   for (const auto& [folder, run] : runs) {
     hardware.insert(run.hardware.empty() ? run.device : run.hardware);

@@ -27,9 +27,8 @@ constexpr const char* kColours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                     "#56b4e9", "#e69f00", "#000000", "#8a7700"};
 constexpr int kMarks[] = {7, 4, 9};  // by dash: a disc, an open square, a triangle
 
-// In gnuplot's single quotes a quote is doubled and nothing is substituted; text is plain
-// ("noenhanced"), so that an underscore stays one. The names of files are outside data: a line
-// break in one would begin a command of its own.
+// In gnuplot's single quotes, quotes are doubled and nothing is substituted; "noenhanced" text
+// keeps underscores. File names are outside data: a line break in one would start a new command.
 std::string quoted(const std::string& text) {
   std::string out = "'";
   for (char c : text) {
@@ -56,7 +55,7 @@ bool run_gnuplot(const std::string& folder, const std::string& file) {
   constexpr int kNotFound = 127;
   const pid_t id = fork();
   check(id >= 0, "plot", "cannot start ", program, ": ", std::strerror(errno));
-  if (id == 0) {  // without a shell, to which a quote in the folder's name would mean something
+  if (id == 0) {  // without a shell, which would interpret quotes in the folder's name
     const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
     if (dup2(out, 1) == 1 && dup2(out, 2) == 2 && chdir(folder.c_str()) == 0)
       execlp(program.c_str(), program.c_str(), script.c_str(), nullptr);
@@ -72,9 +71,9 @@ bool run_gnuplot(const std::string& folder, const std::string& file) {
   return true;
 }
 
-// A logarithmic axis that ends where the values end, with ticks at 1, 1.5, 2, 3, 5, 7 times a power
-// of ten, or 1, 2, 5 where these would be too many. Empty (a linear axis then) where it would have
-// fewer than three, or values that are not positive.
+// A logarithmic axis over the range of the values, with ticks at 1, 1.5, 2, 3, 5, 7 times powers of
+// ten, or 1, 2, 5 if these are too many. Empty, for a linear axis, if there would be fewer than
+// three ticks or if some values are not positive.
 std::string log_axis(const std::vector<Curve>& curves) {
   double low = INFINITY, high = -INFINITY;
   for (const Curve& curve : curves)
@@ -122,10 +121,10 @@ Curve epoch_curve(const std::string& name, const std::vector<double>& y, int col
 }
 
 bool draw(const std::string& results, const LinePlot& plot) {
-  // One row for each x that any curve has; a curve without it has an empty cell there.
+  // One row for each x of any curve; curves without that x have an empty cell.
   std::map<double, std::vector<std::string>> rows;
   std::string csv = plot.x_label;
-  // Room for the names one below the other: two columns of them would take half the width.
+  // Makes room for a single column of names; two columns would take half the width.
   const int height = std::max(460, 100 + 26 * static_cast<int>(plot.curves.size()));
   std::string script = heading(plot.file, 900, height);
   for (size_t c = 0; c < plot.curves.size(); ++c) {
@@ -156,7 +155,7 @@ bool draw(const std::string& results, const LinePlot& plot) {
   script += "plot \\\n";
   for (size_t c = 0; c < plot.curves.size(); ++c) {
     const Curve& curve = plot.curves[c];
-    // Marks where they can be told apart; a long curve is a line alone.
+    // Long curves have no marks, which would overlap.
     const char* style = curve.x.size() <= 20 ? "linespoints" : "lines";
     script += fmt::format(
         "  '{}.csv' skip 1 using 1:{} with {} lc rgb '{}' dt {} lw {} pt {} ps 0.6 title {}{}\n",

@@ -1,7 +1,7 @@
-// Plots: the numbers as CSV, a gnuplot script beside them, and the SVG that gnuplot makes of the
-// two. All three are kept in <results>/plots, so that anyone can change a script and draw again:
+// Plots: a CSV file of the numbers, a gnuplot script, and the SVG that gnuplot makes of the two.
+// All three are kept in <results>/plots, so that anyone can change a script and redraw:
 //   cd results/plots && gnuplot table3-recon.gp
-// gnuplot is $GNUPLOT or the one in PATH. Where there is none the SVG is left out.
+// gnuplot is $GNUPLOT or the one in PATH. Without it there is no SVG.
 #pragma once
 
 #include <string>
@@ -12,12 +12,12 @@
 
 namespace versor {
 
-// One line: y over x. Curves of one colour belong together, or there are more curves than colours.
+// One line, y over x. Curves of one colour belong together.
 struct Curve {
   std::string name;
   std::vector<double> x, y;
-  int colour = 0;  // of eight that colour-blind readers can tell apart
-  int dash = 0;    // 0: a full line, 1: dashed, 2: dotted; each with marks of its own
+  int colour = 0;  // one of eight that colour-blind readers can tell apart
+  int dash = 0;    // 0: solid, 1: dashed, 2: dotted; each with its own marks
 };
 // x = 1, 2, ... (epochs).
 Curve epoch_curve(const std::string& name, const std::vector<double>& y, int colour,

@@ -12,7 +12,7 @@
 
 namespace versor {
 
-// nlohmann's own way to say that a struct's fields are an object's.
+// nlohmann's way to map a struct's fields to an object's.
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Table, file, title, notes, columns, rows)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Picture, file, caption)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RunRecord, folder, commit, hardware, precision, device,

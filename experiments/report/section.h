@@ -1,8 +1,8 @@
-// A section of the report: what one program found, as tables, plots and pictures, with the runs
-// that it rests on. A program writes its section into the results folder; bin/report puts all
-// sections that are there on one page.
+// A section of the report: the results of one program as tables, plots and pictures, and the runs
+// they come from. Each program writes its section to the results folder; bin/report puts all
+// existing sections on one page.
 //   results/table3.json   the section itself
-//   results/table3.md     the same to be read; results/<table>.csv one file for each table
+//   results/table3.md     the same as text; results/<table>.csv one file for each table
 #pragma once
 
 #include <map>
@@ -18,10 +18,10 @@ struct Picture {
   std::string caption;
 };
 
-// A run as the report needs to know it.
+// What the report needs to know about a run.
 struct RunRecord {
   std::string folder, commit, hardware, precision, device;
-  std::string continues;  // the folder's name of the shorter run that it went on from; or empty
+  std::string continues;  // folder of the shorter run that it continued; or empty
   int64_t continues_epochs = 0;
   std::vector<double> seconds;  // of each epoch, training and evaluation
 };

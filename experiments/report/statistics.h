@@ -1,4 +1,4 @@
-// Several seeds as one figure, and what they say about a published one.
+// Summarises several seeds, and says what they show about a published figure.
 #pragma once
 
 #include <string>
@@ -12,7 +12,7 @@ struct Summary {
 };
 Summary summarize(const std::vector<double>& values);
 
-// The middle one of times, which a disturbed measurement does not move. At least one is needed.
+// The median, which a single disturbed measurement does not change. Needs at least one value.
 double median(std::vector<double> values);
 
 // "0.0095 ± 0.0002", the mean alone for one seed, "failed" for none.
@@ -21,8 +21,9 @@ std::string to_text(const Summary& s, int decimals);
 // "+1.5 %", from one value to another; "failed" where one of them is NaN.
 std::string change_in_percent(double from, double to);
 
-// What n seeds say of a published value, which is one more draw if the paper's run was like ours:
-// it falls within mean +- t(0.975, n-1) * s * sqrt(1 + 1/n) in 95 % of cases (prediction interval).
+// What n seeds show about a published value. If the paper's run was like ours, its value is one
+// more draw and lies within mean +- t(0.975, n-1) * s * sqrt(1 + 1/n) in 95 % of cases (the
+// prediction interval).
 //   inconclusive  that half-width exceeds 25 % of the published value, or there are under 3 seeds
 //   agrees        else, where the value lies in the interval
 //   differs       else

@@ -23,7 +23,7 @@ std::string joined(const std::vector<std::string>& cells, const char* separator)
   return line;
 }
 
-// Cells with a comma, quote or line break stand in quotes, their own quotes doubled (RFC 4180).
+// Cells with a comma, quote or line break are quoted, and quotes in them doubled (RFC 4180).
 std::string csv_line(std::vector<std::string> cells) {
   for (std::string& cell : cells) {
     if (cell.find_first_of(",\"\n") == std::string::npos) continue;

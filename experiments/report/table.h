@@ -1,4 +1,4 @@
-// A table: printed on the terminal, written as Markdown and CSV, set into an HTML page.
+// A table: printed on the terminal, written as Markdown and CSV, put on an HTML page.
 #pragma once
 
 #include <string>

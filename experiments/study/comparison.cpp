@@ -1,4 +1,4 @@
-// Ours beside the paper's: see comparison.h.
+// Comparison with the paper: see comparison.h.
 #include "experiments/study/comparison.h"
 
 #include <fmt/format.h>

@@ -1,5 +1,5 @@
-// Ours beside the paper's: for every row of a table of the paper its figures, ours of each preset,
-// and what our seeds say of the paper's figure (statistics.h).
+// Compares a table of the paper with our runs: for every row the paper's figures, ours for each
+// preset, and a verdict (statistics.h).
 #pragma once
 
 #include "experiments/study/experiment.h"
@@ -15,14 +15,15 @@ struct ComparedRow {
   int64_t epoch = 0;                // of ours; 0: the last
 };
 
-// A verdict stands only under the preset `published`, the paper's own recipe, and only where
-// `compare` says that the runs have the paper's size; else there are our figures alone. Counts the
-// verdicts in the section; a row that contradicts itself is "self-contradictory" whatever ours are.
+// Verdicts are given only for the preset `published`, the paper's own recipe, and only if `compare`
+// says that the runs have the paper's size; otherwise only our figures are shown. Counts the
+// verdicts in the section. A row of the paper that contradicts itself is always
+// "self-contradictory".
 Table comparison_table(Section& section, const std::string& key,
                        std::span<const MetricColumn> columns, const std::vector<ComparedRow>& rows,
                        bool compare);
 
-// Sentences for the head of the report: which cells agree, and which do not.
+// Adds sentences for the head of the report: which cells have which verdict.
 void add_findings(Section& section, const Table& table);
 
 }  // namespace versor

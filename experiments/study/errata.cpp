@@ -1,4 +1,4 @@
-// The errata page: see errata.h. Arithmetic is done here, not copied.
+// The errata page: see errata.h. The arithmetic is computed here, not copied.
 #include "experiments/study/errata.h"
 
 #include <fmt/format.h>

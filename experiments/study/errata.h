@@ -1,4 +1,4 @@
-// The errata page: what in the paper's text and tables cannot be right, and what we did instead.
+// The errata page: errors in the paper's text and tables, and what we did instead.
 #pragma once
 
 #include "experiments/report/section.h"

@@ -1,4 +1,4 @@
-// What the paper prints: see paper.h.
+// The paper's tables: see paper.h.
 #include "experiments/study/paper.h"
 
 #include <fmt/format.h>

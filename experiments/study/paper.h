@@ -1,6 +1,6 @@
-// What the paper prints: its tables, figure by figure, and what in them cannot be right.
-// "Rotational and Rescaling Vector Quantized Variational AutoEncoders" (AI-Researcher), tables 2
-// and 3. Errata of its text are on the errata page (errata.h).
+// The paper's tables 2 and 3, with a check for rows that contradict themselves: "Rotational and
+// Rescaling Vector Quantized Variational AutoEncoders" (AI-Researcher). Errors in its text are on
+// the errata page (errata.h).
 #pragma once
 
 #include <span>
@@ -9,7 +9,7 @@
 
 namespace versor {
 
-// A column of a table and where it stands in metrics.csv.
+// A column of a table and its column in metrics.csv.
 struct MetricColumn {
   const char *title, *metric;
   int decimals;
@@ -29,12 +29,12 @@ std::span<const PaperRow> table2_rows();  // Initial, Small, Medium, Large, X-La
 std::span<const MetricColumn> table3_columns();
 std::span<const PaperRow> table3_rows();  // beta 0.1 ... 2
 
-// Why the four figures cannot belong to one run, with the arithmetic; empty if they can. The total
-// must be reconstruction + (1 + beta) codebook to within the rounding of all four decimals (the
-// commitment loss equals the codebook loss in value), and a perplexity is at most K.
+// Says why four figures cannot belong to one run, with the arithmetic; empty if they can. The total
+// must be reconstruction + (1 + beta) codebook up to the rounding of four decimals (the commitment
+// loss has the same value as the codebook loss), and a perplexity is at most K.
 std::string contradiction(double total, double reconstruction, double codebook, double perplexity,
                           double beta, int64_t codes);
-// The same of a row, for each of its blocks of four.
+// The same for a row, which has one or two blocks of four figures.
 std::string contradiction(const PaperRow& row);
 
 }  // namespace versor

@@ -10,8 +10,8 @@
 namespace versor {
 namespace {
 
-// The first number that follows `key` and perhaps an underscore; nothing if there is none. Throws
-// Error where it is one that `T` does not hold.
+// The first number after `key` and an optional underscore; nothing if there is none. Throws Error
+// if it does not fit into T.
 template <class T, class... Format>
 std::optional<T> number_after(std::string_view key, const std::string& name, Format... format) {
   for (size_t at = 0; (at = name.find(key, at)) != std::string::npos;) {

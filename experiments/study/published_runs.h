@@ -1,5 +1,5 @@
-// The authors' own training curves, epoch by epoch, beside ours. They are data of the published
-// project (experiments/published_runs/README.md), and more files of their format can be put there.
+// The authors' own training curves, epoch by epoch, from the published project
+// (experiments/published_runs/README.md). More files of the same format can be added there.
 #pragma once
 
 #include <optional>
@@ -17,17 +17,17 @@ struct PublishedRun {
   MetricsTable metrics;
 };
 
-// What the name of such a file says; nothing if it does not hold both. Throws Error if it holds a
-// number beyond all reason.
+// Parses the name of such a file; nothing if it does not contain both beta and K. Throws Error if a
+// number is out of range.
 struct PublishedName {
   double beta = 0;
   int64_t codes = 0;
 };
 std::optional<PublishedName> parse_published_name(const std::string& name);
 
-// All files *.csv of a folder whose names hold beta and K: "beta_0.5_k1024.csv",
-// "training_testing_k1024_beta0.25.csv". None if there is no such folder. Throws Error naming a
-// file that is malformed.
+// Reads all files *.csv of a folder whose names contain beta and K, like "beta_0.5_k1024.csv" or
+// "training_testing_k1024_beta0.25.csv". Empty if there is no such folder. Throws Error naming a
+// malformed file.
 std::vector<PublishedRun> read_published_runs(const std::string& folder);
 
 }  // namespace versor

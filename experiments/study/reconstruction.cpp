@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 constexpr int64_t kBatch = 128;
 
-// Calls take(images, first) with the images of each batch, on the host.
+// Calls take(images, first) for each batch of images, on the host.
 void for_each_batch(const Dataset& test, Device device,
                     const std::function<void(const Tensor&, int64_t)>& take) {
   const Batcher batcher(test, std::min(kBatch, test.size()), device);
@@ -42,7 +42,7 @@ void for_each_reconstruction(
   });
 }
 
-// Calls write with a folder beside the wanted one and renames it when all is there.
+// Calls write with a temporary folder beside the wanted one and renames it when it is complete.
 void whole_folder(const std::string& folder, const std::function<void(const std::string&)>& write) {
   if (is_there(folder)) return;
   const std::string unfinished = folder + ".tmp";

@@ -1,5 +1,5 @@
-// All test images through the model of a finished run: how similar the reconstructions are (SSIM),
-// and the reconstructions themselves as PNG files for tools from outside, such as FID.
+// Reconstructs all test images with the model of a finished run: their similarity (SSIM), and PNG
+// files for external tools, such as FID.
 #pragma once
 
 #include <string>
@@ -8,14 +8,14 @@
 
 namespace versor {
 
-// Mean SSIM (data/ssim.h) of the test images and their reconstructions. Kept in the run's folder,
-// and read from there the next time.
+// Mean SSIM (data/ssim.h) of the test images and their reconstructions. The result is stored in the
+// run's folder and read from there the next time.
 double test_ssim(const Run& run, const Dataset& test);
 
-// The same images as folder/00000.png, 00001.png, ... in the order of the test set; does nothing if
-// the folder is there already, since it appears whole.
+// Writes the reconstructions as folder/00000.png, 00001.png, ... in the order of the test set. Does
+// nothing if the folder exists, because it is only created complete.
 void write_reconstructions(const Run& run, const Dataset& test, const std::string& folder);
-// And the originals.
+// The same for the originals.
 void write_originals(const Dataset& test, const std::string& folder);
 
 }  // namespace versor

@@ -36,6 +36,7 @@ class Checkout {
     write_file(here + "/build/setup-auto.mk",
                "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\nGNUPLOT :=\n");
     write_file(here + "/build/setup-cuda-auto.mk", "CUDA_FOUND :=\n");
+    write_script(here + "/fakes/python3", kRecorder);
     for (const std::string& name : names())
       for (const std::string& folder : {here + "/bin/", built()})
         write_script(folder + name, kRecorder);
@@ -61,11 +62,28 @@ class Checkout {
                "make -o all -o bin/bench -o build/cpu-reference/bin/run_tests "
                "-o build/cpu-reference/bin/run_kernel_tests " +
                    shell_words);
-    ended =
-        run("sh " + (files_ / "make.sh"),
-            {"MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "CUDA_VISIBLE_DEVICES=", "CIFAR10_DIR=" + data,
-             "RESULTS=" + results, "DATA=", "RECORD=" + record, "MISSING=" + missing},
-            here);
+    std::vector<std::string> variables = {"CIFAR10_DIR=" + data,
+                                          "RESULTS=" + results,
+                                          "RECORD=" + record,
+                                          "MISSING=" + missing,
+                                          "TORCH_PYTHON=python3",
+                                          "ONEDNN=auto",
+                                          "CUDA=auto",
+                                          "PATH=" + here + "/fakes:" + getenv("PATH")};
+    // A make that runs these tests exports its own variables.
+    for (const char* other : {"MAKEFLAGS",  "MAKELEVEL",
+                              "MFLAGS",     "DATA",
+                              "DEBUG",      "SANITIZE",
+                              "MARCH",      "ARGS",
+                              "KERNELS",    "SEEDS",
+                              "EPOCHS",     "TRAIN",
+                              "TEST",       "PRESET",
+                              "DEVICE",     "PRECISION",
+                              "BETA",       "RATES",
+                              "QUANTIZERS", "PREFIX",
+                              "DESTDIR",    "CUDA_VISIBLE_DEVICES"})
+      variables.push_back(std::string(other) + "=");
+    ended = run("sh " + (files_ / "make.sh"), variables, here);
     CAPTURE(shell_words);
     CAPTURE(ended.err);
     CHECK(ended.code == 0);
