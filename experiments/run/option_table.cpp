@@ -212,7 +212,7 @@ std::vector<RunOption> training_rows() {
       row("--seed", &O::seed, kAlways, kSeedNumber, ""),
       of_step(row("--device", &O::device, kAlways, kDeviceName, "")),
       of_step(row("--precision", &O::precision, kAlways, kAny, "of activations and products")),
-      of_step(row("--threads", &O::threads, kAlways, in_range(1, 4096), "default: all cores",
+      of_step(row("--threads", &O::threads, kAlways, in_range(1, 4096), "default: all cores; another number may change the last bits, and is another run",
                   /*show_default=*/false)),
       row("--nondeterministic", &O::nondeterministic, kUnusual, kAny,
           "allow faster GPU algorithms whose bits may differ from run to run"),
