@@ -16,9 +16,9 @@
 #include <sstream>
 
 #include "experiments/bench/bench_output.h"
-#include "experiments/cli/options.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/version.h"
+#include "experiments/run/option_table.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -33,7 +33,7 @@ constexpr int64_t kNearestRows = 8192;  // of a batch of 128
 
 struct BenchOptions {
   StepConfiguration what;  // of the first measurement, but for the precision
-  std::string device = "cpu";
+  RunOptions run;          // its sizes, device and threads
   std::vector<std::string> precisions = {"auto"};
   int64_t repeats = 7;
   int64_t epoch = 0;  // batches; 0: not measured
@@ -43,12 +43,9 @@ struct BenchOptions {
 
 void add_options(Options& app, BenchOptions& o) {
   const auto positive = in_range(1, int64_t{1} << 20);
-  app.add_option("--device", o.device)->check(kDeviceName)->capture_default_str();
   app.add_option("--batch,--batch-size", o.what.batch)->check(positive)->capture_default_str();
-  app.add_option("--latent", o.what.latent)
-      ->check(in_range(2, int64_t{1} << 16))
-      ->capture_default_str();
-  app.add_option("--codes", o.what.codes)->check(positive)->capture_default_str();
+  for (const char* name : {"--device", "--latent", "--codes", "--threads"})
+    add_run_option(app, o.run, name);
   app.add_option("--repeats", o.repeats, "medians are taken over so many")
       ->check(positive)
       ->capture_default_str();
@@ -57,7 +54,6 @@ void add_options(Options& app, BenchOptions& o) {
       ->check(one_of(names_of<Precision>()))
       ->capture_default_str();
   app.add_flag("!--no-graph", o.what.graph, "on a GPU, call every kernel of the step one by one");
-  app.add_option("--threads", o.what.threads, "default: all cores")->check(in_range(1, 4096));
   app.add_flag("--sweep", o.sweep, "then sizes around it in fp32 and bf16, and what time grows by");
   app.add_option("--epoch", o.epoch, "then so many batches of the input path against bare steps")
       ->check(positive);
@@ -154,8 +150,10 @@ void serve(const StepConfiguration& what) {
 }
 
 void run(BenchOptions o) {
-  o.what.device = parse_device(o.device);
-  if (o.what.threads == 0) o.what.threads = omp_get_max_threads();
+  o.what.device = o.run.device;
+  o.what.latent = o.run.latent;
+  o.what.codes = o.run.codes;
+  o.what.threads = o.run.threads > 0 ? o.run.threads : omp_get_max_threads();
   std::vector<Precision> measured;
   nlohmann::ordered_json all = {{"program", "bench " + version() + " (commit " + commit() + ")"},
                                 {"compiler", compiler_flags()},
@@ -195,7 +193,6 @@ void run(BenchOptions o) {
 int main(int argc, char** argv) {
   Options app("Time of a training step against the floor of its bare convolutions.");
   BenchOptions options;
-  options.what.threads = 0;  // all
   add_options(app, options);
   return run_program(app, argc, argv, [&] {
     if (options.epoch * options.what.batch > kMostEpochImages)
@@ -204,8 +201,8 @@ int main(int argc, char** argv) {
                           options.quantizers || options.epoch > 0))
       throw UsageError("--serve",
                        "takes one precision, no --sweep, --nearest, --quantizers and --epoch");
-    if (options.quantizers && (!std::has_single_bit(static_cast<uint64_t>(options.what.codes)) ||
-                               options.what.codes < 8 || options.what.codes > 1 << 16))
+    if (options.quantizers && (!std::has_single_bit(static_cast<uint64_t>(options.run.codes)) ||
+                               options.run.codes < 8 || options.run.codes > 1 << 16))
       throw UsageError("--quantizers", "--codes must be a power of two from 8 to 65536");
     run(options);
     return 0;

@@ -46,11 +46,11 @@ Table main_table(const Study& study, Section& section) {
   return comparison_table(section, "beta", table3_columns(), rows, section.scale.empty());
 }
 
-// Our curves stand beside the authors', epoch by epoch, if an epoch is the same as theirs: the
-// paper's sizes, with any number of epochs.
+// Our curves of preset `published` stand beside the authors', epoch by epoch, if an epoch is the
+// same as theirs: the paper's sizes, with any number of epochs.
 bool same_epochs(const Study& study) {
-  const Run& run = study.find(label_of(betas.front()), "published").first();
-  return differences_from_paper(*run.config, 1024, run.options.epochs).empty();
+  const Run* run = study.first_run("published");
+  return run != nullptr && differences_from_paper(*run->config, 1024, run->options.epochs).empty();
 }
 
 // Our last epoch beside the same epoch of the authors' runs.
@@ -122,10 +122,8 @@ void fill_section(const Study& study, Section& section) {
   section.title = "Table 3: the weight of the commitment loss";
   section.tables.push_back(main_table(study, section));
   add_findings(section, section.tables.back());
-  const auto& presets = study.options().presets;
-  const bool published = std::find(presets.begin(), presets.end(), "published") != presets.end();
   std::vector<PublishedRun> authors;
-  if (published && same_epochs(study)) authors = read_published_runs(published_folder);
+  if (same_epochs(study)) authors = read_published_runs(published_folder);
   if (!authors.empty()) section.tables.push_back(epoch_table(study, authors));
   add_plots(study, section, authors);
 }

@@ -212,7 +212,8 @@ std::vector<RunOption> training_rows() {
       row("--seed", &O::seed, kAlways, kSeedNumber, ""),
       of_step(row("--device", &O::device, kAlways, kDeviceName, "")),
       of_step(row("--precision", &O::precision, kAlways, kAny, "of activations and products")),
-      of_step(row("--threads", &O::threads, kAlways, in_range(1, 4096), "default: all cores",
+      of_step(row("--threads", &O::threads, kAlways, in_range(1, 4096),
+                  "default: all cores; another number may change the last bits, and is another run",
                   /*show_default=*/false)),
       row("--nondeterministic", &O::nondeterministic, kUnusual, kAny,
           "allow faster GPU algorithms whose bits may differ from run to run"),
@@ -299,6 +300,12 @@ const std::vector<RunOption>& run_option_table() {
 void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without) {
   for (const RunOption& option : run_option_table())
     if (!without.contains(option.name)) option.add(app, options);
+}
+
+void add_run_option(Options& app, RunOptions& options, const std::string& name) {
+  for (const RunOption& option : run_option_table())
+    if (option.name == name) return option.add(app, options);
+  fail("options", "there is no ", name);
 }
 
 void add_step_options(Options& app, RunOptions& options) {

@@ -48,6 +48,8 @@ const std::vector<RunOption>& run_option_table();
 void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without = {});
 // Those of a single training step alone.
 void add_step_options(Options& app, RunOptions& options);
+// One by its name, for a program that has few of them.
+void add_run_option(Options& app, RunOptions& options, const std::string& name);
 
 // The value as a word of a command line; true and false as 1 and 0.
 std::string text_of(const nlohmann::ordered_json& value);

@@ -20,6 +20,13 @@ std::string data_folder(const RunOptions& options) {
   return environment("CIFAR10_DIR").value_or("data/cifar-10-batches-bin");
 }
 
+// n images, or all where n is 0.
+Dataset first_of(const Dataset& set, int64_t n, const char* option) {
+  check(n <= set.size(), "data", option, " ", n, " is more than there are, ", set.size(), " of ",
+        set.name);
+  return n > 0 ? head(set, n) : set;
+}
+
 bool is_grid(QuantizerKind kind) {
   return kind != QuantizerKind::vq && kind != QuantizerKind::simvq;
 }
@@ -81,6 +88,10 @@ void resolve_machine(RunOptions& o) {
   if (o.train_images > 0 && o.batch_size > o.train_images)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
+  if (o.validation_images > 0 && o.test_images > o.validation_images)
+    throw UsageError("--test-images", fmt::format("{} is more than the --validation-images that "
+                                                  "take their place, {}",
+                                                  o.test_images, o.validation_images));
   if (o.precision == Precision::automatic) prepare_device(o);
   if (o.threads == 0) o.threads = omp_get_max_threads();
   omp_set_num_threads(o.threads);
@@ -105,8 +116,8 @@ DatasetPair load_data(const RunOptions& o) {
     images.test = tail(images.train, o.validation_images);
     images.train = head(images.train, images.train.size() - o.validation_images);
   }
-  if (o.train_images > 0) images.train = head(images.train, o.train_images);
-  if (o.test_images > 0) images.test = head(images.test, o.test_images);
+  images.train = first_of(images.train, o.train_images, "--train-images");
+  images.test = first_of(images.test, o.test_images, "--test-images");
   check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", images.train.size(), " training images");
   return images;

@@ -92,12 +92,10 @@ nlohmann::ordered_json without_own(nlohmann::ordered_json config, const Experime
 void note_recipes(const Study& study, const Experiment& experiment,
                   const std::vector<std::string>& known, int64_t codes, Section& section) {
   for (const std::string& preset : study.options().presets) {
-    const auto series =
-        std::find_if(study.series().begin(), study.series().end(),
-                     [&](const Series& s) { return s.preset == preset && !s.runs.empty(); });
-    if (series == study.series().end()) continue;
-    auto differences = differences_from_paper(without_own(*series->first().config, experiment),
-                                              codes, experiment.paper_epochs);
+    const Run* run = study.first_run(preset);
+    if (run == nullptr) continue;
+    auto differences = differences_from_paper(without_own(*run->config, experiment), codes,
+                                              experiment.paper_epochs);
     std::erase_if(differences, [&](const std::string& difference) {
       return std::find(known.begin(), known.end(), difference) != known.end();
     });
@@ -187,6 +185,12 @@ const Series& Study::find(const std::string& label, const std::string& preset) c
   });
   check(it != series_.end(), "experiment", "no runs \"", label, "\" of preset ", preset);
   return *it;
+}
+
+const Run* Study::first_run(const std::string& preset) const {
+  for (const Series& series : series_)
+    if (series.preset == preset && !series.runs.empty()) return &series.first();
+  return nullptr;
 }
 
 const Run& Study::any_run() const {

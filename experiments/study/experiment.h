@@ -39,7 +39,9 @@ class Study {
   const ManyRunsOptions& options() const { return runs_.options(); }
   const std::deque<Series>& series() const { return series_; }
   const Series& find(const std::string& label, const std::string& preset) const;
-  // The first run that there is. Throws Error where all have failed.
+  // The first run that there is, of a preset; nothing where all have failed.
+  const Run* first_run(const std::string& preset) const;
+  // The first of all. Throws Error where all have failed.
   const Run& any_run() const;
   // Runs that failed, and why.
   const std::vector<std::string>& failures() const { return failures_; }

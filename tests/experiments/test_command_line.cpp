@@ -271,6 +271,37 @@ TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) 
   }
 }
 
+// /dev/full takes no byte, and standard output is written when a program ends.
+TEST_CASE("errors: standard output that cannot be written, in every program" *
+          doctest::skip(without_programs() || !fs::exists("/dev/full"))) {
+  const TemporaryFolder temporary;
+  const OneStepFiles files;
+  write_file(temporary / "points.csv", "1,2\n3,5\n2,7\n");
+  const std::string results = " --results " + (temporary / "results");
+  std::vector<std::string> commands = {
+      tiny(temporary / "run", "--epochs 1 --quiet"),
+      tiny(temporary / "run", "--epochs 1 --quiet"),  // finished before
+      "table1 --data synthetic --train-images 64 --test-images 16" + results,
+      "bench --batch 2 --latent 8 --codes 8 --repeats 1 --threads 1",
+      "bench --batch 2 --latent 8 --codes 8 --serve --threads 1",
+      "report" + results,
+      "tsne --iterations 1 --input " + (temporary / "points.csv") + " --out " + (temporary / "xy")};
+  for (const char* table :
+       {"table2", "table3", "figures", "table_attribution", "table_estimators", "table_quantizers"})
+    commands.push_back(std::string(table) + " --list --quick --data synthetic" + results);
+  for (const char* program :
+       {"train", "one_step", "bench", "table1", "table2", "table3", "figures", "table_attribution",
+        "table_estimators", "table_quantizers", "report", "tsne"})
+    commands.push_back(std::string(program) + " --help");
+  for (const std::string& command : commands) {
+    CAPTURE(command);
+    write_file(temporary / "line.sh", program_folder() + "/" + command + " >/dev/full");
+    const Ended ended = run("sh " + (temporary / "line.sh"));
+    CHECK(ended.code == 1);
+    error_line(ended);
+  }
+}
+
 TEST_CASE("programs: bench measures a small step, with and without oneDNN" *
           doctest::skip(without_programs())) {
   const std::string bench = "bench --batch 2 --latent 8 --codes 8 --repeats 2 --threads 1";

@@ -187,6 +187,59 @@ TEST_CASE("experiments: images held back from training are not called test image
   }
 }
 
+TEST_CASE("experiments: --quick contradicts nothing that the command line says" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string table =
+      "table3 --quick --data synthetic --threads 1 --quiet --list --results " +
+      (temporary / "results") + " ";
+  for (const char* options : {"--validation-images 64", "--train-images 16", "--quantizer fsq",
+                              "--validation-images 64 --test-images 8", "--test-images 400"}) {
+    CAPTURE(options);
+    const Ended ended = run(table + options);
+    CHECK(ended.code == 0);
+    CHECK(ended.err.empty());
+    CHECK(lines(ended.out).size() >= 5);  // of a grid both presets are one
+  }
+  const Ended both = run(table + "--validation-images 64 --test-images 65");
+  CHECK(both.code == 2);
+  CHECK(contains(error_line(both), "--test-images: 65 is more than the --validation-images"));
+  CHECK(run(table + "--levels 4,4").code == 2);  // bin/train would refuse the listed commands
+}
+
+TEST_CASE("experiments: every table takes every preset, and says what it has otherwise" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const auto made = [&](const std::string& program, const std::string& more) {
+    const Ended ended = run(miniature(program, results, more), {}, "", std::chrono::seconds(300));
+    CAPTURE(ended.err);
+    REQUIRE(ended.code == 0);
+    return ended.out;
+  };
+  const std::string recipe =
+      "preset best: decay 0.9 instead of 0.99, warmup 500, lr_schedule cosine";
+  const std::string table3 = made("table3", "--codes 8 --beta 0.25 --preset best,published");
+  CHECK(contains(table3, recipe + ", codebook_dim 16"));
+  CHECK(contains(table3, "ours, best"));
+  CHECK(contains(table3, "ours, published"));
+  CHECK_FALSE(contains(made("table3", "--codes 8 --beta 0.25 --preset versor"), "preset best"));
+  CHECK(contains(made("table2", "--codes 8 --preset best"), recipe));
+  // The rows of choices are the options in which the two presets differ.
+  CHECK(contains(made("table_attribution", "--codes 8 --preset versor,best"), recipe));
+  const auto choices = lines(read_file(results + "/table_attribution-best.csv"));
+  REQUIRE(choices.size() == 14);
+  CHECK(choices[1].starts_with("best,"));
+  CHECK(choices[2].starts_with("--estimator published instead of ste,"));
+  CHECK(choices.back().starts_with("published,"));
+  CHECK(lines(read_file(results + "/table_attribution-versor.csv")).size() == 11);
+  made("table_estimators", "--codes 8 --preset best --no-pictures");
+  CHECK(lines(read_file(results + "/table_estimators.csv")).size() == 17);
+  CHECK(contains(made("table_quantizers", "--rates 320 --quantizers ste --preset best"), recipe));
+  CHECK(run(miniature("table_quantizers", results, "--preset best,versor")).code == 2);
+  CHECK(contains(made("figures", "--codes 8 --preset best"), recipe));
+}
+
 TEST_CASE("experiments: the listed commands make the quantizers' runs, and the table is theirs" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;

@@ -1,5 +1,7 @@
 // The config of a run: every option that changes results changes the run's name, and what makes a
 // run another one than the paper's is named.
+#include <algorithm>
+#include <functional>
 #include <set>
 
 #include "tests/experiments/run_options.h"
@@ -81,6 +83,22 @@ TEST_CASE("run name: every option that changes results changes its digits") {
   DatasetPair shuffled = synthetic_images(20, 10);
   std::swap(shuffled.train.labels[0], shuffled.train.labels[1]);
   add(config_of(parsed(""), shuffled));
+  // Other pixels under the same labels: one of each part, all (negatives), and two that change
+  // places.
+  const auto changed = [](const std::function<void(uint8_t*, uint8_t*)>& change) {
+    DatasetPair images = synthetic_images(20, 10);
+    change(images.train.images.data<uint8_t>(), images.test.images.data<uint8_t>());
+    return config_of(parsed(""), images);
+  };
+  add(changed([](uint8_t* train, uint8_t*) { train[20 * 3072 - 1] ^= 0x80; }));
+  add(changed([](uint8_t* train, uint8_t*) { train[7] ^= 0x80, train[15] ^= 0x80; }));
+  add(changed([](uint8_t*, uint8_t* test) { test[0] += 1; }));
+  add(changed([](uint8_t* train, uint8_t* test) {
+    std::for_each(train, train + 20 * 3072, [](uint8_t& p) { p = static_cast<uint8_t>(255 - p); });
+    std::for_each(test, test + 10 * 3072, [](uint8_t& p) { p = static_cast<uint8_t>(255 - p); });
+  }));
+  add(changed(
+      [](uint8_t* train, uint8_t*) { std::swap_ranges(train, train + 3072, train + 30720); }));
   DatasetPair renamed = synthetic_images(20, 10);
   renamed.train.name = "CIFAR-10";
   add(config_of(parsed(""), renamed));

@@ -1,10 +1,15 @@
 // What a run is: the same options give the same bytes, whatever the number of threads; a finished
 // run is left alone; a folder belongs to one config and one process; evaluation moves nothing.
+#include <omp.h>
+
 #include <nlohmann/json.hpp>
 
+#include "data/synthetic.h"
 #include "experiments/run/metrics.h"
 #include "experiments/run/run_folder.h"
+#include "experiments/run/trainer.h"
 #include "tests/experiments/programs.h"
+#include "tests/support.h"
 
 namespace versor::testing {
 namespace {
@@ -159,6 +164,81 @@ TEST_CASE("runs: a folder with another config is refused" * doctest::skip(withou
     CHECK(contains(line, "--out"));
   }
   CHECK((tree(folder) == before));
+}
+
+// As a library, without a command line: options of numbers and enumerators, nothing resolved.
+TEST_CASE("runs: other pixels under the same labels are another run, on reuse and on resumption") {
+  const ThreadCount restored(omp_get_max_threads());
+  const TemporaryFolder temporary;
+  const std::string path = temporary / "run";
+  RunOptions options;
+  options.latent = options.codes = 8;
+  options.batch_size = 16;
+  options.epochs = 1;
+  options.threads = 1;
+  DatasetPair images = synthetic_images(32, 16);
+  CHECK(Trainer(options, images, {.folder = path, .quiet = true}).run() == TrainingEnd::finished);
+  CHECK(Trainer(options, images, {.folder = path, .quiet = true}).run() ==
+        TrainingEnd::was_finished);
+  images = synthetic_images(32, 16);
+  images.test.images.data<uint8_t>()[5] ^= 1;
+  for (const bool interrupted : {false, true}) {
+    if (interrupted) fs::remove(path + "/metrics.csv");
+    const std::string error =
+        error_of([&] { Trainer(options, images, {.folder = path, .quiet = true}); });
+    CHECK(contains(error, "holds a run with pixels and labels: "));
+  }
+  // Nor is a shorter run of theirs the beginning of a longer one.
+  const auto folder_of = [&](const RunOptions& o, const DatasetPair& i) {
+    RunOptions resolved = o;
+    resolve(resolved);
+    return temporary / ("runs/" + run_name(config_of(resolved, i)));
+  };
+  Trainer(options, images, {.folder = folder_of(options, images), .quiet = true}).run();
+  options.epochs = 2;
+  const auto continues = [&](const DatasetPair& i) {
+    const std::string folder = folder_of(options, i);
+    Trainer(options, i, {.folder = folder, .quiet = true}).run();
+    return contains(read_file(folder + "/config.json"), "continues");
+  };
+  CHECK(continues(images));
+  images = synthetic_images(32, 16);
+  images.train.images.data<uint8_t>()[8] ^= 1;
+  CHECK_FALSE(continues(images));
+}
+
+TEST_CASE("runs: one that was begun with another number of threads is named, and how to go on" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string results = temporary / "results";
+  const auto train = [&](const std::string& more) {
+    return run(
+        "train --data synthetic --latent 8 --codes 8 --train-images 32 --test-images 16 "
+        "--batch-size 16 --quiet --results " +
+        results + " " + more);
+  };
+  REQUIRE(train("--threads 2 --epochs 2").err.empty());
+  std::string folder;
+  for (const auto& entry : fs::directory_iterator(results + "/runs")) folder = entry.path();
+  const std::string go_on = "; with --threads 2 the same command goes on with it, with 1 it begins";
+  // Longer than it, so that it is the beginning; then unfinished.
+  CHECK(contains(train("--threads 1 --epochs 3").err,
+                 "note: " + folder +
+                     " is a finished run of the same options with 2 threads and 2 "
+                     "epochs" +
+                     go_on));
+  fs::remove(folder + "/metrics.csv");
+  const std::string note = train("--threads 1 --epochs 2").err;
+  CHECK(contains(note, "note: " + folder +
+                           " is an unfinished run of the same options with 2 "
+                           "threads" +
+                           go_on));
+  CHECK(lines(note).size() == 1);
+  // Where there is nothing to begin, and for other options, nothing is said.
+  CHECK(train("--threads 1 --epochs 2").err.empty());
+  CHECK(train("--threads 1 --epochs 2 --seed 2").err.empty());
+  CHECK(train("--threads 1 --epochs 1").err.empty());
+  CHECK(train("--threads 2 --epochs 2").err.empty());
 }
 
 TEST_CASE("runs: a malformed config.json is named" * doctest::skip(without_programs())) {
