@@ -23,7 +23,9 @@ template <class E>
 struct EnumNames;
 
 template <class E>
-  requires requires { EnumNames<E>::all; }
+requires requires {
+  EnumNames<E>::all;
+}
 const char* name_of(E value) {
   for (const Named<E>& entry : EnumNames<E>::all)
     if (entry.value == value) return entry.name;

@@ -13,7 +13,6 @@ namespace versor {
 namespace {
 constexpr int64_t kTile = int64_t{1} << 20;  // numbers: 4 MiB
 
-
 // x [R,D] - centre [D], a constant.
 Variable shifted(const Variable& x, const Tensor& centre) {
   return record("shifted", ops::binary_rows(x.value(), centre, BinaryOp::sub), {x},

@@ -39,11 +39,11 @@ inline void backward_with(const Variable& y, const Tensor& g) {
 }
 
 // A pass of training and the update from it.
-struct Trained : Quantized {
+struct TrainedPass : Quantized {
   Tensor replaced;  // what update() returned
 };
-inline Trained train(Quantizer& quantizer, const Variable& e, const Tensor& guard = {}) {
-  Trained out{quantizer(e, /*training=*/true), {}};
+inline TrainedPass train(Quantizer& quantizer, const Variable& e, const Tensor& guard = {}) {
+  TrainedPass out{quantizer(e, /*training=*/true), {}};
   out.replaced = quantizer.update({out}, guard);
   return out;
 }

@@ -33,7 +33,7 @@ struct World {
     for (const char* name : {"codebook.weight", "ema_dw"})
       ops::copy(state_of(quantizer, name).mutable_value(), to_tensor(codes));
   }
-  Trained pass(const Array& e) { return train(quantizer, Variable(to_tensor(e), true)); }
+  TrainedPass pass(const Array& e) { return train(quantizer, Variable(to_tensor(e), true)); }
   Array weight() { return to_array(quantizer.codebook().weight().value()); }
   void check() {
     CHECK(ref::relative_error(weight(), expected.codes) <= kTolerance);
@@ -298,7 +298,7 @@ TEST_CASE("dead codes: of a codebook that its gradient owns; codes in use keep e
   int64_t first = -1;
   for (uint64_t step = 0; step < 20; ++step) {
     const Array e = draw(1471 + step), before = w.weight();
-    const Trained out = w.pass(e);
+    const TrainedPass out = w.pass(e);
     const int64_t replaced = indices_of(out.replaced)[0];
     if (first < 0) {
       use = ref::ema_update(use, e, ref::nearest_code(e, codes), 0.8, 1e-5);

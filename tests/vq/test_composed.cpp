@@ -50,9 +50,9 @@ void set_book(const Module& module, const std::string& prefix, const Array& code
   set(module, prefix + "ema_dw", codes);
 }
 
-Trained pass(Quantizer& quantizer, const Array& e, bool training) {
+TrainedPass pass(Quantizer& quantizer, const Array& e, bool training) {
   const Variable rows(to_tensor(e), true);
-  return training ? train(quantizer, rows) : Trained{quantizer(rows, false), {}};
+  return training ? train(quantizer, rows) : TrainedPass{quantizer(rows, false), {}};
 }
 
 Indices row_of(const Tensor& index, int64_t symbol) {
@@ -87,7 +87,7 @@ TEST_CASE("residual: layers against the reference; losses are their means") {
     set_book(quantizer, str("layers.", l, "."), codes.back());
   }
   const Layers expected = reference_layers(e, codes);
-  const Trained out = pass(quantizer, e, true);
+  const TrainedPass out = pass(quantizer, e, true);
   double mean = 0;
   for (int64_t l = 0; l < 3; ++l) {
     CHECK(row_of(out.index, l) == expected.index[static_cast<size_t>(l)]);
@@ -159,7 +159,7 @@ TEST_CASE("residual: dropped layers have no symbol, no count and add nothing") {
     std::vector<Array> codes;
     for (int64_t l = 0; l < 4; ++l)
       codes.push_back(to_array(state_of(quantizer, str("layers.", l, ".codebook.weight")).value()));
-    const Trained out = pass(quantizer, e, true);
+    const TrainedPass out = pass(quantizer, e, true);
     const int64_t used = layers_used(out);
     for (int64_t l = 0; l < 4; ++l) {
       const Indices counts = row_of(out.counts, l);
@@ -232,7 +232,7 @@ TEST_CASE("shared: one update in a step, from the vectors of all layers together
       index.insert(index.end(), layers.index[l].begin(), layers.index[l].end());
     }
     expected = ref::ema_update(expected, all, index, 0.99, 1e-5);
-    const Trained out = pass(quantizer, e, true);
+    const TrainedPass out = pass(quantizer, e, true);
     CHECK(indices_of(out.index) == index);  // all of the codes before the update
     CHECK(error(state_of(quantizer, "layers.codebook.weight").value(), expected.codes) <=
           kTolerance);

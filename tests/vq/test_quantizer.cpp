@@ -49,7 +49,7 @@ TEST_CASE("quantizer: index, codes, counts and losses") {
   for (Estimator estimator :
        {Estimator::rotation, Estimator::ste, Estimator::published, Estimator::rotation_unscaled}) {
     World w(Owner::ema, estimator);
-    const Trained out = train(w.quantizer, w.leaf);
+    const TrainedPass out = train(w.quantizer, w.leaf);
     const Indices expected = ref::nearest_code(w.e, w.codes);
     const Array q = ref::gather_rows(w.codes, expected);
     CHECK(indices_of(out.index) == expected);
@@ -80,7 +80,7 @@ TEST_CASE("quantizer: owner ema keeps the codebook a buffer without gradient") {
   CHECK(names_of(w.quantizer.named_parameters()).empty());
   CHECK(names_of(w.quantizer.named_buffers()) ==
         std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
-  const Trained out = train(w.quantizer, w.leaf);
+  const TrainedPass out = train(w.quantizer, w.leaf);
   CHECK_FALSE(out.codebook_loss.requires_grad());
   backward(sum(out.value) + out.codebook_loss + out.commitment_loss);
   CHECK_FALSE(w.weight().grad().defined());
@@ -97,7 +97,7 @@ TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off"
   CHECK(names_of(w.quantizer.named_buffers()) ==
         std::vector<std::string>{"ema_cluster_size", "ema_dw"});
   const auto before = state_bits(w.quantizer);
-  const Trained out = train(w.quantizer, w.leaf);
+  const TrainedPass out = train(w.quantizer, w.leaf);
   CHECK_FALSE(out.replaced.defined());
   backward(sum(out.value) + out.codebook_loss + 0.25f * out.commitment_loss);
   CHECK(state_bits(w.quantizer) == before);  // neither codes nor buffers
@@ -115,7 +115,7 @@ TEST_CASE("quantizer: owner gradient: use is counted only where dead codes are r
   ops::copy(weight.mutable_value(), to_tensor(w.codes));
   Tensor count = state_of(w.quantizer, "ema_cluster_size").value().rows(2, 3);
   ops::fill(count, 0.01f);
-  const Trained out = train(w.quantizer, w.leaf);
+  const TrainedPass out = train(w.quantizer, w.leaf);
   CHECK(indices_of(out.replaced)[0] >= 1);
   const Array after = to_array(w.weight().value());
   CHECK(ref::norm(ref::row_of(after, 2)) < 2.0);  // a row of e
@@ -166,7 +166,7 @@ TEST_CASE("quantizer: dead codes are replaced through it, and counted") {
   Variable weight = w.quantizer.codebook().weight();
   ops::copy(weight.mutable_value(), to_tensor(w.codes));
   ops::fill(state_of(w.quantizer, "ema_cluster_size").mutable_value(), 0.1f);
-  const Trained out = train(w.quantizer, w.leaf);
+  const TrainedPass out = train(w.quantizer, w.leaf);
   CHECK(indices_of(out.replaced)[0] >= 2);
   const Array after = to_array(w.weight().value());
   for (int64_t k : {2, 5}) CHECK(ref::norm(ref::row_of(after, k)) < 2.0);  // rows lie in [-1,1]^3

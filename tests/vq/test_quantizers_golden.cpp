@@ -92,7 +92,7 @@ void check_ema(const Golden& golden, const std::string& prefix, const CodebookOp
   for (int step = 1; step <= 3; ++step) {
     const std::string at = str(prefix, "step", step, ".");
     CAPTURE(at);
-    const Trained out = train(quantizer, golden.leaf(str("batch", step)));
+    const TrainedPass out = train(quantizer, golden.leaf(str("batch", step)));
     CHECK(indices_of(out.index) == golden.indices(at + "indices"));
     CHECK(out.commitment_loss.item() ==
           doctest::Approx(golden.number(at + "commitment")).epsilon(1e-5));
@@ -293,7 +293,7 @@ TEST_CASE("golden quantizers: residual with one codebook for all layers") {
   const Golden golden("residual_shared");
   const Array book = golden.array("codebook"), x = golden.array("x");
   const auto quantizer = residual(book, 3, Estimator::ste);
-  const Trained out = train(*quantizer, golden.leaf("x"));
+  const TrainedPass out = train(*quantizer, golden.leaf("x"));
   const Indices index = by_layers(golden.indices("indices"), 3);
   CHECK(indices_of(out.index) == index);
   check_near(out.value, golden.array("value"));
