@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     resolve(run);
     options.estimator = *run.estimator;
-    options.owner = *run.owner;
+    options.learning = *run.learning;
     options.beta = *run.beta;
     options.decay = *run.decay;
     options.lr = *run.lr;

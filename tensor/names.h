@@ -1,7 +1,8 @@
 // Names of enumerators. An enumeration that users choose from has one list of names, from which
 // printing, parsing and the choices on a command line come:
-//   template <> struct EnumNames<Owner> {
-//     static constexpr Named<Owner> all[] = {{Owner::ema, "ema"}, {Owner::gradient, "gradient"}};
+//   template <> struct EnumNames<CodebookLearning> {
+//     static constexpr Named<CodebookLearning> all[] = {{CodebookLearning::ema, "ema"},
+//     {CodebookLearning::gradient, "gradient"}};
 //   };
 #pragma once
 

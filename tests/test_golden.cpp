@@ -96,11 +96,12 @@ struct Golden {
 };
 
 OneStepOptions options_of(const json& o) {
-  const std::map<std::string, Owner> owners = {
-      {"ema", Owner::ema}, {"gradient", Owner::gradient}, {"both", Owner::both}};
+  const std::map<std::string, CodebookLearning> owners = {{"ema", CodebookLearning::ema},
+                                                          {"gradient", CodebookLearning::gradient},
+                                                          {"both", CodebookLearning::both}};
   OneStepOptions options;
   options.estimator = parse_name<Estimator>(o.at("estimator"));
-  options.owner = owners.at(o.at("owner"));
+  options.learning = owners.at(o.at("owner"));
   options.beta = o.at("beta");
   options.decay = o.at("decay");
   options.lr = o.at("lr");

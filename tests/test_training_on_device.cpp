@@ -150,7 +150,7 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
 TEST_CASE("training: an epoch has every image once, in an order of its own") {
   RunOptions options = tiny_run(test_device());
   options.lr = 0;
-  options.owner = Owner::gradient;
+  options.learning = CodebookLearning::gradient;
   options.dead_codes = 0;
   const auto losses = [&](int64_t batch_size) {
     options.batch_size = batch_size;

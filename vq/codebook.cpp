@@ -43,9 +43,9 @@ void check_options(const CodebookOptions& o) {
         "the temperature of soft EM and the weights of losses must be numbers >= 0");
   check(o.diversity_temperature > 0 && std::isfinite(o.diversity_temperature), "codebook",
         "the temperature of the diversity loss must be above 0");
-  check(o.soft_em == 0 || o.owner == Owner::ema, "codebook",
+  check(o.soft_em == 0 || o.learning == CodebookLearning::ema, "codebook",
         "soft EM is a way to update by moving averages: the owner must be ema");
-  check(o.orthogonality == 0 || o.owner != Owner::ema, "codebook",
+  check(o.orthogonality == 0 || o.learning != CodebookLearning::ema, "codebook",
         "the orthogonality loss reaches the codes by its gradient, which a codebook that moving "
         "averages own does not have: the owner must be gradient");
 }
@@ -58,8 +58,9 @@ Codebook::Codebook(const CodebookOptions& options, Rng rng, Device device)
   const Shape shape{options.codes, options.latent};
   const float bound = 1.f / static_cast<float>(options.codes);
   Tensor start = ops::uniform(shape, rng.split(kWeights), -bound, bound, device);
-  weight_ = options.owner == Owner::ema ? register_buffer("codebook.weight", start)
-                                        : register_parameter("codebook.weight", start);
+  weight_ = options.learning == CodebookLearning::ema
+                ? register_buffer("codebook.weight", start)
+                : register_parameter("codebook.weight", start);
   cluster_size_ = register_buffer("ema_cluster_size", ops::zeros({options.codes}, device));
   m_ = register_buffer("ema_dw", ops::zeros(shape, device));
   updates_ = ops::zeros({1}, device, DType::i32);
@@ -95,7 +96,7 @@ void Codebook::Statistics::add(const Statistics& other) {
 }
 
 bool Codebook::needs_statistics() const {
-  return options_.owner != Owner::gradient || options_.dead_code_fraction > 0;
+  return options_.learning != CodebookLearning::gradient || options_.dead_code_fraction > 0;
 }
 
 Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
@@ -119,7 +120,8 @@ Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
 Tensor Codebook::update(const Statistics& statistics, const Tensor& guard) {
   if (!needs_statistics()) return {};
   // Where the averages do not own the codes they are only counted: what they would be is dropped.
-  Tensor codes = options_.owner != Owner::gradient ? weight_.value() : ops::clone(weight_.value());
+  Tensor codes = options_.learning != CodebookLearning::gradient ? weight_.value()
+                                                                 : ops::clone(weight_.value());
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), statistics.counts,
                  statistics.sums, guard, options_.decay, options_.eps, options_.cosine);
   Tensor replaced;

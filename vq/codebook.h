@@ -8,14 +8,15 @@
 
 namespace versor {
 
-enum class Owner { ema, gradient, both };
+// What moves the codes (--owner): moving averages, the codebook loss's gradient, or both in turn.
+enum class CodebookLearning { ema, gradient, both };
 enum class CodebookStart { uniform, kmeans };
 enum class Accumulators { warm, zero };
 
 struct CodebookOptions {
   int64_t codes = 1024;  // K
   int64_t latent = 256;  // D
-  Owner owner = Owner::ema;
+  CodebookLearning learning = CodebookLearning::ema;
   CodebookStart start = CodebookStart::kmeans;
   Accumulators accumulators = Accumulators::warm;  // N = 1, m = c; or zero
   double decay = 0.99;                             // gamma

@@ -21,11 +21,11 @@ ComposedQuantizer::ComposedQuantizer(const char* name, int64_t uses, bool shared
     parts_.push_back(make(i));
     register_module(shared ? std::string(name) : str(name, ".", i), *parts_.back());
   }
-  symbols_per_part_ = parts_[0]->alphabet().symbols;
-  codes_ = parts_[0]->alphabet().codes;
+  symbols_per_part_ = parts_[0]->vocabulary().symbols;
+  codes_ = parts_[0]->vocabulary().codes;
   for (const auto& part : parts_)
-    check(part->alphabet().codes == codes_ && part->alphabet().symbols == symbols_per_part_, name,
-          "all parts must have the same alphabet");
+    check(part->vocabulary().codes == codes_ && part->vocabulary().symbols == symbols_per_part_,
+          name, "all parts must have the same vocabulary");
 }
 
 Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {

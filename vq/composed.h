@@ -11,7 +11,7 @@ Tensor sum_of_replaced(const Tensor& a, const Tensor& b);
 
 class ComposedQuantizer : public Quantizer {
  public:
-  Alphabet alphabet() const override { return {symbols_per_part_ * uses_, codes_}; }
+  Vocabulary vocabulary() const override { return {symbols_per_part_ * uses_, codes_}; }
   // Each part from its passes; a shared one updates once, from what it saw in all uses.
   Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;

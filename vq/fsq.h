@@ -33,7 +33,7 @@ class FiniteScalarQuantizer final : public LookupQuantizer {
 
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override { return decode_symbol("fsq", grid_, index); }
-  Alphabet alphabet() const override { return {1, grid_.dim(0)}; }
+  Vocabulary vocabulary() const override { return {1, grid_.dim(0)}; }
 
   // b, divided by floor(l/2).   z [R,d].
   Variable bounded(const Variable& z) const;

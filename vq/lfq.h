@@ -29,7 +29,7 @@ class SignQuantizer final : public LookupQuantizer {
   Tensor decode(const Tensor& index) const override {
     return decode_symbol("lfq", corners_, index);
   }
-  Alphabet alphabet() const override { return {1, corners_.dim(0)}; }
+  Vocabulary vocabulary() const override { return {1, corners_.dim(0)}; }
 
   const Tensor& corners() const { return corners_; }  // [2^d,d], the codes
 

@@ -35,7 +35,7 @@ void VqModel::add_decoder(Sequential& decoder, Rng rng, Device device) const {
 }
 
 void VqModel::add_level(std::string name, QuantizerPointer quantizer) {
-  check(levels_.empty() || quantizer->alphabet().codes == alphabet().codes, "model",
+  check(levels_.empty() || quantizer->vocabulary().codes == vocabulary().codes, "model",
         "all levels must have the same number of codes");
   register_module(name, *quantizer);
   levels_.push_back({std::move(name), std::move(quantizer)});
@@ -81,10 +81,10 @@ void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_
   }
 }
 
-Alphabet VqModel::alphabet() const {
-  Alphabet all = quantizer_of(0).alphabet();
+Vocabulary VqModel::vocabulary() const {
+  Vocabulary all = quantizer_of(0).vocabulary();
   for (size_t level = 1; level < levels_.size(); ++level)
-    all.symbols += quantizer_of(level).alphabet().symbols;
+    all.symbols += quantizer_of(level).vocabulary().symbols;
   return all;
 }
 

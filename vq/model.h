@@ -63,7 +63,7 @@ class VqModel : public Module {
   // In the order in which they quantize.
   const std::vector<Level>& levels() const { return levels_; }
   // Symbols of all levels; each level has a number of rows of its own.
-  Alphabet alphabet() const;
+  Vocabulary vocabulary() const;
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   std::vector<std::pair<std::string, Tensor>> counters() const;
   // Whether a step can be captured once and replayed.

@@ -18,9 +18,10 @@ struct EnumNames<Estimator> {
 };
 
 template <>
-struct EnumNames<Owner> {
-  static constexpr Named<Owner> all[] = {
-      {Owner::ema, "ema"}, {Owner::gradient, "gradient"}, {Owner::both, "both"}};
+struct EnumNames<CodebookLearning> {
+  static constexpr Named<CodebookLearning> all[] = {{CodebookLearning::ema, "ema"},
+                                                    {CodebookLearning::gradient, "gradient"},
+                                                    {CodebookLearning::both, "both"}};
 };
 
 template <>

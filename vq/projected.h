@@ -18,7 +18,7 @@ class ProjectedQuantizer final : public Quantizer {
   // Losses and statistics are those of the inner vectors.
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
-  Alphabet alphabet() const override { return inner_->alphabet(); }
+  Vocabulary vocabulary() const override { return inner_->vocabulary(); }
   int64_t start_rows() const override { return inner_->start_rows(); }
   void start_from(const Tensor& latents) override;
   Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override {

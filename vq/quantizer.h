@@ -52,9 +52,10 @@ struct Quantized {
   std::vector<Quantized> parts;  // of a quantizer made of others: what each use of a part gave
 };
 
-struct Alphabet {
-  Alphabet(int64_t codes_) : codes(codes_) {}  // of a single symbol
-  Alphabet(int64_t symbols_, int64_t codes_) : symbols(symbols_), codes(codes_) {}
+// What a row is named by: so many symbols, each one of so many codes.
+struct Vocabulary {
+  Vocabulary(int64_t codes_) : codes(codes_) {}  // of a single symbol
+  Vocabulary(int64_t symbols_, int64_t codes_) : symbols(symbols_), codes(codes_) {}
 
   int64_t symbols = 1;  // L
   int64_t codes;        // K
@@ -68,7 +69,7 @@ class Quantizer : public Module {
   // evaluation, bit for bit; but `published` and `rotation_unscaled` give it the length of e, which
   // no symbol knows.
   virtual Tensor decode(const Tensor& index) const = 0;
-  virtual Alphabet alphabet() const = 0;
+  virtual Vocabulary vocabulary() const = 0;
 
   // The rest is for quantizers that need it.
 

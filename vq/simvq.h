@@ -15,7 +15,7 @@ class SimVectorQuantizer final : public LookupQuantizer {
 
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
-  Alphabet alphabet() const override { return {1, table_.shape()[0]}; }
+  Vocabulary vocabulary() const override { return {1, table_.shape()[0]}; }
 
  private:
   Variable codes() const;  // [K,D]

@@ -16,7 +16,7 @@ void UsageHistogram::add(const Tensor& counts) {
 }
 
 UsageHistogram::Use UsageHistogram::use_of(int64_t symbol) const {
-  const auto begin = counts_.begin() + symbol * alphabet_.codes, end = begin + alphabet_.codes;
+  const auto begin = counts_.begin() + symbol * vocabulary_.codes, end = begin + vocabulary_.codes;
   Use use;
   use.total = std::accumulate(begin, end, 0.0);
   for (auto n = begin; n != end; ++n)
@@ -30,7 +30,7 @@ UsageHistogram::Use UsageHistogram::use_of(int64_t symbol) const {
 double UsageHistogram::perplexity() const {
   double entropy = 0;
   int64_t counted = 0;
-  for (int64_t l = 0; l < alphabet_.symbols; ++l) {
+  for (int64_t l = 0; l < vocabulary_.symbols; ++l) {
     const Use use = use_of(l);
     entropy += use.entropy;
     counted += use.total > 0;
@@ -40,13 +40,13 @@ double UsageHistogram::perplexity() const {
 
 double UsageHistogram::usage() const {
   int64_t busy = 0, codes = 0;  // codes: of the symbols that were counted
-  for (int64_t l = 0; l < alphabet_.symbols; ++l) {
+  for (int64_t l = 0; l < vocabulary_.symbols; ++l) {
     const double total = use_of(l).total;
     if (total == 0) continue;
-    codes += alphabet_.codes;
-    const double least = 0.1 * total / static_cast<double>(alphabet_.codes);
-    const auto begin = counts_.begin() + l * alphabet_.codes;
-    busy += std::count_if(begin, begin + alphabet_.codes,
+    codes += vocabulary_.codes;
+    const double least = 0.1 * total / static_cast<double>(vocabulary_.codes);
+    const auto begin = counts_.begin() + l * vocabulary_.codes;
+    busy += std::count_if(begin, begin + vocabulary_.codes,
                           [&](int64_t n) { return n > 0 && static_cast<double>(n) >= least; });
   }
   return codes > 0 ? static_cast<double>(busy) / static_cast<double>(codes) : 0.0;
@@ -54,7 +54,7 @@ double UsageHistogram::usage() const {
 
 double UsageHistogram::entropy_bits() const {
   double bits = 0;
-  for (int64_t l = 0; l < alphabet_.symbols; ++l) {
+  for (int64_t l = 0; l < vocabulary_.symbols; ++l) {
     const Use use = use_of(l);
     bits += use.total * use.entropy / std::numbers::ln2;
   }
@@ -63,8 +63,8 @@ double UsageHistogram::entropy_bits() const {
 
 double UsageHistogram::nominal_bits() const {
   double bits = 0;
-  for (int64_t l = 0; l < alphabet_.symbols; ++l)
-    bits += use_of(l).total * std::log2(static_cast<double>(alphabet_.codes));
+  for (int64_t l = 0; l < vocabulary_.symbols; ++l)
+    bits += use_of(l).total * std::log2(static_cast<double>(vocabulary_.codes));
   return bits;
 }
 

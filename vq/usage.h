@@ -11,8 +11,9 @@ namespace versor {
 
 class UsageHistogram {
  public:
-  explicit UsageHistogram(const Alphabet& alphabet)
-      : alphabet_(alphabet), counts_(static_cast<size_t>(alphabet.symbols * alphabet.codes), 0) {}
+  explicit UsageHistogram(const Vocabulary& vocabulary)
+      : vocabulary_(vocabulary),
+        counts_(static_cast<size_t>(vocabulary.symbols * vocabulary.codes), 0) {}
 
   void add(const Tensor& counts);  // i32 [L,K] or [K]
 
@@ -28,7 +29,7 @@ class UsageHistogram {
   double entropy_bits() const;
   double nominal_bits() const;
 
-  const Alphabet& alphabet() const { return alphabet_; }
+  const Vocabulary& vocabulary() const { return vocabulary_; }
   std::vector<int64_t>& counts() { return counts_; }
   const std::vector<int64_t>& counts() const { return counts_; }
 
@@ -39,7 +40,7 @@ class UsageHistogram {
   };
   Use use_of(int64_t symbol) const;
 
-  Alphabet alphabet_;
+  Vocabulary vocabulary_;
   std::vector<int64_t> counts_;  // L*K
 };
 

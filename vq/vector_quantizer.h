@@ -15,7 +15,7 @@ class VectorQuantizer final : public LookupQuantizer {
 
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
-  Alphabet alphabet() const override { return {1, codebook_.options().codes}; }
+  Vocabulary vocabulary() const override { return {1, codebook_.options().codes}; }
   int64_t start_rows() const override;
   void start_from(const Tensor& latents) override { codebook_.start_from(latents); }
   // Moves the codebook.

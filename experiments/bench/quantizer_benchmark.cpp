@@ -47,7 +47,7 @@ class VariantBenchmark {
   }
 
   int64_t rows() const { return latents_.dim(0); }
-  Alphabet alphabet() const { return quantizer().alphabet(); }
+  Vocabulary vocabulary() const { return quantizer().vocabulary(); }
 
  private:
   Quantizer& quantizer() const { return *step_.model().levels()[0].quantizer; }
@@ -84,10 +84,10 @@ void measure_quantizers(const StepConfiguration& what, int64_t repeats,
         measure_ratio([&] { return other.step(); }, [&] { return plain.step(); }, repeats);
     const TimeRatio alone = measure_ratio([&] { return other.alone(); },
                                           [&] { return plain.alone(); }, kAloneTimes * repeats);
-    const Alphabet alphabet = other.alphabet();
+    const Vocabulary vocabulary = other.vocabulary();
     each({.name = variant.label,
-          .symbols = alphabet.symbols,
-          .codes = alphabet.codes,
+          .symbols = vocabulary.symbols,
+          .codes = vocabulary.codes,
           .seconds = alone.seconds,
           .to_plain = alone.ratio,
           .step_seconds = step.seconds,

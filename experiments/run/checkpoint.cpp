@@ -67,9 +67,9 @@ std::string to_text(const Progress& p) {
       .dump();
 }
 
-Progress parse_progress(const std::string& text, const Alphabet& alphabet,
+Progress parse_progress(const std::string& text, const Vocabulary& vocabulary,
                         const std::string& path) {
-  Progress p(alphabet);
+  Progress p(vocabulary);
   try {
     const auto json = parse_json<nlohmann::json>(text, path);
     p.epoch = count_in(json.at("epoch"), path);
@@ -120,7 +120,7 @@ std::optional<Progress> restore_checkpoint(const RunFolder& folder,
           tensor.shape());
     ops::copy(tensor, saved.to(tensor.device()));
   });
-  return parse_progress(file.metadata["position"], model.alphabet(), path);
+  return parse_progress(file.metadata["position"], model.vocabulary(), path);
 }
 
 }  // namespace versor

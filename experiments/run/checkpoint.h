@@ -21,7 +21,7 @@ namespace versor {
 
 // Where a run is.
 struct Progress {
-  explicit Progress(const Alphabet& alphabet) : train(alphabet), test(alphabet) {}
+  explicit Progress(const Vocabulary& vocabulary) : train(vocabulary), test(vocabulary) {}
 
   int64_t epoch = 0;              // so many are done
   PassMetrics train, test;        // the batches of the next one so far
@@ -43,6 +43,7 @@ void forget_previous_checkpoint(const RunFolder& folder);
 
 // The text in the checkpoint's metadata, and back. `path` is for the error, where it is malformed.
 std::string to_text(const Progress& progress);
-Progress parse_progress(const std::string& text, const Alphabet& alphabet, const std::string& path);
+Progress parse_progress(const std::string& text, const Vocabulary& vocabulary,
+                        const std::string& path);
 
 }  // namespace versor

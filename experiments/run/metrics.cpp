@@ -85,9 +85,9 @@ std::vector<double*> PassMetrics::Sums::all() {
           &lambda, &angle,          &max_lambda, &replaced,   &images};
 }
 
-MetricsLog::MetricsLog(int64_t batches, const Alphabet& alphabet, Device device)
+MetricsLog::MetricsLog(int64_t batches, const Vocabulary& vocabulary, Device device)
     : table_(ops::zeros({batches, kLoggedColumns}, device)),
-      counts_(ops::zeros({alphabet.symbols, alphabet.codes}, device, DType::i32)),
+      counts_(ops::zeros({vocabulary.symbols, vocabulary.codes}, device, DType::i32)),
       none_(ops::zeros({1}, device, DType::i32)) {}
 
 void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,

@@ -17,7 +17,7 @@ namespace versor {
 // The numbers of every batch of a pass, and the histogram of codes, on the device.
 class MetricsLog {
  public:
-  MetricsLog(int64_t batches, const Alphabet& alphabet, Device device);
+  MetricsLog(int64_t batches, const Vocabulary& vocabulary, Device device);
 
   // Enqueues: row batch[0] gets the numbers of this batch.   batch i32 [1] on the device.
   // replaced: what the model's update returned, may be undefined.
@@ -34,7 +34,7 @@ class MetricsLog {
 // Sums over the batches of one pass, training or evaluation.
 class PassMetrics {
  public:
-  explicit PassMetrics(const Alphabet& alphabet) : histogram_(alphabet) {}
+  explicit PassMetrics(const Vocabulary& vocabulary) : histogram_(vocabulary) {}
 
   // Reads the batches begin..end-1 of the log, and all codes counted since the last time; waits
   // for the device.

@@ -69,7 +69,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   m.image_channels = extent(weights, weights_path, "encoder.0.weight", 4, 1);
   codebook.codes = extent(weights, weights_path, "codebook.weight", 2, 0);
   codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
-  codebook.owner = options.owner;
+  codebook.learning = options.learning;
   codebook.decay = options.decay;
   codebook.start = CodebookStart::uniform;  // what the file holds replaces it
   codebook.dead_code_fraction = 0;

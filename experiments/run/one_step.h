@@ -9,7 +9,7 @@ namespace versor {
 
 struct OneStepOptions {
   Estimator estimator = Estimator::rotation;
-  Owner owner = Owner::ema;
+  CodebookLearning learning = CodebookLearning::ema;
   double beta = 0.25, decay = 0.99, lr = 2e-4;
   int64_t steps = 1;
   DType activations = DType::f32;

@@ -35,7 +35,9 @@ const std::vector<QuantizerVariant>& quantizer_variants() {
       {"reflection", "the paper's reflection",
        [](RunOptions& o) { o.estimator = Estimator::reflection; }},
       {"gradient", "a codebook trained by its loss",
-       [](RunOptions& o) { o.estimator = Estimator::ste, o.owner = Owner::gradient; }},
+       [](RunOptions& o) {
+         o.estimator = Estimator::ste, o.learning = CodebookLearning::gradient;
+       }},
       {"gumbel", "drawn codes at temperature 0.01, a codebook trained by gradients",
        [](RunOptions& o) { o.estimator = Estimator::gumbel; }},
       {"diveq", "noise in place of codebook and commitment loss",

@@ -50,7 +50,7 @@ void apply_quantizer(RunOptions& o) {
   if (is_grid(o.quantizer) && !o.estimator) o.estimator = Estimator::ste;
   if (o.quantizer != QuantizerKind::vq && !o.codebook_dim) o.codebook_dim = 0;
   const bool draws = o.temperature > 0 || (o.estimator && trains_codes(*o.estimator));
-  if (draws && !o.owner) o.owner = Owner::gradient;
+  if (draws && !o.learning) o.learning = CodebookLearning::gradient;
 }
 
 }  // namespace
@@ -134,7 +134,7 @@ CodebookOptions codebook_options(const RunOptions& o) {
   c.codes = o.codes;
   c.latent = o.latent;
   c.decay = *o.decay;
-  c.owner = *o.owner;
+  c.learning = *o.learning;
   c.start = *o.codebook_start;
   c.accumulators = *o.accumulators;
   c.dead_code_fraction = *o.dead_codes;

@@ -51,7 +51,7 @@ struct EnumNames<ImageSource> {
 struct RunOptions {
   Preset preset = Preset::versor;
   std::optional<Estimator> estimator;
-  std::optional<Owner> owner;
+  std::optional<CodebookLearning> learning;
   std::optional<CodebookStart> codebook_start;
   std::optional<Accumulators> accumulators;
   std::optional<double> dead_codes;

@@ -51,7 +51,7 @@ void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model
   for (const VqModel::Level& level : model.levels()) {
     // Of several symbols: the vectors of rows whose symbols are all equal, and the first one's
     // counts.
-    const auto [symbols, codes] = level.quantizer->alphabet();
+    const auto [symbols, codes] = level.quantizer->vocabulary();
     const std::vector<int32_t> narrow(of_level, of_level + codes);
     std::vector<int32_t> all_codes(static_cast<size_t>(symbols * codes));
     for (size_t i = 0; i < all_codes.size(); ++i)

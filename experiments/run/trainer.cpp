@@ -95,7 +95,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
       adam_(model_->flat_parameters(), adam_params(options_, train_images_.batches())),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
-      progress_(model_->alphabet()),
+      progress_(model_->vocabulary()),
       train_pass_(train_images_, progress_.train, device_),
       test_pass_(test_images_, progress_.test, device_),
       guard_(train_pass_.batch),
@@ -105,7 +105,7 @@ Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device dev
     : batches(images.batches()),
       order(images.in_order()),
       batch(ops::zeros({1}, device, DType::i32)),
-      log(images.batches(), pass_metrics.histogram().alphabet(), device),
+      log(images.batches(), pass_metrics.histogram().vocabulary(), device),
       metrics(pass_metrics) {}
 
 TrainingEnd Trainer::run() {
@@ -240,7 +240,7 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
                                      static_cast<float>(*options_.beta)));
   progress_.rows.push_back(metrics_row(epoch, train, test));
   progress_.epoch = epoch;
-  progress_.train = progress_.test = PassMetrics(model_->alphabet());
+  progress_.train = progress_.test = PassMetrics(model_->vocabulary());
   train_pass_.next = test_pass_.next = 0;
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
   folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);

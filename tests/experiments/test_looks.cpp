@@ -38,7 +38,7 @@ void check_looks(VqModel& model) {
 
 VqVaeOptions moving() {
   VqVaeOptions options;
-  options.quantizer.codebook = {.codes = 8, .latent = 8, .owner = Owner::both};
+  options.quantizer.codebook = {.codes = 8, .latent = 8, .learning = CodebookLearning::both};
   return options;
 }
 

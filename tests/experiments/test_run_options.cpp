@@ -33,7 +33,7 @@ TEST_CASE("options: the presets are what they are said to be") {
   for (const char* arguments : {"", "--preset versor"}) {
     const RunOptions o = parsed(arguments);
     CHECK(*o.estimator == Estimator::rotation);
-    CHECK(*o.owner == Owner::ema);
+    CHECK(*o.learning == CodebookLearning::ema);
     CHECK(*o.codebook_start == CodebookStart::kmeans);
     CHECK(*o.accumulators == Accumulators::warm);
     CHECK(*o.dead_codes == 0.1);
@@ -41,7 +41,7 @@ TEST_CASE("options: the presets are what they are said to be") {
   }
   const RunOptions o = parsed("--preset published");
   CHECK(*o.estimator == Estimator::published);
-  CHECK(*o.owner == Owner::both);
+  CHECK(*o.learning == CodebookLearning::both);
   CHECK(*o.codebook_start == CodebookStart::uniform);
   CHECK(*o.accumulators == Accumulators::zero);
   CHECK(*o.dead_codes == 0);
@@ -81,7 +81,8 @@ TEST_CASE("options: the defaults are the published runs' sizes") {
 TEST_CASE("options: a flag of its own wins over the preset, before it or after it") {
   const std::pair<const char*, std::function<bool(const RunOptions&)>> flags[] = {
       {"--estimator ste", [](const RunOptions& o) { return *o.estimator == Estimator::ste; }},
-      {"--owner gradient", [](const RunOptions& o) { return *o.owner == Owner::gradient; }},
+      {"--owner gradient",
+       [](const RunOptions& o) { return *o.learning == CodebookLearning::gradient; }},
       {"--codebook-start kmeans",
        [](const RunOptions& o) { return *o.codebook_start == CodebookStart::kmeans; }},
       {"--accumulators warm",
@@ -117,19 +118,20 @@ TEST_CASE("options: the model gets what the options say") {
   CHECK(m.quantizer.codebook.codes == 7);
   CHECK(m.quantizer.codebook.latent == 6);
   CHECK(m.quantizer.codebook.decay == 0.5);
-  CHECK(m.quantizer.codebook.owner == Owner::gradient);
+  CHECK(m.quantizer.codebook.learning == CodebookLearning::gradient);
   CHECK(m.quantizer.codebook.start == CodebookStart::uniform);
   CHECK(m.quantizer.codebook.accumulators == Accumulators::zero);
   CHECK(m.quantizer.codebook.dead_code_fraction == 0);
   const VqVaeOptions own = model_options(parsed("--dead-codes 0.25"));
   CHECK(own.quantizer.estimator.estimator == Estimator::rotation);
-  CHECK(own.quantizer.codebook.owner == Owner::ema);
+  CHECK(own.quantizer.codebook.learning == CodebookLearning::ema);
   CHECK(own.quantizer.codebook.start == CodebookStart::kmeans);
   CHECK(own.quantizer.codebook.accumulators == Accumulators::warm);
   CHECK(own.quantizer.codebook.dead_code_fraction == 0.25);
   CHECK(model_options(parsed("--estimator rotation_unscaled")).quantizer.estimator.estimator ==
         Estimator::rotation_unscaled);
-  CHECK(model_options(parsed("--owner both")).quantizer.codebook.owner == Owner::both);
+  CHECK(model_options(parsed("--owner both")).quantizer.codebook.learning ==
+        CodebookLearning::both);
 }
 
 TEST_CASE("options: of the quantizer they reach the model, and the config where they are unusual") {
@@ -155,7 +157,7 @@ TEST_CASE("options: of the quantizer they reach the model, and the config where 
   const QuantizerOptions gumbel =
       model_options(parsed("--estimator gumbel --temperature 0.5 --orthogonality 2")).quantizer;
   CHECK(gumbel.estimator.temperature == 0.5);
-  CHECK(gumbel.codebook.owner == Owner::gradient);  // which it needs
+  CHECK(gumbel.codebook.learning == CodebookLearning::gradient);  // which it needs
   CHECK(gumbel.codebook.orthogonality == 2);
   CHECK(model_options(parsed("--estimator gumbel")).quantizer.estimator.temperature == 0.01);
 }

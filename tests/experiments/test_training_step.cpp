@@ -14,11 +14,11 @@
 namespace versor::testing {
 namespace {
 
-VqVaeOptions tiny_model(Owner owner = Owner::gradient) {
+VqVaeOptions tiny_model(CodebookLearning owner = CodebookLearning::gradient) {
   VqVaeOptions options;
   options.quantizer.codebook.codes = 4;
   options.quantizer.codebook.latent = 4;
-  options.quantizer.codebook.owner = owner;
+  options.quantizer.codebook.learning = owner;
   options.quantizer.codebook.start = CodebookStart::uniform;
   return options;
 }
@@ -97,7 +97,7 @@ TEST_CASE("training step: moves every parameter once and reports the loss before
 TEST_CASE("one_step: fitting files have no error, and all that is promised comes out") {
   const Files files;
   OneStepOptions options;
-  options.owner = Owner::gradient;
+  options.learning = CodebookLearning::gradient;
   const SafetensorsFile out = one_step(files.weights, "W.file", files.batch, "X.file", options, {});
   CHECK(out.at("reconstruction", "").shape() == Shape{2, 3, 8, 8});
   CHECK(out.at("z_e", "").shape() == Shape{2, 4, 2, 2});
@@ -236,7 +236,7 @@ TEST_CASE("training step: a NaN in the encoder's residual blocks reaches the los
 
 TEST_CASE("training step: a level whose latents are not finite is named, and nothing moves") {
   for (const char* broken : {"encoder_top.2.conv2.bias", "join_bottom.bias"}) {
-    VqVae2 model(tiny_model(Owner::ema), {}, Rng(10));
+    VqVae2 model(tiny_model(CodebookLearning::ema), {}, Rng(10));
     Adam adam(model.parameters(), {});
     for (auto [name, parameter] : model.named_parameters())
       if (name == broken) ops::fill(parameter.mutable_value(), std::nanf(""));

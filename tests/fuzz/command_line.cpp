@@ -13,7 +13,7 @@ namespace {
 
 void describe(RunOptions options) {
   apply_preset(options);
-  require(options.estimator && options.owner && options.codebook_start && options.accumulators &&
+  require(options.estimator && options.learning && options.codebook_start && options.accumulators &&
               options.dead_codes && options.ema_in_eval,
           "a preset decides everything");
   model_options(options);

@@ -32,7 +32,7 @@ inline std::vector<FamilyCase> make_family() {
   };
   const auto add_gradient = [&](std::string name) -> QuantizerOptions& {
     QuantizerOptions& o = add(std::move(name));
-    o.codebook.owner = Owner::gradient;
+    o.codebook.learning = CodebookLearning::gradient;
     return o;
   };
 
@@ -43,7 +43,7 @@ inline std::vector<FamilyCase> make_family() {
     all.back().code_in_training = all.back().code_in_evaluation = passes_code(estimator);
   }
   add_gradient("vq gradient");
-  add("vq both").codebook.owner = Owner::both;
+  add("vq both").codebook.learning = CodebookLearning::both;
   add_gradient("vq gumbel").estimator = Estimator::gumbel;
   all.back().options.estimator.temperature = 1;  // rows and codes lie in [-1,1]
   all.back().draws = true;

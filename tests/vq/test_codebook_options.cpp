@@ -288,7 +288,7 @@ TEST_CASE("micro-batches: what a guard found in any drops all of them") {
 
 TEST_CASE("dead codes: of a codebook that its gradient owns; codes in use keep every bit") {
   CodebookOptions options = plain();
-  options.owner = Owner::gradient;
+  options.learning = CodebookLearning::gradient;
   options.dead_code_fraction = 0.1;
   Array codes = draw(1470, {kK, kD});
   for (int64_t k : {1, 4})

@@ -42,7 +42,7 @@ class QuarterQuantizer final : public Quantizer {
     const Tensor latents = ops::gather_rows(levels_, index.reshape({index.numel()}));
     return ops::permute(latents.reshape({latent_, index.dim(1)}), {1, 0});
   }
-  Alphabet alphabet() const override { return {latent_, 16}; }
+  Vocabulary vocabulary() const override { return {latent_, 16}; }
 
  private:
   int64_t latent_;
@@ -97,7 +97,7 @@ TEST_CASE("custom quantizer: a model trains with it") {
   model.set_training(false);
   const Quantized out = model(to_tensor(images)).quantized();
   CHECK((bits_of(model.quantizer().decode(out.index)) == bits_of(out.value.value())));
-  UsageHistogram usage(model.quantizer().alphabet());
+  UsageHistogram usage(model.quantizer().vocabulary());
   usage.add(out.counts);
   CHECK(usage.nominal_bits() == 16.0 * latent * 4);  // 16 rows of 8 symbols of 4 bits
   CHECK(usage.entropy_bits() < usage.nominal_bits());

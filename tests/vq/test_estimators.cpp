@@ -168,8 +168,8 @@ TEST_CASE("estimators: gradients of several uses add up, and a second one is ref
 TEST_CASE("estimators: no gradient reaches the codebook through the value passed on") {
   Random random(602);
   for (const auto& [estimator, unused] : kEstimators)
-    for (Owner owner : {Owner::gradient, Owner::both}) {
-      VectorQuantizer quantizer({.codes = 5, .latent = 3, .owner = owner}, estimator, Rng(7),
+    for (CodebookLearning owner : {CodebookLearning::gradient, CodebookLearning::both}) {
+      VectorQuantizer quantizer({.codes = 5, .latent = 3, .learning = owner}, estimator, Rng(7),
                                 test_device());
       const Variable e(to_tensor(random.array({20, 3})), true);
       const Quantized out = quantizer(e, true);

@@ -57,13 +57,13 @@ Tensor raised_guard() {
 TEST_CASE("family: symbols, histogram, shapes and error") {
   for_family([](const FamilyCase& c) {
     const QuantizerPointer quantizer = made(c);
-    const Alphabet alphabet = quantizer->alphabet();
-    CHECK(alphabet.symbols == c.options.groups * c.options.layers);
+    const Vocabulary vocabulary = quantizer->vocabulary();
+    CHECK(vocabulary.symbols == c.options.groups * c.options.layers);
     for (int64_t R : {37, 1})  // no multiple of a tile, and the smallest
       for (bool training : {false, true}) {
         const Quantized out = pass(*quantizer, draw_rows(71, R), training);
-        REQUIRE(out.index.shape() == Shape{alphabet.symbols, R});
-        REQUIRE(out.counts.shape() == Shape{alphabet.symbols, alphabet.codes});
+        REQUIRE(out.index.shape() == Shape{vocabulary.symbols, R});
+        REQUIRE(out.counts.shape() == Shape{vocabulary.symbols, vocabulary.codes});
         CHECK(out.value.shape() == Shape{R, kLatent});
         CHECK(all_finite(out.value.value()));
         CHECK(out.input.shape() == out.codes.shape());
@@ -78,8 +78,8 @@ TEST_CASE("family: symbols, histogram, shapes and error") {
         for (size_t i = 0; i < index.size(); ++i) {
           const int64_t symbol = static_cast<int64_t>(i) / R;
           const bool left_out = index[i] == -1 && training && c.options.layer_dropout;
-          REQUIRE((left_out || (index[i] >= 0 && index[i] < alphabet.codes)));
-          if (!left_out) ++expected[static_cast<size_t>(symbol * alphabet.codes + index[i])];
+          REQUIRE((left_out || (index[i] >= 0 && index[i] < vocabulary.codes)));
+          if (!left_out) ++expected[static_cast<size_t>(symbol * vocabulary.codes + index[i])];
         }
         CHECK(counts == expected);
         if (R == 37) CHECK(std::set(index.begin(), index.end()).size() > 3);  // not collapsed
@@ -100,14 +100,14 @@ TEST_CASE("family: decode() is the value, bit for bit") {
 TEST_CASE("family: decode() refuses symbols that there are not") {
   for_family([](const FamilyCase& c) {
     const QuantizerPointer quantizer = made(c);
-    const Alphabet alphabet = quantizer->alphabet();
+    const Vocabulary vocabulary = quantizer->vocabulary();
     const auto decoded = [&](int64_t symbol) {
-      Indices index(static_cast<size_t>(alphabet.symbols * 2), 0);
+      Indices index(static_cast<size_t>(vocabulary.symbols * 2), 0);
       index.back() = symbol;
-      return quantizer->decode(index_tensor(index).reshape({alphabet.symbols, 2}));
+      return quantizer->decode(index_tensor(index).reshape({vocabulary.symbols, 2}));
     };
-    CHECK(all_finite(decoded(alphabet.codes - 1)));
-    CHECK_THROWS_AS(decoded(alphabet.codes), Error);
+    CHECK(all_finite(decoded(vocabulary.codes - 1)));
+    CHECK_THROWS_AS(decoded(vocabulary.codes), Error);
     if (c.options.layers == 1) CHECK_THROWS_AS(decoded(-1), Error);  // else a layer left out
   });
 }
@@ -172,7 +172,7 @@ TEST_CASE("family: a pass changes nothing; an update changes what it should") {
     for (const auto& [name, parameter] : quantizer->named_parameters()) {
       CAPTURE(name);  // which are for the optimiser, unless averages own them too
       CHECK(((bits_of(parameter.value()) == before.at(name)) ||
-             c.options.codebook.owner == Owner::both));
+             c.options.codebook.learning == CodebookLearning::both));
     }
   });
 }

@@ -282,9 +282,10 @@ TEST_CASE("family gradients: value, losses and gradients against central differe
     CAPTURE(c.name);
     check_case(c);
     // Where a gradient may move the codes, too.
-    if (c.options.codebook.owner != Owner::ema || c.options.codebook.soft_em > 0) continue;
+    if (c.options.codebook.learning != CodebookLearning::ema || c.options.codebook.soft_em > 0)
+      continue;
     CAPTURE("owner gradient");
-    c.options.codebook.owner = Owner::gradient;
+    c.options.codebook.learning = CodebookLearning::gradient;
     if (c.options.kind == QuantizerKind::vq) check_case(c);
   }
 }
@@ -306,7 +307,7 @@ TEST_CASE("family gradients: draws and losses in other combinations") {
   FamilyCase both;  // auxiliary losses add up
   both.options.codebook = {.codes = kCodes,
                            .latent = kLatent,
-                           .owner = Owner::gradient,
+                           .learning = CodebookLearning::gradient,
                            .cosine = true,
                            .orthogonality = 2,
                            .diversity = 3,

@@ -37,7 +37,7 @@ const Refusal kRefusals[] = {
      [](QuantizerOptions& o) {
        o.estimator = Estimator::ste;
        o.estimator.temperature = 1;
-       o.codebook.owner = Owner::ema;
+       o.codebook.learning = CodebookLearning::ema;
      },
      "moving averages would mix them all"},
     {"gumbel without temperature",
@@ -57,13 +57,13 @@ const Refusal kRefusals[] = {
     {"gumbel, ema",
      [](QuantizerOptions& o) {
        o.estimator = Estimator::gumbel;
-       o.codebook.owner = Owner::ema;
+       o.codebook.learning = CodebookLearning::ema;
      },
      "gumbel trains the codes by the gradient of the value, which moving averages would undo"},
     {"diveq, both",
      [](QuantizerOptions& o) {
        o.estimator = Estimator::diveq;
-       o.codebook.owner = Owner::both;
+       o.codebook.learning = CodebookLearning::both;
      },
      "diveq trains the codes by the gradient of the value, which moving averages would undo"},
     {"gumbel, residual",
@@ -83,7 +83,7 @@ const Refusal kRefusals[] = {
     {"orthogonality, ema",
      [](QuantizerOptions& o) {
        o.codebook.orthogonality = 1;
-       o.codebook.owner = Owner::ema;
+       o.codebook.learning = CodebookLearning::ema;
      },
      "the orthogonality loss reaches the codes by its gradient"},
     {"soft EM, gradient", [](QuantizerOptions& o) { o.codebook.soft_em = 1; },
@@ -91,7 +91,7 @@ const Refusal kRefusals[] = {
     {"soft EM, both",
      [](QuantizerOptions& o) {
        o.codebook.soft_em = 1;
-       o.codebook.owner = Owner::both;
+       o.codebook.learning = CodebookLearning::both;
      },
      "soft EM is a way to update by moving averages"},
     {"negative weight", [](QuantizerOptions& o) { o.codebook.diversity = -1; },
@@ -187,7 +187,7 @@ TEST_CASE("family: options that do not go together are refused with the reason")
   for (const Refusal& refusal : kRefusals) {
     CAPTURE(std::string(refusal.name));
     QuantizerOptions options;
-    options.codebook = {.codes = kCodes, .latent = kLatent, .owner = Owner::gradient};
+    options.codebook = {.codes = kCodes, .latent = kLatent, .learning = CodebookLearning::gradient};
     refusal.change(options);
     const std::string message = error_of([&] { make_quantizer(options, Rng(1), test_device()); });
     CAPTURE(message);
@@ -206,7 +206,7 @@ TEST_CASE("family: parts that do not fit each other are refused") {
   };
   const MakeQuantizer growing = [&](int64_t part) { return vq(4 + part, 8); };
   const MakeQuantizer equal = [&](int64_t) { return vq(4, 8); };
-  CHECK(contains(residual({.layers = 2}, growing), "all parts must have the same alphabet"));
+  CHECK(contains(residual({.layers = 2}, growing), "all parts must have the same vocabulary"));
   CHECK(contains(residual({.layers = 0}, equal), "at least 1, got 0"));
   CHECK(contains(residual({.layers = 2, .dropout = true, .fewest = 3}, equal),
                  "must leave 1 to 2 layers, got 3"));

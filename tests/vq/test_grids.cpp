@@ -47,7 +47,7 @@ TEST_CASE("fsq: codes are all combinations of levels, numbered with the first fa
   for (const Levels& levels : kLevels) {
     CAPTURE(levels.size());
     const FiniteScalarQuantizer quantizer = fsq(levels);
-    const int64_t K = quantizer.alphabet().codes;
+    const int64_t K = quantizer.vocabulary().codes;
     CHECK(K == std::accumulate(levels.begin(), levels.end(), int64_t{1}, std::multiplies<>()));
     const Array points = to_array(quantizer.decode(every_index(K)));
     CHECK(distinct_rows(points).size() == static_cast<size_t>(K));
@@ -137,7 +137,7 @@ TEST_CASE("fsq: every level is reached, the outermost from far away") {
       const Array extremes{{2, d}, std::vector<double>(static_cast<size_t>(2 * d), far)};
       Array both = extremes;
       for (int64_t j = 0; j < d; ++j) both.at(0, j) = -far;
-      CHECK(symbols_of(quantizer, both) == Indices{0, quantizer.alphabet().codes - 1});
+      CHECK(symbols_of(quantizer, both) == Indices{0, quantizer.vocabulary().codes - 1});
     }
   }
 }
@@ -173,7 +173,7 @@ TEST_CASE("lfq, bsq: the index is the number that the signs write, the first the
       CAPTURE(bits);
       SignQuantizer quantizer = signs(bits, spherical);
       const int64_t K = int64_t{1} << bits;
-      CHECK(quantizer.alphabet().codes == K);
+      CHECK(quantizer.vocabulary().codes == K);
       const double length = spherical ? 1 / std::sqrt(static_cast<double>(bits)) : 1.0;
       const Array corners = to_array(quantizer.decode(every_index(K)));
       CHECK(ref::relative_error(corners, ref::sign_corners(bits, length)) <= 1e-7);

@@ -62,7 +62,8 @@ std::string run(const CodebookOptions& options, Estimator estimator, const Tenso
 // Every owner, start of the accumulators and treatment of dead codes.
 void check_all(const Tensor& codes, const Rows& vectors, CodebookStart start) {
   for (Estimator estimator : kAll)
-    for (Owner owner : {Owner::ema, Owner::gradient, Owner::both})
+    for (CodebookLearning owner :
+         {CodebookLearning::ema, CodebookLearning::gradient, CodebookLearning::both})
       for (Accumulators accumulators : {Accumulators::warm, Accumulators::zero})
         for (double dead : {0.0, 0.5}) {
           CAPTURE(name_of(estimator));
@@ -72,7 +73,7 @@ void check_all(const Tensor& codes, const Rows& vectors, CodebookStart start) {
           CodebookOptions o;
           o.codes = codes.dim(0);
           o.latent = kD;
-          o.owner = owner;
+          o.learning = owner;
           o.start = start;
           o.accumulators = accumulators;
           o.dead_code_fraction = dead;

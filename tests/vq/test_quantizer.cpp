@@ -20,8 +20,8 @@ struct World {
   Array e, codes;
   Variable leaf;
 
-  explicit World(Owner owner, Estimator estimator = Estimator::rotation, double dead = 0)
-      : quantizer({.codes = kK, .latent = kD, .owner = owner, .dead_code_fraction = dead},
+  explicit World(CodebookLearning owner, Estimator estimator = Estimator::rotation, double dead = 0)
+      : quantizer({.codes = kK, .latent = kD, .learning = owner, .dead_code_fraction = dead},
                   estimator, Rng(11), test_device()) {
     Random random(900);
     e = rounded(random.array({kR, kD}));
@@ -48,7 +48,7 @@ Array codebook_gradient(const Array& e, const Array& codes, const Indices& index
 TEST_CASE("quantizer: index, codes, counts and losses") {
   for (Estimator estimator :
        {Estimator::rotation, Estimator::ste, Estimator::published, Estimator::rotation_unscaled}) {
-    World w(Owner::ema, estimator);
+    World w(CodebookLearning::ema, estimator);
     const TrainedPass out = train(w.quantizer, w.leaf);
     const Indices expected = ref::nearest_code(w.e, w.codes);
     const Array q = ref::gather_rows(w.codes, expected);
@@ -66,7 +66,8 @@ TEST_CASE("quantizer: index, codes, counts and losses") {
 }
 
 TEST_CASE("quantizer: the commitment loss moves e alone") {
-  for (Owner owner : {Owner::ema, Owner::gradient, Owner::both}) {
+  for (CodebookLearning owner :
+       {CodebookLearning::ema, CodebookLearning::gradient, CodebookLearning::both}) {
     World w(owner);
     backward(w.quantizer(w.leaf, true).commitment_loss);
     const Array q = ref::gather_rows(w.codes, ref::nearest_code(w.e, w.codes));
@@ -76,7 +77,7 @@ TEST_CASE("quantizer: the commitment loss moves e alone") {
 }
 
 TEST_CASE("quantizer: owner ema keeps the codebook a buffer without gradient") {
-  World w(Owner::ema);
+  World w(CodebookLearning::ema);
   CHECK(names_of(w.quantizer.named_parameters()).empty());
   CHECK(names_of(w.quantizer.named_buffers()) ==
         std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
@@ -92,7 +93,7 @@ TEST_CASE("quantizer: owner ema keeps the codebook a buffer without gradient") {
 }
 
 TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off") {
-  World w(Owner::gradient);
+  World w(CodebookLearning::gradient);
   CHECK(names_of(w.quantizer.named_parameters()) == std::vector<std::string>{"codebook.weight"});
   CHECK(names_of(w.quantizer.named_buffers()) ==
         std::vector<std::string>{"ema_cluster_size", "ema_dw"});
@@ -109,7 +110,7 @@ TEST_CASE("quantizer: owner gradient makes the codebook a parameter; EMA is off"
 }
 
 TEST_CASE("quantizer: owner gradient: use is counted only where dead codes are replaced") {
-  World w(Owner::gradient, Estimator::rotation, 0.9);
+  World w(CodebookLearning::gradient, Estimator::rotation, 0.9);
   for (int64_t d = 0; d < kD; ++d) w.codes.at(2, d) = 100;  // never nearest
   Variable weight = w.quantizer.codebook().weight();
   ops::copy(weight.mutable_value(), to_tensor(w.codes));
@@ -126,13 +127,13 @@ TEST_CASE("quantizer: owner gradient: use is counted only where dead codes are r
 }
 
 TEST_CASE("quantizer: the codebook loss does not move e") {
-  World w(Owner::gradient);
+  World w(CodebookLearning::gradient);
   backward(w.quantizer(w.leaf, true).codebook_loss);
   CHECK_FALSE(w.leaf.grad().defined());
 }
 
 TEST_CASE("quantizer: owner both: EMA overwrites the codes, Adam moves them from there") {
-  World w(Owner::both, Estimator::published);
+  World w(CodebookLearning::both, Estimator::published);
   CHECK(names_of(w.quantizer.named_parameters()) == std::vector<std::string>{"codebook.weight"});
   Adam adam(w.quantizer.parameters());
   ref::Codebook expected = ref::warm_codebook(w.codes);
@@ -161,7 +162,7 @@ TEST_CASE("quantizer: owner both: EMA overwrites the codes, Adam moves them from
 }
 
 TEST_CASE("quantizer: dead codes are replaced through it, and counted") {
-  World w(Owner::ema, Estimator::rotation, 0.9);
+  World w(CodebookLearning::ema, Estimator::rotation, 0.9);
   for (int64_t d = 0; d < kD; ++d) w.codes.at(2, d) = w.codes.at(5, d) = 100;  // never nearest
   Variable weight = w.quantizer.codebook().weight();
   ops::copy(weight.mutable_value(), to_tensor(w.codes));
@@ -173,7 +174,7 @@ TEST_CASE("quantizer: dead codes are replaced through it, and counted") {
 }
 
 TEST_CASE("quantizer: a NaN in a row is reported, and the codebook keeps every bit") {
-  World w(Owner::ema, Estimator::rotation, 0.9);
+  World w(CodebookLearning::ema, Estimator::rotation, 0.9);
   const auto before = state_bits(w.quantizer);
   FiniteGuard guard(index_tensor({12}));
   w.e.at(kR - 1, 0) = std::nan("");
@@ -197,7 +198,7 @@ TEST_CASE("quantizer: a NaN in a row is reported, and the codebook keeps every b
 }
 
 TEST_CASE("quantizer: rows of another width are an error") {
-  World w(Owner::ema);
+  World w(CodebookLearning::ema);
   CHECK_THROWS_AS(w.quantizer(Variable(to_tensor(ref::zeros({4, kD + 1}))), true), Error);
 }
 

@@ -100,7 +100,7 @@ TEST_CASE("usage: counts beyond 32 bits add up; a wrong number of codes is an er
 }
 
 TEST_CASE("usage: several symbols by hand") {
-  UsageHistogram histogram(Alphabet(2, 4));
+  UsageHistogram histogram(Vocabulary(2, 4));
   // First symbol: 4 codes evenly, 2 bits each. Second: 1/2, 1/4, 1/4: 1.5 bits.
   histogram.add(index_tensor({1, 1, 1, 1, 2, 0, 1, 1}).reshape({2, 4}));
   histogram.add(index_tensor({3, 3, 3, 3, 6, 0, 3, 3}).reshape({2, 4}));
@@ -112,13 +112,13 @@ TEST_CASE("usage: several symbols by hand") {
   CHECK(histogram.usage() == doctest::Approx(7.0 / 8).epsilon(1e-12));
 
   // Symbols that dropout left out cost nothing: 16 and 4 vectors of log2 4 bits.
-  UsageHistogram uneven(Alphabet(2, 4));
+  UsageHistogram uneven(Vocabulary(2, 4));
   uneven.add(index_tensor({16, 0, 0, 0, 0, 4, 0, 0}).reshape({2, 4}));
   CHECK(uneven.nominal_bits() == doctest::Approx(40).epsilon(1e-12));
   CHECK(uneven.entropy_bits() == 0.0);
   CHECK(uneven.perplexity() == 1.0);
   // The border of 10 % is that of each symbol: 0.4 and 0.1.
-  UsageHistogram border(Alphabet(2, 4));
+  UsageHistogram border(Vocabulary(2, 4));
   border.add(index_tensor({16, 0, 0, 0, 3, 1, 0, 0}).reshape({2, 4}));
   CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
   // That one symbol was counted 1,000 times must not hide 1 of 4 in the other.
@@ -143,7 +143,7 @@ TEST_CASE("perplexity, usage: symbols without a count are not part of the mean")
   for (const auto& [symbols, counts, perplexity, usage] : cases) {
     const Tensor n = index_tensor(counts).reshape({symbols, 4});
     CHECK(vq::perplexity(n).item() == doctest::Approx(perplexity).epsilon(1e-6));
-    UsageHistogram histogram(Alphabet(symbols, 4));
+    UsageHistogram histogram(Vocabulary(symbols, 4));
     histogram.add(n);
     CHECK(histogram.perplexity() == doctest::Approx(perplexity).epsilon(1e-12));
     CHECK(histogram.usage() == doctest::Approx(usage).epsilon(1e-12));

@@ -42,8 +42,8 @@ TEST_CASE("vqvae: names exactly as the twin's, codebook and buffers last") {
   CHECK(names_of(ema.named_parameters()) == kTwinNames);
   CHECK(names_of(ema.named_buffers()) ==
         std::vector<std::string>{"codebook.weight", "ema_cluster_size", "ema_dw"});
-  for (Owner owner : {Owner::gradient, Owner::both}) {
-    options.quantizer.codebook.owner = owner;
+  for (CodebookLearning owner : {CodebookLearning::gradient, CodebookLearning::both}) {
+    options.quantizer.codebook.learning = owner;
     const VqVae model(options, test_device(), Rng(1));
     std::vector<std::string> names = kTwinNames;
     names.push_back("codebook.weight");
@@ -74,7 +74,7 @@ TEST_CASE("vqvae: shapes and number of parameters at the paper's size") {
   CHECK(state_of(model, "codebook.weight").shape() == Shape{1024, 256});
   CHECK(state_of(model, "ema_cluster_size").shape() == Shape{1024});
   CHECK(state_of(model, "ema_dw").shape() == Shape{1024, 256});
-  options.quantizer.codebook.owner = Owner::gradient;
+  options.quantizer.codebook.learning = CodebookLearning::gradient;
   CHECK(VqVae(options, test_device(), Rng(1)).parameter_count() == 6'044'163);
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("vqvae: every parameter gets a finite gradient that is not zero") {
                               Estimator::published, Estimator::rotation_unscaled}) {
     VqVaeOptions options = small(8, 16);
     options.quantizer.estimator = estimator;
-    options.quantizer.codebook.owner = Owner::gradient;
+    options.quantizer.codebook.learning = CodebookLearning::gradient;
     VqVae model(options, test_device(), Rng(6));
     const Tensor images = to_tensor(draw_images(43, 3, 12, 8));
     const VqVaeOutput out = model(images);

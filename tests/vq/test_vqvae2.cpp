@@ -28,7 +28,7 @@ class Recording final : public Quantizer {
     return replaced = inner_->update(passes, guard);
   }
   Tensor decode(const Tensor& index) const override { return inner_->decode(index); }
-  Alphabet alphabet() const override { return inner_->alphabet(); }
+  Vocabulary vocabulary() const override { return inner_->vocabulary(); }
   int64_t start_rows() const override { return wanted_; }
   void start_from(const Tensor& latents) override {
     started_from = latents;
@@ -102,7 +102,7 @@ TEST_CASE("vqvae2: number of parameters at D 256 and K 1024") {
   // codebooks     2 * 1,024*256               524,288
   VqVaeOptions options = small(256, 1024);
   CHECK(VqVae2(options, test_device(), Rng(1)).parameter_count() == 11'551'491);
-  options.quantizer.codebook.owner = Owner::gradient;
+  options.quantizer.codebook.learning = CodebookLearning::gradient;
   CHECK(VqVae2(options, test_device(), Rng(1)).parameter_count() == 12'075'779);
 }
 
@@ -131,8 +131,8 @@ TEST_CASE("vqvae2: shapes of both levels, in one and in several symbols") {
     CHECK(out.symbols()[0].shape() == Shape{groups, 3 * 2 * 3});
     CHECK(out.symbols()[1].shape() == Shape{groups, 3 * 4 * 6});
     CHECK(out.counts().shape() == Shape{2 * groups, 5});
-    CHECK(model.alphabet().symbols == 2 * groups);
-    CHECK(model.alphabet().codes == 5);
+    CHECK(model.vocabulary().symbols == 2 * groups);
+    CHECK(model.vocabulary().codes == 5);
   }
 }
 
@@ -265,7 +265,7 @@ TEST_CASE("vqvae2: bits of an image, by hand") {
   const Tensor images = images_of(10, 3, 32, 32);
   start(model, images);
   const VqVaeOutput out = model(images);
-  UsageHistogram histogram(model.alphabet());
+  UsageHistogram histogram(model.vocabulary());
   histogram.add(out.counts());
   // 16 symbols of the top and 64 of the bottom, each level with its own use of the codes.
   CHECK(histogram.nominal_bits() == doctest::Approx(3 * 80 * std::log2(6.0)));

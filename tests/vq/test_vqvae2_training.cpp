@@ -29,7 +29,7 @@ class Shifting final : public Quantizer {
     return out;
   }
   Tensor decode(const Tensor& index) const override { return real_.decode(index); }
-  Alphabet alphabet() const override { return real_.alphabet(); }
+  Vocabulary vocabulary() const override { return real_.vocabulary(); }
 
  private:
   Quantizer& real_;
@@ -50,7 +50,7 @@ TEST_CASE("vqvae2: every parameter gets a finite gradient that is not zero") {
   for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::published}) {
     VqVaeOptions options = small(8, 16);
     options.quantizer.estimator = estimator;
-    options.quantizer.codebook.owner = Owner::gradient;
+    options.quantizer.codebook.learning = CodebookLearning::gradient;
     VqVae2 model(options, test_device(), Rng(6));
     const Tensor images = images_of(5, 3, 16, 8);
     backward(vqvae_loss(model(images), images, 0.25f).total);
