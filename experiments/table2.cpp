@@ -23,6 +23,9 @@ std::string label_of(int64_t k) {
 }
 
 void plan(Study& study) {
+  if (study.options().run.quantizer == QuantizerKind::fsq)
+    throw UsageError("--quantizer",
+                     "fsq has as many codes as its --levels make, not those of a row");
   // A miniature has an eighth of every size.
   if (study.options().quick && !command_line->given("--codes"))
     for (int64_t& k : codes) k /= 8;

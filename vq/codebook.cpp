@@ -120,8 +120,8 @@ Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
 Tensor Codebook::update(const Statistics& statistics, const Tensor& guard) {
   if (!needs_statistics()) return {};
   // Where the averages do not own the codes they are only counted: what they would be is dropped.
-  Tensor codes = options_.learning != CodebookLearning::gradient ? weight_.value()
-                                                                 : ops::clone(weight_.value());
+  const bool averages = options_.learning != CodebookLearning::gradient;
+  Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), statistics.counts,
                  statistics.sums, guard, options_.decay, options_.eps, options_.cosine);
   Tensor replaced;

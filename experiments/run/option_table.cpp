@@ -188,7 +188,9 @@ std::vector<RunOption> codebook_rows() {
       row("--latent", &O::latent, kAlways, in_range(2, int64_t{1} << 16), "D, length of a code"),
       of_step(row("--beta", &O::beta, {0.25, 0.25, 0.25}, kAlways, kNotNegative,
                   "weight of the commitment loss")),
-      of_step(row("--decay", &O::decay, {0.99, 0.99, 0.9}, kAlways, kFraction, "gamma of the EMA")),
+      used_by({kVq}, &O::decay, 0.99,
+              of_step(row("--decay", &O::decay, {0.99, 0.99, 0.9}, kAlways, kFraction,
+                          "gamma of the EMA"))),
   };
 }
 

@@ -131,6 +131,7 @@ TEST_CASE("usage: wrong values of the other programs' options" *
         "--seeds -1", "--seeds", "--threads 0", "--unknown"})
     all.push_back({std::string("table3 --data synthetic ") + wrong, words(wrong)[0]});
   all.push_back({"table3 --quick --batch-size 5000 --data synthetic", "--batch-size"});
+  all.push_back({"table2 --quick --data synthetic --quantizer fsq", "--quantizer"});
   check_all(2, all);
 }
 

@@ -11,6 +11,7 @@ TEST_CASE("options: what a kind of quantizer would ignore is refused, what it ha
       {"--quantizer lfq --levels 4,4", "--levels: is of --quantizer fsq, not of lfq"},
       {"--entropy-weight 0.2", "--entropy-weight: is of --quantizer lfq and bsq, not of vq"},
       {"--quantizer fsq --dead-codes 0.2", "--dead-codes: is of --quantizer vq, not of fsq"},
+      {"--quantizer fsq --decay 0.5", "--decay: is of --quantizer vq, not of fsq"},
       {"--quantizer simvq --owner ema", "--owner: is of --quantizer vq, not of simvq"},
       {"--quantizer bsq --codebook-start kmeans", "--codebook-start: is of --quantizer vq"},
       {"--quantizer bsq --accumulators zero", "--accumulators: is of --quantizer vq"},
