@@ -3,10 +3,10 @@
 //   ours     test MSE and PSNR, nominal and entropy rate, perplexity, codes used, seconds per epoch
 //            and memory, mean ± standard deviation over the seeds; a rate-distortion plot; and one
 //            sentence per quantizer on when to use it
-//   command  make table_quantizers SEEDS=1,2,3; bits per image by RATES=320,640,1280, some rows by
-//            QUANTIZERS=ste,rotation,fsq
-// 32x32 images have 64 latents: 320, 640 and 1,280 bits are 5, 10 and 20 bits each. VQ-VAE-2 has
-// 80, of 4, 8 and 16 bits.
+//   command  make table_quantizers SEEDS=1,2,3;  other rates: RATES=320,640,1280 (bits per image);
+//            only some rows: QUANTIZERS=ste,rotation,fsq
+// A 32x32 image has 64 latents, so 320, 640 and 1,280 bits are 5, 10 and 20 bits per latent.
+// VQ-VAE-2 has 80 latents of 4, 8 and 16 bits.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,7 +51,7 @@ void for_each_cell(const Take& take) {
         take(row, rate);
 }
 
-// All that the rows do not differ in.
+// The preset that all rows share.
 const std::string& preset_of(const Study& study) {
   return study.options().presets.front();
 }
