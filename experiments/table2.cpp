@@ -47,7 +47,7 @@ std::vector<const Series*> ours(const Study& study, int64_t k) {
 std::vector<ComparedRow> rows(const Study& study, bool compare) {
   const char* names[] = {"Final Small", "Final Medium", "Final Large", "Final X-Large"};
   std::vector<ComparedRow> all;
-  // The "Initial" row has our last size but one: by default K = 1024, that of the paper's final run.
+  // The "Initial" row has our last size but one: by default K = 1024, as in the paper's final run.
   const int64_t initial = codes.size() > 1 ? codes[codes.size() - 2] : codes[0];
   all.push_back(
       {fmt::format("Initial, K = {}", initial), paper_row("Initial"), ours(study, initial), 1});

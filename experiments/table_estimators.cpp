@@ -6,8 +6,8 @@
 //            less quantization error and better perceptual quality, not a lower MSE
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
 //   command  make table_estimators SEEDS=1,2,3
-// The first seed's reconstructions of the test set are written to results/reconstructions/<row>/ as
-// PNG files, the test images to results/reconstructions/test-images/: input for an FID tool.
+// Writes PNG files for FID tools to results/reconstructions/: the first seed's to <row>/, the test
+// images to test-images/.
 #include <fmt/format.h>
 
 #include <numbers>

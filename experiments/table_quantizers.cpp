@@ -5,8 +5,7 @@
 //            sentence per quantizer on when to use it
 //   command  make table_quantizers SEEDS=1,2,3;  other rates: RATES=320,640,1280 (bits per image);
 //            only some rows: QUANTIZERS=ste,rotation,fsq
-// A 32x32 image has 64 latents, so 320, 640 and 1,280 bits are 5, 10 and 20 bits per latent.
-// VQ-VAE-2 has 80 latents of 4, 8 and 16 bits.
+// That is 5, 10 or 20 bits for each of 64 latents; with VQ-VAE-2, 4, 8 or 16 for each of 80.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Lookup-free and binary spherical quantization: every dimension is quantized to its sign, so that
-// d dimensions give 2^d codes without a table to learn. An entropy loss keeps all of them in use.
+// Lookup-free and binary spherical quantization: the sign of every dimension, so that d dimensions
+// give 2^d codes without a table to learn. An entropy loss keeps all of them in use.
 //   lfq  codes are the corners (+-1, ..., +-1).  Yu et al., "Language Model Beats Diffusion:
 //        Tokenizer is Key to Visual Generation" (2023).
 //   bsq  vectors are put on the unit sphere first, and codes are corners of length 1.  Zhao, Xiong,

@@ -5,8 +5,7 @@
 //   normal  mean 0, variance 1
 //
 // A quantizer counts its draws on the device, so that a step can be captured and replayed. The
-// number of the draw selects the stream, the position of an element the number within it.
-// Read next: estimators.h.
+// draw selects the stream, the position of an element the number in it. Read next: estimators.h.
 #pragma once
 
 #include <cmath>
