@@ -1,12 +1,11 @@
-// How fast one training step is, against its floor (floor.h), measured in turn in one process:
-// medians, the ratio, the share of every primitive, and where the memory is.
-//   bin/bench --precision bf16 --batch 128              one configuration
-//   bin/bench --precision fp32,bf16 --sweep             and how it depends on the sizes
-//   bin/bench --epoch 50                                and whether steps wait for their input
-//   bin/bench --nearest                                 and the nearest-code search by itself
-//   bin/bench --quantizers                              and what every quantizer costs
-//   bin/bench --serve                                   a step for each line read (bench_peers.py)
-// step_benchmark.h measures, bench_output.h prints; --json FILE keeps everything.
+// The speed of one training step against its floor (floor.h), both measured in turn in one process:
+// medians, their ratio, the share of every primitive, and memory. --json FILE keeps all numbers.
+//   bin/bench --precision bf16 --batch 128      one configuration
+//   bin/bench --precision fp32,bf16 --sweep     also sizes around it
+//   bin/bench --epoch 50                        also whether steps wait for their input
+//   bin/bench --nearest                         also the nearest-code search by itself
+//   bin/bench --quantizers                      also the cost of every quantizer
+//   bin/bench --serve                           a step for each line read (bench_peers.py)
 #include <fmt/format.h>
 #include <omp.h>
 
@@ -29,10 +28,10 @@ namespace {
 
 constexpr int64_t kSweepRepeats = 3;
 constexpr int kServedFloorRounds = 5;
-constexpr int64_t kNearestRows = 8192;  // of a batch of 128
+constexpr int64_t kNearestRows = 8192;  // the rows of a batch of 128
 
 struct BenchOptions {
-  StepConfiguration what;  // of the first measurement, but for the precision
+  StepConfiguration what;  // of the first measurement, except the precision
   RunOptions run;          // its sizes, device and threads
   std::vector<std::string> precisions = {"auto"};
   int64_t repeats = 7;
@@ -108,7 +107,7 @@ nlohmann::ordered_json run_quantizers(const StepConfiguration& what, int64_t rep
   return rows;
 }
 
-// One search of new random rows, for "R K D".
+// Times one search with new random rows; `sizes`: "R K D".
 double seconds_of_search(const std::string& sizes, Device device) {
   std::istringstream in(sizes);
   int64_t rows = 0, codes = 0, latent = 0;
@@ -123,8 +122,8 @@ double seconds_of_search(const std::string& sizes, Device device) {
   });
 }
 
-// Answers on standard output what is asked for on standard input, until that ends. First a line
-// that says what this is.
+// Prints a line that describes this program, then answers requests from standard input on standard
+// output until the input ends.
 void serve(const StepConfiguration& what) {
   StepBenchmark benchmark(what);
   const nlohmann::ordered_json hello = {{"precision", name_of(what.precision)},
@@ -158,8 +157,8 @@ void run(BenchOptions o) {
   nlohmann::ordered_json all = {{"program", "bench " + version() + " (commit " + commit() + ")"},
                                 {"compiler", compiler_flags()},
                                 {"hardware", backend_for(o.what.device).info().name}};
-  // After every part, so that an interrupted sweep leaves what is there; first of all, so that a
-  // file that cannot be written is no surprise at the end.
+  // Called after every part, so that an interrupted sweep leaves its results, and before the first,
+  // so that a file that cannot be written is reported at once.
   const auto save = [&] {
     if (!o.json.empty()) write_file(o.json, all.dump(2) + "\n");
   };

@@ -1,8 +1,8 @@
 // Figures 1 to 8 of the paper, and the gradient statistics that its authors logged.
 //   1-5   test images and their reconstructions at epochs 0, 25, 50, 75 and 99 of the final run of
 //         100 epochs, and its training curves
-//   6-8   t-SNE of the codebook at epochs 0, 25 and 49, with the untrained codebook before them and
-//         the whole evolution after them
+//   6-8   t-SNE of the codebook at epochs 0, 25 and 49; besides these panels of the paper, the
+//         untrained codebook and the whole evolution
 //   target   pictures; the paper's caption "epoch e" means the state after e + 1 epochs
 //   ours     both presets, first seed; twice the epochs of the tables, continuing one of their runs
 //   command  make figures;  smaller: make figures EPOCHS=5 TRAIN=10000 (a final run of 10 epochs)
@@ -100,7 +100,7 @@ void add_training_curves(const Study& study, Section& section) {
 
 // --- figures 6-8 --------------------------------------------------------------------------------
 
-// A codebook as points. Equal codes share one place.
+// A codebook as points. Equal codes share one point.
 Panel panel_of(const Snapshot& snapshot, const Embedding& embedding, int64_t epochs) {
   Panel panel;
   int64_t dead = 0;

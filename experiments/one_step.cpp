@@ -1,5 +1,5 @@
-// One or more training steps from given weights and a given batch, everything written out: the
-// proof against PyTorch, tensor by tensor (tests/golden/compare_one_step.py).
+// One or more training steps from given weights on a given batch, with every result written out:
+// the proof against PyTorch, tensor by tensor (tests/golden/compare_one_step.py).
 //   bin/one_step --weights W --batch X --out O --estimator rotation --steps 5
 #include "experiments/run/one_step.h"
 

@@ -78,8 +78,8 @@ int main(int argc, char** argv) {
   ManyRunsOptions options;
   add_many_runs_options(app, options);
   return run_program(app, argc, argv, [&] {
-    if (options.list) return 0;      // it needs no runs
-    RunOptions whole = options.run;  // what the files hold, not what a run takes of it
+    if (options.list) return 0;      // this table needs no runs
+    RunOptions whole = options.run;  // all images in the files, however many a run would use
     if (whole.data != ImageSource::synthetic) whole.train_images = whole.test_images = 0;
     whole.batch_size = 1;
     const DatasetPair images = load_data(whole);

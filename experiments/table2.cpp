@@ -1,5 +1,5 @@
-// Table 2 of the paper: the size of the codebook, K = 256, 512, 1024, 2048 ("Small" to "X-Large":
-// the network is the same), training figures of the last of 50 epochs, and of the first
+// Table 2 of the paper: the size of the codebook, K = 256, 512, 1024, 2048 ("Small" to "X-Large",
+// all with the same network); training figures of the last of 50 epochs, and of the first
 // ("Initial").
 //   target   the paper's figures; three of its rows are the same row printed three times, which
 //            contradicts itself; its "Medium" is the run with K = 1024
@@ -26,7 +26,7 @@ void plan(Study& study) {
   if (study.options().run.quantizer == QuantizerKind::fsq)
     throw UsageError("--quantizer",
                      "fsq has as many codes as its --levels make, not those of a row");
-  // A miniature has an eighth of every size.
+  // --quick takes an eighth of every size.
   if (study.options().quick && !command_line->given("--codes"))
     for (int64_t& k : codes) k /= 8;
   for (const std::string& preset : study.options().presets)
@@ -50,7 +50,7 @@ std::vector<const Series*> ours(const Study& study, int64_t k) {
 std::vector<ComparedRow> rows(const Study& study, bool compare) {
   const char* names[] = {"Final Small", "Final Medium", "Final Large", "Final X-Large"};
   std::vector<ComparedRow> all;
-  // Our row with K = 1024, the size of the paper's final run, or else the last but one.
+  // The "Initial" row has our last size but one: by default K = 1024, as in the paper's final run.
   const int64_t initial = codes.size() > 1 ? codes[codes.size() - 2] : codes[0];
   all.push_back(
       {fmt::format("Initial, K = {}", initial), paper_row("Initial"), ours(study, initial), 1});

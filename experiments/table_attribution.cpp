@@ -1,6 +1,6 @@
-// Where the difference between the presets comes from: each choice of the published runs switched
-// on alone, on top of the preset `versor` (or of `best`, --preset best), and all of them together
-// (the preset `published`). With --preset published the other way round: each choice mended alone.
+// Where the difference between the presets comes from: each choice of the published runs alone, on
+// top of the preset `versor` (or of `best`, --preset best), and all of them together (the preset
+// `published`). With --preset published the other way round: each of these choices undone alone.
 //   target   none: the paper has no such table
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
 //   command  make table_attribution SEEDS=1,2,3
@@ -19,7 +19,7 @@ namespace {
 
 struct Choice {
   const char* published;  // what the published runs do, in words
-  const char* versor;     // what we hold to be right instead
+  const char* versor;     // what we consider right instead
   void (*switch_on)(RunOptions&);
   void (*switch_off)(RunOptions&);
 };
@@ -58,14 +58,14 @@ constexpr MetricColumn kColumns[] = {{"Recon Loss", "train_recon_loss", 4},
                                      {"Codes used", "test_codes_used", 0},
                                      {"Usage", "test_usage", 3}};
 
-// The rows of a preset, the first of them the preset itself, the last one the other.
+// The rows of a preset. The first is the preset itself, the last one the preset compared with it.
 struct Rows {
   std::string preset;
   size_t begin = 0, end = 0;  // among the study's series
 };
 std::vector<Rows> all_rows;
 
-// The presets best and published differ in numbers too: one row for each option.
+// The presets `best` and `published` also differ in numbers, so there is a row for each option.
 void add_options_one_by_one(Study& study, const std::string& from, Preset to) {
   for (const RunOption& option : run_option_table()) {
     if (!option.take_preset) continue;

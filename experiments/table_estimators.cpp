@@ -1,14 +1,13 @@
 // The comparison that the paper lacks: the gradient estimators ste, rotation, reflection and
-// The comparison that the paper lacks: the gradient estimators ste, rotation, reflection and
-// published with everything else equal (that of the preset `versor`: owner EMA, warm accumulators,
-// frozen evaluation; or of another one, --preset best), for both codebook starts, with and without
-// replacement of dead codes.
+// published, for both codebook starts, with and without replacement of dead codes. Everything else
+// is equal: EMA, warm accumulators and frozen evaluation as in the preset `versor`, or another
+// preset's choices (--preset best).
 //   target   none: the paper has no baseline. For the rotation trick, Fifty et al. (2024) report
 //            less quantization error and better perceptual quality, not a lower MSE
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
 //   command  make table_estimators SEEDS=1,2,3
-// The first seed's reconstructions of the test set are written to results/reconstructions/<row>/ as
-// PNG files, the test images to results/reconstructions/test-images/: input for an FID tool.
+// Writes PNG files for FID tools to results/reconstructions/: the first seed's to <row>/, the test
+// images to test-images/.
 #include <fmt/format.h>
 
 #include <numbers>

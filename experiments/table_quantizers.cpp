@@ -3,10 +3,9 @@
 //   ours     test MSE and PSNR, nominal and entropy rate, perplexity, codes used, seconds per epoch
 //            and memory, mean ± standard deviation over the seeds; a rate-distortion plot; and one
 //            sentence per quantizer on when to use it
-//   command  make table_quantizers SEEDS=1,2,3; bits per image by RATES=320,640,1280, some rows by
-//            QUANTIZERS=ste,rotation,fsq
-// 32x32 images have 64 latents: 320, 640 and 1,280 bits are 5, 10 and 20 bits each. VQ-VAE-2 has
-// 80, of 4, 8 and 16 bits.
+//   command  make table_quantizers SEEDS=1,2,3;  other rates: RATES=320,640,1280 (bits per image);
+//            only some rows: QUANTIZERS=ste,rotation,fsq
+// That is 5, 10 or 20 bits for each of 64 latents; with VQ-VAE-2, 4, 8 or 16 for each of 80.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -51,7 +50,7 @@ void for_each_cell(const Take& take) {
         take(row, rate);
 }
 
-// All that the rows do not differ in.
+// The preset that all rows share.
 const std::string& preset_of(const Study& study) {
   return study.options().presets.front();
 }

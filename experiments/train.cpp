@@ -1,5 +1,5 @@
-// Trains one VQ-VAE. The defaults are the paper's sizes with what we hold to be right;
-// `--preset published` trains as the runs behind the paper's tables did.
+// Trains one VQ-VAE. The defaults are the paper's sizes with the choices that we consider right;
+// `--preset published` trains like the runs behind the paper's tables.
 //   bin/train --preset published --beta 0.25 --epochs 1 --seed 1
 #include <fmt/format.h>
 

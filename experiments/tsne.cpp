@@ -19,7 +19,7 @@ using namespace versor;
 
 namespace {
 
-// What --tensor could have named instead.
+// The tensors that --tensor can name, for error messages.
 std::string matrices_of(const SafetensorsFile& file) {
   constexpr int kShown = 20;
   std::string text;
@@ -47,7 +47,7 @@ Tensor read_csv(const std::string& path) {
   return points.values;
 }
 
-// Says what a large embedding is going to take; tsne() itself refuses one that does not fit.
+// Announces the cost of a large embedding. tsne() itself refuses one that does not fit in memory.
 void announce(const Tensor& points) {
   if (points.shape().rank() != 2) return;
   const size_t bytes = tsne_bytes(points.dim(0), points.dim(1));

@@ -21,19 +21,19 @@ class VqBackend {
   // whose bits, the highest first, are z[r,0] > 0, z[r,1] > 0, ...; 0 for a row with a NaN. index
   // i32 [R],  z [R,d], d <= 16.
   virtual void sign_code(Tensor& index, const Tensor& z) = 0;
-  // The nearest point of a grid, level by level: what nearest_code(z, grid) gives, bit for bit, in
-  // the time of d^2 d differences per row instead of K d. index i32 [R],  z [R,d],  grid [K,d]: all
-  // combinations of levels[i] ascending values of each dimension i, the first running fastest,
-  // levels i32 [d] on the device.
+  // The nearest point of a grid, found one dimension at a time. Equals nearest_code(z, grid) bit
+  // for bit, and takes about d distances per row instead of K.   index i32 [R],  z [R,d],  grid
+  // [K,d]: all combinations of levels[i] ascending values in each dimension i, the first dimension
+  // running fastest,  levels i32 [d] on the device.
   virtual void grid_code(Tensor& index, const Tensor& z, const Tensor& grid,
                          const Tensor& levels) = 0;
-  // x[i] = x[i] + scale * n[i], n[i] the noise number rng.first + i of the stream
+  // x[i] = x[i] + scale * n[i], where n[i] is noise number rng.first + i of the stream
   // rng.split(draw[0]).   x of any shape,  draw i32 [1] stays on the device.
   virtual void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng) = 0;
   // de[r,:] = the estimator's gradient (row_math.h).   de, dy, e, q [R,D]; de may be dy.
   virtual void estimator_grad(Tensor& de, const Tensor& dy, const Tensor& e, const Tensor& q,
                               Estimator estimator) = 0;
-  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, the value of `published` and `rotation_unscaled`, which
+  // y[r,:] = |e[r,:]| * q[r,:]/|q[r,:]|, the value of `published` and `rotation_unscaled`. The two
   // differ where a vector is too short to have a direction (row_math.h).   y, e, q [R,D].
   virtual void unscaled_value(Tensor& y, const Tensor& e, const Tensor& q, Estimator estimator) = 0;
   // stats = largest lambda, mean lambda, mean angle, largest angle (radians) over the rows.
@@ -42,7 +42,7 @@ class VqBackend {
   // One EMA step, eq. (3)-(5) with Laplace smoothing: with n, s the counts and sums of the batch,
   //   N = decay N + (1-decay) n,   m = decay m + (1-decay) s,
   //   codebook[k] = m[k] / Nhat[k],   Nhat[k] = (N[k]+eps) / (sum N + K eps) * sum N.
-  // With unit_length  codebook[k] = m[k] / |m[k]|,  which stays what it was where |m[k]| < 1e-30.
+  // With unit_length  codebook[k] = m[k] / |m[k]|;  a code with |m[k]| < 1e-30 keeps its value.
   // Does nothing once the guard has found something (find_nonfinite in tensor/backend.h).
   // codebook, m, sums [K,D],  cluster_size N [K],  counts i32 or f32 [K],  guard i32 [2] or
   // undefined.
@@ -58,8 +58,8 @@ class VqBackend {
                                   Tensor& replaced, const Tensor& e, const Tensor& update,
                                   const Tensor& guard, double fraction, Rng rng) = 0;
   // y[0] = exp(mean over l of H[l]),  H[l] = - sum over k of p[l,k] log p[l,k],  p[l,:] =
-  // counts[l,:] / their sum: the geometric mean of the symbols' perplexities. A symbol without a
-  // single count was not in use and is left out of the mean; 1 if there is nothing left.
+  // counts[l,:] / their sum: the geometric mean of the symbols' perplexities. A symbol that was
+  // never counted is left out of the mean; y[0] = 1 if no symbol was counted.
   // y [1],  counts i32 [L,K].
   virtual void perplexity(Tensor& y, const Tensor& counts) = 0;
 };

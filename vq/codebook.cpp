@@ -13,7 +13,7 @@ namespace {
 
 enum Purpose : uint64_t { kWeights, kStart, kDeadCodes };
 
-// `count` of the rows [M,D] in a random order; beyond M it starts again.
+// `count` of the rows [M,D] in random order, which starts over after M rows.
 Tensor pick_rows(const Tensor& data, int64_t count, Rng rng) {
   check(data.shape().rank() == 2 && data.dim(0) > 0, "kmeans", "needs rows [M,D], got ",
         data.shape());
@@ -119,7 +119,8 @@ Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
 
 Tensor Codebook::update(const Statistics& statistics, const Tensor& guard) {
   if (!needs_statistics()) return {};
-  // Where the averages do not own the codes they are only counted: what they would be is dropped.
+  // Codes trained by gradients alone still need N, which shows the dead ones: the averages are
+  // updated, and the codes that they give are discarded.
   const bool averages = options_.learning != CodebookLearning::gradient;
   Tensor codes = averages ? weight_.value() : ops::clone(weight_.value());
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), statistics.counts,

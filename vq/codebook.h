@@ -1,6 +1,7 @@
-// The codebook: K vectors of length D and the statistics that move them.
-// One of three owners moves it: the exponential moving average of the vectors assigned to each
-// code (eq. 3-5), the gradient of the codebook loss, or both (as the published runs did).
+// The codebook: K codes, vectors of D numbers, and the statistics that update them.
+// The codes are learned in one of three ways: as exponential moving averages of the vectors
+// assigned to them (eq. 3-5), by the gradient of the codebook loss, or by both (as in the published
+// runs).
 #pragma once
 
 #include "nn/module.h"
@@ -8,7 +9,7 @@
 
 namespace versor {
 
-// What moves the codes (--owner): moving averages, the codebook loss's gradient, or both in turn.
+// What updates the codes (--owner): moving averages, the codebook loss's gradient, or both in turn.
 enum class CodebookLearning { ema, gradient, both };
 enum class CodebookStart { uniform, kmeans };
 enum class Accumulators { warm, zero };
@@ -23,60 +24,61 @@ struct CodebookOptions {
   double eps = 1e-5;
   double dead_code_fraction = 0.1;  // of uniform usage; 0 keeps dead codes
 
-  // Codes and vectors are compared and passed on at length 1: the nearest code is the one with the
-  // largest cosine (Yu et al., "Vector-quantized Image Modeling with
-  // Improved VQGAN", 2022).
+  // Codes and vectors are normalised to length 1 before they are compared and passed on: the
+  // nearest code is the one with the largest cosine (Yu et al., "Vector-quantized Image Modeling
+  // with Improved VQGAN", 2022).
   bool cosine = false;
-  // Temperature t of soft EM: every vector counts for all codes, n_k = sum over r of p_rk and
-  // s_k = sum over r of p_rk e_r with p = softmax(-|e - c|^2 / t); 0: for its nearest code alone.
-  // Roy et al., "Theory and Experiments on Vector Quantized Autoencoders" (2018), with the
-  // expectation in place of their samples.
+  // Temperature t of soft EM, which assigns every vector to all codes with weights
+  // p = softmax(-|e - c|^2 / t):  n_k = sum over r of p_rk,  s_k = sum over r of p_rk e_r.  With 0
+  // a vector counts for its nearest code alone. Roy et al., "Theory and Experiments on Vector
+  // Quantized Autoencoders" (2018), with the expectation in place of their samples.
   double soft_em = 0;
-  // Weights of further losses, 0: none. Orthogonality of the codes, for a gradient owner (Shin et
-  // al. 2021), and evenness of use within a batch; formulas in vq/losses.h.
+  // Weights of two further losses; 0 leaves a loss out. The first keeps codes that are trained by
+  // gradients orthogonal (Shin et al. 2021), the second favours even use of the codes within a
+  // batch. The formulas are in vq/losses.h.
   double orthogonality = 0, diversity = 0;
-  // Of the diversity loss, in units of squared distance: soft enough that unused codes are felt,
-  // hard enough that codes differ.
+  // In units of squared distance: high enough that unused codes get a share of the probability, low
+  // enough that the probabilities tell codes apart.
   double diversity_temperature = 0.1;
 };
 
 class Codebook : public Module {
  public:
-  // What an update needs of the vectors that were quantized. Statistics of micro-batches add up,
-  // and so do those of several machines.
+  // What an update needs to know about the vectors that were quantized. The statistics of several
+  // micro-batches, or of several machines, can be added up.
   struct Statistics {
     Tensor counts;             // i32 [K], or f32 with soft EM
     Tensor sums;               // [K,D]
-    std::vector<Tensor> rows;  // [R_i,D] that dead codes may become; none where those are kept
+    std::vector<Tensor> rows;  // [R_i,D] candidates for dead codes; none if dead codes are kept
 
     void add(const Statistics& other);
   };
 
-  // Starts U(+-1/K); call start_from() before training where k-means is wanted. Throws Error for
-  // options outside their ranges or that contradict each other.
+  // Initialises the codes with U(+-1/K); for a k-means start, call start_from() before training.
+  // Throws Error for options that are out of range or contradict each other.
   Codebook(const CodebookOptions& options, Rng rng, Device device);
 
   const CodebookOptions& options() const { return options_; }
   const Variable& weight() const { return weight_; }  // [K,D]
-  // What vectors are compared with: the weight, its rows at length 1 where cosine.
+  // What vectors are compared with: the weight, with rows of length 1 if options().cosine.
   Variable codes() const;
 
-  // k-means start: 10 Lloyd iterations on `latents` [M,D]; then the accumulators anew.
+  // k-means start: 10 Lloyd iterations on `latents` [M,D]; then resets the accumulators.
   void start_from(const Tensor& latents);
 
-  // Whether an update does anything: not where gradients alone move the codes and dead ones are
-  // kept.
+  // Whether update() does anything: it does not if codes are trained by gradients alone and dead
+  // codes are kept.
   bool needs_statistics() const;
-  // Of rows e [R,D] and their codes: index i32 [R], counts i32 [K].
+  // The statistics of rows e [R,D] with their codes: index i32 [R], counts i32 [K].
   Statistics statistics(const Tensor& e, const Tensor& index, const Tensor& counts) const;
-  // EMA from the statistics, then dead codes become some of the rows. Where gradients alone move
-  // the codes, only dead ones change.
+  // EMA update from the statistics; then each dead code is replaced by one of the rows. If the
+  // codes are trained by gradients alone, only dead ones change.
   // Does nothing once the guard (FiniteGuard::state; none if undefined) has found something.
-  // Returns how many codes were replaced (i32 [1]), undefined if none could be.
+  // Returns the number of replaced codes (i32 [1]), undefined if codes are never replaced.
   Tensor update(const Statistics& statistics, const Tensor& guard = {});
 
-  // How many updates there have been (i32 [1] on the device): the random numbers of the next one
-  // follow from it.
+  // The number of updates so far (i32 [1] on the device), which selects the random numbers of the
+  // next one.
   const Tensor& update_counter() const { return updates_; }
 
  private:
@@ -90,9 +92,9 @@ class Codebook : public Module {
   Variable m_;             // [K,D] "ema_dw", m
 };
 
-// 10 iterations of Lloyd's algorithm from random distinct rows of data [M,D] -> centres [K,D]. An
-// empty cluster takes a random data point. With fewer than K rows, rows repeat. `cosine`: the data
-// have length 1, and so have the centres (spherical k-means).
+// Lloyd's algorithm, starting from random distinct rows of data [M,D] -> centres [K,D]. An empty
+// cluster takes a random data point. With fewer than K rows, rows repeat. `cosine`: the data have
+// length 1, and so do the centres (spherical k-means).
 Tensor kmeans(const Tensor& data, int64_t codes, int iterations, Rng rng, bool cosine = false);
 // The same from given centres [K,D].
 Tensor kmeans_from(Tensor centres, const Tensor& data, int iterations, Rng rng,

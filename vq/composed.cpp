@@ -35,7 +35,7 @@ Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Ten
     for (const Quantized& pass : passes)
       for (size_t use = 0; use < pass.parts.size(); ++use)
         if (is_shared() || use == p) of_part.push_back(pass.parts[use]);
-    if (of_part.empty()) continue;  // dropout left it out
+    if (of_part.empty()) continue;  // dropped by layer dropout
     replaced = sum_of_replaced(replaced, parts_[p]->update(of_part, guard));
   }
   return replaced;

@@ -62,7 +62,7 @@ Variable with_gumbel_noise(Variable logits, const Tensor& draw, Rng rng) {
   return logits;
 }
 
-// A tile of rows at a time: the logits are the largest tensor of all.
+// Works on a tile of rows at a time, because the logits would be the largest tensor of all.
 Tensor drawn_code(const Tensor& e, const Tensor& codes, double temperature, const Tensor& draw,
                   Rng rng) {
   const int64_t R = e.dim(0), K = codes.dim(0);

@@ -20,7 +20,7 @@ bool is_grid(QuantizerKind kind) {
   return kind == QuantizerKind::fsq || kind == QuantizerKind::lfq || kind == QuantizerKind::bsq;
 }
 
-// Columns of a grid's codes.
+// The number of columns of a grid's codes.
 int64_t dimensions_of(const QuantizerOptions& o) {
   if (o.kind == QuantizerKind::fsq) return static_cast<int64_t>(o.levels.size());
   const auto codes = static_cast<uint64_t>(o.codebook.codes);
@@ -53,7 +53,7 @@ void check_options(const QuantizerOptions& o) {
         o.codebook_dim);
 }
 
-// One quantizer of rows of `latent` columns.
+// A single quantizer for rows of `latent` columns.
 QuantizerPointer make_single(const QuantizerOptions& o, int64_t latent, Rng rng, Device device) {
   switch (o.kind) {
     case QuantizerKind::fsq:

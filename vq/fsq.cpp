@@ -40,7 +40,7 @@ FiniteScalarQuantizer::FiniteScalarQuantizer(const std::vector<int64_t>& levels,
   }
   const auto d = static_cast<int64_t>(levels.size());
   std::vector<float> grid(static_cast<size_t>(K * d)), shift, scale, offset;
-  int64_t step = 1;  // of the index from one level of this dimension to the next
+  int64_t step = 1;  // by which the index grows from one level of this dimension to the next
   for (int64_t i = 0; i < d; ++i) {
     const int64_t l = levels[static_cast<size_t>(i)];
     const Dimension of(l);
@@ -71,7 +71,7 @@ Tensor FiniteScalarQuantizer::nearest(const Tensor& z, const Tensor& codes) cons
   return vq::grid_code(z, codes, levels_);
 }
 
-// A fixed grid has no use for a codebook loss, and what is bounded needs no commitment.
+// A fixed grid has no use for a codebook loss, and bounded vectors need no commitment loss.
 Quantized FiniteScalarQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   Quantized out = look_up(bounded(e), Variable(grid_), pass);
   out.codebook_loss = out.commitment_loss = {};

@@ -8,7 +8,7 @@ namespace versor {
 
 namespace {
 
-// The number of groups, before any is made.
+// The number of groups, checked before any group is made.
 int64_t checked(int64_t latent, int64_t groups) {
   check(groups < 1 || latent % groups == 0, "grouped", "the latent size ", latent,
         " is not a multiple of ", groups, " groups");

@@ -1,5 +1,5 @@
-// Grouped (product, multi-head) quantization: the D columns are cut into G equal parts, and each is
-// quantized by itself, with a codebook of its own or one for all. K^G combinations from G searches.
+// Grouped (product, multi-head) quantization: the D columns are cut into G equal parts, each
+// quantized by itself, with its own codebook or a shared one. G searches give K^G combinations.
 // Jegou, Douze, Schmid, "Product Quantization for Nearest Neighbor Search" (2011).
 #pragma once
 
@@ -9,7 +9,7 @@ namespace versor {
 
 class GroupedQuantizer final : public ComposedQuantizer {
  public:
-  // latent D, a multiple of the number of groups; `make` gives quantizers of D / groups columns.
+  // latent: D, a multiple of the number of groups; `make` returns quantizers of D / groups columns.
   GroupedQuantizer(int64_t latent, int64_t groups, bool shared, const MakeQuantizer& make);
 
   Quantized operator()(const Variable& e, ForwardPass pass) const override;

@@ -10,7 +10,7 @@
 namespace versor {
 namespace {
 
-// [2^d,d]: corner k has +length where the bits of k, the highest first, are 1, else -length.
+// [2^d,d]: row k is +length where the bits of k, highest first, are 1, and -length elsewhere.
 Tensor corners_of_cube(int64_t d, float length, Device device) {
   const int64_t K = int64_t{1} << d;
   std::vector<float> corners;
@@ -35,8 +35,8 @@ SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions&
   second_ = corners_of_cube(d - d / 2, length, device);
 }
 
-// The soft assignment of a row is independent in every dimension, so that p is a product; here it
-// has two factors, one of each half of the dimensions.
+// The soft assignment of a row is independent in every dimension, so p is a product; here it has
+// two factors, one for each half of the dimensions.
 Variable SignQuantizer::entropy_term(const Variable& z) const {
   const int64_t d = options_.bits, half = d / 2;
   const auto p = [&](int64_t begin, int64_t end, const Tensor& corners) {

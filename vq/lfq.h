@@ -1,12 +1,12 @@
-// Lookup-free and binary spherical quantization: every dimension is quantized to its sign, so that
-// d dimensions give 2^d codes without a table to learn. An entropy loss keeps all of them in use.
+// Lookup-free and binary spherical quantization: the sign of every dimension, so that d dimensions
+// give 2^d codes without a table to learn. An entropy loss keeps all of them in use.
 //   lfq  codes are the corners (+-1, ..., +-1).  Yu et al., "Language Model Beats Diffusion:
 //        Tokenizer is Key to Visual Generation" (2023).
 //   bsq  vectors are put on the unit sphere first, and codes are corners of length 1.  Zhao, Xiong,
 //        Kraehenbuehl, "Image and Video Tokenization with Binary Spherical Quantization" (2024).
-// Index: the first dimension is the highest bit; bit 0 stands for -1, bit 1 for +1. A dimension
-// that is exactly 0 becomes -1. Loss: entropy_weight * (mean entropy of a row - gamma * entropy of
-// the mean), of softmax(-|e - c|^2 / temperature) over all codes (vq/losses.h).
+// Index: the first dimension is the highest bit; 0 stands for -1, 1 for +1. A dimension that is
+// exactly 0 becomes -1. Loss: entropy_weight * (mean entropy of a row - gamma * entropy of the
+// mean) of the probabilities softmax(-|e - c|^2 / temperature) over all codes (vq/losses.h).
 #pragma once
 
 #include "vq/lookup.h"
@@ -39,7 +39,7 @@ class SignQuantizer final : public LookupQuantizer {
 
   SignOptions options_;
   Tensor corners_;
-  Tensor first_, second_;  // the corners of the first half of the dimensions, and of the second
+  Tensor first_, second_;  // corners in the first half of the dimensions, and in the second
 };
 
 }  // namespace versor

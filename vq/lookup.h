@@ -1,5 +1,5 @@
-// What all quantizers that compare vectors with codes have in common: search, or a draw in
-// training, the value by the gradient estimator, and the losses.
+// The base of all quantizers that compare vectors with codes: finds the nearest code or, in
+// training, may draw one; applies the gradient estimator; computes the losses.
 #pragma once
 
 #include "tensor/rng.h"
@@ -17,22 +17,22 @@ class LookupQuantizer : public Quantizer {
  protected:
   LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
 
-  // z [R,d], codes [K,d]. Index, counts, value, both losses (none for diveq, which does without)
-  // and the statistics; the auxiliary loss stays open.
+  // z [R,d], codes [K,d]. Sets index, counts, value, both losses (diveq has none) and the
+  // statistics. The caller adds the auxiliary loss.
   Quantized look_up(const Variable& z, const Variable& codes, ForwardPass pass) const;
 
-  // The nearest code of every row, i32 [R]: a search. A quantizer whose codes lie in a regular
-  // order can tell it without one.   z [R,d], codes [K,d].
+  // The nearest code of every row, i32 [R], found by search. Quantizers whose codes form a grid
+  // override it and compute the index directly.   z [R,d], codes [K,d].
   virtual Tensor nearest(const Tensor& z, const Tensor& codes) const;
 
  private:
   EstimatorOptions options_;
   Rng rng_;
-  Tensor draws_;  // i32 [1]: how many there were; counted on the device, for captured steps
+  Tensor draws_;  // i32 [1]: draws so far, on the device so that steps can be captured
 };
 
-// The codes of one symbol, [K,d], to the vectors of i32 [1,R]: [R,d]. Throws Error for a symbol
-// that is none of 0..K-1.
+// The codes [K,d] that the symbols index, i32 [1,R], stand for: [R,d]. Throws Error for a symbol
+// outside 0..K-1.
 Tensor decode_symbol(const char* who, const Tensor& codes, const Tensor& index);
 
 }  // namespace versor

@@ -8,7 +8,7 @@
 
 namespace versor {
 
-// p log p is 0 at p = 0; the small term keeps the logarithm finite there.
+// p log p is 0 at p = 0; the small summand keeps the logarithm finite there.
 Variable entropy(const Variable& p) {
   return scale(sum_axis1(mul(p, log(add_scalar(p, 1e-30f)))), -1.f);
 }

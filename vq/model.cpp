@@ -1,4 +1,4 @@
-// What all models have in common: see model.h.
+// What all models share: see model.h.
 #include "vq/model.h"
 
 #include "autograd/functions.h"

@@ -1,5 +1,5 @@
-// What all models have in common: an encoder, one or several levels of latents with a quantizer
-// each, a decoder; the loss; and what a training needs of a model, whichever it is.
+// The interface that training uses, and what all models share: an encoder, one or several levels of
+// latents with a quantizer each, a decoder, and the loss.
 //   vqvae.h   one level: the VQ-VAE of the paper
 //   vqvae2.h  two levels: VQ-VAE-2
 #pragma once
@@ -12,15 +12,15 @@
 namespace versor {
 
 struct VqVaeOptions {
-  QuantizerOptions quantizer = {};  // of each level
+  QuantizerOptions quantizer = {};  // for each level
   int64_t image_channels = 3;
   int64_t hidden = 0;  // channels between image and latent; 0: D/2
-  // Type of the activations between the images and the latents, and between the codes and the
-  // reconstruction: f32, or bf16 (mixed precision). Everything else is f32.
+  // The type of the activations in the encoder and the decoder: f32, or bf16 (mixed precision).
+  // Everything else, latents and codes included, is f32.
   DType activations = DType::f32;
 };
 
-// One level of latents and what its quantizer made of them, as R = N*h*w rows.
+// One level of latents, and what its quantizer made of them as R = N*h*w rows.
 struct QuantizedLatents {
   Variable latents;  // [N,h,w,D] z_e
   Quantized quantized;
@@ -30,31 +30,32 @@ struct VqVaeOutput {
   Variable reconstruction;               // [N,H,W,C] in [-1,1]
   std::vector<QuantizedLatents> levels;  // in the order in which they are quantized
 
-  // Of the last level, which for a model of one level is the only one.
+  // Those of the last level, which in a model of one level is the only one.
   const Variable& latents() const { return levels.back().latents; }
   const Quantized& quantized() const { return levels.back().quantized; }
-  std::vector<Tensor> symbols() const;  // i32 [L,R] of each level; they differ in R
+  std::vector<Tensor> symbols() const;  // i32 [L,R] of each level; R differs between levels
   Tensor counts() const;                // i32 [sum of L, K] of all levels
 };
 
 class VqModel : public Module {
  public:
   struct Level {
-    std::string name;  // before the names of the quantizer's tensors; may be empty
+    std::string name;  // prefix of the names of the quantizer's tensors; may be empty
     QuantizerPointer quantizer;
   };
 
-  // images [N,H,W,C]. `number`: of this pass among those since the last update (ForwardPass), where
-  // a batch comes in several micro-batches.
+  // images [N,H,W,C]. `number` counts the passes since the last update (ForwardPass), for batches
+  // that come in several micro-batches.
   virtual VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const = 0;
   // Updates the quantizer of each level from the passes since the last update: see Quantizer.
   Tensor update(const std::vector<VqVaeOutput>& passes, const Tensor& guard = {});
-  // The images, of this shape, that the symbols of all levels stand for: the reconstruction of
-  // evaluation, bit for bit.
+  // Decodes the symbols of all levels into images of the given shape: the reconstruction that
+  // evaluation gives, bit for bit.
   virtual Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const = 0;
 
-  // Starts the codebooks that want latents to start from, one level after the other, each from the
-  // latents that the levels before it give: those of the first batches, as many as it wants.
+  // Starts the codebooks that start from latents (Quantizer::start_rows), one level after the
+  // other: each gets the latents of as many first batches as it needs, computed with the levels
+  // before it.
   void start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of);
 
   void set_training(bool training) { training_ = training; }
@@ -62,7 +63,7 @@ class VqModel : public Module {
 
   // In the order in which they quantize.
   const std::vector<Level>& levels() const { return levels_; }
-  // Symbols of all levels; each level has a number of rows of its own.
+  // The symbols of all levels added up, although the number of rows differs between levels.
   Vocabulary vocabulary() const;
   // Counters on the device that a checkpoint must hold beside parameters and buffers.
   std::vector<std::pair<std::string, Tensor>> counters() const;
@@ -74,20 +75,20 @@ class VqModel : public Module {
  protected:
   explicit VqModel(const VqVaeOptions& options);
 
-  // The latents [N,h,w,D] of a level, by what the levels before it give in evaluation.
+  // The latents [N,h,w,D] of a level, given what the levels before it pass on in evaluation.
   virtual Variable latents_of(size_t level, const Tensor& images) const = 0;
 
   void add_level(std::string name, QuantizerPointer quantizer);
   Quantizer& quantizer_of(size_t level) const { return *levels_[level].quantizer; }
-  // Quantizes latents [N,h,w,D] and adds both to the output; returns the values, [N,h,w,D].
+  // Quantizes latents [N,h,w,D], appends the level to the output and returns the values [N,h,w,D].
   Variable quantize(size_t level, const Variable& latents, int64_t number,
                     VqVaeOutput& output) const;
-  // Refuses what is not [N,H,W,C] with H and W multiples of `factor`.
+  // Throws Error unless images are [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;
 
-  // A convolution, or a transposed one, 4x4 with stride 2.
+  // Options of a 4x4 convolution with stride 2, plain or transposed.
   static ConvOptions halving(int64_t in, int64_t out, Activation activation);
-  // The layers between the images and a quarter of their size, and back:
+  // The layers from the images to a quarter of their size, and back:
   //   encoder  conv 4x4 s2 (C -> hidden), ReLU, conv 4x4 s2 (hidden -> D), ReLU,
   //            two residual blocks
   //   decoder  two residual blocks, transposed conv 4x4 s2 (D -> hidden), ReLU, and (hidden -> C)
@@ -100,8 +101,9 @@ class VqModel : public Module {
   std::vector<Level> levels_;
 };
 
-// Total loss, eq. (7): mse(reconstruction, images) + codebook loss + beta * commitment loss, and
-// the auxiliary loss; those that the quantizers have, summed over the levels, else undefined.
+// Total loss, eq. (7): mse(reconstruction, images) + codebook loss + beta * commitment loss
+// + auxiliary loss. The quantizers' losses are summed over the levels; one that no quantizer has is
+// undefined.
 struct VqVaeLoss {
   Variable total, reconstruction, codebook, commitment;  // [1]
 };

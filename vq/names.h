@@ -1,4 +1,4 @@
-// The names of what can be chosen of a quantizer: on command lines, in config.json and in messages.
+// The names of a quantizer's choices on command lines, in config.json and in messages.
 #pragma once
 
 #include "tensor/names.h"

@@ -1,12 +1,11 @@
-// The random numbers of the estimators that draw (estimators.h), one at a time. They are written
-// once for all devices; add_noise (backend.h) adds them to a tensor.
+// The random numbers of the estimators that draw (estimators.h), defined one at a time and once for
+// all devices; add_noise (backend.h) adds them to a tensor.
 //
 //   gumbel  -log(-log u), u uniform on [0,1); u = 0 can occur and gives -infinity
 //   normal  mean 0, variance 1
 //
-// A quantizer counts its draws on the device, so that a step can be captured and replayed: the
-// number of the draw selects the stream, the position of the element the number within it. Read
-// next: estimators.h.
+// A quantizer counts its draws on the device, so that a step can be captured and replayed. The
+// draw selects the stream, the position of an element the number in it. Read next: estimators.h.
 #pragma once
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// A quantizer of fewer dimensions: see projected.h.
+// A quantizer between two projections: see projected.h.
 #include "vq/projected.h"
 
 #include "autograd/functions.h"

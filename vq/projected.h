@@ -1,5 +1,5 @@
-// A quantizer behind a learned linear map to fewer dimensions, and one back: codes of a few
-// dimensions are all in use where long ones collapse, and grids (fsq.h, lfq.h) have few by nature.
+// A quantizer between two learned linear maps, one to fewer dimensions and one back. Short codes
+// stay in use where long ones collapse, and grids (fsq.h, lfq.h) have few dimensions by nature.
 //   value = W_out Q(W_in e + b_in) + b_out.   Yu et al., "Vector-quantized Image Modeling with
 // Improved VQGAN" (2022), section 3.2.
 #pragma once
@@ -15,7 +15,7 @@ class ProjectedQuantizer final : public Quantizer {
   ProjectedQuantizer(int64_t latent, int64_t inner_latent, QuantizerPointer inner, Rng rng,
                      Device device);
 
-  // Losses and statistics are those of the inner vectors.
+  // Losses and statistics are those of the inner quantizer.
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
   Tensor decode(const Tensor& index) const override;
   Vocabulary vocabulary() const override { return inner_->vocabulary(); }

@@ -1,4 +1,4 @@
-// The draws of quantizers: see quantizer.h.
+// The random draws of quantizers: see quantizer.h.
 #include "vq/quantizer.h"
 
 #include <algorithm>

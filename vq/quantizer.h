@@ -1,18 +1,18 @@
-// A quantizer replaces each row e of the encoder's output by one of finitely many vectors, named by
-// symbols. This is the interface that all quantizers share and that the model uses; how each one
-// works stands in its own file:
+// A quantizer replaces each row e of the encoder's output by one of finitely many vectors, which
+// are identified by symbols. This file is the interface that all quantizers implement and the model
+// uses:
 //   vector_quantizer.h  nearest code of a learned codebook (the paper's)
 //   fsq.h, lfq.h        fixed grids: finite scalar, lookup-free, binary spherical quantization
 //   simvq.h             a frozen codebook under a learned linear map
 //   residual.h, grouped.h, projected.h    made of other quantizers
 //   family.h            makes any of them from options
-// A forward pass changes nothing; update() moves what is not moved by gradients, from what one or
-// several passes saw. A training step calls it after backward() and before the optimiser:
+// A forward pass changes nothing. update() changes what gradients do not train, given the results
+// of one or several passes. A training step calls it after backward() and before the optimiser:
 //   Quantized out = quantizer(e, /*training=*/true);
 //   backward(loss of out);
 //   quantizer.update({out});
 //   adam.step();
-// R rows, D latent size, L symbols per row, K values of a symbol. A row costs L log2(K) bits.
+// R rows, D latent size, L symbols per row, K values per symbol. A row costs L log2(K) bits.
 #pragma once
 
 #include <functional>
@@ -26,33 +26,33 @@
 
 namespace versor {
 
-// How a forward pass is made.
+// The circumstances of a forward pass.
 struct ForwardPass {
   ForwardPass(bool training_, int64_t number_ = 0) : training(training_), number(number_) {}
 
   bool training;
-  // Its number among the passes since the last update: each draws random numbers of its own.
+  // Counts the passes since the last update, so that each draws random numbers of its own.
   int64_t number;
 };
 
-// What one batch of R encoder vectors gave.
+// The result for one batch of R encoder vectors.
 struct Quantized {
   Variable value;            // [R,D] what the decoder gets
   Tensor index;              // i32 [L,R] the symbols; -1 where a symbol was left out
-  Tensor counts;             // i32 [L,K] how often each was used
+  Tensor counts;             // i32 [L,K] how often each code was used
   Variable codebook_loss;    // [1] mse(sg[e], q); undefined: none
   Variable commitment_loss;  // [1] mse(e, sg[q]); undefined: none
   Variable auxiliary_loss;   // [1] other terms with their weights; undefined: none
-  // For statistics. The vectors that were quantized and what they became; they are shorter than D
-  // where a projection lies before.
+  // For statistics: the vectors that were quantized, and the codes that replaced them. Behind a
+  // projection they are shorter than D.
   Tensor input, codes;  // [R,d]
   Tensor error;         // [1] mse(input, codes)
   // For update().
-  ForwardPass pass = false;      // that made it
-  std::vector<Quantized> parts;  // of a quantizer made of others: what each use of a part gave
+  ForwardPass pass = false;      // the pass that this is the result of
+  std::vector<Quantized> parts;  // of composed quantizers: the result of each use of a part
 };
 
-// What a row is named by: so many symbols, each one of so many codes.
+// A row is identified by L symbols, each with K possible codes.
 struct Vocabulary {
   Vocabulary(int64_t codes_) : codes(codes_) {}  // of a single symbol
   Vocabulary(int64_t symbols_, int64_t codes_) : symbols(symbols_), codes(codes_) {}
@@ -65,38 +65,39 @@ class Quantizer : public Module {
  public:
   // e [R,D].
   virtual Quantized operator()(const Variable& e, ForwardPass pass) const = 0;
-  // The vectors that symbols stand for: i32 [L,R] -> [R,D]. The value that the decoder gets in
-  // evaluation, bit for bit; but `published` and `rotation_unscaled` give it the length of e, which
-  // no symbol knows.
+  // The vectors that symbols stand for: i32 [L,R] -> [R,D]. They are what the decoder gets in
+  // evaluation, bit for bit, except with `published` and `rotation_unscaled`: these scale the value
+  // to the length of e, which the symbols do not carry.
   virtual Tensor decode(const Tensor& index) const = 0;
   virtual Vocabulary vocabulary() const = 0;
 
-  // The rest is for quantizers that need it.
+  // Quantizers override the rest if they need it.
 
-  // How many latents start_from() wants before the first step; 0: it needs none.
+  // How many latents start_from() needs before the first step; 0: it is not called.
   virtual int64_t start_rows() const { return 0; }
   virtual void start_from(const Tensor& latents) { (void)latents; }  // [M,D]
-  // One update from the passes since the last one: a batch, or its micro-batches. Where the guard
-  // (FiniteGuard::state; none if undefined) has found something, only counters move.
-  // Returns how many dead codes were replaced (i32 [1]), undefined if none could be.
+  // One update from the passes since the last one: a batch, or its micro-batches. Once the guard
+  // (FiniteGuard::state; none if undefined) has found something, only counters change.
+  // Returns the number of replaced codes (i32 [1]), undefined if codes are never replaced.
   virtual Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) {
     (void)passes, (void)guard;
     return {};
   }
-  // Counters on the device that a checkpoint must hold beside parameters and buffers.
+  // Counters on the device, which a checkpoint must hold besides parameters and buffers.
   virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
-  // Whether a step can be captured once and replayed: not where the host decides anew each time.
+  // Whether a step can be captured once and replayed: it cannot if the host decides something anew
+  // in each step.
   virtual bool capturable() const { return true; }
 };
 
-// For quantizers that draw. Their counter, i32 [1] on the device so that a captured step can be
-// replayed, is the number of the next draw: a pass draws with counter + pass.number, and an update
-// advances the counter beyond its passes of training.
+// For quantizers that draw random numbers. Their counter, i32 [1] on the device so that a captured
+// step can be replayed, is the number of the next draw: a pass draws with counter + pass.number,
+// and an update advances the counter past the training passes that it was given.
 Tensor draw_number(const Tensor& counter, ForwardPass pass);
 void count_draws(Tensor& counter, const std::vector<Quantized>& passes);
 
 using QuantizerPointer = std::unique_ptr<Quantizer>;
-// Makes the parts of composed quantizers: number of the part -> quantizer.
+// Makes a part of a composed quantizer, given the number of the part.
 using MakeQuantizer = std::function<QuantizerPointer(int64_t part)>;
 
 }  // namespace versor

@@ -1,7 +1,7 @@
 // The heart of the paper, one row at a time: how the gradient g at the decoder's input becomes the
-// gradient of the encoder's vector e with nearest code q; and below it the row arithmetic of search
-// and codebook. Written once for all devices. Everything is f64 inside, so that norms from 1e-20 to
-// 1e20 work.
+// gradient of the encoder's vector e, whose nearest code is q. Below it is the row arithmetic of
+// the search and the codebook. All of it is defined once for all devices. Sums and norms are f64,
+// so that vectors with norms from 1e-20 to 1e20 work.
 //
 //   ehat = e/|e|,  qhat = q/|q|,  lambda = |q|/|e|
 //   r = (ehat+qhat)/|ehat+qhat|,  v = (ehat-qhat)/|ehat-qhat|
@@ -11,7 +11,7 @@
 //   reflection         lambda H g   = lambda [g - 2 v (v.g)]
 //   ste, published     g
 //
-// The decoder gets q; with rotation_unscaled it gets R e, with published H e, both are |e| qhat.
+// The decoder gets q; with rotation_unscaled it gets R e, with published H e. Both are |e| qhat.
 //
 // R, the rotation from ehat to qhat: Fifty et al., "Restructuring Vector Quantization with the
 // Rotation Trick" (2024). H, the Householder reflection: section 2.4 of the reproduced paper.
@@ -25,11 +25,11 @@
 
 namespace versor {
 
-// The last two need more than one row's e, q and g: see estimators.h.
+// The last two need more than e, q and g of one row: see estimators.h.
 enum class Estimator { ste, rotation, reflection, published, rotation_unscaled, gumbel, diveq };
 
-// Below these the direction of a vector, or of the sum or difference of two directions, is noise;
-// the straight-through gradient takes over.
+// Below these limits the direction of a vector, or of the sum or difference of two directions, is
+// noise, and the straight-through gradient takes over.
 constexpr double kSmallestNorm = 1e-6;
 constexpr double kSmallestSquaredSum = 2e-4;
 
@@ -49,8 +49,8 @@ VERSOR_HD inline void for_elements(int64_t d, const Body& body) {
   for (int64_t i = 0; i < d; ++i) body(i);
 }
 
-// Sum of term(i) over i < d. On the CPU it is kept as eight partial sums, which the compiler turns
-// into vectors: an addition need not wait for the one before.
+// Sum of term(i) over i < d. On the CPU there are eight partial sums, so that the compiler can
+// vectorise the loop and no addition waits for the one before.
 template <class Term>
 VERSOR_HD inline double sum_elements(int64_t d, const Term& term) {
 #ifdef __CUDA_ARCH__
@@ -102,12 +102,12 @@ VERSOR_HD inline RowGeometry row_geometry(const float* e, const float* q, int64_
   return {true, e_scale, q_scale, q_norm / e_norm, combine(sum), combine(difference)};
 }
 
-// Angle between e and q in radians, exact near 0 and near pi; 0 where a norm is too small.
+// Angle between e and q in radians, accurate near 0 and pi too; 0 where a norm is too small.
 VERSOR_HD inline double row_angle(const RowGeometry& g) {
   return g.directions ? 2 * std::atan2(std::sqrt(g.diff_squared), std::sqrt(g.sum_squared)) : 0.0;
 }
 
-// The larger of two, for the largest lambda and angle; a NaN counts as the largest of all.
+// The larger of two numbers, for the largest lambda and angle; NaN counts as the largest of all.
 VERSOR_HD inline double larger(double a, double b) {
   return a < b || b != b ? b : a;
 }
@@ -153,7 +153,7 @@ VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* 
   });
 }
 
-// Whether the decoder gets q itself, so that no other value is computed.
+// Whether the decoder gets q itself, so that no other value need be computed.
 VERSOR_HD inline bool passes_code(Estimator estimator) {
   return estimator != Estimator::published && estimator != Estimator::rotation_unscaled;
 }
@@ -161,8 +161,8 @@ VERSOR_HD inline bool passes_code(Estimator estimator) {
 // y [D], what the decoder gets in place of q: |e| qhat, the code's direction with e's length. Where
 // a vector is too short to have a direction:
 //   published          -e where q = 0 (there v = ehat), 0 where e = 0
-//   rotation_unscaled  e where |e| or |q| < kSmallestNorm: with no direction to turn to R is the
-//                      identity, and g is exactly its gradient. So |y| = |e| in every row.
+//   rotation_unscaled  e where |e| or |q| < kSmallestNorm: with no direction to turn to, R is the
+//                      identity, whose gradient is exactly g. So |y| = |e| in every row.
 // Opposite vectors do have directions: the value stays |e| qhat, only the gradient is that of ste.
 template <class Combine = WholeRow>
 VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const float* e,
@@ -170,7 +170,7 @@ VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const fl
   const double q_norm = norm(q, d, combine), e_norm = norm(e, d, combine);
   const double scale = e_norm / q_norm;
   const bool published = estimator == Estimator::published;
-  // For rotation_unscaled this is also true of a NaN, which must reach y.
+  // For rotation_unscaled this is also true if a norm is NaN, because a NaN must reach y.
   const bool known = published ? q_norm > 0 : !(e_norm < kSmallestNorm || q_norm < kSmallestNorm);
   for_elements(d, [&](int64_t i) {
     y[i] = known ? static_cast<float>(q[i] * scale) : published ? -e[i] : e[i];
@@ -180,7 +180,8 @@ VERSOR_HD inline void row_unscaled_value(Estimator estimator, float* y, const fl
 // --- search -------------------------------------------------------------------------------------
 
 // |e - c|^2 in f64, by one thread, column after column. It stops once the sum exceeds `bound`,
-// since it only grows. All devices add in this order, so that they choose the same codes. e, c [D].
+// since the sum only grows. All devices add in this order, so that they choose the same codes.
+//   e, c [D].
 VERSOR_HD inline double squared_distance(const float* e, const float* c, int64_t d, double bound) {
   double sum = 0;
   for (int64_t i = 0; i < d && !(sum > bound); i += 32)
@@ -198,13 +199,13 @@ VERSOR_HD inline float moving_average(float old, float batch, double decay) {
   return static_cast<float>(decay) * old + static_cast<float>(1.0 - decay) * batch;
 }
 
-// N hat, what eq. (5) divides by.   N of the code, the sum of N over all K codes.
+// N hat, the divisor of eq. (5).   count: N of the code; total: the sum of N over all K codes.
 VERSOR_HD inline double smoothed_count(double count, double total, int64_t codes, double eps) {
   return (count + eps) / (total + static_cast<double>(codes) * eps) * total;
 }
 
-// The divisor of a code at length 1: |m|, or 0 where m has faded to nothing because no vector was
-// assigned to the code for long. The code then keeps its last direction.
+// The divisor that gives a code length 1: |m|, or 0 if m has faded away because no vector has been
+// assigned to the code for a long time. The code then keeps its last direction.
 VERSOR_HD inline double length_or_zero(double length) {
   return length >= 1e-30 ? length : 0;
 }
@@ -216,7 +217,7 @@ VERSOR_HD inline float code_element(float code, float m, double divisor) {
 
 // --- usage --------------------------------------------------------------------------------------
 
-// exp of the mean entropy of the symbols that were counted at all; 1 if none was.
+// exp of the mean entropy of those symbols that were counted at all; 1 if none was.
 VERSOR_HD inline float mean_perplexity(double entropy_sum, int64_t counted) {
   return static_cast<float>(
       std::exp(counted > 0 ? entropy_sum / static_cast<double>(counted) : 0.0));
@@ -224,21 +225,21 @@ VERSOR_HD inline float mean_perplexity(double entropy_sum, int64_t counted) {
 
 // --- grids --------------------------------------------------------------------------------------
 
-// The nearest point of a grid without a search: the index that comparing squared_distance() with
-// all its points would give, bit for bit. grid [K,d] has all combinations of the values of the
-// dimensions, ascending, with the first dimension running fastest; levels [d] says how many values
-// each has.
+// The nearest point of a grid without a search: the index that comparing squared_distance() for all
+// points would give, bit for bit. grid [K,d] has all combinations of the values of the dimensions,
+// ascending, with the first dimension running fastest; levels [d] is the number of values in each.
 //
-// The nearest value in every dimension gives the smallest distance, also as f64 computes it, since
-// rounding is monotone. Several points may have that distance: halfway between values, or where one
-// dimension's part is lost in the sum beside another's. The last dimension decides about the index
-// first, so it goes down first, as far as the distance stays the same; then the one before it.
+// The nearest value in every dimension gives the smallest distance, even as computed in f64, since
+// rounding is monotone. Several points may share that distance: x lies halfway between two values,
+// or the share of one dimension is rounded away beside another's. The search would return the
+// lowest index. The last dimension weighs most in the index, so it is lowered first, as long as the
+// distance stays the same; then the dimension before it, and so on.
 VERSOR_HD inline int32_t row_grid_code(const float* x, const float* grid, const int32_t* levels,
                                        int64_t d) {
-  int64_t k = 0, step = 1;  // step: of the index from one value of the dimension to the next
+  int64_t k = 0, step = 1;  // step: how much the index grows from one value to the next
   for (int64_t i = 0; i < d; ++i) {
     const auto value = [&](int64_t j) { return static_cast<double>(grid[j * step * d + i]); };
-    int64_t low = 0, high = levels[i] - 1;  // the first value that is not below x[i], or the last
+    int64_t low = 0, high = levels[i] - 1;  // finds the first value >= x[i], or else the last
     while (low < high) {
       const int64_t middle = (low + high) / 2;
       if (value(middle) < x[i])
@@ -251,7 +252,7 @@ VERSOR_HD inline int32_t row_grid_code(const float* x, const float* grid, const 
     step *= levels[i];
   }
   const double smallest = squared_distance(x, grid + k * d, d, HUGE_VAL);
-  if (!(smallest < HUGE_VAL)) return 0;  // as the search: what is infinite or NaN never wins
+  if (!(smallest < HUGE_VAL)) return 0;  // as in the search, an infinite or NaN distance never wins
   for (int64_t i = d - 1; i >= 0; --i) {
     step /= levels[i];
     while (k / step % levels[i] > 0 &&
@@ -261,7 +262,7 @@ VERSOR_HD inline int32_t row_grid_code(const float* x, const float* grid, const 
   return static_cast<int32_t>(k);
 }
 
-// The bits, the highest first: x[0] > 0, x[1] > 0, ...; 0 if there is a NaN.
+// The number whose bits, highest first, are x[0] > 0, x[1] > 0, ...; 0 if x has a NaN.
 VERSOR_HD inline int32_t row_sign_code(const float* x, int64_t d) {
   int32_t code = 0;
   for (int64_t i = 0; i < d; ++i) {

@@ -1,6 +1,6 @@
-// SimVQ: the codes are a frozen random table C under a learned linear map, c_k = W C_k. Every code
-// moves whenever one is used, so that none is left behind. Zhu, Li, Xin, Xu, "Addressing
-// Representation Collapse in Vector Quantized Models with One Linear Layer" (2024).
+// SimVQ: the codes are a frozen random table C under a learned linear map, c_k = W C_k. The
+// gradient of any used code changes W and so moves all codes; none is left behind. Zhu, Li, Xin,
+// Xu, "Addressing Representation Collapse in Vector Quantized Models with One Linear Layer" (2024).
 #pragma once
 
 #include "vq/lookup.h"
@@ -9,7 +9,7 @@ namespace versor {
 
 class SimVectorQuantizer final : public LookupQuantizer {
  public:
-  // codes K, latent D.
+  // codes: K; latent: D.
   SimVectorQuantizer(int64_t codes, int64_t latent, const EstimatorOptions& estimator, Rng rng,
                      Device device);
 

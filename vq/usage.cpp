@@ -39,7 +39,7 @@ double UsageHistogram::perplexity() const {
 }
 
 double UsageHistogram::usage() const {
-  int64_t busy = 0, codes = 0;  // codes: of the symbols that were counted
+  int64_t busy = 0, codes = 0;  // codes: the number of codes of all symbols that were counted
   for (int64_t l = 0; l < vocabulary_.symbols; ++l) {
     const double total = use_of(l).total;
     if (total == 0) continue;

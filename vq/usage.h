@@ -1,5 +1,5 @@
-// How evenly the codes of a codebook are used, from a histogram of indices over a whole data set.
-// vq::perplexity (ops.h) is the same figure of one batch, the paper's.
+// How evenly the codes are used, from a histogram of indices over a whole data set. The paper's
+// perplexity is that of a single batch: vq::perplexity (ops.h).
 #pragma once
 
 #include <cstdint>
@@ -17,15 +17,16 @@ class UsageHistogram {
 
   void add(const Tensor& counts);  // i32 [L,K] or [K]
 
-  // Symbols without a single count (layers that dropout left out every time) are not part of the
-  // means; where nothing was counted perplexity is 1 and usage 0.
-  // exp(-sum p log p); of several symbols the geometric mean.
+  // Symbols that were never counted (layers dropped every time) are left out of the means. If
+  // nothing was counted, perplexity is 1 and usage 0.
+
+  // exp(-sum p log p); with several symbols, the geometric mean.
   double perplexity() const;
-  // Share of codes with at least 10 % of the uniform count of their symbol.
+  // The fraction of codes with at least 10 % of the uniform count of their symbol.
   double usage() const;
   int64_t used() const;  // codes counted at least once, of all symbols
-  // Bits of everything that was counted: at the entropy of each symbol, which is what an ideal
-  // entropy coder needs, and at log2 K per symbol.
+  // The size in bits of everything that was counted: with an ideal entropy coder for each symbol,
+  // and with log2 K bits per symbol.
   double entropy_bits() const;
   double nominal_bits() const;
 
@@ -34,7 +35,7 @@ class UsageHistogram {
   const std::vector<int64_t>& counts() const { return counts_; }
 
  private:
-  // Entropy in nats and number of vectors of one symbol.
+  // The entropy in nats of one symbol, and the number of vectors counted.
   struct Use {
     double entropy = 0, total = 0;
   };

@@ -1,5 +1,5 @@
-// The vector quantizer of the paper: nearest code of a learned codebook, gradient estimator,
-// losses, codebook update, in the order of its section 2.2.
+// The vector quantizer of the paper: nearest code of a learned codebook, gradient estimator, losses
+// and codebook update, in the order of section 2.2.
 #pragma once
 
 #include "vq/codebook.h"
@@ -9,7 +9,8 @@ namespace versor {
 
 class VectorQuantizer final : public LookupQuantizer {
  public:
-  // Throws Error where the estimator trains the codes by gradients and moving averages own them.
+  // Throws Error if the estimator trains the codes by gradients but the options make them moving
+  // averages.
   VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator, Rng rng,
                   Device device);
 
@@ -18,7 +19,7 @@ class VectorQuantizer final : public LookupQuantizer {
   Vocabulary vocabulary() const override { return {1, codebook_.options().codes}; }
   int64_t start_rows() const override;
   void start_from(const Tensor& latents) override { codebook_.start_from(latents); }
-  // Moves the codebook.
+  // Updates the codebook.
   Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 

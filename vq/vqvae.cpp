@@ -6,7 +6,7 @@
 namespace versor {
 namespace {
 
-// Every layer draws its initial weights from a stream of its own.
+// Every layer draws its initial weights from its own stream of random numbers.
 enum Purpose : uint64_t { kEncoder = 10, kDecoder = 20, kCodebook = 30 };
 
 }  // namespace
@@ -26,7 +26,7 @@ Variable VqVae::encode(const Tensor& images) const {
   return cast(encoder_(cast(Variable(images), options().activations)), DType::f32);
 }
 
-// The tanh is f32, as are all that follows it: a value near 1 in bf16 would be 1/128 off.
+// The tanh and all that follows it are f32: just below 1, bf16 numbers lie 1/256 apart.
 Variable VqVae::decode(const Variable& latents) const {
   return tanh(cast(decoder_(cast(latents, options().activations)), DType::f32));
 }

@@ -1,8 +1,8 @@
-// The VQ-VAE of the paper (section 2.1-2.3), sizes as in the published runs. Tensor names are those
-// of the PyTorch twin, so that weights go both ways.
+// The VQ-VAE of the paper (sections 2.1 to 2.3), with the sizes of the published runs. Tensors have
+// the names of the PyTorch twin, so that weights can be loaded in either direction.
 //   encoder  conv 4x4 s2 (C -> D/2), ReLU, conv 4x4 s2 (D/2 -> D), ReLU, two residual blocks
 //   decoder  two residual blocks, transposed conv 4x4 s2 (D -> D/2), ReLU, and (D/2 -> C), tanh
-// The published code has none of the pooling layers that the paper's text speaks of.
+// The published code has none of the pooling layers that the paper's text mentions.
 #pragma once
 
 #include "vq/model.h"
@@ -11,8 +11,7 @@ namespace versor {
 
 class VqVae final : public VqModel {
  public:
-  // With `own` that quantizer, of rows of D columns, takes the place of the one that the options
-  // describe.
+  // `own`, if given, replaces the quantizer that the options describe; its rows have D columns.
   VqVae(const VqVaeOptions& options, Device device, Rng rng, QuantizerPointer own = {});
 
   // images [N,H,W,C], H and W multiples of 4.

@@ -6,7 +6,7 @@
 namespace versor {
 namespace {
 
-// Every layer draws its initial weights from a stream of its own.
+// Every layer draws its initial weights from its own stream of random numbers.
 enum Purpose : uint64_t {
   kEncoderBottom = 10,
   kEncoderTop,
@@ -23,8 +23,8 @@ ConvOptions joining(int64_t channels) {
   return {2 * channels, channels, /*kernel=*/1};
 }
 
-// The channels of a, then those of b, both [N,h,w,D]: [N,h,w,2D] of the given type. Joined in f32,
-// which bf16 numbers pass unchanged.
+// Concatenates the channels of a and b, both [N,h,w,D], to [N,h,w,2D] of the given type. This is
+// done in f32, which leaves bf16 numbers unchanged.
 Variable side_by_side(const Variable& a, const Variable& b, DType type) {
   const Variable joined = concat({rows(cast(a, DType::f32)), rows(cast(b, DType::f32))});
   const Shape s = a.shape();

@@ -1,6 +1,6 @@
 // The two-level hierarchy of VQ-VAE-2 (Razavi, van den Oord, Vinyals, "Generating Diverse
-// High-Fidelity Images with VQ-VAE-2", 2019, section 3.1 and algorithm 1): top symbols for what is
-// seen at large, bottom symbols for the details, given the top.
+// High-Fidelity Images with VQ-VAE-2", 2019, section 3.1 and algorithm 1): top symbols for the
+// global structure, bottom symbols for the details, given the top.
 //   encoder_bottom  images -> h/4: the encoder of VqVae
 //   encoder_top     h/4 -> h/8: conv 4x4 s2 (D -> D), ReLU, a residual block
 //   top             quantizes encoder_top's output, [N,H/8,W/8,D]
@@ -10,12 +10,13 @@
 //   upsample_top    h/8 -> h/4: transposed conv 4x4 s2 (D -> D), of the top values
 //   join_decoder    conv 1x1 (2D -> D) of [bottom values, upsample_top's output]
 //   decoder         h/4 -> images: the decoder of VqVae, tanh
-// As in the paper: levels at 1/4 and 1/8 of the image, the top first, its values decoded before
-// they meet the bottom's features, a decoder that sees the values of both, a codebook for each
-// level. Adapted: images of 32x32 instead of 256x256 (16 + 64 symbols); one residual block in
-// encoder_top and one in decoder_top, of D channels; encoder_top's output is quantized as VqVae's
-// is, without a convolution 1x1 before; join_decoder, so that what follows is VqVae's decoder; the
-// loss, in which both levels count alike, the owners of the codebooks and Adam are those of VqVae.
+// As in the paper: levels at 1/4 and 1/8 of the image; the top is quantized first, and its values
+// are decoded before they are joined with the bottom's features; the decoder sees the values of
+// both levels; each level has a codebook. Different: images are 32x32 instead of 256x256 (16 + 64
+// symbols); encoder_top and decoder_top have one residual block each, of D channels; encoder_top's
+// output is quantized without a 1x1 convolution before, as in VqVae; join_decoder allows VqVae's
+// decoder to follow; the loss, to which both levels contribute equally, the learning of the
+// codebooks and Adam are those of VqVae.
 #pragma once
 
 #include "vq/model.h"
@@ -24,8 +25,8 @@ namespace versor {
 
 class VqVae2 final : public VqModel {
  public:
-  // With `own_top`, `own_bottom` these quantizers, of rows of D columns, take the places of those
-  // that the options describe.
+  // `own_top` and `own_bottom`, if given, replace the quantizers that the options describe; their
+  // rows have D columns.
   VqVae2(const VqVaeOptions& options, Device device, Rng rng, QuantizerPointer own_top = {},
          QuantizerPointer own_bottom = {});
 
@@ -39,7 +40,7 @@ class VqVae2 final : public VqModel {
  private:
   enum Levels : size_t { kTop, kBottom };
 
-  // Latents and values are f32, what lies between is of the type of activations.
+  // Latents and values are f32; everything between them has the type of the activations.
   Variable features_of(const Tensor& images) const;      // [N,H/4,W/4,D]
   Variable top_latents(const Variable& features) const;  // [N,H/8,W/8,D]
   Variable bottom_latents(const Variable& features, const Variable& top) const;

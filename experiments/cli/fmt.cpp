@@ -1,6 +1,6 @@
-// The code of fmt, compiled here once instead of in every file that formats text: elsewhere its
-// headers only declare these functions. As header-only code it makes them in this file where they
-// are used, so they are used; that holds for every version of fmt, and needs no library of it.
+// The code of fmt, compiled once here instead of in every file that formats text: elsewhere its
+// headers only declare these functions. Header-only fmt emits a function only where it is used, so
+// this file takes their addresses. That works with every version of fmt and needs no fmt library.
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
 

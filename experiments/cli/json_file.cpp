@@ -1,4 +1,4 @@
-// JSON from files: see json_file.h.
+// Reading JSON files: see json_file.h.
 #include "experiments/cli/json_file.h"
 
 #include <nlohmann/json.hpp>
@@ -34,7 +34,7 @@ template nlohmann::ordered_json read_json(const std::string&);
 
 int64_t count_in(const nlohmann::json& value, const std::string& where) {
   constexpr int64_t kLargest = int64_t{1} << 53;
-  const int64_t count = value.is_number_integer() ? value.get<int64_t>() : -1;  // beyond 2^63: < 0
+  const int64_t count = value.is_number_integer() ? value.get<int64_t>() : -1;  // >= 2^63: < 0
   check(count >= 0 && count <= kLargest, "json", where, " is malformed: a ", value.type_name(),
         " where a count belongs, or one beyond 2^53");
   return count;

@@ -13,7 +13,7 @@
 namespace versor {
 namespace {
 
-// One of CLI11's own checks.
+// Wraps one of CLI11's own checks.
 Check check_of(const CLI::Validator& validator) {
   return {validator.get_description(), validator};
 }
@@ -39,7 +39,7 @@ Check one_of(const std::vector<std::string>& words) {
   return check_of(CLI::IsMember(words));
 }
 
-// CLI::Range would let NaN through.
+// CLI::Range would accept NaN.
 Check number_in(double low, double high, const std::string& name) {
   return {name, [=](const std::string& text) {
             double value = 0;
@@ -65,7 +65,7 @@ std::optional<uint64_t> parse_bytes(const std::string& text) {
   const char* end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error != std::errc() || end - stop > 1) return {};
-  const size_t power = stop == end ? 0 : std::string("KMGT").find(*stop) + 1;  // none: 0
+  const size_t power = stop == end ? 0 : std::string("KMGT").find(*stop) + 1;  // 0: no suffix
   if (stop != end && power == 0) return {};
   const uint64_t unit = uint64_t{1} << (10 * power);
   if (value == 0 || value > std::numeric_limits<uint64_t>::max() / unit) return {};

@@ -1,5 +1,5 @@
-// The options of a program: what the programs use of CLI11, under the same names. CLI11 takes three
-// seconds to compile in every file that includes it, so only options.cpp does.
+// The options of a program: the part of CLI11 that the programs use, under the same names. CLI11
+// adds three seconds to the compilation of every file that includes it, so only options.cpp does.
 //   Options app("What the program does.");
 //   app.add_option("--epochs", epochs, "how many")->check(in_range(1, 100))->capture_default_str();
 #pragma once
@@ -19,21 +19,21 @@ class Option;
 
 namespace versor {
 
-// Wrong usage; the text names the option.
+// Wrong usage; the message names the option.
 struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
   UsageError(const std::string& option, const std::string& what)
       : std::runtime_error(option + ": " + what) {}
 };
 
-// Looks at the text given for an option: empty if it is right, else what is wrong with it.
+// Checks the text given for an option: `wrong` returns what is wrong with it, "" if nothing is.
 struct Check {
   std::string name;  // for --help: "FLOAT >= 0"
   std::function<std::string(const std::string&)> wrong;
 };
 Check in_range(int64_t low, int64_t high);
 Check one_of(const std::vector<std::string>& words);
-// A number in low..high; NaN is none.
+// A number in low..high; NaN is refused.
 Check number_in(double low, double high, const std::string& name);
 
 extern const Check kDeviceName;   // cpu, cuda or cuda:N
@@ -42,7 +42,7 @@ extern const Check kNotNegative;  // a finite number >= 0
 extern const Check kFraction;     // a number in 0..1
 extern const Check kMemorySize;   // bytes, as 1000000, 500M, 4G or 1T (powers of 1024)
 
-// The bytes of such a text; nothing if it is none.
+// The number of bytes that such a text gives; nothing if it is malformed.
 std::optional<uint64_t> parse_bytes(const std::string& text);
 
 class Option {
@@ -69,17 +69,18 @@ class Options {
   template <class T>
   Option add_option(const std::string& name, T& value, const std::string& help = "");
   Option add_flag(const std::string& name, bool& value, const std::string& help);
-  // One of a type of its own: `take` gets the text that has passed the option's checks. `shown` is
-  // the default in --help; "": none.
+  // For any other type: `take` gets the text once it has passed the option's checks. `shown` is the
+  // default that --help prints; "": none.
   Option add_text(const std::string& name, const std::function<void(const std::string&)>& take,
                   const std::string& shown, const std::string& help);
 
-  // Adds --version. False if that or --help was asked for, which it prints. Throws UsageError.
+  // Adds --version, then parses. If --version or --help was given, prints it and returns false.
+  // Throws UsageError.
   bool parse(int argc, char** argv);
   void parse(const std::string& line);
-  // Whether the command line has this option.
+  // Whether the option was given on the command line.
   bool given(const std::string& name) const;
-  // Called once the command line is parsed.
+  // Sets a function to call once the command line is parsed.
   void parse_complete_callback(const std::function<void()>& callback);
 
  private:

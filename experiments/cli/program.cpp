@@ -1,4 +1,4 @@
-// Frame of a program: see program.h.
+// The frame of a program: see program.h.
 #include "experiments/cli/program.h"
 
 #include <csignal>
@@ -8,8 +8,8 @@
 namespace versor {
 namespace {
 
-// One line, whatever the message holds: names of files may have line breaks and commands to a
-// terminal in them.
+// Prints a single line, whatever the message holds: names of files may contain line breaks and
+// terminal escapes.
 void print_error(std::string message) {
   for (char& c : message)
     if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
@@ -19,8 +19,8 @@ void print_error(std::string message) {
 }  // namespace
 
 int run_program(Options& app, int argc, char** argv, const std::function<int()>& body) {
-  // A file that may not grow, and a reader of our output that went away, are errors of a write: no
-  // reason to die in the middle of an epoch.
+  // Reaching the file-size limit, or losing the reader of our output, should be a failed write, not
+  // end the process in the middle of an epoch.
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
   try {
@@ -29,7 +29,7 @@ int run_program(Options& app, int argc, char** argv, const std::function<int()>&
     if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
     print_error("cannot write to standard output");
     return code != 0 ? code : 1;
-  } catch (const UsageError& e) {  // of the command line, or of options that contradict each other
+  } catch (const UsageError& e) {  // a wrong command line, or options that contradict each other
     print_error(std::string(e.what()) + " (see --help)");
     return 2;
   } catch (const std::bad_alloc&) {

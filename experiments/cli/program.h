@@ -1,4 +1,5 @@
-// What every program does around its work: parse options, and end with one line and an exit code.
+// The frame of every program: parses options, does the work, reports an error in one line and
+// returns an exit code.
 //   0 done, 1 an error while working, 2 wrong usage (the line names the option), 130 interrupted.
 #pragma once
 
@@ -8,8 +9,8 @@
 
 namespace versor {
 
-// Parses, calls body, reports. Returns the exit code for main(): 1 too where standard output, of
-// --help as well, could not be written.
+// Parses, calls body, reports. Returns the exit code for main(), which is also 1 if standard output
+// could not be written, that of --help included.
 int run_program(Options& app, int argc, char** argv, const std::function<int()>& body);
 
 constexpr int kInterrupted = 130;

@@ -1,4 +1,4 @@
-// Version and commit, handed in by the Makefile for this file alone.
+// Version and commit, which the Makefile passes to the compilation of this file alone.
 #include "experiments/cli/version.h"
 
 namespace versor {

@@ -1,4 +1,4 @@
-// What built this program, for --version and for the record of a run.
+// What this program was built from and with, for --version and for the record of a run.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 namespace versor {
 
 std::string version();         // "0.1.0"
-std::string commit();          // the commit's hash, "-dirty" behind it if files were changed
-std::string compiler_flags();  // compiler and the options that matter to results
+std::string commit();          // the commit's hash, with "-dirty" appended if files were changed
+std::string compiler_flags();  // the compiler, and those of its options that affect results
 
 }  // namespace versor

@@ -17,7 +17,7 @@ constexpr const char *kName = "trainer.safetensors", *kPrevious = "trainer.previ
                      *kDamaged = "trainer.damaged.safetensors";
 const std::string kStep = "adam.step", kCount = "adam.count.";
 
-// Calls visit(name in the file, tensor) for all state that is not the model's own.
+// Calls visit(name in the file, tensor) for all state outside the model's parameters and buffers.
 template <class Visit>
 void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
   const auto parameters = model.named_parameters();
@@ -30,14 +30,14 @@ void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
   for (auto& [name, counter] : model.counters()) visit("codebook." + name, counter);
 }
 
-// The file, or the one before it where this one is damaged.
+// Reads the newest checkpoint, or the one before it if the newest is damaged.
 SafetensorsFile read_newest(const RunFolder& folder) {
   const std::string path = folder.file(kName), previous = folder.file(kPrevious);
   try {
     return read_safetensors(path);
   } catch (const Error& e) {
     if (!folder.has(kPrevious)) throw;
-    SafetensorsFile file = read_safetensors(previous);  // throws where this is of no use either
+    SafetensorsFile file = read_safetensors(previous);  // throws if this one is damaged too
     std::filesystem::rename(path, folder.file(kDamaged));
     std::filesystem::rename(previous, path);
     std::fprintf(stderr, "warning: %s; it is now %s, and the checkpoint before it is used\n",
@@ -46,7 +46,8 @@ SafetensorsFile read_newest(const RunFolder& folder) {
   }
 }
 
-// A run of fewer epochs is the beginning of this one.
+// Throws Error unless the checkpoint has the same options. The number of epochs may differ: a run
+// of fewer epochs is the beginning of a longer one.
 void check_options(const SafetensorsFile& file, const nlohmann::ordered_json& config,
                    const std::string& path) {
   const auto options = file.metadata.find("options");
@@ -112,7 +113,7 @@ std::optional<Progress> restore_checkpoint(const RunFolder& folder,
     if (name.starts_with("model.")) weights.tensors[name.substr(6)] = tensor;
   load_state_dict(model, weights, path);
   for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
-    // A checkpoint from before Adam counted for each parameter has its steps alone.
+    // Older checkpoints hold no step count per parameter, only Adam's own.
     const bool counted = !name.starts_with(kCount) || file.tensors.contains(name);
     const Tensor& saved = file.at(counted ? name : kStep, path);
     check(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(), "run", path, ": ",

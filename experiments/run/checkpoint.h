@@ -1,10 +1,10 @@
-// The checkpoint of a run, trainer.safetensors in its folder: everything that the rest of the run
-// depends on. Parameters, codebook and its EMA accumulators, both moments of Adam, its step counter
-// and the steps of each parameter (where an older file lacks these, they are the step counter's),
-// the counter that the codebook's random numbers follow from, the position in the epoch with
-// the sums of its metrics, the finished rows of metrics.csv, and the options (with the seed: all
-// random numbers follow from it and from counters). The file is replaced as a whole, carries a
-// checksum, and the one before it is kept as trainer.previous.safetensors.
+// The checkpoint of a run, trainer.safetensors in its folder, holds everything that the rest of the
+// run depends on: parameters; codebook and EMA accumulators; Adam's moments, its step counter and
+// the steps of each parameter (in older files, all equal to the step counter); the counters of the
+// quantizers' random numbers; the position in the epoch with the sums of its metrics; the finished
+// rows of metrics.csv; and the options. All random numbers follow from the seed among these and
+// from counters. The file is replaced atomically and carries a checksum, and the one before it is
+// kept as trainer.previous.safetensors.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -19,29 +19,31 @@
 
 namespace versor {
 
-// Where a run is.
+// How far a run has come.
 struct Progress {
   explicit Progress(const Vocabulary& vocabulary) : train(vocabulary), test(vocabulary) {}
 
-  int64_t epoch = 0;              // so many are done
-  PassMetrics train, test;        // the batches of the next one so far
+  int64_t epoch = 0;              // finished epochs
+  PassMetrics train, test;        // the next epoch's batches so far
   std::vector<std::string> rows;  // of metrics.csv
 };
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
                       const Progress& progress, VqModel& model, Adam& adam);
 
-// Restores model and Adam from the folder's checkpoint; nothing if there is none. A damaged one is
-// put aside as trainer.damaged.safetensors, with a line on stderr, where the one before it is whole
-// and serves instead. Throws Error where no checkpoint is of use, or if it is another run's.
+// Restores model and Adam from the folder's checkpoint; returns nothing if there is none. If the
+// checkpoint is damaged and the one before it is intact, that one is used, the damaged one is
+// renamed to trainer.damaged.safetensors, and a line on stderr says so. Throws Error if no
+// checkpoint is usable or it belongs to another run.
 std::optional<Progress> restore_checkpoint(const RunFolder& folder,
                                            const nlohmann::ordered_json& config, VqModel& model,
                                            Adam& adam);
 
-// Removes the one before the newest, once the run has finished.
+// Removes the checkpoint before the newest, for use once the run has finished.
 void forget_previous_checkpoint(const RunFolder& folder);
 
-// The text in the checkpoint's metadata, and back. `path` is for the error, where it is malformed.
+// Progress to the text in the checkpoint's metadata, and back. Throws Error naming `path` if the
+// text is malformed.
 std::string to_text(const Progress& progress);
 Progress parse_progress(const std::string& text, const Vocabulary& vocabulary,
                         const std::string& path);

@@ -11,7 +11,7 @@
 namespace versor {
 namespace {
 
-// How an estimator changes the gradients of a batch, as means over rows with a gradient at all.
+// How an estimator changes the gradients of a batch: means over the rows whose gradients are not 0.
 struct Change {
   double scale = 0, angle = 0;
 };
@@ -26,7 +26,7 @@ Change change_of(const Tensor& before, const Tensor& after) {
     const float *before_row = g.data() + r * D, *after_row = de.data() + r * D;
     const double length = norm(before_row, D), new_length = norm(after_row, D);
     if (!(length > 0 && new_length > 0)) continue;
-    double sum = 0, difference = 0;  // of the two directions, as in row_geometry
+    double sum = 0, difference = 0;  // squared, of the two directions, as in row_geometry
     for (int64_t d = 0; d < D; ++d) {
       const double a = before_row[d] / length, b = after_row[d] / new_length;
       sum += (a + b) * (a + b);
@@ -78,7 +78,7 @@ std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, f
   const auto geometry = vq::geometry(e, q).to_vector<float>();
   const Tensor g = passed.grad();
   const Estimator estimator = model.options().quantizer.estimator.estimator;
-  // Of a quantizer behind a projection g and e do not even have the same length.
+  // Behind a projection g and e do not even have the same length.
   const bool straight = !bends_gradient(estimator) || g.shape() != e.shape();
   const Change change = change_of(g, straight ? g : vq::estimator_grad(g, e, q, estimator));
   std::string row = fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}", epoch, geometry[1],

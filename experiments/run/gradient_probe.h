@@ -1,8 +1,8 @@
-// Gradient flow, looked at once an epoch: one batch forward and backward through the model as it is
-// then, changing nothing. The trainer looks after an evaluation, so that draws and the losses that
-// training alone has are left out. What it shows is what the estimators do: the rotation scales the
-// gradient by lambda = |q|/|e| and turns it by the angle between e and q (vq/row_math.h). Of a
-// hierarchy all of it is the last level's.
+// Gradient flow, measured once per epoch: one batch goes forward and backward through the current
+// model, which is left unchanged. The trainer does this after an evaluation, in evaluation mode,
+// without random draws and without losses that only training has. The numbers show what the
+// estimator does: the rotation scales the gradient by lambda = |q|/|e| and turns it by the angle
+// between e and q (vq/row_math.h). In a hierarchy they are those of the last level.
 #pragma once
 
 #include <string>
@@ -11,11 +11,11 @@
 
 namespace versor {
 
-// The columns of gradients.csv:
+// The header of gradients.csv:
 //   epoch, mean_lambda, max_lambda, mean_angle, max_angle   over the rows of the batch; radians
 //   gradient_scale, gradient_angle   mean of |de|/|g| and of the angle between de and g, where g is
 //                                    the gradient at the decoder's input, the straight-through one,
-//                                    and de what the estimator makes of it for the encoder
+//                                    and de what the estimator passes on to the encoder
 //   <parameter>.norm, .mean, .std    of the total loss's gradient, for every parameter
 std::string gradients_header(const VqModel& model);
 

@@ -37,8 +37,8 @@ enum Logged {
 
 constexpr const char* kSaved = "the saved state";
 
-// Some 40,000 epochs. Rows take many times the memory of their text, which a hostile file could
-// use.
+// Bytes, enough for some 40,000 epochs. Parsed rows take many times the memory of their text, which
+// a hostile file could exploit.
 constexpr uint64_t kLongestTable = uint64_t{16} << 20;
 
 std::string hex(double value) {
@@ -58,7 +58,7 @@ struct Column {
   double (*value)(const PassMetrics&);
 };
 
-// The columns of the published CSVs, then ours.
+// The columns of the published CSVs, followed by our own.
 constexpr Column kPublished[] = {
     {"loss", [](const PassMetrics& m) { return m.loss(); }},
     {"recon_loss", [](const PassMetrics& m) { return m.reconstruction_loss(); }},
@@ -218,7 +218,7 @@ MetricsTable read_metrics(const std::string& path) {
   while (std::getline(file, line)) {
     std::vector<double> row;
     for (const std::string_view cell : split(line)) {
-      double value = 0;  // out of range for f64 it is no number that we wrote
+      double value = 0;  // a number out of range for f64 is refused: we never wrote it
       const char* end = cell.data() + cell.size();
       const auto [stop, error] = std::from_chars(cell.data(), end, value);
       check(stop == end && error == std::errc(), "metrics", path, ": \"", cell,

@@ -1,8 +1,8 @@
-// What is measured in an epoch: plain means over its batches, as in the published CSVs, and usage
-// of the codebook over the whole set. One list of columns in metrics.cpp gives names and order.
-// Of a hierarchy, ratio, lambda and angle are the last level's, all others count every level.
-// A step writes its numbers into a log on the device (MetricsLog) and nobody waits; the host adds
-// them up (PassMetrics) when it wants to show or save them.
+// The metrics of an epoch: plain means over its batches, as in the published CSVs, and the usage of
+// the codes over the whole set. One list in metrics.cpp gives the names and order of the columns.
+// In a hierarchy, ratio, lambda and angle are those of the last level; all others cover every
+// level. A step writes its numbers into a log on the device (MetricsLog) without waiting; the host
+// adds them up (PassMetrics) when it shows or saves them.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -14,21 +14,21 @@
 
 namespace versor {
 
-// The numbers of every batch of a pass, and the histogram of codes, on the device.
+// The numbers of every batch of a pass, and the histogram of codes; both stay on the device.
 class MetricsLog {
  public:
   MetricsLog(int64_t batches, const Vocabulary& vocabulary, Device device);
 
-  // Enqueues: row batch[0] gets the numbers of this batch.   batch i32 [1] on the device.
-  // replaced: what the model's update returned, may be undefined.
+  // Enqueues writing this batch's numbers to row batch[0].   batch i32 [1] on the device.
+  // replaced: the result of the model's update; may be undefined.
   void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,
               const Tensor& batch);
 
  private:
   friend class PassMetrics;
   Tensor table_;   // [batches, columns of metrics.cpp]
-  Tensor counts_;  // i32 [L,K], since they were last taken
-  Tensor none_;    // i32 [1], zero: what a quantizer does not have
+  Tensor counts_;  // i32 [L,K], since they were last read
+  Tensor none_;    // i32 [1], zero, logged for numbers that a quantizer does not have
 };
 
 // Sums over the batches of one pass, training or evaluation.
@@ -36,8 +36,8 @@ class PassMetrics {
  public:
   explicit PassMetrics(const Vocabulary& vocabulary) : histogram_(vocabulary) {}
 
-  // Reads the batches begin..end-1 of the log, and all codes counted since the last time; waits
-  // for the device.
+  // Adds the batches begin..end-1 of the log, and all codes counted since the last call. Waits for
+  // the device.
   void add(MetricsLog& log, int64_t begin, int64_t end);
 
   int64_t batches() const { return batches_; }
@@ -57,7 +57,7 @@ class PassMetrics {
   const UsageHistogram& histogram() const { return histogram_; }
 
   nlohmann::json save() const;  // exact: numbers as hexadecimal floats
-  // Throws Error or nlohmann's exception where the state is malformed, and is of no use then.
+  // Throws Error or nlohmann's exception if the state is malformed; this object is then unusable.
   void load(const nlohmann::json& saved);
 
  private:
@@ -73,11 +73,12 @@ class PassMetrics {
   UsageHistogram histogram_;
 };
 
-// The columns of metrics.csv: "epoch,train_loss,..." and a row of them.
+// The header of metrics.csv, "epoch,train_loss,...", and a row of it.
 std::string metrics_header();
 std::string metrics_row(int64_t epoch, const PassMetrics& train, const PassMetrics& test);
 
-// metrics.csv as a table: columns by name. Throws Error naming the file if it is malformed.
+// metrics.csv as a table, with columns by name. Reading throws Error naming the file if it is
+// malformed.
 struct MetricsTable {
   std::string path;  // for errors
   std::vector<std::string> columns;

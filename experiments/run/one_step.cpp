@@ -1,4 +1,4 @@
-// Training steps from files: see one_step.h.
+// Training steps from given weights: see one_step.h.
 #include "experiments/run/one_step.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace versor {
 namespace {
 
-// The extent of one axis of a tensor in a file, which must have that rank.
+// The extent of one axis of a tensor in a file. Throws Error if the tensor has another rank.
 int64_t extent(const SafetensorsFile& file, const std::string& path, const std::string& name,
                int rank, int axis) {
   const Shape& shape = file.at(name, path).shape();
@@ -21,8 +21,8 @@ int64_t extent(const SafetensorsFile& file, const std::string& path, const std::
   return shape[axis];
 }
 
-// A file whose largest tensors do not have the sizes that its small ones say is refused before a
-// model of these sizes, whose memory is their product, is made.
+// The small tensors of a file give the model's sizes. This refuses a file whose large tensors do
+// not match them, before a model of these sizes takes memory in proportion to their product.
 void check_sizes(const SafetensorsFile& file, const std::string& path, const VqVaeOptions& m) {
   const int64_t d = m.quantizer.codebook.latent;
   const std::pair<const char*, Shape> expected[] = {
@@ -71,7 +71,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
   codebook.learning = options.learning;
   codebook.decay = options.decay;
-  codebook.start = CodebookStart::uniform;  // what the file holds replaces it
+  codebook.start = CodebookStart::uniform;  // replaced by the codebook in the file
   codebook.dead_code_fraction = 0;
   m.activations = options.activations;
   check_sizes(weights, weights_path, m);

@@ -1,5 +1,5 @@
-// Training steps from given weights and a given batch: what bin/one_step writes, for the comparison
-// with PyTorch tensor by tensor (tests/golden/compare_one_step.py).
+// Training steps from given weights on a given batch, with every result: bin/one_step writes them
+// for the comparison with PyTorch, tensor by tensor (tests/golden/compare_one_step.py).
 #pragma once
 
 #include "nn/safetensors.h"
@@ -15,13 +15,14 @@ struct OneStepOptions {
   DType activations = DType::f32;
 };
 
-// `steps` training steps on one batch from given weights and buffers, Adam starting with zero
-// moments. All tensors in PyTorch's layout. `weights`: the model's state, whose shapes give D, K
-// and the channels; `batch`: images [N,C,H,W] in [-1,1]. Returns the last step's reconstruction,
-// z_e [N,D,h,w], indices i32 [N,h,w], the scalars loss, reconstruction_loss, codebook_loss,
-// commitment_loss, perplexity, grad.<name> of every parameter, and every parameter and buffer
-// after the last step. Throws Error naming the file (the two paths are for that) and the tensor:
-// missing, of another shape, of integers, or with a NaN or infinity, whose place it names.
+// Makes `steps` training steps on one batch from given weights and buffers, with Adam starting from
+// zero moments. All tensors are in PyTorch's layout. `weights`: the model's state, whose shapes
+// give D, K and the channels; `batch`: images [N,C,H,W] in [-1,1]. Returns the last step's
+// reconstruction, z_e [N,D,h,w], indices i32 [N,h,w], the scalars loss, reconstruction_loss,
+// codebook_loss, commitment_loss, perplexity, grad.<name> of every parameter, and every parameter
+// and buffer after the last step. Throws Error, naming the file by its path and the tensor, for a
+// tensor that is missing, has another shape, holds integers, or holds a NaN or infinity (whose
+// position it names).
 SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weights_path,
                          const SafetensorsFile& batch, const std::string& batch_path,
                          const OneStepOptions& options, Device device);

@@ -12,17 +12,17 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// --- types of options: as text, from text, and on a command line ---------------------------------
+// --- types of options: to text, from text, on a command line -------------------------------------
 
 template <class T>
 struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 
-// "8,5,5,5"; nothing for any other text.
+// Parses "8,5,5,5"; nothing if the text has another form.
 std::optional<std::vector<int64_t>> parse_levels(const std::string& text) {
   std::vector<int64_t> levels;
-  std::istringstream parts(text + ",");  // the comma makes an empty end visible
+  std::istringstream parts(text + ",");  // the comma turns an empty last part into a part
   for (std::string part; std::getline(parts, part, ',');) {
     int64_t level = 0;
     const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), level);
@@ -44,7 +44,7 @@ Json json_of(const T& value) {
   else
     return value;
 }
-// The first GPU is "cuda", however it was asked for.
+// The first GPU is always written "cuda", even if it was given as "cuda:0".
 Json json_of(const Device& device) {
   return device == Device{DeviceType::cuda, 0} ? "cuda" : str(device);
 }
@@ -76,7 +76,7 @@ struct Inner<std::optional<T>> {
   using type = T;
 };
 
-// Numbers and texts are parsed by the command line itself, all else here.
+// The command line itself parses numbers and texts; all other types are parsed here.
 template <class T>
 void add_to(Options& app, const std::string& name, T& value, const Check& check,
             const std::string& help, bool show_default) {
@@ -117,7 +117,7 @@ RunOption row(const char* name, T RunOptions::*field, InConfig in_config, const 
   return option;
 }
 
-// One that presets decide: `defaults` of versor, published and best.
+// The defaults of an option that presets decide.
 template <class T>
 struct PerPreset {
   T versor, published, best;
@@ -143,7 +143,7 @@ RunOption of_step(RunOption option) {
   return option;
 }
 
-// Refused with any other quantizer, which has `unused` for a value.
+// Marks an option that all but these quantizers refuse; for the others its value is `unused`.
 template <class T, class V>
 RunOption used_by(std::vector<QuantizerKind> kinds, T RunOptions::*field, V unused,
                   RunOption option) {
@@ -158,7 +158,7 @@ constexpr QuantizerKind kVq = QuantizerKind::vq;
 constexpr InConfig kAlways = InConfig::always, kUnusual = InConfig::where_unusual,
                    kNever = InConfig::never;
 
-// What makes the presets; config.json begins with these.
+// Options of estimator and codebook, most of which presets decide. config.json begins with these.
 std::vector<RunOption> codebook_rows() {
   return {
       row("--preset", &O::preset, kNever, kAny,
@@ -194,7 +194,7 @@ std::vector<RunOption> codebook_rows() {
   };
 }
 
-// Bytes, which may be given as 500M or 4G.
+// A number of bytes, which may be given as 500M or 4G.
 RunOption memory_row() {
   RunOption option = row("--max-memory", &O::max_memory, kNever, kAny, "");
   option.add = [](Options& app, RunOptions& o) {
@@ -261,7 +261,7 @@ std::vector<RunOption> quantizer_rows() {
   };
 }
 
-// The config says of these what was read.
+// A run's config has the images that were read in place of most of these options.
 std::vector<RunOption> data_rows() {
   return {
       row("--data", &O::data, kNever, kAny, ""),

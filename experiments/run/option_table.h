@@ -1,7 +1,7 @@
-// One table of all options of a training run. An option stands there once: its name, where it is
+// One table of all options of a training run. It defines an option once: its name, where it is
 // stored, its range, its default in each preset, its place in a run's config, its help, and which
-// quantizers would ignore it. Help and parsing of every program, presets, config.json, a run's
-// name, the commands of --list and the refusals come from it.
+// quantizers use it. Help, parsing, presets, config.json, a run's name, the commands of --list and
+// the refusals all follow from it.
 #pragma once
 
 #include <functional>
@@ -15,28 +15,28 @@
 
 namespace versor {
 
-// Where an option is in the config of a run, and so in its name.
+// Whether an option is part of a run's config, and so of the hash in its name.
 enum class InConfig {
   always,
-  where_unusual,  // where it differs from the preset `versor`
-  never,          // it changes no results, or something else there says what it led to
+  where_unusual,  // only if it differs from the preset `versor`
+  never,          // it changes no results, or the config records its effect in another way
 };
 
 struct RunOption {
   std::string name;  // "--dead-codes"
   InConfig in_config = InConfig::always;
-  // Adds it to a program; what is parsed goes into these options.
+  // Adds it to a program; the parsed value goes into the given RunOptions.
   std::function<void(Options&, RunOptions&)> add;
-  // Its value as in config.json; null while it is left to the preset.
+  // Its value as in config.json; null as long as it is left to the preset.
   std::function<nlohmann::ordered_json(const RunOptions&)> value;
-  // Takes the preset's value where it has none of its own; empty: presets do not decide it.
+  // Takes the preset's value if none was given; empty for options that presets do not decide.
   std::function<void(RunOptions&)> take_preset;
-  // Quantizers that use it (none named: all do), and the value that all others have.
+  // The quantizers that use it (an empty list: all), and its value for the others.
   std::vector<QuantizerKind> used_by = {};
   nlohmann::ordered_json unused_value = {};
   std::function<void(RunOptions&)> set_unused = {};
   bool is_flag = false;  // its name alone stands for true
-  bool of_step = false;  // a single training step has it: bin/one_step takes it
+  bool of_step = false;  // it matters in a single training step: bin/one_step takes it
 
   std::string key() const;  // in config.json: "dead_codes"
   bool is_used_by(QuantizerKind kind) const;
@@ -44,14 +44,14 @@ struct RunOption {
 
 const std::vector<RunOption>& run_option_table();
 
-// Adds the options of a run to a program, but for those that it sets itself ("--beta", ...).
+// Adds the options of a run to a program, except those that it sets itself ("--beta", ...).
 void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without = {});
-// Those of a single training step alone.
+// Adds only the options of a single training step.
 void add_step_options(Options& app, RunOptions& options);
-// One by its name, for a program that has few of them.
+// Adds one option by name, for programs that take only a few.
 void add_run_option(Options& app, RunOptions& options, const std::string& name);
 
-// The value as a word of a command line; true and false as 1 and 0.
+// The value as a word on a command line; true and false are 1 and 0.
 std::string text_of(const nlohmann::ordered_json& value);
 
 }  // namespace versor

@@ -1,4 +1,4 @@
-// Precisions: see precision.h.
+// Precision of a run: see precision.h.
 #include "experiments/run/precision.h"
 
 #include <cstdio>
@@ -14,14 +14,14 @@ Precision resolve_precision(Precision precision, Device device, bool determinist
   const Precision chosen = precision == Precision::automatic ? best : precision;
   check(chosen != Precision::tf32 || info.has_tf32, "precision", "there is no TF32 on ", device,
         " (", info.name, "); use fp32 or bf16");
-  static bool noted = false;  // once a process: many runs may ask
+  static bool noted = false;  // noted once per process, which may make many runs
   if (chosen == Precision::bf16 && !info.fast_bf16 && !noted) {
     std::fprintf(stderr, "note: %s computes in f32 and rounds to bf16; fp32 is faster there\n",
                  info.name.c_str());
     noted = true;
   }
-  // Beside bf16 activations f32 products are those of the nearest-code search, exact either way,
-  // and the maps, logits and mixtures of quantizers that have them.
+  // With bf16 too, the products that remain in f32 may use TF32: those of the nearest-code search,
+  // whose result is exact either way, and the maps, logits and mixtures of some quantizers.
   backend.configure(
       {.tf32 = chosen != Precision::fp32 && info.has_tf32, .deterministic = deterministic});
   return chosen;

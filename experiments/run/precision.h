@@ -1,4 +1,4 @@
-// What a run computes in, and the settings of the device's libraries that go with it.
+// The precision of a run, and the settings of the device's libraries that go with it.
 #pragma once
 
 #include "tensor/device.h"
@@ -7,7 +7,7 @@
 
 namespace versor {
 
-// Of activations and products. `automatic`: bf16 where that is fast on the device, else fp32.
+// Of activations and products. `automatic`: bf16 if that is fast on the device, else fp32.
 enum class Precision { automatic, fp32, tf32, bf16 };
 
 template <>
@@ -18,8 +18,9 @@ struct EnumNames<Precision> {
                                              {Precision::bf16, "bf16"}};
 };
 
-// Finds the device (throws Error if it is not there), decides what `automatic` stands for on it,
-// refuses tf32 where there is none, and tells the device's libraries. Never returns `automatic`.
+// Finds the device, decides what `automatic` means on it, and configures the device's libraries.
+// Never returns `automatic`. Throws Error if there is no such device, or if it has no tf32 and that
+// was asked for.
 Precision resolve_precision(Precision precision, Device device, bool deterministic = true);
 
 // The type of activations in a precision.

@@ -4,8 +4,8 @@
 namespace versor {
 namespace {
 
-// Levels of FSQ whose product is `codes` or a little less (Mentzer et al. 2023, table 1, which
-// starts at 2^8); where they name none, eights and what is left over.
+// FSQ levels whose product is `codes` or a little less: those of Mentzer et al. (2023), table 1,
+// which starts at 2^8; for sizes that it does not list, eights and one remaining factor.
 std::vector<int64_t> levels_for(int64_t codes) {
   switch (codes) {
     case int64_t{1} << 8:
@@ -63,7 +63,7 @@ const std::vector<QuantizerVariant>& quantizer_variants() {
        true},
       {"grouped", "two small codebooks, each for half of the latent",
        [](RunOptions& o) { o.estimator = Estimator::ste, o.groups = 2; }, true, true},
-      // 80 symbols: 16 at the top, 64 below.
+      // 80 symbols: 16 in the top level, 64 in the bottom one.
       {"vqvae2", "two levels of symbols, a model of its own with more layers",
        [](RunOptions& o) { o.model = ModelKind::vqvae2, o.estimator = Estimator::ste; }, false,
        false, true},

@@ -1,5 +1,5 @@
-// The quantizers that are compared with one another: by their results at equal rate
-// (table_quantizers) and by what they cost in a step (bench --quantizers).
+// The quantizers that are compared with each other: by results at equal bit-rate (table_quantizers)
+// and by cost in a training step (bench --quantizers).
 #pragma once
 
 #include <vector>
@@ -10,15 +10,15 @@ namespace versor {
 
 struct QuantizerVariant {
   const char* label;
-  const char* what;             // what it needs or spares, for a sentence
-  void (*change)(RunOptions&);  // from options with the number of codes and all else as by default
-  bool halves_bits = false;     // two symbols of half the bits: needs an even number of them
-  bool grouped = false;         // it differs from the plain one in groups alone
+  const char* what;             // what is special about it, as part of a sentence
+  void (*change)(RunOptions&);  // applied to default options with the number of codes set
+  bool halves_bits = false;     // has two symbols of half the bits: needs an even number of bits
+  bool grouped = false;         // differs from the plain one only in its groups
   bool two_levels = false;      // VQ-VAE-2: 80 symbols in place of 64
 };
 
-// The first is the plain one. Estimators whose value keeps the encoder's length are not among them:
-// that real number per latent is no part of the symbols.
+// The first is the plain one. Estimators whose value has the length of e are left out: that length,
+// a real number per latent, is not contained in the symbols.
 const std::vector<QuantizerVariant>& quantizer_variants();
 
 }  // namespace versor

@@ -14,11 +14,11 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// Characters that mean nothing to a shell.
+// Characters without a special meaning in a shell.
 constexpr const char* kPlain =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.,:/";
 
-// What a config does not name, and a command need not say.
+// The default of an option, which commands and some configs leave out.
 Json usual_value(const RunOption& option) {
   static const RunOptions usual = [] {
     RunOptions o;
@@ -35,7 +35,7 @@ const RunOption* option_of(const std::string& key) {
   return it == table.end() ? nullptr : &*it;
 }
 
-// What a config says beside the values of options.
+// How messages name an entry of a config, which need not be an option.
 std::string title_of(const std::string& key) {
   if (key == "data") return "images:";
   if (key == "data_fingerprint") return "pixels and labels:";
@@ -72,7 +72,8 @@ Json config_of(const RunOptions& o, const ImagesIdentity& images) {
   for (const RunOption& option : run_option_table())
     if (option.in_config == InConfig::where_unusual && option.value(o) != usual_value(option))
       config[option.key()] = option.value(o);
-  // With it a shorter run is not the beginning of a longer one, so that epochs are named twice.
+  // With a schedule a shorter run is not the beginning of a longer one: this second entry, unlike
+  // "epochs", must be equal when a run continues another.
   if (*o.lr_schedule != LrSchedule::constant) config["lr_schedule_epochs"] = o.epochs;
   return config;
 }
@@ -92,7 +93,7 @@ std::string run_name(const Json& c) {
 std::string train_command(const RunOptions& o) {
   std::string line = "bin/train";
   for (const RunOption& option : run_option_table()) {
-    if (option.name == "--preset") continue;  // what it decided is said option by option
+    if (option.name == "--preset") continue;  // its decisions are listed option by option
     const Json value = option.value(o), usual = usual_value(option);
     if (value.is_null() || (option.in_config != InConfig::always && value == usual)) continue;
     line += " " + option.name;

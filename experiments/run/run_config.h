@@ -1,5 +1,5 @@
-// The config of a run: what changes its results, in a fixed order. It stands in the config.json of
-// the run's folder, and its hash is the key in the folder's name.
+// The config of a run: everything that affects its results, in a fixed order. It is written to
+// config.json in the run's folder, and its hash identifies the run in the folder's name.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -10,15 +10,15 @@
 
 namespace versor {
 
-// Which images, in which order: what a config says of them.
+// What a config records of the images and their order.
 struct ImagesIdentity {
   std::string name;  // of the data set
-  std::string hash;  // of all pixels and labels of both parts, 16 hex digits
+  std::string hash;  // of all pixels and labels of both sets, 16 hex digits
   int64_t train = 0, test = 0;
 };
 ImagesIdentity identity_of(const DatasetPair& images);
 
-// Of options that are resolved. Options that few runs use are there only where they are used.
+// The config of resolved options. Rarely used options appear only if they are used.
 nlohmann::ordered_json config_of(const RunOptions& options, const ImagesIdentity& images);
 nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& images);
 
@@ -26,21 +26,21 @@ nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& i
 // of the whole config.
 std::string run_name(const nlohmann::ordered_json& config);
 
-// The shell command that trains a run of these options, which are resolved (what is left open it
-// leaves open): "bin/train --estimator ...", without --out.
+// The shell command that trains a run of these options, "bin/train --estimator ...", without --out.
+// It leaves out options that are still undecided, so give it resolved ones.
 std::string train_command(const RunOptions& options);
 
-// A text in quotes for a shell, whatever is in it.
+// Quotes any text for a shell.
 std::string shell_quoted(const std::string& text);
 
-// What a folder's config has and another one asks for, option by option: "--beta 0.25, asked for
-// 0.5, and --seed 1, asked for 2".
+// The differences between the config in a folder and the one asked for, option by option: "--beta
+// 0.25, asked for 0.5, and --seed 1, asked for 2".
 std::string differing_options(const nlohmann::ordered_json& held,
                               const nlohmann::ordered_json& asked);
 
-// What makes a run smaller than the paper's or another one than it ("2560 of 50000 training
-// images"); empty if it has the paper's size: all of CIFAR-10, D 256, K as given, batch 128,
-// learning rate 2e-4, decay 0.99, so many epochs.
+// In what a run differs from the paper's ("2560 of 50000 training images"). Empty if it has the
+// paper's size: all of CIFAR-10, D 256, batch 128, learning rate 2e-4, decay 0.99, and the given K
+// and number of epochs.
 std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& config, int64_t codes,
                                                 int64_t epochs);
 

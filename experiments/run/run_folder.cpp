@@ -1,4 +1,4 @@
-// Run folder: see run_folder.h.
+// The folder of a run: see run_folder.h.
 #include "experiments/run/run_folder.h"
 
 #include <fcntl.h>
@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The part of a config.json that makes the run what it is; the rest says how it was made.
+// The part of a config.json that identifies the run; the rest records how it was made.
 nlohmann::ordered_json options_in(const std::string& path) {
   try {
     return read_json<nlohmann::ordered_json>(path).at("options");
@@ -76,7 +76,7 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
 
 RunFolder::~RunFolder() {
   close(lock_);
-}  // the lock ends with it
+}  // releases the lock
 
 bool RunFolder::has(const std::string& name) const {
   return is_there(file(name));
@@ -116,7 +116,7 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
       fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
     for (const char* name : {"timing.csv", "gradients.csv"})
       if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
-    // The checkpoint comes last and whole: with it the run has begun.
+    // The checkpoint is copied last and atomically: once it is there, the run has begun.
     versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
     return;
   }

@@ -20,7 +20,7 @@ std::string data_folder(const RunOptions& options) {
   return environment("CIFAR10_DIR").value_or("data/cifar-10-batches-bin");
 }
 
-// n images, or all where n is 0.
+// The first n images, or all if n is 0.
 Dataset first_of(const Dataset& set, int64_t n, const char* option) {
   check(n <= set.size(), "data", option, " ", n, " is more than there are, ", set.size(), " of ",
         set.name);
@@ -31,7 +31,7 @@ bool is_grid(QuantizerKind kind) {
   return kind != QuantizerKind::vq && kind != QuantizerKind::simvq;
 }
 
-// The points of an fsq grid.
+// The number of points of an fsq grid.
 int64_t codes_of(const std::vector<int64_t>& levels) {
   int64_t codes = 1;
   for (int64_t level : levels) {
@@ -42,7 +42,8 @@ int64_t codes_of(const std::vector<int64_t>& levels) {
   return codes;
 }
 
-// What a kind of quantizer leaves no choice, and what estimators need that train codes.
+// Sets what the kind of quantizer leaves no choice about, and what estimators that train the codes
+// require.
 void apply_quantizer(RunOptions& o) {
   for (const RunOption& option : run_option_table())
     if (!option.is_used_by(o.quantizer)) option.set_unused(o);

@@ -1,10 +1,10 @@
-// A training run's options, as numbers and enumerators: what a Trainer takes.
+// The options of a training run as a plain struct, which a Trainer takes.
 //   RunOptions o;
 //   o.latent = 32;
 //   o.preset = Preset::published;
 //   Trainer(o, load_data(o), {.folder = "results/mine"}).run();
-// option_table.h says of each option its name, range, default in each preset and help; run_config.h
-// makes the config.json of a run and its name.
+// option_table.h defines each option's name, range, help and default in each preset; run_config.h
+// makes a run's config.json and its name.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@
 
 namespace versor {
 
-// `published`: as the runs behind the paper's tables were made; `versor`: what we hold to be right;
-// `best`: the least error on held-back training images, see experiments/recorded/README.md.
+// `published`: as in the runs behind the paper's tables; `versor`: what we consider right; `best`:
+// the least error on held-back training images (experiments/recorded/README.md).
 enum class Preset { versor, published, best };
 enum class ModelKind { vqvae, vqvae2 };
 enum class LrSchedule { constant, cosine };
@@ -47,7 +47,7 @@ struct EnumNames<ImageSource> {
                                                {ImageSource::synthetic, "synthetic"}};
 };
 
-// What a preset decides is optional: a value of its own wins over it.
+// What a preset decides is optional here: a value that is set overrides the preset's.
 struct RunOptions {
   Preset preset = Preset::versor;
   std::optional<Estimator> estimator;
@@ -62,7 +62,7 @@ struct RunOptions {
   std::optional<int64_t> codebook_dim;  // 0: no projection
 
   ModelKind model = ModelKind::vqvae;
-  int64_t codes = 1024, latent = 256;  // of each level of the model
+  int64_t codes = 1024, latent = 256;  // for each level of the model
   // The quantizer; the defaults are the paper's, one learned codebook.
   QuantizerKind quantizer = QuantizerKind::vq;
   std::vector<int64_t> levels = {8, 5, 5, 5};
@@ -71,25 +71,25 @@ struct RunOptions {
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
   int64_t train_images = 0, test_images = 0;  // 0: all
-  int64_t validation_images = 0;  // the last so many training images take the test images' place
+  int64_t validation_images = 0;  // this many of the last training images replace the test images
   uint64_t seed = 1;
   Precision precision = Precision::automatic;
   Device device;
   int threads = 0;                // 0: OpenMP's own choice
-  uint64_t max_memory = 0;        // bytes of tensors on the device; 0: what there is
+  uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data = ImageSource::cifar10;
   std::string data_dir;  // "": $CIFAR10_DIR or data/cifar-10-batches-bin
 };
 
-// Decides what was left open (preset, precision, threads) and refuses what cannot be: throws
-// UsageError for options that contradict each other, Error where this build or machine lacks
-// something. Afterwards no optional is empty; a second time changes nothing. Its parts are for
-// programs that make many runs: refusals; what the machine decides, once, with the device itself
-// only where the precision is left to it; the device made ready; what each run's preset decides.
+// Decides everything that was left open (preset, precision, threads). Throws UsageError for options
+// that contradict each other, and Error if this build or machine lacks something. Afterwards no
+// optional is empty; a second call changes nothing. Programs that make many runs call its parts
+// instead: refuse_ignored; resolve_machine once, which needs the device itself only if the
+// precision is left to it; prepare_device; and apply_preset for each run.
 void resolve(RunOptions& options);
-// Refuses what the kind of quantizer would ignore. What it has anyway may be said,
-// as programs do that list their runs.
+// Refuses options that the kind of quantizer would ignore, unless they are set to the value that it
+// has anyway, as in the commands of --list.
 void refuse_ignored(const RunOptions& options);
 void resolve_machine(RunOptions& options);
 void prepare_device(RunOptions& options);
@@ -98,7 +98,7 @@ void apply_preset(RunOptions& options);
 // Loads what `data` and `data_dir` name and cuts it to `train_images` and `test_images`.
 DatasetPair load_data(const RunOptions& options);
 
-// "test", or "validation" where held-back training images take the test images' place.
+// "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
 
 VqVaeOptions model_options(const RunOptions& options);

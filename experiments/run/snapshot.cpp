@@ -49,8 +49,8 @@ void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model
   SafetensorsFile file;
   auto of_level = counts.begin();
   for (const VqModel::Level& level : model.levels()) {
-    // Of several symbols: the vectors of rows whose symbols are all equal, and the first one's
-    // counts.
+    // With several symbols per row: row k is what a latent with all symbols k decodes to, and the
+    // counts are those of the first symbol.
     const auto [symbols, codes] = level.quantizer->vocabulary();
     const std::vector<int32_t> narrow(of_level, of_level + codes);
     std::vector<int32_t> all_codes(static_cast<size_t>(symbols * codes));

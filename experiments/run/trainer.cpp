@@ -1,4 +1,4 @@
-// Trainer: see trainer.h.
+// The trainer: see trainer.h.
 #include "experiments/run/trainer.h"
 
 #include <fmt/format.h>
@@ -25,11 +25,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Independent streams of random numbers of one run.
+// The independent streams of random numbers of a run.
 enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
 
 constexpr double kSecondsBetweenSaves = 120;
-constexpr int64_t kMostLines = 1000;  // of progress in a file, besides a line for each epoch
+constexpr int64_t kMostLines = 1000;  // of progress in a log file, besides one per epoch
 constexpr int64_t kPictures = 16;
 constexpr const char* kTimingHeader =
     "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
@@ -40,7 +40,7 @@ constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
 
 extern "C" void note_signal(int signal) {
   signal_received = 1;
-  std::signal(signal, SIG_DFL);  // a second one ends the process
+  std::signal(signal, SIG_DFL);  // a second signal ends the process
 }
 
 // The first tensor of a module that has a NaN or infinity; "" if none has.
@@ -110,7 +110,7 @@ Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device dev
 
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
-  backend_for(device_).pool().reset_peak();  // the peak is to be this run's
+  backend_for(device_).pool().reset_peak();  // so that the recorded peak is this run's
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
@@ -140,14 +140,15 @@ void Trainer::start_codebooks() {
   model_->start_codebooks(epoch.batches(), [&](int64_t b) { return epoch.batch(b); });
 }
 
-// A pass goes on where its metrics stand.
+// A pass begins after the batches that its metrics already cover: none, or those before an
+// interruption.
 void Trainer::begin(Pass& pass) {
   pass.next = pass.metrics.batches();
   ops::fill(pass.batch, static_cast<float>(pass.next));
 }
 
-// Enqueues the next batch of a pass. The numbers that differ from step to step (which batch, Adam's
-// t, the updates of the codebook) are counted on the device by the step itself.
+// Enqueues the next batch of a pass. The step itself counts, on the device, the numbers that differ
+// from step to step (which batch, Adam's t, the codebook's updates), so that it can be replayed.
 void Trainer::step(Pass& pass, bool training) {
   const int64_t count = pass.order.batch_count(pass.next++);
   const auto beta = static_cast<float>(*options_.beta);
@@ -160,7 +161,7 @@ void Trainer::step(Pass& pass, bool training) {
       pass.log.record(result.output, result.loss, result.replaced, pass.batch);
     } else {
       const VqVaeOutput output = (*model_)(images);
-      // The published runs let test images move the codebook.
+      // The published runs let test images update the codebook.
       const Tensor replaced = *options_.ema_in_eval ? model_->update({output}) : Tensor();
       pass.log.record(output, vqvae_loss(output, images, beta), replaced, pass.batch);
     }
@@ -173,7 +174,7 @@ void Trainer::train_epoch() {
   Tensor order = train_pass_.order.order();
   ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
   begin(train_pass_);
-  // Without a capture every step is looked at as it ends.
+  // Steps that are not captured are checked one by one.
   const bool at_once = !(graph_ && backend_for(device_).info().can_capture);
   epoch_started_at_ = Clock::now();
   epoch_started_batch_ = train_pass_.next;
@@ -186,7 +187,7 @@ void Trainer::train_epoch() {
   take_metrics(train_pass_);
 }
 
-// Reads what the steps since the last time have logged, and whether all of it was finite.
+// Reads what the steps since the last call have logged. Fails if any of it was not finite.
 void Trainer::take_metrics(Pass& pass) {
   if (pass.metrics.batches() == pass.next) return;
   if (const auto found = guard_.found())
@@ -194,7 +195,7 @@ void Trainer::take_metrics(Pass& pass) {
   pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 
-// Leaves the model to look at, which has not moved since.
+// Saves the model for inspection; it has not changed since the non-finite number appeared.
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
   write_safetensors(file, {state_dict(*model_), {}});
@@ -209,7 +210,7 @@ void Trainer::evaluate() {
   while (test_pass_.next < test_pass_.batches && !InterruptGuard::interrupted())
     step(test_pass_, false);
   take_metrics(test_pass_);
-  // What the last step of the epoch has broken shows here first.
+  // Parameters that the last step of the epoch made non-finite show up here first.
   if (progress_.test.batches() > 0 && !std::isfinite(progress_.test.loss())) {
     const std::string tensor = first_not_finite(*model_);
     fail_not_finite(str(tensor.empty() ? "the loss" : tensor, " is not finite in the evaluation"));
@@ -244,20 +245,21 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   train_pass_.next = test_pass_.next = 0;
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
   folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);
-  // The checkpoint comes before the row that says the epoch is done: killed in between, the run
+  // The checkpoint is written before the row that marks the epoch as done. A run killed in between
   // resumes after the epoch and writes the row from the checkpoint's copy.
   save();
   write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
   folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
 }
 
-// The first test images.
+// The test images that pictures show: the first ones.
 Tensor Trainer::pictured() const {
   const Tensor first = test_images_.in_order().batch(0);
   return first.rows(0, std::min(kPictures, first.dim(0)));
 }
 
-// Training images since this epoch began or the run was resumed in it; the last batch may be small.
+// Training images seen since the epoch began, or since the run resumed in it. The last batch may be
+// smaller.
 int64_t Trainer::images_seen() const {
   const auto before = [&](int64_t batch) {
     return std::min(batch * options_.batch_size, train_images_.size());
@@ -287,7 +289,8 @@ bool Trainer::restore() {
   timings_ = folder_.csv_rows("timing.csv", progress_.epoch);
   gradients_ = folder_.csv_rows("gradients.csv", progress_.epoch);
   if (progress_.epoch > 0) {
-    // Killed between checkpoint and these two, an epoch's end left them behind.
+    // The run may have been killed at the end of an epoch after the checkpoint was written but
+    // before these two files were.
     if (progress_.train.batches() == 0)
       write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
     folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
@@ -299,8 +302,8 @@ bool Trainer::restore() {
   return true;
 }
 
-// One line: rewritten on a terminal five times a second, else a plain line every half minute, or as
-// often as makes kMostLines of the whole run.
+// Prints one line of progress. On a terminal it is rewritten five times a second; else a new line
+// follows every half minute, or less often, so that the whole run has at most kMostLines.
 void Trainer::show_progress() {
   const bool terminal = isatty(STDERR_FILENO);
   if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;

@@ -1,6 +1,6 @@
-// Trains one model from a config and data into a run folder: epochs of training and evaluation,
-// metrics, pictures, checkpoints. An interrupted run goes on where its last checkpoint stands and
-// ends with the same bytes in metrics.csv as one that was never interrupted.
+// Trains one model, given options and images, into a run folder: epochs of training and evaluation,
+// metrics, pictures, checkpoints. An interrupted run resumes from its last checkpoint and ends with
+// the same bytes in metrics.csv as one that was never interrupted.
 #pragma once
 
 #include <chrono>
@@ -19,33 +19,33 @@ struct TrainerSettings {
   std::string folder;      // of the run
   bool quiet = false;      // no progress
   int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
-  bool graph = true;       // capture a step once and replay it, where the device can
+  bool graph = true;       // capture a step once and replay it, if the device can
 };
 
 enum class TrainingEnd { finished, was_finished, interrupted };
 
 class Trainer {
  public:
-  // What the options leave open is resolved here. Throws as resolve() and RunFolder do.
+  // Resolves what the options leave open. Throws as resolve() and RunFolder do.
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
-  // Trains what is left. SIGINT, SIGTERM and SIGHUP end the step, of training or of evaluation,
-  // save and return `interrupted`.
+  // Trains the remaining epochs. After SIGINT, SIGTERM or SIGHUP it finishes the current step, of
+  // training or evaluation, saves and returns `interrupted`.
   TrainingEnd run();
 
  private:
-  // A pass over one set, training or evaluation: what its steps read and write on the device. The
-  // addresses stay the same in every epoch, so that a captured step can be replayed.
+  // A pass over one set, for training or evaluation: what its steps read and write on the device.
+  // The addresses stay the same in every epoch, so that a captured step can be replayed.
   struct Pass {
     Pass(const Batcher& images, PassMetrics& metrics, Device device);
 
     int64_t batches;
     Epoch order;
-    Tensor batch;  // i32 [1], number of the batch in the pass
+    Tensor batch;  // i32 [1], the number of the batch in the pass
     MetricsLog log;
     std::map<int64_t, Replay> replays;  // by the number of images in a batch
-    int64_t next = 0;                   // batch; those before it are done or enqueued
-    PassMetrics& metrics;               // of the first so many of these
+    int64_t next = 0;                   // the next batch; those before it are done or enqueued
+    PassMetrics& metrics;               // of the batches that have been read from the log
   };
 
   void start_codebooks();
@@ -72,20 +72,19 @@ class Trainer {
   std::unique_ptr<VqModel> model_;
   Batcher train_images_, test_images_;
   Adam adam_;
-  std::shared_ptr<MemoryPool::Arena> arena_;  // of the captured steps
+  std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
   Progress progress_;
   Pass train_pass_, test_pass_;
   FiniteGuard guard_;
-  bool graph_;  // steps are captured
+  bool graph_;  // whether steps are captured
   std::vector<std::string> timings_, gradients_;
 
   std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;
   int64_t epoch_started_batch_ = 0;
 };
 
-// Catches SIGINT, SIGTERM and SIGHUP (a terminal that was closed; under nohup it stays ignored)
-// while it lives: interrupted() turns true instead of the process ending. A second signal ends the
-// process.
+// While it lives, SIGINT, SIGTERM and SIGHUP (a closed terminal; under nohup it stays ignored) make
+// interrupted() true instead of ending the process. A second signal ends the process.
 class InterruptGuard {
  public:
   InterruptGuard();

@@ -4,7 +4,7 @@
 namespace versor {
 namespace {
 
-// What the forward pass gave, in its order: the latents of each level, the loss.
+// What the guard checks of the forward pass, in the order computed: each level's latents, the loss.
 std::vector<std::pair<std::string, Tensor>> seen(const VqModel& model, const StepResult& step) {
   std::vector<std::pair<std::string, Tensor>> all;
   for (size_t level = 0; level < model.levels().size(); ++level) {

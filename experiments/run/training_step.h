@@ -1,4 +1,4 @@
-// One step of training, the unit that the trainer repeats, bin/bench times and bin/one_step shows
+// One training step: the unit that the trainer repeats, bin/bench times and bin/one_step writes out
 // (one_step.h).
 #pragma once
 
@@ -14,9 +14,9 @@ struct StepResult {
   Tensor replaced;  // i32 [1] dead codes replaced; undefined if none could be
 };
 
-// Forward, backward, update of the codebooks, Adam. Gradients stay until the next step. The guard
-// (may be null) watches the latents, the loss and every gradient; where one is not finite nothing
-// moves.
+// Forward pass, backward pass, update of the codebooks, Adam. Gradients are kept until the next
+// step. The guard (may be null) checks the latents, the loss and every gradient; if one is not
+// finite, nothing is updated.
 StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float beta,
                          FiniteGuard* guard = nullptr);
 

@@ -28,8 +28,8 @@ std::string joined(const std::vector<std::string>& parts, const char* separator)
   return text;
 }
 
-// What the command line decides otherwise than one of the presets: these are not the presets' runs
-// any more. What differences_from_paper() names is left to it.
+// Options that the command line sets to another value than one of the presets, so that the runs are
+// no longer that preset's. Leaves out what differences_from_paper() reports.
 std::vector<std::string> overridden(const ManyRunsOptions& options) {
   std::vector<std::string> all;
   for (const RunOption& option : run_option_table()) {
@@ -49,8 +49,8 @@ std::vector<std::string> overridden(const ManyRunsOptions& options) {
   return all;
 }
 
-// Whoever trains or looks at trained models needs the device. Finished runs may come from a machine
-// with another one: only a run that is missing makes it an error that there is none here.
+// Training and inspecting models need the device. Finished runs may come from a machine with
+// another device, so a device that this machine lacks is an error only if a run is missing.
 void prepare_device_of(const Study& study, const std::vector<Run>& all) {
   RunOptions options = study.options().run;
   try {
@@ -61,8 +61,8 @@ void prepare_device_of(const Study& study, const std::vector<Run>& all) {
   }
 }
 
-// The config of a run with what its preset decides as in `published`: what is left of its
-// differences from the paper is the command line's and the program's.
+// The config of the study's runs with all preset decisions as in `published`: the differences from
+// the paper that remain come from the command line and the program.
 nlohmann::ordered_json as_published(const Study& study) {
   nlohmann::ordered_json config = *study.any_run().config;
   RunOptions published = study.options().run;
@@ -79,7 +79,7 @@ nlohmann::ordered_json as_published(const Study& study) {
   return config;
 }
 
-// Without what the rows differ in by design.
+// The config without the options in which the rows differ by design.
 nlohmann::ordered_json without_own(nlohmann::ordered_json config, const Experiment& experiment) {
   for (const RunOption& option : run_option_table())
     if (experiment.own.contains(option.name) && option.name != "--codes")
@@ -87,8 +87,8 @@ nlohmann::ordered_json without_own(nlohmann::ordered_json config, const Experime
   return config;
 }
 
-// "preset best: learning rate 0.002 instead of 0.0002, warmup 500": what a preset itself, but for
-// its way with the codebook, has otherwise than the paper.
+// Notes like "preset best: learning rate 0.002 instead of 0.0002, warmup 500": how a preset itself
+// differs from the paper, apart from its treatment of the codebook.
 void note_recipes(const Study& study, const Experiment& experiment,
                   const std::vector<std::string>& known, int64_t codes, Section& section) {
   for (const std::string& preset : study.options().presets) {
@@ -104,7 +104,7 @@ void note_recipes(const Study& study, const Experiment& experiment,
   }
 }
 
-// What the section is, compared with the paper, and how its runs were made.
+// Notes how the section's runs compare with the paper's, and how they were made.
 void describe(const Study& study, const Experiment& experiment, Section& section) {
   const auto config = without_own(as_published(study), experiment);
   const int64_t codes =

@@ -1,5 +1,5 @@
-// The frame of a program that reproduces a part of the paper: it says which runs it needs and what
-// to make of them; training, resuming, --list and the files are the same for all.
+// The frame of a program that reproduces a part of the paper. The program says which runs it needs
+// and makes a section from them; training, resuming, --list and the files are the same for all.
 //   Experiment e{.name = "table3", ...};  return run_experiment(argc, argv, e);
 #pragma once
 
@@ -14,18 +14,18 @@
 
 namespace versor {
 
-// The same options for every seed: what a cell of a table is the mean of.
+// The runs of the same options with different seeds, whose mean a cell of a table shows.
 struct Series {
   std::string label, preset;
-  std::vector<Run> runs;  // one per seed, but for those that failed
+  std::vector<Run> runs;  // one per seed, except those that failed
 
-  // The run of the first seed. Throws Error where there is none.
+  // The run of the first seed. Throws Error if all runs failed.
   const Run& first() const;
-  // A column of metrics.csv (or of another CSV of the run) after `epoch` epochs (0: after the
-  // last), over the seeds; of none where all have failed.
+  // Summarises a column of metrics.csv (or of another CSV of the run) after `epoch` epochs (0:
+  // after the last) over the seeds; empty if all runs failed.
   Summary at(const std::string& column, int64_t epoch = 0,
              const std::string& file = "metrics.csv") const;
-  // Its mean over the seeds, epoch by epoch.
+  // The column's mean over the seeds, epoch by epoch.
   std::vector<double> curve(const std::string& column,
                             const std::string& file = "metrics.csv") const;
 };
@@ -39,19 +39,19 @@ class Study {
   const ManyRunsOptions& options() const { return runs_.options(); }
   const std::deque<Series>& series() const { return series_; }
   const Series& find(const std::string& label, const std::string& preset) const;
-  // The first run that there is, of a preset; nothing where all have failed.
+  // The first run of a preset that did not fail; null if all failed.
   const Run* first_run(const std::string& preset) const;
-  // The first of all. Throws Error where all have failed.
+  // The first run that did not fail. Throws Error if all failed.
   const Run& any_run() const;
   // Runs that failed, and why.
   const std::vector<std::string>& failures() const { return failures_; }
 
-  // Adds a series: the command line's options with a preset and what `change` sets, where the
-  // command line has not decided it. Only the first seed if `one_seed`.
+  // Adds a series: the command line's options, with a preset and the changes that `change` makes
+  // where the command line has not decided. Only the first seed if `one_seed`.
   void add(const std::string& label, const std::string& preset,
            const std::function<void(RunOptions&)>& change = {}, bool one_seed = false);
-  // Trains what is missing. A run that fails is left out of its series, and the others go on. False
-  // if it was interrupted.
+  // Trains the missing runs. A run that fails is removed from its series, and the others go on.
+  // Returns false if interrupted.
   bool complete();
 
  private:
@@ -61,7 +61,7 @@ class Study {
 };
 
 struct Experiment {
-  const char *name, *summary;      // its files' name; one line for --help
+  const char *name, *summary;      // the name of its files; one line for --help
   std::set<std::string> own = {};  // options of a run that it sets itself: "--beta"
   std::vector<std::string> presets = {"published", "versor"};     // where --preset names no others
   std::function<void(Options&)> add_options = {};                 // of its own
@@ -70,8 +70,8 @@ struct Experiment {
   int64_t paper_codes = 1024, paper_epochs = 50;  // K (0: several) and epochs in the paper
 };
 
-// main() of such a program; writes the section and prints it. Where runs have failed the section is
-// made of the others, names them, and the exit code is 1.
+// main() of such a program; writes the section and prints it. If runs failed, the section is made
+// from the others and names the failed ones, and the exit code is 1.
 int run_experiment(int argc, char** argv, const Experiment& experiment);
 
 }  // namespace versor

@@ -11,7 +11,7 @@ namespace versor {
 namespace {
 
 // The first number after `key` and an optional underscore; nothing if there is none. Throws Error
-// if it does not fit into T.
+// if the number does not fit into T.
 template <class T, class... Format>
 std::optional<T> number_after(std::string_view key, const std::string& name, Format... format) {
   for (size_t at = 0; (at = name.find(key, at)) != std::string::npos;) {

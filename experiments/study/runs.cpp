@@ -14,8 +14,8 @@
 namespace versor {
 namespace {
 
-// What --quick stands for, where the command line does not say otherwise: the whole paper in
-// minutes on two cores. What it does say is not contradicted.
+// Applies --quick: the whole paper in minutes on two cores. Options given on the command line keep
+// their values.
 void shrink(const Options& app, ManyRunsOptions& o) {
   const auto set = [&](const char* name, auto& option, auto value) {
     if (!app.given(name)) option = value;

@@ -14,7 +14,7 @@
 
 namespace versor {
 
-// Options that all programs which make many runs have.
+// The options shared by all programs that make many runs.
 struct ManyRunsOptions {
   RunOptions run;
   std::vector<std::string> presets = {"published", "versor"};
@@ -22,7 +22,7 @@ struct ManyRunsOptions {
   std::string results = "results";
   bool list = false, quiet = false, quick = false;
 };
-// `without`: what the program sets itself, as in add_run_options.
+// `without`: the options that the program sets itself, as in add_run_options.
 void add_many_runs_options(Options& app, ManyRunsOptions& options,
                            std::set<std::string> without = {});
 
@@ -34,17 +34,17 @@ struct Run {
 
 class Runs {
  public:
-  // Settles what the machine decides and loads the data, once for all runs.
+  // Resolves what the machine decides and loads the data, once for all runs.
   explicit Runs(const ManyRunsOptions& options);
 
   const ManyRunsOptions& options() const { return options_; }
   const DatasetPair& images() const { return images_; }
-  // The run of these options, whose preset is applied here. If there is a finished one that
-  // differs only in the number of threads (in the last digits, that is), it is this one.
+  // The run of these options, whose preset is applied here. A finished run that differs only in the
+  // number of threads, and so only in the last digits of its results, is used instead.
   Run describe(RunOptions options) const;
-  // Trains what is missing. False if it was interrupted.
+  // Trains what is missing of the run. Returns false if interrupted.
   bool complete(const Run& run) const;
-  // The shell command that makes this run alone.
+  // The shell command that trains just this run.
   std::string command(const Run& run) const;
   bool finished(const Run& run) const;
 
@@ -54,7 +54,7 @@ class Runs {
   ImagesIdentity identity_;
 };
 
-// What the run's config.json and timing.csv say of how it was made.
+// How the run was made, according to its config.json and timing.csv.
 RunRecord record_of(const Run& run);
 
 }  // namespace versor
