@@ -33,7 +33,6 @@ struct Conv2dParams {
   int64_t stride = 1;
   int64_t padding = 0;
   // H' of a convolution over H; and, for a transposed one, the smallest H that gives this H'.
-  // H'.
   int64_t out_size(int64_t in, int64_t kernel) const {
     return (in + 2 * padding - kernel) / stride + 1;
   }
