@@ -1,6 +1,6 @@
-// Convolution and transposed convolution with their gradients. Bias and ReLU run in the same pass
-// as the convolution; on the way back the ReLU's mask is applied to dy first, and what follows is
-// the gradient of the linear part.
+// Convolution and transposed convolution with their gradients. Bias and ReLU are fused into the
+// convolution; backward, the ReLU's mask is applied to dy first, and the rest is the gradient of
+// the linear part.
 // Mixed precision: with activations in bf16 the f32 weights are rounded to bf16 for the products;
 // the gradients of weight and bias are f32.
 #include "autograd/functions.h"
@@ -17,14 +17,14 @@ Tensor in_type_of(const Tensor& x, const Tensor& weight) {
   return weight.dtype() == x.dtype() ? weight : ops::cast(weight, x.dtype());
 }
 
-// The inputs that are there: x, weight and maybe bias.
+// The inputs: x, weight and, where there is one, bias.
 std::vector<Variable> inputs_of(const Variable& x, const Variable& weight, const Variable& bias) {
   if (bias.defined()) return {x, weight, bias};
   return {x, weight};
 }
 
-// The way back through bias and activation; `mask` is the output y, undefined without a ReLU.
-// dbias is undefined unless needed: there is a bias, and it takes part.
+// Backward through bias and activation; `mask` is the output y, undefined without a ReLU. dbias is
+// undefined unless there is a bias that needs a gradient.
 ops::BiasReluGrad before_epilogue(Tensor dy, const Tensor& mask, const Needed& needed) {
   const bool need_bias = needed.size() == 3 && needed[2];
   if (mask.defined() && need_bias) return ops::bias_relu_grad(std::move(dy), mask);
@@ -57,8 +57,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   });
 }
 
-// y = act(conv_transpose(x, w) + b), where conv_transpose is conv2d_grad_input with x in dy's
-// place. It is linear in both, so its gradients are the other two passes of that convolution:
+// y = act(conv_transpose(x, w) + b), where conv_transpose is conv2d_grad_input with x in place of
+// dy. It is linear in both, so its gradients are the other two passes of that convolution:
 // dx = conv2d(dz, w);  dw = conv2d_grad_weight(dz, x);  db[o] = sum of dz[...,o].
 Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
                           const Conv2dParams& params, Activation activation) {

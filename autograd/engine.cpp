@@ -1,7 +1,7 @@
-// The engine of reverse-mode differentiation: records nodes on the way forward, runs them in
-// descending order of their numbers on the way back, which is a valid order for the chain rule
-// because a node is made after everything that it depends on. No recursion anywhere. This file is
-// the only place where gradients are accumulated.
+// The engine of reverse-mode differentiation. The forward pass records nodes; backward runs them in
+// descending order of their numbers, a valid order for the chain rule because a node is made after
+// everything it depends on. No recursion anywhere. This file is the only place where gradients are
+// accumulated.
 #include <atomic>
 #include <map>
 
@@ -11,7 +11,7 @@
 namespace versor {
 
 // Where a gradient goes: to the node that made the input, or to the input itself if it is a leaf.
-// Values of inputs are not held, only what a backward has captured.
+// Input values are not kept, only what a backward has captured.
 struct Edge {
   std::shared_ptr<Node> producer;
   std::shared_ptr<Variable::State> leaf;
@@ -53,8 +53,8 @@ namespace {
 std::atomic<uint64_t> next_number{1};
 thread_local bool grad_enabled = true;
 
-// target += addend. Into a new tensor where somebody else sees the target's memory: the first
-// gradient to arrive may be shared with another input (the backward of a + b returns dy twice).
+// target += addend, into a new tensor if the target's memory is shared: the first gradient to
+// arrive may also be another input's (the backward of a + b returns dy twice).
 void accumulate(Tensor& target, const Tensor& addend) {
   if (!target.defined()) {
     target = addend;

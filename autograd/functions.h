@@ -10,7 +10,7 @@
 
 namespace versor {
 
-// Activation that is computed in the same pass as the convolution before it.
+// Activation that is fused into the preceding convolution.
 enum class Activation { none, relu };
 
 // elementwise.cpp
@@ -65,16 +65,16 @@ Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
 Variable sum_axis1(const Variable& x);               // [R,C] -> [R]
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
-// Rows far longer than 1e-6 get the length 1. Of a far shorter one, whose direction is noise, y is
-// 10^6 x: short, with a gradient that stays finite, at zero too. (The square of a row longer than
+// Rows far longer than 1e-6 get length 1. A far shorter row, whose direction is noise, gives y =
+// 10^6 x: short, with a gradient that stays finite even at zero. (The square of a row longer than
 // 1e19 is beyond f32.)
 Variable normalize_rows(const Variable& x);
 
 // softmax.cpp
 Variable softmax(const Variable& x);  // of every row [R,K]
 
-// group_norm.cpp: every group of C/groups channels of every image to mean 0 and variance 1, then
-// a factor and a bias for each channel.   x [N,H,W,C], weight [C], bias [C]
+// group_norm.cpp: normalises every group of C/groups channels of every image to mean 0 and variance
+// 1, then applies a factor and a bias per channel.   x [N,H,W,C], weight [C], bias [C]
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
                     float eps = 1e-5f);
 

@@ -1,5 +1,4 @@
-// Reductions to a scalar or to one number of each row, functions of whole rows, and their
-// derivatives.
+// Reductions to a scalar or to one number per row, functions of whole rows, and their derivatives.
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 

@@ -25,12 +25,12 @@ struct Gradients {
   Gradients(std::vector<Tensor> several) : list(std::move(several)) {}
   std::vector<Tensor> list;
 };
-// Which inputs a backward is to give gradients for, in order. At least one is.
+// Which inputs need a gradient from a backward, in order. At least one does.
 using Needed = std::vector<bool>;
 
-// The way back through a function, from dy to the gradients of its inputs: f(dy) or, where there
-// are several inputs, f(dy, needed), which leaves undefined (and does not compute) what is not
-// needed. dy comes by value: where it is unshared() the result may be written over it.
+// A function's backward, from dy to the gradients of its inputs: f(dy) or, with several inputs,
+// f(dy, needed), which leaves gradients that are not needed undefined and does not compute them. dy
+// is passed by value: if it is unshared(), the result may overwrite it.
 class Backward {
  public:
   Backward() = default;
@@ -67,10 +67,10 @@ class Variable {
   // after zero_grad(). Two leaves may share one gradient's storage (a + b hands dy to both): clone
   // it before changing it.
   const Tensor& grad() const { return state()->grad; }
-  // Keeps the gradient of a result that is no leaf too; to be called before backward().
+  // Keeps the gradient of a non-leaf result too; call it before backward().
   void retain_grad();
   void zero_grad() { state()->grad = {}; }
-  // Puts another tensor in the gradient's place, for what works on gradients after backward().
+  // Replaces the gradient, for code that works on gradients after backward().
   void set_grad(Tensor grad) { state()->grad = std::move(grad); }
   bool requires_grad() const { return state()->requires_grad; }
   // The same value without a history: no gradient flows through it (sg[x] in the paper).

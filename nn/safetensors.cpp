@@ -18,8 +18,8 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* kName = "safetensors";
-// Some 100,000 tensors. The reference implementation takes six times as much, but a parsed header
-// has many times its size, and a hostile file should not.
+// Enough for some 100,000 tensors. The reference implementation allows six times as much, but a
+// parsed header takes many times its size in memory, which a hostile file should not get.
 constexpr uint64_t kLongestHeader = uint64_t{16} << 20;
 constexpr const char* kChecksum = "versor_fnv1a64";  // in the metadata of a file that we wrote
 
@@ -43,7 +43,7 @@ float half_to_float(uint16_t h) {
   return sign * std::ldexp(static_cast<float>(mantissa + 1024), exponent - 25);
 }
 
-// Converts elements whose type we do not keep.
+// Converts elements of a type that we do not keep.
 void convert(Tensor& t, const std::string& type, const std::vector<char>& raw,
              const std::string& where) {
   const auto n = static_cast<size_t>(t.numel());
@@ -108,7 +108,7 @@ Described describe(const std::string& name, const json& entry, uint64_t data_byt
   return {name, known, Shape(std::span<const int64_t>(extents)), begin, end};
 }
 
-// As the format demands, the tensors fill the data without overlaps and gaps, so they take no more
+// As the format demands, the tensors fill the data without overlaps or gaps, so they take no more
 // memory than the file has bytes. They need not be aligned: elements are copied, never read in
 // place.
 void check_ranges(std::vector<Described> all, uint64_t data_bytes, const std::string& path) {
@@ -163,7 +163,7 @@ const char* file_type(DType dtype) {
 
 using Entry = std::pair<const std::string, Tensor>;
 
-// In the order of their data: the widest elements first, so that all are aligned.
+// The tensors in the order of their data: the widest elements first, so that all are aligned.
 std::vector<const Entry*> in_order(const SafetensorsFile& file) {
   std::vector<const Entry*> all;
   for (const Entry& entry : file.tensors) all.push_back(&entry);
@@ -173,7 +173,7 @@ std::vector<const Entry*> in_order(const SafetensorsFile& file) {
   return all;
 }
 
-// The header, with the offsets of the tensors laid one after the other. `path` is for an error.
+// The header; the tensors' offsets follow one after the other. `path` is for an error.
 std::string header_of(const SafetensorsFile& file, const std::string& path) {
   json header = json::object();
   header["__metadata__"] = file.metadata;

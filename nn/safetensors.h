@@ -19,13 +19,14 @@ struct SafetensorsFile {
   const Tensor& at(const std::string& name, const std::string& path) const;
 };
 
-// Throws Error naming the file: missing, truncated, malformed, damaged (where the file has our
-// checksum), or an element type other than F32, BF16, I32 and U8 (F64, F16 and I64 are converted).
+// Throws Error naming the file if it is missing, truncated, malformed, damaged (where the file has
+// our checksum), or has an element type other than F32, BF16, I32 and U8 (F64, F16 and I64 are
+// converted).
 SafetensorsFile read_safetensors(const std::string& path);
 
-// The old file or the whole new one is there at all times, as OutputFile promises, and the new one
-// carries a checksum in its metadata, which reading it compares. With `previous` the old file is
-// kept under that name. Tensors may be on any device.
+// At every moment the old file or the whole new one is there, as OutputFile promises. The new one
+// carries a checksum in its metadata, which reading verifies. With `previous` the old file is kept
+// under that name. Tensors may be on any device.
 void write_safetensors(const std::string& path, const SafetensorsFile& file,
                        const std::string& previous = "");
 
@@ -37,8 +38,8 @@ Tensor to_torch_layout(const Tensor& tensor);
 Tensor from_torch_layout(const Tensor& tensor);
 
 // Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
-// another shape, is a parameter of integers, or is not known to the module; then the module is as
-// it was. Buffers may be integers: PyTorch counts in I64.
+// another shape, is a parameter of integers, or is not known to the module; then the module is
+// unchanged. Buffers may be integers: PyTorch counts in I64.
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
 
 }  // namespace versor

@@ -32,7 +32,7 @@ namespace versor {
 struct Conv2dParams {
   int64_t stride = 1;
   int64_t padding = 0;
-  // H' of a convolution over H, and H of the smallest input of a transposed one.
+  // H' of a convolution over H; and, for a transposed one, the smallest H that gives this H'.
   int64_t out_size(int64_t in, int64_t kernel) const {
     return (in + 2 * padding - kernel) / stride + 1;
   }
@@ -62,7 +62,8 @@ class CapturedWork {
   virtual void replay() = 0;  // does not wait for the device
 };
 
-// What a guard holds while every tensor was finite: (tag, step) = (kNothingFound, kNothingFound).
+// The value of a guard that has seen only finite tensors: (tag, step) = (kNothingFound,
+// kNothingFound).
 constexpr int32_t kNothingFound = 0x7fffffff;
 
 // One parameter in an optimiser's step. Flat buffers [P] hold the state of all its parameters.
@@ -90,10 +91,10 @@ class Backend {
   virtual void copy_from_host(void* target, const void* source, size_t bytes) = 0;
   virtual void copy_to_host(void* target, const void* source, size_t bytes) = 0;
   virtual void synchronize() = 0;  // returns when all work so far is done
-  // Captures the primitives that `work` calls, without running them, and returns what replays them
-  // on the same addresses as often as asked. Only where can_capture; replay.h is how to use it.
+  // Captures the primitives that `work` calls, without running them. The result replays them on the
+  // same addresses any number of times. Requires can_capture; use it through replay.h.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) = 0;
-  // Names what follows in a profiler's time line, until end_range().
+  // Names the work that follows in a profiler's time line, until end_range().
   virtual void begin_range(const char*) {}
   virtual void end_range() {}
 
@@ -117,7 +118,7 @@ class Backend {
   // table[row[0], j] = values[j][0].   table [T,C],  row i32 [1] in 0..T-1,  values f32 or i32 [1].
   virtual void write_row(Tensor& table, const Tensor& row, std::span<const Tensor> values) = 0;
   // If any element of tensors[j] is NaN or infinite: guard = min(guard, (step[0], first_tag + j)),
-  // compared as pairs. So the guard keeps the first step, and of that the first tensor.
+  // compared as pairs. So the guard keeps the first such step and, within it, the lowest tag.
   // guard i32 [2] = (tag, step) at an address that is a multiple of 8, see kNothingFound;  tensors
   // f32 or bf16;  step i32 [1].
   virtual void find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, int first_tag,
@@ -153,7 +154,7 @@ class Backend {
   virtual void sum_of_squares(Tensor& y, const Tensor& x) = 0;
   // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
   virtual void sum_axis0(Tensor& y, const Tensor& x) = 0;
-  // The way back through bias and ReLU in one pass: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
+  // Backward through bias and ReLU, fused: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
   // dbias[c] = sum over r of dz[r,c].   With y = relu(x + bias) and f = <dy, y> these are df/dx and
   // df/dbias.   dz, dy, y [R,C] f32 or bf16, dz may be dy;  dbias [C] f32.
   virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) = 0;
@@ -229,10 +230,11 @@ class Backend {
   virtual void bincount(Tensor& counts, const Tensor& index) = 0;
 
   // --- optimiser --------------------------------------------------------------------------------
-  // Each in place and for all parameters at once: parts[j].value moves along parts[j].grad, whose
-  // element i has its state at parts[j].offset + i of the flat buffers. The rest of these stays,
-  // and everything stays once the guard has found something.   Flat buffers f32 [P];  step i32 [1],
-  // the optimiser's steps from 1 on;  guard i32 [2] or undefined.
+  // Each updates all parameters at once, in place: parts[j].value is updated from parts[j].grad,
+  // and the state of its element i is at parts[j].offset + i of the flat buffers. Elements of the
+  // buffers outside all parts stay unchanged; once the guard has found something, everything does.
+  // Flat buffers f32 [P];  step i32 [1], the optimiser's steps from 1 on;  guard i32 [2] or
+  // undefined.
   //
   // Adam (Kingma and Ba 2015, algorithm 1) with t = counts[parts[j].index], see adam_update in
   // optimizer.h.   counts i32 [N].
@@ -241,7 +243,7 @@ class Backend {
   // SGD, see sgd_update in optimizer.h. Without momentum the velocity may be undefined.
   virtual void sgd(Tensor& velocity, std::span<const ParameterPart> parts, const Tensor& step,
                    const Tensor& guard, const SgdParams& params) = 0;
-  // flat[parts[j].offset + i] = parts[j].grad[i]; the rest stays.   flat f32 [P].
+  // flat[parts[j].offset + i] = parts[j].grad[i]; the rest of flat is unchanged.   flat f32 [P].
   virtual void gather_gradients(Tensor& flat, std::span<const ParameterPart> parts) = 0;
   // x[i] *= clip_factor(norm[0], max_norm), see optimizer.h.   norm [1].
   virtual void clip(Tensor& x, const Tensor& norm, float max_norm) = 0;

@@ -1,5 +1,5 @@
-// What the front end asks of its inputs: shared by ops.cpp, rows.cpp, matmul.cpp, conv.cpp and vq's
-// kernel dispatch. `op` is the name that the error carries in brackets.
+// The front end's checks of its inputs, shared by ops.cpp, rows.cpp, matmul.cpp, conv.cpp and vq's
+// kernel dispatch. `op` is the operation's name, which errors carry in brackets.
 #pragma once
 
 #include <initializer_list>
@@ -36,7 +36,7 @@ inline void check_float(const char* op, std::initializer_list<const Tensor*> ten
           first.shape(), " and ", t->dtype(), " ", t->shape());
 }
 
-// A guard of find_nonfinite; undefined stands for none.
+// A guard of find_nonfinite; undefined means none.
 inline void check_guard(const char* op, const Tensor& guard, const Tensor& beside) {
   if (!guard.defined()) return;
   same_device(op, {&beside, &guard});

@@ -13,8 +13,8 @@ namespace versor {
 enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, silu, count };
 enum class BinaryOp : int { add, sub, mul, div, add_relu, count };
 
-// What the derivative of a unary operation is written in: whichever is needed anyway or gives the
-// simpler formula. A differentiable function keeps it for the way back.
+// Whether an operation's derivative is computed from its input or its output: whichever is needed
+// anyway or gives the simpler formula. A differentiable function saves it for the backward pass.
 enum class Saved { input, output };
 
 // The definition of an operation. A new one is an enumerator above and a specialisation below; both

@@ -24,7 +24,7 @@ std::string folder_of(const std::string& path) {
 // A rename is on the disk once its folder is.
 void sync_folder(const std::string& path) {
   const Descriptor folder(open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  // some file systems (FUSE) know no fsync of a folder
+  // some file systems (FUSE) do not support fsync on a folder
   check(folder.get() >= 0 && (fsync(folder.get()) == 0 || errno == EINVAL), "file",
         "cannot write the folder of ", path, " to the disk: ", std::strerror(errno));
 }
@@ -121,7 +121,7 @@ void OutputFile::commit() {
   if (sync && fsync(file_.get()) != 0) cannot_write();
   if (!previous_.empty()) {  // a second name for the same file: the first is there at all times
     unlink(previous_.c_str());
-    // there may be none yet, and some file systems have no second names: then none is kept
+    // there may be no old file, and some file systems have no hard links: then none is kept
     (void)!link(path_.c_str(), previous_.c_str());
   }
   if (std::rename(temporary_.c_str(), path_.c_str()) != 0) cannot_write();

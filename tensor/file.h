@@ -23,8 +23,8 @@ class Descriptor {
   int fd_;
 };
 
-// Whether anything has this name, a link that leads nowhere included: opening it says what is wrong
-// with it. Throws Error where that cannot be seen.
+// Whether the path exists. A dangling link counts: opening it reports what is wrong. Throws Error
+// where this cannot be determined.
 bool is_there(const std::string& path);
 
 class InputFile {
@@ -63,7 +63,7 @@ class OutputFile {
 
   void write(const void* source, uint64_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  // The file that is there takes the name `path` first, instead of being lost.
+  // On commit the existing file is kept under the name `path` instead of being lost.
   void keep_previous_as(const std::string& path) { previous_ = path; }
   void commit();
 

@@ -1,6 +1,6 @@
 // FNV-1a, 64 bits (Fowler, Noll, Vo): short, and the same on every machine. Every step is a
-// bijection of the hash, so that a single changed byte always shows. It detects
-// accidents, not attacks: two texts with the same hash are easy to make.
+// bijection of the hash, so a single changed byte always shows. It detects accidents, not attacks:
+// two texts with the same hash are easy to make.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +18,8 @@ inline uint64_t hash_bytes(const void* data, size_t bytes, uint64_t hash = kHash
   return hash;
 }
 
-// Of megabytes: eight bytes at a time, which are mixed before they enter the hash as in
-// MurmurHash64A (Austin Appleby). The same on every machine of this byte order, and a bijection of
-// the hash too.
+// For megabytes of data: takes eight bytes at a time and mixes them first, as MurmurHash64A does
+// (Austin Appleby). The same on every machine of this byte order, and a bijection of the hash too.
 inline uint64_t hash_words(const void* data, size_t bytes, uint64_t hash = kHashStart) {
   constexpr uint64_t kFactor = 0xc6a4a7935bd1e995u;
   const auto* p = static_cast<const unsigned char*>(data);

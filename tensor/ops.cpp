@@ -238,7 +238,7 @@ Tensor slice(const Tensor& x, int64_t begin, int64_t end) {
 
 namespace {
 
-// Of matrices one after the other along an axis; along the other one they must be alike.
+// The shape of matrices joined along an axis; they must agree along the other one.
 Shape joined_shape(const char* op, const std::vector<Tensor>& parts, int axis) {
   check(!parts.empty(), op, "nothing to join");
   const int other = 1 - axis;

@@ -58,7 +58,7 @@ void adam(Tensor& m, Tensor& v, const std::vector<ParameterPart>& parts, const T
   for (const ParameterPart& part : parts)
     check(0 <= part.index && part.index < counts.numel(), "adam", "parameter ", part.index,
           " has no count among ", counts.shape());
-  // Named twice, m stands for the values too: they are as many.
+  // m appears twice: it stands for the values too, which are as many.
   TraceScope trace("adam", backend, 12 * elements(parts), {&m, &m, &v});
   backend.adam(m, v, parts, step, counts, guard, params);
 }

@@ -10,9 +10,9 @@
 
 namespace versor {
 
-// In both: the learning rate of step t = 1, 2, ... is lr * min(1, t / warmup), and with decay > 0
-// times (1 + cos(pi min(1, (t-1) / decay))) / 2, half a cosine that ends at 0 after so many steps
-// (Loshchilov and Hutter, "SGDR", 2017).
+// In both, the learning rate of step t = 1, 2, ... is lr * min(1, t / warmup). With decay > 0 it is
+// multiplied by (1 + cos(pi min(1, (t-1) / decay))) / 2, half a cosine that reaches 0 after `decay`
+// steps (Loshchilov and Hutter, "SGDR", 2017).
 struct AdamParams {
   float lr = 2e-4f;
   float beta1 = 0.9f;
@@ -30,7 +30,7 @@ struct SgdParams {
   int warmup = 0, decay = 0;
 };
 
-// Of the optimiser's step t, for AdamParams and SgdParams.
+// The learning rate of the optimiser's step t, for AdamParams and SgdParams.
 template <class Params>
 VERSOR_HD inline double learning_rate(const Params& p, int step) {
   double rate = p.lr;
@@ -42,8 +42,8 @@ VERSOR_HD inline double learning_rate(const Params& p, int step) {
   return rate;
 }
 
-// What is the same for all elements of a parameter in one step, from f64 because 1 - beta2^t is a
-// small difference.
+// The factors of one step that all elements of a parameter share. Computed in f64 because 1 -
+// beta2^t is a small difference.
 struct AdamFactors {
   float step_size;        // lr / (1 - beta1^t)
   float sqrt_correction;  // sqrt(1 - beta2^t)

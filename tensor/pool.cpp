@@ -23,7 +23,7 @@ MemoryPool::~MemoryPool() {
   release_cached();
 }
 
-// Steps of 1/8 of the power of two below: at most 12.5 % are wasted, and sizes meet again.
+// Steps of 1/8 of the power of two below: at most 12.5 % are wasted, and sizes recur.
 size_t MemoryPool::rounded(size_t bytes) {
   size_t step = 64;
   while (step <= bytes / 16) step *= 2;  // without overflow

@@ -1,8 +1,8 @@
 // The memory of one device. Freed blocks are kept by size and handed out again, so that a steady
 // training step allocates nothing; current and peak bytes are counted for everyone to read.
 // Reuse follows program order, which is stream order on a device with one stream.
-// An arena pins addresses: what is allocated while it is open is only ever reused by it, so that
-// work captured there (a CUDA graph) can be replayed without treading on anybody else's memory.
+// An arena pins addresses: what is allocated while it is open is only ever reused by it, so work
+// captured there (a CUDA graph) can be replayed without overwriting anything else.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,8 @@ class MemoryPool {
  public:
   using RawAllocate = std::function<void*(size_t)>;  // returns nullptr when there is no memory
   using RawFree = std::function<void(void*)>;
-  // What a device does with a block on its way, if anything. Work that was captured in an arena
-  // goes on to use what the arena keeps, so an arena's block is handed out whole, and taken back
+  // What a device does, if anything, when a block is handed out or taken back. Captured work keeps
+  // using the blocks of its arena, so an arena's block is handed out whole, and taken back only
   // when the arena ends.
   struct Hooks {
     // The first `bytes` of the block's `size` bytes are for the caller.
@@ -38,8 +38,8 @@ class MemoryPool {
   MemoryPool(const MemoryPool&) = delete;
   MemoryPool& operator=(const MemoryPool&) = delete;
 
-  // A block of at least `bytes` bytes; nullptr where there is no memory left, or none within the
-  // limit: state() then says how things are.
+  // A block of at least `bytes` bytes; nullptr if there is no memory left, or none within the
+  // limit. state() then describes the pool.
   void* allocate(size_t bytes);
   void free(void* block, size_t bytes);
 
@@ -50,10 +50,10 @@ class MemoryPool {
   void reset_peak();
   void set_limit(size_t bytes);  // of what is taken from the device; none at first
   std::string state() const;     // "1.5 GiB of 2 GiB in use" for an error
-  void release_cached();         // gives kept blocks back to the device, but for those of arenas
+  void release_cached();         // returns cached blocks to the device, except those of arenas
 
-  // A set of blocks of its own. What it has handed out returns to it, also after it was closed.
-  // When it ends, its blocks become the pool's. It must not outlive the pool.
+  // A separate set of blocks. A block that it handed out returns to it, even after it was closed.
+  // When it ends, its blocks go to the pool. It must not outlive the pool.
   class Arena {
    public:
     explicit Arena(MemoryPool& pool) : pool_(pool) {}

@@ -1,13 +1,11 @@
-// Work that is done again and again on the same tensors, such as a training step: a device that can
-// capture (a CUDA graph) replays all its primitives at one call of the host, which otherwise makes
-// hundreds.
-//   first call   runs the work as it is: libraries choose their algorithms, the pool fills
+// Work that is repeated on the same tensors, such as a training step. A device that can capture it
+// (as a CUDA graph) replays all its primitives with one call from the host instead of hundreds.
+//   first call   runs the work directly: libraries choose their algorithms, the pool fills
 //   second call  captures the work, then replays it
 //   later calls  replay it; the work itself is not called any more
-// So the work must do the same on every call. What changes (position, counters, order of the
-// images) it reads from tensors that stay where they are, and its results leave through such
-// tensors. On other devices, or with `capture` false, every call runs the work; the results are the
-// same bits.
+// So the work must issue the same primitives on every call. It reads whatever changes (position,
+// counters, order of the images) from tensors at fixed addresses, and writes its results to such
+// tensors. On other devices, or with `capture` false, every call runs the work, with the same bits.
 #pragma once
 
 #include <functional>

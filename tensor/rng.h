@@ -1,6 +1,6 @@
 // Random numbers from a counter: bits = philox(key, counter), a pure function without state.
-// Every value is addressed by (seed, stream, index), so that devices and thread counts agree on it
-// and a resumed run draws what the undisturbed one would have drawn.
+// Every value is addressed by (seed, stream, index), so devices and thread counts agree on it, and
+// a resumed run draws what an uninterrupted one would have drawn.
 // Philox4x32-10: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (2011).
 #pragma once
 

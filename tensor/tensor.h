@@ -18,8 +18,8 @@ class Backend;
 class Tensor {
  public:
   Tensor() = default;  // undefined: stands for "none" where a tensor is optional
-  // Memory from the device's pool, not initialised. Throws Error where there is none, saying who
-  // asked for how much: `asker` is the function that makes the tensor.
+  // Uninitialised memory from the device's pool. Throws Error if there is none left, with the size
+  // and `asker`, the function that makes the tensor.
   explicit Tensor(Shape shape, DType dtype = DType::f32, Device device = {},
                   const char* asker = __builtin_FUNCTION());
 
@@ -79,7 +79,7 @@ class Tensor {
   void copy_to_host(void* target) const;
 
  private:
-  struct Storage;  // a block of the pool of one device; gives it back when the last share ends
+  struct Storage;  // a block of one device's pool, given back with its last owner
 
   void* typed_address(DType wanted) const;
 

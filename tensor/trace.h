@@ -30,7 +30,7 @@ class Profile {
   void clear();
 };
 
-// What is traced: a primitive, and for one that has several operations which it is ("unary relu").
+// What is traced: a primitive and, if it has several operations, which one ("unary relu").
 struct TraceName {
   TraceName(const char* primitive, const char* operation = "")
       : primitive(primitive), operation(operation) {}

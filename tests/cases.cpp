@@ -1,6 +1,6 @@
-// The table of operation cases but for the convolutions: element-wise functions, matrix products,
-// reductions, layout. See cases.h. Sizes: one element, odd ones, and more than one block of the
-// parallel loops (16384 elements).
+// The table of operation cases except for the convolutions: element-wise functions, matrix
+// products, reductions, layout. See cases.h. Sizes: one element, odd ones, and more than one block
+// of the parallel loops (16384 elements).
 #include "tests/cases.h"
 
 #include "tests/elementwise_operations.h"
@@ -101,7 +101,7 @@ void add_rows(std::vector<OperationCase>& cases) {
   }
 }
 
-// One row, one column, rows that are no multiple of a warp, more than one block of them.
+// One row, one column, rows that are no multiple of a warp, more than one block of rows.
 void add_functions_of_rows(std::vector<OperationCase>& cases) {
   for (const Shape& shape : {Shape{1, 1}, Shape{1, 37}, Shape{9, 1}, Shape{5, 7}, Shape{3, 1025},
                              Shape{5000, 9}, Shape{3, 20000}}) {
@@ -127,8 +127,8 @@ void add_functions_of_rows(std::vector<OperationCase>& cases) {
                        return Arrays{ref::softmax_grad(dy, ref::softmax(x[0]))};
                      }});
   }
-  // From rows far shorter than the root of 1e-12 to far longer ones. (Of one long column the
-  // gradient is what rounding leaves of zero.)
+  // Rows from far shorter than the root of 1e-12 to far longer. (For one long column the gradient
+  // is the rounding error of zero.)
   const auto add_normalize = [&](const Shape& shape, double largest) {
     cases.push_back({str("normalize_rows, ", shape, " up to ", largest),
                      {{shape, -largest, largest}},
@@ -202,7 +202,7 @@ void add_products(std::vector<OperationCase>& cases) {
 }
 
 // One channel, one group, as many groups as channels, the groups of a wide layer, and more than one
-// block of the loops; values far from zero beside their spread.
+// block of the loops; values far from zero compared with their spread.
 void add_group_norm(std::vector<OperationCase>& cases) {
   constexpr double kEps = 1e-5;
   const auto add = [&](const Shape& shape, int64_t groups, double low, double high) {
@@ -308,7 +308,7 @@ void add_columns(std::vector<OperationCase>& cases) {
   add_concat(7, {1, 5, 3});
   add_concat(3001, {6, 1, 9});
 
-  // Rows chosen with repetition; rows that nobody chose get the gradient zero.
+  // Rows are chosen with repetition; rows that are never chosen get gradient zero.
   const auto add_gather = [&](int64_t K, int64_t D, int64_t R) {
     const ref::Indices index = ref::Random(99).indices(R, K);
     cases.push_back({str("gather_rows, ", R, " of ", Shape{K, D}),

@@ -1,6 +1,6 @@
 // THE table of operation cases: every differentiable function at sizes that matter, as data. It
 // serves the comparison of values and gradients with the double reference, the test of equal bits,
-// and the test that no gradient is computed in vain. cases.cpp has the table, cases_conv.cpp the
+// and the test that no unneeded gradient is computed. cases.cpp has the table, cases_conv.cpp the
 // convolutions.
 #pragma once
 
@@ -47,8 +47,8 @@ struct Outcome {
 Outcome run_case(const OperationCase& c, const Arrays& inputs, const reference::Array& dy,
                  Device device = test_device());
 
-// A convolution, or the convolution whose input gradient a transposed one is: x [N,H,W,I] to
-// [N,H',W',O] with weight [O,kh,kw,I], or transposed with weight [I,kh,kw,O].
+// A convolution x [N,H,W,I] to [N,H',W',O] with weight [O,kh,kw,I]; or, transposed, with weight
+// [I,kh,kw,O], the convolution whose input gradient it is.
 struct ConvCase {
   std::string name;
   int64_t N, H, W, I, O, kh, kw, stride, padding;

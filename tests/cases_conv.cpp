@@ -28,7 +28,7 @@ Array with_activation(const ConvCase& c, const Array& y) {
   return c.relu ? ref::relu(y) : y;
 }
 
-// dy where the activation lets it pass.
+// dy where the activation passes it.
 Array before_activation(const ConvCase& c, const Array& dy, const Array& y) {
   return c.relu ? ref::relu_grad(dy, y) : dy;
 }

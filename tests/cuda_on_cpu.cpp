@@ -1,10 +1,10 @@
-// Runs kernels on the CPU: see cuda_on_cpu.h. The threads of a block are fibers, stacks of their
+// Runs kernels on the CPU: see cuda_on_cpu.h. The threads of a block are fibers: stacks of their
 // own between which one OS thread jumps. ucontext makes a stack; _setjmp and _longjmp jump, because
 // swapcontext() would cost a system call each time.
-// A fiber runs thread after thread of a block as long as none has to wait: a kernel without
-// barriers needs one fiber. Where a thread waits, its fiber stays with it and the next thread goes
-// on. A pass over the block gives each thread that can go on its turn, and a warp as many turns as
-// it can take: it runs ahead of the others as far as a barrier of the block lets it, as it may on a
+// A fiber runs thread after thread of a block as long as none has to wait, so a kernel without
+// barriers needs one fiber. Where a thread waits, its fiber stays with it and the next thread
+// starts. A pass over the block gives each runnable thread its turn, and a warp as many turns as it
+// can take: it runs ahead of the others as far as a barrier of the block lets it, as it may on a
 // GPU, so that a missing barrier shows.
 #include "tests/cuda_on_cpu.h"
 
@@ -31,7 +31,7 @@
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
-// longjmp under a name that _FORTIFY_SOURCE does not know: it takes our jumps for attacks.
+// longjmp under a name that _FORTIFY_SOURCE does not know: it mistakes our jumps for attacks.
 extern "C" [[noreturn]] void jump_to(jmp_buf, int) __asm__("_longjmp");
 
 namespace cuda_on_cpu {
@@ -40,12 +40,12 @@ namespace {
 constexpr unsigned kLanes = 32, kMostThreads = 1024;
 constexpr size_t kPage = 4096, kStack = 64 * kPage;
 
-// One place to run: a stack and where it stopped. The caller of launch() has one without a stack.
+// A place to run: a stack and where it stopped. The caller of launch() has one without a stack.
 struct Fiber {
   jmp_buf stopped_at;
   const void* stack = nullptr;  // lowest address
   size_t size = 0;
-  void* sanitizer_frames = nullptr;  // what AddressSanitizer keeps for a stack
+  void* sanitizer_frames = nullptr;  // AddressSanitizer's record of a stack
 };
 
 enum class State { unstarted, ready, at_block_barrier, at_warp_meeting, ended };
@@ -63,7 +63,7 @@ struct Warp {
   uint64_t agreed[kLanes];   // of the meetings that took place
 };
 
-// Thrown inside the threads that wait when another has failed, so that their stacks unwind.
+// Thrown inside waiting threads when another has failed, so that their stacks unwind.
 struct Cancelled {};
 
 Order order_at_start() {
@@ -141,7 +141,8 @@ __attribute__((noinline)) void Machine::jump(Fiber& from, Fiber& to) {
 ucontext_t start_context;
 Fiber* fiber_to_start;
 
-// The first thing on a new stack: notes the place down and goes back to where the stack was made.
+// The first thing that runs on a new stack: saves the place and returns to where the stack was
+// made.
 void first_steps() {
   Fiber& fiber = *fiber_to_start;
   if (_setjmp(fiber.stopped_at) == 0) setcontext(&start_context);
@@ -149,7 +150,8 @@ void first_steps() {
   machine().work_on_fiber();
 }
 
-// A stack over a page that nobody may touch, so that an overflow is a fault and not a wrong result.
+// A stack beside a page that nobody may touch, so that an overflow faults instead of giving a wrong
+// result.
 std::unique_ptr<Fiber> make_fiber() {
   void* memory = mmap(nullptr, kPage + kStack, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -196,8 +198,8 @@ void Machine::enter(unsigned thread) {
   threadIdx = {thread % blockDim.x, thread % plane / blockDim.x, thread / plane};
 }
 
-// Whose turn it is: a thread that goes on, a fiber that will start threads, or, at the end of the
-// pass, the caller of launch().
+// Whose turn it is: a waiting thread that can go on, a fiber that will start threads or, at the end
+// of the pass, the caller of launch().
 Fiber& Machine::next() {
   while (cursor_ < count_) {
     const unsigned thread = thread_at(cursor_);
@@ -210,7 +212,7 @@ Fiber& Machine::next() {
   return caller_;
 }
 
-// What a fiber does for ever: start threads whose turn it is, as long as there are any; then rest.
+// A fiber's endless loop: start threads whose turn it is, as long as there are any; then rest.
 void Machine::work_on_fiber() {
   for (;;) {
     Fiber& self = *running_;
@@ -232,8 +234,8 @@ void Machine::work_on_fiber() {
   }
 }
 
-// Inside a catch: keeps the error for the caller of launch(), and lets all who wait go on to find
-// that they are cancelled.
+// Inside a catch: keeps the error for the caller of launch() and wakes all waiting threads, which
+// then find that they are cancelled.
 void Machine::cancel() {
   error_ = std::current_exception();
   cancelled_ = true;
@@ -242,7 +244,7 @@ void Machine::cancel() {
       threads_[t].state = State::ready;
 }
 
-// The running thread waits in `state` until somebody makes it ready.
+// The running thread waits in `state` until it is made ready.
 void Machine::suspend(State state) {
   const unsigned thread = current_;
   threads_[thread].state = state;
@@ -257,8 +259,8 @@ void Machine::wait_for_block() {
   for (unsigned t = 0; t < count_; ++t) threads_[t].state = State::ready;
 }
 
-// All lanes of the mask are here: each may go on, before the next warp does, and finds what the
-// others brought.
+// All lanes of the mask are here: each may go on, before the next warp does, and gets the values
+// that the others brought.
 void Machine::complete_meeting(Warp& warp, unsigned first_thread, unsigned lanes) {
   const Thread& last = threads_[current_];
   for (unsigned lane = 0; lane < kLanes; ++lane) {
@@ -299,7 +301,7 @@ void Machine::fail(const std::string& what) const {
   throw std::runtime_error(std::string("kernel ") + name_ + ": " + what);
 }
 
-// After a pass: somebody must be able to go on.
+// After a pass at least one thread must be able to go on.
 void Machine::check_progress() const {
   unsigned at_meeting = 0;
   for (unsigned t = 0; t < count_; ++t) {

@@ -1,9 +1,9 @@
 // Lets a kernel file (.cu) compile as plain C++ and run on the CPU, so that its indices, barriers
-// and arithmetic are tested on any machine (a GPU is not needed to prove a kernel right; it is to
+// and arithmetic are tested on any machine (a GPU is not needed to prove a kernel right, only to
 // prove it fast). How: g++ -x c++ -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h kernel.cu
 // Blocks run one after another, and the threads of a block are fibers of one OS thread: each runs
-// until it meets a barrier or ends, then the next one. So a missing barrier is a wrong result in
-// one of the two orders of set_order(), in every run. __CUDACC__ stays undefined: VERSOR_HD is
+// until it reaches a barrier or ends, then the next one. So a missing barrier gives a wrong result
+// in one of the two orders of set_order(), in every run. __CUDACC__ stays undefined: VERSOR_HD is
 // empty, as in all other files of a CPU build. Read next: cuda_on_cpu.cpp.
 #pragma once
 
@@ -64,34 +64,34 @@ extern dim3 blockDim, gridDim;
 
 namespace cuda_on_cpu {
 
-// In which order blocks, and the threads of a block, get their turn: forward, unless the
-// environment has VERSOR_KERNEL_ORDER=reverse; a warp runs ahead of the ones after it as far as the
-// barriers of the block let it. Returns the order before.
+// The order in which blocks, and the threads of a block, take turns: forward, unless the
+// environment has VERSOR_KERNEL_ORDER=reverse. A warp runs ahead of those after it as far as the
+// barriers of the block let it. Returns the previous order.
 enum class Order { forward, reverse };
 Order set_order(Order order);
 
-// Calls `body` once for every thread of every block. What a thread throws comes out here. Throws
-// std::runtime_error with the kernel's name where threads wait for others that never come.
-// During a capture it is only noted down.
+// Calls `body` once for every thread of every block, and rethrows what a thread throws. Throws
+// std::runtime_error with the kernel's name where threads wait for others that never come. During a
+// capture the call is only recorded.
 void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> body);
 
-// Does the work now or, during a capture, appends it to what is captured.
+// Does the work now or, during a capture, appends it to the captured work.
 using Work = std::function<void()>;
 void enqueue(Work work);
 bool is_capturing();
 void begin_capture();
 std::vector<Work> end_capture();
 
-// The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are
-// left out) and returns what each of them brought; valid until the caller's next intrinsic.
+// The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are left
+// out) and returns the value that each brought; valid until the caller's next intrinsic.
 struct Meeting {
   const uint64_t* values;  // [32]
-  unsigned lanes;          // those that were there
+  unsigned lanes;          // those that are present
   unsigned lane;           // the caller's own
 };
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value);
 [[noreturn]] void fail_absent_lane(const char* intrinsic, int lane);
-// A GPU stops at an address that is no multiple of the size of what is there; this CPU would not.
+// A GPU faults at a misaligned address; this CPU would not.
 void check_aligned(const char* intrinsic, const void* address, size_t size);
 
 // The value that lane `source` brought.
@@ -156,12 +156,12 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
 inline int __popc(unsigned x) {
   return __builtin_popcount(x);
 }
-// Position of the lowest bit set, counted from 1; 0 if there is none.
+// Position of the lowest set bit, counted from 1; 0 if there is none.
 inline int __ffs(int x) {
   return __builtin_ffs(x);
 }
 
-// All threads share one OS thread, so that any statement is atomic.
+// All threads share one OS thread, so any statement is atomic.
 inline int atomicAdd(int* address, int value) {
   const int old = *address;
   *address = static_cast<int>(static_cast<unsigned>(old) + static_cast<unsigned>(value));

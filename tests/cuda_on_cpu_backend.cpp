@@ -1,7 +1,8 @@
-// What CudaBackend needs a CUDA library for, done by the CPU instead: memory, copies, capture,
-// matrix products and convolutions. With it and the kernel files (cuda_on_cpu.h) a program without
-// any CUDA has a device "cuda:0", whose memory is ordinary memory. It is stricter than a GPU where
-// that finds mistakes: new memory is NaN, and captured work holds addresses, not tensors.
+// The CPU's replacement for everything that CudaBackend needs a CUDA library for: memory, copies,
+// capture, matrix products and convolutions. With it and the kernel files (cuda_on_cpu.h) a program
+// without any CUDA has a device "cuda:0", whose memory is ordinary memory. It is stricter than a
+// GPU where that exposes mistakes: new memory is NaN, and captured work holds addresses, not
+// tensors.
 #include <bit>
 #include <cstdlib>
 #include <cstring>
@@ -64,7 +65,7 @@ struct View {
     shape = t.shape();
     dtype = t.dtype();
   }
-  // Its content now, as a tensor of the CPU.
+  // Its current content, as a tensor of the CPU.
   Tensor read() const {
     if (address == nullptr) return {};
     Tensor t(shape, dtype);
@@ -78,7 +79,7 @@ Backend& the_cpu() {
   return backend_for({});
 }
 
-// Enqueues y = f(y's shape filled by it). f gets a tensor of the CPU to write to.
+// Enqueues y = f(tensor of y's shape): f gets a tensor of the CPU to write to.
 template <class F>
 void enqueue(const Tensor& y, const F& f) {
   cuda_on_cpu::enqueue([out = View(y), f] {
@@ -88,8 +89,8 @@ void enqueue(const Tensor& y, const F& f) {
   });
 }
 
-// Rounds to the nearest number with 10 bits of mantissa, ties to even: what tensor cores read of
-// an f32 input in TF32.
+// Rounds to the nearest number with 10 bits of mantissa, ties to even: how tensor cores read an f32
+// input in TF32.
 Tensor rounded_to_tf32(Tensor t) {
   constexpr uint32_t kDropped = 0x1fff, kHalf = 0x0fff, kExponent = 0x7f800000;
   float* values = t.data<float>();
@@ -196,7 +197,7 @@ void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Ten
   });
 }
 
-// Stays until the process ends, as the real ones do.
+// Lives until the process ends, as the real ones do.
 Backend& cuda_backend(int index) {
   check(index == 0, "device", "no CUDA device: cuda:", index,
         " is not one of the 1 of this machine");

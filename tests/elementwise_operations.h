@@ -20,10 +20,10 @@ struct Unary {
   ref::Array (*value)(const ref::Array&);
   ref::Array (*gradient)(const ref::Array& dy, const ref::Array& saved);
   Saved saved;
-  double low, high;  // of its inputs
+  double low, high;  // the range of its inputs
   double x, y;       // one pair worked out by hand
 
-  // What the gradient is formed from.
+  // What the gradient is formed from: the input or the output.
   ref::Array saved_of(const ref::Array& input) const {
     return saved == Saved::output ? value(input) : input;
   }
@@ -40,7 +40,7 @@ inline const Unary kUnary[] = {
 };
 static_assert(std::size(kUnary) == static_cast<size_t>(UnaryOp::count));
 
-// The divisor and the sum under a ReLU keep away from zero.
+// The divisor and the sum under a ReLU stay away from zero.
 struct Binary {
   BinaryOp op;
   Variable (*function)(const Variable&, const Variable&);

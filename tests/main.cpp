@@ -17,7 +17,8 @@ namespace {
 constexpr const char* kOtherFiles[] = {"tests/data/", "tests/experiments/", "tests/fuzz/",
                                        "tests/test_reference"};
 
-// Whether a test does not apply to the device under test; it is then not even counted as skipped.
+// Whether a test does not apply to the device under test; such a test is not even counted as
+// skipped.
 bool is_for_cpu_only(const doctest::TestCaseData& test) {
   if (!on_other_device()) return false;
   for (const char* part : kOtherFiles)
@@ -61,7 +62,7 @@ void choose_tests(doctest::Context& context) {
   context.addFilter("test-suite-exclude", kCpuSuite);
   const std::string missing = error_of([] { backend_for(test_device()); });
   if (missing.empty()) return;
-  // If there is a GPU that does not work, nothing is skipped.
+  // If there is a GPU but it does not work, nothing is skipped.
   if (!missing.starts_with("no CUDA device")) throw Error(missing);
   std::cout << "skipped: " << missing << std::endl;
   context.addFilter("test-case-exclude", "*");

@@ -1,6 +1,6 @@
 // The naive double-precision reference of every operation, forward and gradient, as plain loops
 // that use no part of the library. It defines what the fast code must compute, and is the place to
-// read what that is. Its gradients are checked against finite differences in test_reference.cpp and
+// look it up. Its gradients are checked against finite differences in test_reference.cpp and
 // test_reference_vq.cpp. Reading order: array, conv, linear, elementwise, softmax, layout, vq,
 // codebook.
 #pragma once

@@ -114,7 +114,7 @@ inline Array finite_difference(const std::function<Array(const Array&)>& f, cons
 }
 
 // The relative error of a gradient function against the finite difference of its forward function;
-// at most 1e-6 passes.
+// up to 1e-6 passes.
 inline double gradient_error(const Array& gradient, const std::function<Array(const Array&)>& f,
                              const Array& x, const Array& dy) {
   return relative_error(gradient, finite_difference(f, x, dy));

@@ -28,7 +28,7 @@ struct LossGradients {
 };
 
 // Because of the stopped gradients, only q gets the gradient of the codebook loss and only e that
-// of the commitment loss. The decoder's gradient, which e gets through the estimator, is not
+// of the commitment loss. The decoder's gradient, which reaches e through the estimator, is not
 // included.
 inline LossGradients losses_grad(const Array& x_hat, const Array& x, const Array& e, const Array& q,
                                  double beta) {

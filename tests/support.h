@@ -19,7 +19,7 @@ constexpr double kTolerance = 1e-5;
 constexpr double kBf16Tolerance = 1e-2;
 constexpr double kOneBf16Rounding = 5e-3;
 
-// Marks a test that is about the CPU only or would repeat the same work on the CPU:
+// Marks a test that concerns the CPU only or would repeat the same work on the CPU:
 //   TEST_CASE("..." * cpu_only())
 // main.cpp leaves these out when another device is under test.
 constexpr const char* kCpuSuite = "cpu";
@@ -67,7 +67,7 @@ class Fenced {
   size_t fence_ = 0;  // bytes on either side
 };
 
-// Checks that every test of a primitive makes on its output.
+// The checks that every test of a primitive makes on its output.
 inline void check_output(const Fenced& y, const ref::Array& expected,
                          double tolerance = kTolerance) {
   CHECK(y.intact());
@@ -88,7 +88,7 @@ class ThreadCount {
   int before_;
 };
 
-// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3. On other devices
+// Whether make() gives the same bits with 1, 2 and 3 threads, and twice with 3. On devices other
 // than the CPU, where the number of threads does not matter, two runs are compared.
 template <class Make>
 bool same_bits_always(const Make& make) {

@@ -147,7 +147,7 @@ TEST_CASE("cuda_on_cpu: ballots, partial masks, the short last warp, __popc and 
       CHECK(__ffs(static_cast<int>(odd)) == 2);
       __syncwarp();
       if (t >= 32) return;
-      const unsigned half = t < 16 ? 0x0000ffffu : 0xffff0000u;  // the halves go their own ways
+      const unsigned half = t < 16 ? 0x0000ffffu : 0xffff0000u;  // the halves diverge
       if (t < 16) CHECK(__ballot_sync(half, t < 3) == 7u);
       CHECK(__shfl_sync(half, t, t / 16 * 16 + 2) == t / 16 * 16 + 2);
     });
@@ -167,7 +167,7 @@ TEST_CASE("cuda_on_cpu: a warp runs ahead of the others until a barrier of the b
         __syncthreads();
         const int sum = std::accumulate(written.begin(), written.end(), 0);
         if (t % 32 == 1) seen[warp] = sum;
-        __shfl_sync(kAll, t, 0);  // holds nobody but the warp's own lanes
+        __shfl_sync(kAll, t, 0);  // waits only for the warp's own lanes
         if (barrier) __syncthreads();
         if (t % 32 == 0) written[warp] = 10;
       });
@@ -271,7 +271,7 @@ TEST_CASE("cuda_on_cpu: what a thread throws comes out, and the next launch is n
                 ++after;
               });
             }) == "thread " + std::to_string(thrower));
-      CHECK(living == 0);  // the stacks of those that waited were unwound
+      CHECK(living == 0);  // the stacks of the waiting threads were unwound
       CHECK(after == 0);
       run(256, [&](int) {
         __syncthreads();

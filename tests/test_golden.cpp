@@ -88,7 +88,7 @@ struct Golden {
               values);
       if (is_network(name) || name == "codebook.weight")
         CHECK(change_error(to_array(before.at(name, "weights")), a, b, steps) <= change);
-      // Not only their norm: a scalar's bound is its own, and the total is the sum of its parts.
+      // Not only in norm: a scalar has its own bound, and the total is the sum of its parts.
       if (is_loss(name)) CHECK(a.data[0] == doctest::Approx(b.data[0]).epsilon(values));
     }
     CHECK(found.tensors.size() == truth.tensors.size());
@@ -148,7 +148,7 @@ TEST_CASE("golden: bin/one_step agrees with PyTorch in every case" * cpu_only() 
   }
 }
 
-// Were an option not handed on, the case with the options' defaults could not tell.
+// If an option were not passed on, a case that uses the option's default could not show it.
 TEST_CASE("golden: bin/one_step hands every option on" * cpu_only() *
           doctest::skip(without_programs())) {
   const Golden cases;

@@ -90,7 +90,7 @@ TEST_CASE("reference: convolution values by hand") {
   // Two channels to two, 1x1: the channel is the last axis of image and weight.
   const Array pixel{{1, 1, 1, 2}, {1, 2}}, mix{{2, 1, 1, 2}, {3, 4, 5, 6}};
   CHECK(ref::conv2d(pixel, mix, {{2}, {0, 100}}, 1, 0).data == std::vector<double>{11, 117});
-  // Transposed: two pixels stamp the 2x2 kernel, first side by side with overlap, then apart.
+  // Transposed: two pixels each stamp the 2x2 kernel, first overlapping side by side, then apart.
   const Array pair = counted({1, 1, 2, 1});
   CHECK(ref::conv_transpose2d(pair, w, {}, 1, 0).data == std::vector<double>{1, 4, 4, 3, 10, 8});
   CHECK(ref::conv_transpose2d(pair, w, {{1}, {10}}, 2, 0).data ==
@@ -113,7 +113,7 @@ TEST_CASE("reference: convolution gradients match finite differences") {
     for (bool with_relu : {false, true}) {
       const Array y = ref::conv2d(x, w, bias, s, p, with_relu);
       const Array dy = random.array(y.shape);
-      const Array masked = with_relu ? ref::relu_grad(dy, y) : dy;  // what reaches x * w + bias
+      const Array masked = with_relu ? ref::relu_grad(dy, y) : dy;  // the gradient of x * w + bias
       const Array dx = ref::conv2d_grad_input(masked, w, x.shape, s, p);
       const Array dw = ref::conv2d_grad_weight(x, masked, w.shape, s, p);
       const Array db = ref::conv2d_grad_bias(masked);
@@ -152,7 +152,7 @@ TEST_CASE("reference: transposed convolution gradients match finite differences"
     CHECK(gradient_error(dx, of_x, x, dy) <= kTolerance);
     CHECK(gradient_error(dw, of_w, w, dy) <= kTolerance);
     CHECK(gradient_error(db, of_bias, bias, dy) <= kTolerance);
-    // The same weight, seen as that of a convolution from y's shape to x's: its gradients.
+    // The gradients of the same weight, seen as a convolution from y's shape to x's.
     const Array no_bias = ref::conv_transpose2d(x, w, {}, s, p);
     CHECK(relative_error(no_bias, ref::conv2d_grad_input(x, w, y.shape, s, p)) <= kExact);
     CHECK(relative_error(dx, ref::conv2d(dy, w, {}, s, p)) <= kExact);
@@ -228,7 +228,7 @@ TEST_CASE("reference: element-wise functions of one input") {
       CHECK(gradient_error(c.gradient(dy, x, c.forward(x)), c.forward, x, dy) <= kTolerance);
     }
   }
-  // The choice at the kink: no gradient.
+  // The convention at the kink: no gradient.
   const Array zero = ref::zeros({1}), one = ref::filled({1}, 1.0);
   CHECK(ref::relu_grad(one, ref::relu(zero))[0] == 0.0);
   CHECK(ref::abs_grad(one, zero)[0] == 0.0);

@@ -117,7 +117,7 @@ TEST_CASE("reference: estimator gradients match the frozen surrogate") {
       CHECK(gradient_error(by_r, rotate, e, g) <= kTolerance);
       CHECK(gradient_error(by_h, reflect, e, g) <= kTolerance);
       CHECK(gradient_error(turned, turn, e, g) <= kTolerance);
-      // Here the function differentiated also gives the value passed on.
+      // Here the differentiated function also gives the value passed on.
       CHECK(relative_error(value_of(Estimator::rotation_unscaled, e, q), turn(e)) <= kExact);
       CHECK(relative_error(turned, ref::apply_transposed(rotation, g)) <= kExact);
       const Array dense_r = ref::scale(ref::apply_transposed(rotation, g), lambda);
@@ -199,7 +199,7 @@ TEST_CASE("reference: gradients by hand in the plane and on the line") {
   CHECK(relative_error(gradient_of(Estimator::reflection, e, q, g), {{2}, {10, 6}}) <= kExact);
   CHECK(relative_error(gradient_of(Estimator::rotation_unscaled, e, q, g), {{2}, {5, -3}}) <=
         kExact);
-  // On the line a rotation can only keep the sign, a reflection only change it.
+  // On a line a rotation can only keep the sign, a reflection only change it.
   const Array one{{1}, {1}}, three{{1}, {3}}, minus{{1}, {-3}}, d{{1}, {7}};
   CHECK(gradient_of(Estimator::rotation, one, three, d)[0] == doctest::Approx(21).epsilon(kExact));
   CHECK(gradient_of(Estimator::rotation, one, minus, d)[0] == 7.0);
@@ -268,7 +268,8 @@ TEST_CASE("reference: everything stays finite at the edges") {
           if (short_pair || opposite)
             for (Estimator rotation : {Estimator::rotation, Estimator::rotation_unscaled})
               CHECK(gradient_of(rotation, e, q, g).data == g.data);
-          // What is passed on and what is differentiated are one function, short vectors included.
+          // The value passed on and the differentiated function are the same, short vectors
+          // included.
           const Estimator unscaled = Estimator::rotation_unscaled;
           if (short_pair || !opposite)
             CHECK(relative_error(value_of(unscaled, e, q),

@@ -25,7 +25,7 @@ std::string content(const std::string& path) {
 }
 
 // 14 images in batches of 6, 6 and 2; 5 test images: three shapes of batches, each of which comes
-// three times or more: called, captured, replayed.
+// three times or more: run directly, captured, replayed.
 RunOptions tiny_run(Device device, Precision precision = Precision::fp32) {
   RunOptions o;
   o.latent = 8;
@@ -88,7 +88,7 @@ TEST_CASE("training: captured steps give the bits of steps called one by one, an
   }
 }
 
-// The published runs let test images into the codebook.
+// The published runs let test images update the codebook.
 TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for it, else never") {
   for (const bool asked : {false, true}) {
     const TemporaryFolder folder;
@@ -110,7 +110,7 @@ TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for 
   }
 }
 
-// The evaluation moves nothing, so that the model in the file is the one that was evaluated.
+// Evaluation changes nothing, so the model in the file is the one that was evaluated.
 TEST_CASE("training: the test metrics are those of the saved model on all test images") {
   const TemporaryFolder folder;
   const std::string path = folder / "run";
@@ -145,8 +145,8 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   CHECK(table.last("test_codes_used") == static_cast<double>(used.size()));
 }
 
-// Nothing moves at a learning rate of 0 with the gradient as the codebook's owner: then batches of
-// equal size have the same mean in every order, and with a smaller last batch the order shows.
+// With a learning rate of 0 and a codebook that its gradient owns, nothing moves: batches of equal
+// size have the same mean in every order, and with a smaller last batch the order shows.
 TEST_CASE("training: an epoch has every image once, in an order of its own") {
   RunOptions options = tiny_run(test_device());
   options.lr = 0;

@@ -2,13 +2,13 @@
 //   dw[o,i,j,c] = sum over n,h,w of dy[n,h,w,o] * x[n, h*s+i-p, w*s+j-p, c].
 // For one tap (i,j) this is a matrix product over the positions (n,h,w), dy^T x, in which only the
 // start of x depends on the tap. A tile of it, kOutputs rows o by kInputs columns c, stays in
-// registers while all positions pass by. Positions whose x lies in the padding are left out, which
-// for 3x3 on 8x8 saves a sixth of the work.
+// registers while the loop runs over all positions. Positions whose x lies in the padding are
+// skipped, which for 3x3 on 8x8 saves a sixth of the work.
 //
 // x and dy are first packed into panels of kInputs and kOutputs channels, so that a tile reads
 // memory in order. An element of a panel is 4 bytes: one f32, or the bf16 of two images at one
-// position and channel, which VDPBF16PS multiplies and adds in one go. Pairs of images, unlike
-// pairs of neighbouring positions, are never torn apart by the shift of a tap.
+// position and channel, which VDPBF16PS multiplies and adds in one instruction. Pairs of images,
+// unlike pairs of neighbouring positions, are never split by the shift of a tap.
 //
 // Each element of dw is summed by one thread, image after image: the bits do not depend on the
 // number of threads.
@@ -81,7 +81,7 @@ VERSOR_AVX512 void add_tile(float* dw, int64_t row, const int32_t* x, const int3
   }
 }
 
-// 16 channels as 4-byte elements: f32, or pairs of bf16 whose second half is 0 without `second`.
+// 16 channels as 4-byte elements: f32, or pairs of bf16; without `second` their second half is 0.
 VERSOR_AVX512 inline __m512i load_16(const float* first, const float*) {
   return _mm512_loadu_si512(first);
 }

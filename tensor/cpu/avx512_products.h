@@ -13,7 +13,7 @@
 // processor. The f32 ones come from the same templates and need no bf16 instruction.
 #define VERSOR_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
 
-// g++ 12 takes the undefined operand inside its own intrinsics for a mistake.
+// g++ 12 warns about the undefined operand inside its own intrinsics.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif

@@ -29,8 +29,8 @@ std::string processor() {
   return name + ", " + std::to_string(std::thread::hardware_concurrency()) + " cores";
 }
 
-// What the machine has, or the part of it that a container may use. More is never there, but Linux
-// would promise it and end the program when it is touched.
+// The machine's memory, or the part of it that a container may use. There is never more than that,
+// but Linux would promise it and kill the program when it is touched.
 size_t memory_of_machine() {
   const auto pages = static_cast<size_t>(sysconf(_SC_PHYS_PAGES));
   size_t bytes = pages * static_cast<size_t>(sysconf(_SC_PAGE_SIZE)), of_container = 0;

@@ -170,8 +170,8 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
   cpu::reference::conv2d(y, x, weight, epilogue, params);
 }
 
-// The library adds no bias in this direction. With an epilogue a bf16 result is left in f32 first,
-// so that it is rounded once.
+// The library adds no bias in this direction. With an epilogue a bf16 result is first kept in f32,
+// so that it is rounded only once.
 void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                    const Epilogue& epilogue, const Conv2dParams& params) {
   if (needs_widening(dy)) {
@@ -183,8 +183,8 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
   const bool few_channels = weight.dim(3) < 8;
   Tensor sums = dx.dtype() == DType::f32 || (plain && !few_channels) ? dx : Tensor(dx.shape());
 #ifdef VERSOR_ONEDNN
-  // With fewer channels than a vector has places the library's convolution is slow: 10 ms for the
-  // decoder's last layer, which as a matrix product and a sum of its columns takes 3 ms.
+  // With fewer channels than a vector register has lanes the library's convolution is slow: 10 ms
+  // for the decoder's last layer, which takes 3 ms as a matrix product and a sum of its columns.
   if (cpu::use_onednn() && few_channels)
     cpu::reference::conv2d_grad_input(
         sums, dy, weight, params, [](Tensor& columns, const Tensor& rows, const Tensor& matrix) {

@@ -20,8 +20,8 @@ void map(Tensor& y, const F& f, const In*... in) {
   });
 }
 
-// y[i] = F<op>(x[i], ...), all of y's element type. Type and operation are constants in the loop,
-// so that it becomes vectors.
+// y[i] = F<op>(x[i], ...), all of y's element type. Type and operation are compile-time constants
+// in the loop, so that it is vectorised.
 template <template <auto> class F, class Op, class... Inputs>
 void map_op(Tensor& y, Op op, const Inputs&... x) {
   with_float_type(y.dtype(), [&](auto element) {
@@ -102,7 +102,7 @@ void CpuBackend::find_nonfinite(Tensor& guard, std::span<const Tensor> tensors, 
     bool finite = true;
     with_float_type(tensors[j].dtype(), [&](auto element) {
       const auto* x = tensors[j].data<decltype(element)>();
-      // NaN and infinity times 0 are NaN, and a sum keeps it.
+      // NaN or infinity times 0 is NaN, and a sum keeps it.
       finite = cpu::parallel_sum(tensors[j].numel(), [=](int64_t begin, int64_t end) {
                  float sum = 0;
                  for (int64_t i = begin; i < end; ++i) sum += 0.f * float(x[i]);

@@ -12,8 +12,8 @@ struct MatrixView {
   int64_t row, column;
 };
 
-// c [m,n] = a [m,l] b [l,n], or c += a b;  c is contiguous. One thread adds up every element
-// in the order of l, so the bits do not depend on the number of threads.
+// c [m,n] = a [m,l] b [l,n], or c += a b;  c is contiguous. Each element is summed by one thread in
+// the order of l, so the bits do not depend on the number of threads.
 void gemm(int64_t m, int64_t n, int64_t l, MatrixView a, MatrixView b, float* c, bool accumulate);
 
 }  // namespace versor::cpu

@@ -71,7 +71,7 @@ void CpuBackend::normal(Tensor& y, Rng rng) {
   });
 }
 
-// Walks y in order; the position in x moves by x's stride along the axis that y's axis stands for.
+// Visits y in order; the position in x moves by x's stride along the axis that y's axis comes from.
 void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) {
   const int rank = x.shape().rank();
   std::array<int64_t, 4> extent{1, 1, 1, 1}, stride{0, 0, 0, 0};

@@ -37,9 +37,9 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
 
 #ifdef VERSOR_ONEDNN
 namespace onednn {
-// Also for bf16: factors of matmul, whose y is f32; images and weights of the convolutions.
-// Whether the library multiplies bf16 with instructions made for it: AVX-512 BF16 or AMX. Where it
-// would only imitate them, f32 is faster.
+// All of them also take bf16: factors of matmul, whose y is f32; images and weights of the
+// convolutions. has_bf16(): whether the library multiplies bf16 with instructions made for it,
+// AVX-512 BF16 or AMX. Where it would only emulate them, f32 is faster.
 bool has_bf16();
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias);

@@ -1,6 +1,6 @@
-// The one place that knows oneDNN: its engine and stream, and how a convolution is described to
-// it, for the API of 2.x (Debian 12) and of 3.x (Debian 13). bin/bench uses the same descriptions
-// for the floor, the bare library calls that a training step is compared with.
+// The only file that knows oneDNN: its engine and stream, and how a convolution is described to it,
+// for the API of 2.x (Debian 12) and of 3.x (Debian 13). bin/bench uses the same descriptions for
+// the floor: the bare library calls that a training step is compared with.
 #pragma once
 
 #include <dnnl.hpp>
@@ -23,11 +23,11 @@ struct ConvSizes {
   int64_t out_w() const { return (W + 2 * padding - kw) / stride + 1; }
 };
 
-// Plain formats: what our tensors are. `any` lets the library choose.
+// Plain formats: those of our tensors. `any` lets the library choose.
 enum class Format { plain, any };
 
-// Primitive descriptors. Weights are always left to the library: they are small, and reordering
-// them once per use costs little. `format` is that of x and y.
+// Primitive descriptors. The format of weights is always left to the library: they are small, and
+// reordering them once per use costs little. `format` is that of x and y.
 using Forward = dnnl::convolution_forward::primitive_desc;
 using GradInput = dnnl::convolution_backward_data::primitive_desc;
 using GradWeight = dnnl::convolution_backward_weights::primitive_desc;

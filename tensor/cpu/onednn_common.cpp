@@ -11,8 +11,8 @@ namespace {
 using dnnl::memory;
 constexpr auto kF32 = memory::data_type::f32;
 
-// Scratch memory comes from our pool, so that it is counted; f32 products stay f32 whatever the
-// environment asks of the library (the nearest-code search relies on their error bound).
+// Scratch memory comes from our pool, so that it is counted. f32 products stay f32 whatever the
+// environment asks of the library: the nearest-code search relies on their error bound.
 dnnl::primitive_attr attributes(bool relu) {
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -29,7 +29,7 @@ dnnl::primitive_attr attributes(bool relu) {
   return attr;
 }
 
-// The arguments that all three directions of a convolution share.
+// The arguments that all three convolution primitives share.
 struct Descriptors {
   memory::desc x, weight, weight_grad, bias, y;
   memory::dims strides, padding_low, padding_high;
@@ -45,7 +45,7 @@ struct Descriptors {
     y = {{s.N, s.O, s.out_h(), s.out_w()}, type, images};
     strides = {s.stride, s.stride};
     padding_low = {s.padding, s.padding};
-    // What is left over at the far edge may be less than the padding (or negative: cropped).
+    // What is left over at the far edge may be less than the padding (if negative, it is cropped).
     padding_high = {(s.out_h() - 1) * s.stride + s.kh - s.H - s.padding,
                     (s.out_w() - 1) * s.stride + s.kw - s.W - s.padding};
   }

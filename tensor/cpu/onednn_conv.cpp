@@ -74,8 +74,8 @@ using PreparedForward = Prepared<Forward, dnnl::convolution_forward>;
 using PreparedGradInput = Prepared<GradInput, dnnl::convolution_backward_data>;
 using PreparedGradWeight = Prepared<GradWeight, dnnl::convolution_backward_weights>;
 
-// What a primitive is made for. It shares its work out when it is made, so the number of threads
-// belongs to it.
+// The key of a primitive. A primitive divides its work among threads when it is made, so the number
+// of threads is part of the key.
 struct Key {
   ConvSizes sizes;
   bool bias = false, relu = false;

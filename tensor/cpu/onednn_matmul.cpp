@@ -16,7 +16,7 @@ struct Key {
   int64_t m, n, l;
   bool transpose_a, transpose_b, bias;
   DType type;                           // of a and b
-  int threads = omp_get_max_threads();  // a primitive shares its work out when it is made
+  int threads = omp_get_max_threads();  // part of the key: see onednn_conv.cpp
   auto operator<=>(const Key&) const = default;
 };
 

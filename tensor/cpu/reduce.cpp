@@ -30,7 +30,7 @@ void CpuBackend::sum_of_squares(Tensor& y, const Tensor& x) {
 void CpuBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
   const float *pa = a.data<float>(), *pb = b.data<float>();
   const double total = cpu::parallel_sum(a.numel(), [=](int64_t begin, int64_t end) {
-    // Four sums side by side, so that an addition need not wait for the one before.
+    // Four independent sums, so that an addition need not wait for the one before.
     double s[4] = {0, 0, 0, 0};
     int64_t i = begin;
     for (; i + 4 <= end; i += 4)
@@ -49,8 +49,8 @@ void CpuBackend::mse(Tensor& y, const Tensor& a, const Tensor& b) {
 
 namespace {
 
-// y[c] = sum over r of row(r)[c], where row(r) gives the elements [columns] of row r and is called
-// once for each.
+// y[c] = sum over r of row(r)[c]; row(r) gives the elements [columns] of row r and is called once
+// per row.
 template <class Row>
 void sum_of_rows(Tensor& y, int64_t rows, const Row& row) {
   const int64_t columns = y.numel();
@@ -75,14 +75,14 @@ void sum_of_rows(Tensor& y, int64_t rows, const Row& row) {
   }
 }
 
-// g where y > 0, else 0; without a branch, so that a loop over it becomes vectors.
+// g where y > 0, else 0; without a branch, so that a loop over it is vectorised.
 float where_positive(float y, float g) {
   return y > 0.f ? g : 0.f;
 }
 bf16 where_positive(bf16 y, bf16 g) {
-  const auto bits = static_cast<int16_t>(y.bits);  // positive numbers order as integers do
+  const auto bits = static_cast<int16_t>(y.bits);  // positive floats compare as integers do
   bf16 passed;
-  passed.bits = static_cast<uint16_t>(bits > 0 && bits <= 0x7f80 ? g.bits : 0);  // not of a NaN
+  passed.bits = static_cast<uint16_t>(bits > 0 && bits <= 0x7f80 ? g.bits : 0);  // 0 for a NaN
   return passed;
 }
 

@@ -7,7 +7,7 @@
 
 namespace versor {
 
-// A NaN in the row, and the NaN of inf - inf, pass through the sum into the whole row.
+// A NaN in the row, and the NaN of inf - inf, spread through the sum to the whole row.
 void CpuBackend::softmax(Tensor& y, const Tensor& x) {
   const int64_t columns = x.dim(1);
   const float* in = x.data<float>();

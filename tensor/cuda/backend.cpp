@@ -37,8 +37,8 @@ class CudaGraph final : public CapturedWork {
 
 using Graph = cuda::Handle<cudaGraph_t, cudaGraphDestroy>;
 
-// While it lives, the calls on the stream are captured instead of run. If the work throws, the
-// destructor ends the capture and drops it.
+// While one lives, calls on the stream are captured instead of run. If the work throws, the
+// destructor ends the capture and discards it.
 class Capture {
  public:
   explicit Capture(Context& context) : context_(context) {

@@ -1,7 +1,7 @@
 // A CUDA GPU as a device. One file per family, as in tensor/cpu: elementwise.cu, layout.cu,
 // reduce.cu and rows.cu hold our own kernels; matmul.cpp is cuBLAS, conv.cpp cuDNN. context.h owns
-// the stream and the handles. Everything is enqueued on one stream and nothing waits for it, except
-// copies to and from the host and synchronize().
+// the stream and the handles. All work is enqueued on one stream; only copies to and from the host
+// and synchronize() wait for it.
 //
 // No CUDA header is needed to include this file.
 #pragma once
@@ -26,7 +26,7 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   cuda::Context& context() { return *context_; }
-  // Also makes this GPU the current one of the thread, so that what is put on the stream fits it.
+  // Also makes this GPU the thread's current one, as work on its stream requires.
   cuda::Stream stream() const;
   int multiprocessors() const { return multiprocessors_; }
   bool uses_tf32() const;  // whether f32 products are rounded to TF32 now
@@ -103,7 +103,7 @@ class CudaBackend final : public Backend {
   void gather_gradients(Tensor& flat, std::span<const ParameterPart> parts) override;
   void clip(Tensor& x, const Tensor& norm, float max_norm) override;
 
-  // y = relu?(y + bias) in place: what follows a convolution that the library could not fuse.
+  // y = relu?(y + bias) in place: the epilogue of a convolution that the library could not fuse.
   // y f32 or bf16 [...,C],  bias f32 [C] or undefined.   (elementwise.cu)
   void apply_epilogue(Tensor& y, const Epilogue& epilogue);
 

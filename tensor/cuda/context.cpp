@@ -100,7 +100,7 @@ Context::Context(int index)
 
 Context::~Context() {
   cudaSetDevice(index_);
-  cudaStreamSynchronize(stream_);  // what goes now may still be in use there
+  cudaStreamSynchronize(stream_);  // it may still be using what is destroyed next
   conv_plans.reset();              // plans before the handles that they were made with
   matmul_plans.reset();
 }
@@ -109,7 +109,7 @@ DeviceBuffer Context::allocate(size_t bytes) {
   DeviceBuffer buffer;
   if (cudaMalloc(buffer.address(), bytes) == cudaSuccess) return buffer;
   cudaGetLastError();
-  pool_.release_cached();  // blocks that are kept for reuse may be in the way
+  pool_.release_cached();  // cached blocks may be in the way
   CUDA_CHECK(cudaMalloc(buffer.address(), bytes));
   return buffer;
 }

@@ -1,7 +1,7 @@
 // What the CUDA backend owns besides its kernels: one stream, the handles of cuBLASLt and cuDNN,
 // their scratch memory, the memory pool, and the checks that turn a library's status into an Error.
-// The three libraries work alike: calls are put on the stream and return before the GPU has done
-// them. As everything is on one stream, it is done in the order of the calls; these come from one
+// The three libraries work alike: a call is enqueued on the stream and returns before the GPU has
+// done it. As there is one stream, the work is done in the order of the calls, which come from one
 // thread at a time.
 // Read next: backend.cpp (copies, graphs), cudnn.h (convolutions), matmul.cpp.
 #pragma once
@@ -91,17 +91,17 @@ class Context {
   cudnnHandle_t dnn() const { return dnn_; }
   MemoryPool& pool() { return pool_; }
 
-  // Scratch memory of the libraries, beside the pool and not in its counts. A captured graph
-  // remembers the address, so nothing here is freed before the context ends: growing means that
-  // another, larger block is used from then on.
+  // Scratch memory of the libraries, outside the pool and not in its counts. A captured graph keeps
+  // the address, so nothing here is freed before the context ends: growing adds a larger block,
+  // which is used from then on.
   void* matmul_workspace() const { return matmul_workspace_; }
   void* conv_workspace() const {
     return conv_workspaces_.empty() ? nullptr : conv_workspaces_.back().get();
   }
   void reserve_conv_workspace(size_t bytes);  // not while capturing
 
-  // Whether the stream is being captured, see CudaBackend::capture(). What is impossible meanwhile
-  // says so: "[operation] cannot <action> while a CUDA graph is being captured".
+  // Whether the stream is being captured, see CudaBackend::capture(). Whatever is impossible during
+  // a capture throws "[operation] cannot <action> while a CUDA graph is being captured".
   bool capturing() const { return capturing_; }
   void set_capturing(bool capturing) { capturing_ = capturing; }
   void refuse_while_capturing(const char* operation, const char* action) const;

@@ -1,8 +1,7 @@
-// Convolution on the GPU by cuDNN, mirroring tensor/cpu/conv.cpp. For every call: write down what
-// is asked for (a ConvKey), look up the plan that was made for it (or make one, see cudnn.h), and
-// run it with the addresses of this call's tensors. Where no single kernel can do all, there are
-// two ways out: bias and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by
-// way of f32 copies.
+// Convolution on the GPU by cuDNN, mirroring tensor/cpu/conv.cpp. Each call describes itself as a
+// ConvKey, looks up the plan made for that key (or makes one, see cudnn.h), and runs it with the
+// addresses of its tensors. Where no single kernel does all of it, there are two fallbacks: bias
+// and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32 copies.
 #include <map>
 
 #include "tensor/cuda/backend.h"
@@ -11,15 +10,15 @@
 namespace versor {
 namespace cuda {
 
-// Null: cuDNN has been asked, and can not.
+// Null: cuDNN has no plan for this key.
 struct ConvPlans {
   std::map<ConvKey, std::unique_ptr<ConvPlan>> by_key;
 };
 
 namespace {
 
-// One convolution: two of x [N,H,W,I], weight [O,kh,kw,I] and y [N,H',W',O] are given, the third is
-// the result, which the epilogue is applied to.
+// One convolution: two of x [N,H,W,I], weight [O,kh,kw,I] and y [N,H',W',O] are given; the third is
+// the result, to which the epilogue is applied.
 struct Convolution {
   const char* name;  // for messages
   ConvKind kind;
@@ -37,8 +36,8 @@ bool is_aligned(const Tensor& t) {
   return reinterpret_cast<uintptr_t>(t.address()) % kFullAlignment == 0;
 }
 
-// Multiplications and additions from which on a kernel of one's own is worth the second that its
-// compilation takes: what it saves is a pass over the result, some microseconds.
+// From this many multiplications and additions on, a compiled kernel is worth the second that its
+// compilation takes: it saves one pass over the result, some microseconds.
 constexpr double kWorthCompiling = 4e9;
 
 double flops(const Convolution& c) {
@@ -104,8 +103,8 @@ Tensor widened(CudaBackend& backend, const Tensor& t) {
   return copy;
 }
 
-// The same in f32, rounded to bf16 at the end where the result is bf16. Allows TF32 whatever the
-// options say: it keeps 10 bits of a mantissa, bf16 has 7, so the products are exact all the same.
+// The same in f32, rounded to bf16 at the end if the result is bf16. Allows TF32 whatever the
+// options say: it keeps 10 bits of mantissa and bf16 has 7, so the products are exact all the same.
 bool run_widened(CudaBackend& backend, Convolution& c) {
   Convolution wide = c;
   for (Tensor* t : {&wide.x, &wide.weight, &wide.y}) {

@@ -1,6 +1,6 @@
-// The functions of cuBLASLt that the CUDA backend calls, each handed on to the library, which is
-// opened when the first of them runs. Linked in the usual way, loading it would cost every start of
-// every program 70 ms (354,000 relocations), --help included.
+// The functions of cuBLASLt that the CUDA backend calls. Each forwards to the library, which is
+// opened on the first call: linked in the usual way, loading it would cost every start of every
+// program, --help included, 70 ms (354,000 relocations).
 #include <cublasLt.h>
 #include <dlfcn.h>
 
@@ -23,7 +23,7 @@ void* library() {
   return handle;
 }
 
-// Hands a call on to the library's function of that name, which has `function`'s type.
+// Forwards a call to the library's function of that name, which has `function`'s type.
 template <auto function, class... Arguments>
 auto call(const char* name, Arguments... arguments) {
   static const auto found = reinterpret_cast<decltype(function)>(dlsym(library(), name));

@@ -57,16 +57,16 @@ constexpr Descriptor::Name kHeuristicsProperties{}, kPlanProperties{};
 
 // --- the graph of operations ---------------------------------------------------------------------
 
-// How a plan's arguments are named when it is executed. Tensors that only flow from one operation
-// of the graph to the next ("virtual" ones, never in memory) count on from kVirtual.
+// How a plan's arguments are named when it is executed. Tensors that only pass from one operation
+// of the graph to the next ("virtual" ones, never in memory) are numbered from kVirtual on.
 enum Uid : int64_t { kX = 1, kWeight, kY, kBias, kVirtual };
 
 struct Dims {
   int64_t n, c, h, w;
 };
 
-// cuDNN always names dimensions in the order N,C,H,W; that the channels are innermost in memory
-// (NHWC, or [O,kh,kw,I] for weights) is said by the strides.
+// cuDNN always lists dimensions in the order N,C,H,W; the strides say that channels are innermost
+// in memory (NHWC, or [O,kh,kw,I] for weights).
 Descriptor describe_tensor(int64_t uid, const Dims& d, cudnnDataType_t type, bool aligned) {
   const int64_t dims[] = {d.n, d.c, d.h, d.w};
   const int64_t strides[] = {d.h * d.w * d.c, 1, d.w * d.c, d.c};
@@ -237,12 +237,12 @@ Engine engine_of(const Descriptor& config) {
 }
 
 // Our rules. A result must be the sum that backend.h states, of products of the given inputs, kept
-// in f32: no inputs rounded further (except to TF32 where that was asked for), no sums in less, and
-// no transforms (Winograd, FFT) that trade accuracy for fewer products. Tensor cores multiply f32
-// as TF32, bf16 exactly.
-// A ReLU must keep a NaN. The engines that cuDNN compiles at run time do, as their code shows
-// (x >= 0 or unordered ? x : 0); of those that it brings ready-made we do not know, and asking for
-// it by attribute changes nothing in cuDNN 9. So there ReLU is a second pass of our own.
+// in f32: inputs are not rounded further (except to TF32 where that was asked for), sums have no
+// lower precision, and there are no transforms (Winograd, FFT) that trade accuracy for fewer
+// products. Tensor cores multiply f32 as TF32, bf16 exactly.
+// A ReLU must keep a NaN. The engines that cuDNN compiles at run time do, as their code shows (x >=
+// 0 or unordered ? x : 0). Of its precompiled engines we do not know, and asking for it by
+// attribute changes nothing in cuDNN 9; so with them ReLU is a second pass of our own.
 bool acceptable(const Engine& engine, const ConvKey& key) {
   if (key.deterministic && engine.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
   if (key.dtype == DType::f32 && !key.tf32 && engine.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
@@ -267,7 +267,7 @@ std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeur
                                     heuristics.count_of(CUDNN_ATTR_ENGINEHEUR_RESULTS));
 }
 
-// Once: without these kernels all goes on, but slower, and nobody would know why.
+// Reported once: without these kernels everything works, but slower, and nobody would know why.
 void note_failed_compilation() {
   static bool said = false;
   if (!std::exchange(said, true))

@@ -1,8 +1,8 @@
-// Element-wise primitives on a GPU. All are one kernel, map_kernel, for different functions:
-// y[i] = f(x[i], ...) with f from tensor/elementwise.h. An input is a tensor, a vector that meets
-// every row or column of a matrix, or a scalar that lies on the device. Such kernels do little but
-// move memory, so what counts is that each thread moves 16 bytes at a time (lanes.h). Those that
-// go through a list of tensors are in lists.cu and optimizer.cu. Read next: reduce.cu.
+// Element-wise primitives on a GPU. All are one kernel, map_kernel, with different functions: y[i]
+// = f(x[i], ...) with f from tensor/elementwise.h. An input is a tensor, a vector that is applied
+// to every row or column of a matrix, or a scalar on the device. Such kernels do little but move
+// memory, so what counts is that each thread moves 16 bytes at a time (lanes.h). Those that work on
+// a list of tensors are in lists.cu and optimizer.cu. Read next: reduce.cu.
 #include <cmath>
 #include <type_traits>
 
@@ -116,8 +116,8 @@ __device__ inline void map_lanes(T* y, const F& f, const X&... x) {
   store(y, out);
 }
 
-// y[i] = f(in[i]...) for i < n, 16 bytes at a time if all addresses are multiples of 16; what is
-// left over, or all, one by one.
+// y[i] = f(in[i]...) for i < n, 16 bytes at a time if all addresses are multiples of 16; the
+// remainder, or everything if they are not, one by one.
 template <class T, class F, class... In>
 __global__ void map_kernel(T* y, int64_t n, bool vectors, F f, In... in) {
   constexpr int L = kLanes<T>;

@@ -1,7 +1,6 @@
-// Group normalisation on a GPU. What concerns one group of one image is one block's work: its
-// statistics (two passes over its elements, which stay in the L2 cache), its outputs, and on the
-// way back its dx. The sums of every channel are taken by blocks that share out images and
-// channels.
+// Group normalisation on a GPU. One block handles one group of one image: its statistics (two
+// passes over its elements, which stay in the L2 cache), its outputs, and, backward, its dx. The
+// sums per channel are computed by blocks that each take one image and some channels.
 #include "tensor/cuda/launch.h"
 #include "tensor/group_norm.h"
 
@@ -10,7 +9,7 @@ namespace {
 
 using cuda::kThreads;
 
-// Calls f(i, c) for this thread's share of the elements of group k = n G + g: i is the place in x,
+// Calls f(i, c) for this thread's share of the elements of group k = n G + g: i is the index in x,
 // c the channel.
 template <class F>
 __device__ inline void for_group(const GroupNormSizes& s, int64_t k, const F& f) {
@@ -19,7 +18,7 @@ __device__ inline void for_group(const GroupNormSizes& s, int64_t k, const F& f)
     f(first + e / width * s.channels + e % width, g * width + e % width);
 }
 
-// Block k has the group k.
+// Block k handles group k.
 template <class T>
 __global__ void group_norm_kernel(T* y, float* means, float* scales, const T* x,
                                   const float* weight, const float* bias, GroupNormSizes s,
@@ -42,7 +41,7 @@ __global__ void group_norm_kernel(T* y, float* means, float* scales, const T* x,
   });
 }
 
-// Block (n, t) has the image n and the channels t * width + 0, 1, ... width - 1, laid out as in
+// Block (n, t) handles image n and the channels t * width + 0, 1, ... width - 1, laid out as in
 // sum_axis0_kernel of reduce.cu.
 template <class T>
 __global__ void group_norm_sums_kernel(float* sums_dy, float* sums_dy_x, const T* dy, const T* x,
@@ -75,7 +74,7 @@ __global__ void group_norm_sums_kernel(float* sums_dy, float* sums_dy_x, const T
   sums_dy_x[n * s.channels + c] = static_cast<float>(sum_x);
 }
 
-// Block k has the group k. dx may be dy.
+// Block k handles group k. dx may be dy.
 template <class T>
 __global__ void group_norm_grad_kernel(T* dx, const T* dy, const T* x, const float* weight,
                                        const float* means, const float* scales,

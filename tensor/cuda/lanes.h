@@ -1,5 +1,5 @@
-// 16 bytes at a time: how the kernels that do little but move memory read and write neighbours of
-// either type as f32. For .cu files alone.
+// 16 bytes at a time: how the kernels that do little but move memory read and write neighbouring
+// elements of either type as f32. For .cu files only.
 #pragma once
 
 #include "tensor/cuda/launch.h"

@@ -1,7 +1,7 @@
-// How every kernel of ours is started, and what the kernels share. A kernel file includes this and
-// nothing else of CUDA; so that it also compiles as plain C++, where tests/cuda_on_cpu.h gives
-// `threadIdx`, `__shared__`, `__syncthreads` and the like a meaning on the CPU (a GPU is not needed
-// to prove a kernel's indices right; it is to prove it fast).
+// How all our kernels are launched, and what they share. A kernel file includes this and nothing
+// else of CUDA, so that it also compiles as plain C++, where tests/cuda_on_cpu.h gives `threadIdx`,
+// `__shared__`, `__syncthreads` and the like a meaning on the CPU (a GPU is not needed to prove a
+// kernel's indices right, only to prove it fast).
 #pragma once
 
 #ifndef VERSOR_CUDA_ON_CPU
@@ -22,9 +22,9 @@ void check_launch(const char* name, Stream stream);
 #endif
 
 constexpr int kWarp = 32;
-constexpr int kThreads = 256;  // of a block, where nothing speaks for another number
+constexpr int kThreads = 256;  // of a block, unless there is a reason for another number
 
-// Starts kernel<<<blocks, threads>>>(arguments...) on the stream. No work (0 blocks) is no launch.
+// Starts kernel<<<blocks, threads>>>(arguments...) on the stream. With 0 blocks there is no launch.
 template <class... Parameters, class... Arguments>
 void launch(const char* name, [[maybe_unused]] Stream stream, dim3 blocks, dim3 threads,
             void (*kernel)(Parameters...), const Arguments&... arguments) {
@@ -50,8 +50,8 @@ inline unsigned blocks_for(int64_t n, int64_t per_block) {
   return static_cast<unsigned>(ceil_div(n, per_block));
 }
 
-// The same for kernels with a grid-stride loop: no more blocks than keep the GPU busy, each then
-// does more.
+// The same for kernels with a grid-stride loop: no more blocks than keep the GPU busy, so that each
+// may do more than one piece.
 inline unsigned grid_for(const CudaBackend& backend, int64_t n, int64_t per_block) {
   constexpr int64_t kBlocksPerMultiprocessor = 8;
   const int64_t most = kBlocksPerMultiprocessor * backend.multiprocessors();

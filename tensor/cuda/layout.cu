@@ -1,8 +1,8 @@
 // Filling, converting and moving data on a GPU. fill, copy, affine, uniform and normal are one
-// kernel, write_kernel, with different sources of what is written: each thread moves up to 16 bytes
-// at a time where addresses allow it. permute is a transpose of tiles through shared memory where
-// the last axis changes: memory is fast only where neighbouring threads use neighbouring addresses,
-// and in a transpose that is so for reading or for writing, but not for both. Read next: rows.cu.
+// kernel, write_kernel, with different sources of the values: each thread moves up to 16 bytes at a
+// time where addresses allow it. permute, where the last axis changes, is a transpose of tiles
+// through shared memory: memory is fast only where neighbouring threads use neighbouring addresses,
+// and a transpose can do so when reading or when writing, but not both. Read next: rows.cu.
 #include <cstring>
 
 #include "tensor/convert.h"
@@ -21,7 +21,7 @@ using cuda::Vector;
 
 // --- fill, copy, affine, uniform, normal --------------------------------------------------------
 
-// What is written: `read` gives elements i..i+L-1, `kLanes` is the largest L.
+// The source of the values: `read` gives elements i..i+L-1, `kLanes` is the largest L.
 template <class T>
 struct Constant {
   static constexpr int kLanes = cuda::kWidest / sizeof(T);
@@ -126,8 +126,8 @@ Word* words(const Tensor& t) {
 
 constexpr int kTile = 32;  // rows and columns of a tile
 
-// y in order of its axes, outermost first, with the distance in x between neighbours along each.
-// Axes of extent 1 are left out, and axes that lie side by side in x too are one.
+// The axes of y, outermost first, with the distance in x between neighbours along each. Axes of
+// extent 1 are left out, and axes that are adjacent in x too are merged.
 struct Axes {
   int rank = 0;
   int64_t extent[Shape::kMaxRank], x_stride[Shape::kMaxRank];
@@ -141,7 +141,7 @@ struct Axes {
     if (rank == 0) append(1, 1);
   }
 
-  // In y; an axis's elements are so far apart.
+  // The distance in y between neighbours along an axis.
   int64_t y_stride(int axis) const {
     int64_t stride = 1;
     for (int later = axis + 1; later < rank; ++later) stride *= extent[later];
@@ -166,7 +166,7 @@ __global__ void permute_kernel(Word* y, const Word* x, int64_t n, Axes axes) {
   for (int64_t i = cuda::global_index(); i < n; i += cuda::global_threads()) {
     int64_t rest = i, from = 0;
     for (int a = Shape::kMaxRank - 1; a >= 0; --a) {
-      if (a >= axes.rank) continue;  // a fixed number of turns keeps `axes` out of slow memory
+      if (a >= axes.rank) continue;  // a fixed trip count keeps `axes` out of slow memory
       from += rest % axes.extent[a] * axes.x_stride[a];
       rest /= axes.extent[a];
     }
@@ -207,9 +207,9 @@ struct Transposition {
   int64_t tiles() const { return outer * inner * row_tiles * column_tiles; }
 };
 
-// A block reads 32 x 32 elements along the rows of x, and writes them along the rows of y. A tile's
-// rows are one word longer than needed, so that the elements of a column are in different banks of
-// the shared memory.
+// A block reads 32 x 32 elements along the rows of x and writes them along the rows of y. A tile's
+// rows are padded by one word, so that the elements of a column are in different banks of shared
+// memory.
 template <class Word>
 __global__ void transpose_kernel(Word* y, const Word* x, Transposition t) {
   __shared__ Word tile[kTile][kTile + 1];
@@ -228,14 +228,14 @@ __global__ void transpose_kernel(Word* y, const Word* x, Transposition t) {
     for (int k = warp; k < kTile; k += kThreads / kWarp)
       if (column + k < t.columns && row + lane < t.rows)
         to[(column + k) * t.y_column + row + lane] = tile[lane][k];
-    __syncthreads();  // the next tile takes the place of this one
+    __syncthreads();  // the next tile overwrites this one
   }
 }
 
 // --- columns of rows ----------------------------------------------------------------------------
 
-// out[r, 0..columns-1] = in[r, 0..columns-1], rows spaced by out_stride and in_stride. A warp for
-// each row.
+// out[r, 0..columns-1] = in[r, 0..columns-1], rows spaced by out_stride and in_stride. A warp per
+// row.
 template <class T>
 __global__ void copy_columns_kernel(T* out, int64_t out_stride, const T* in, int64_t in_stride,
                                     int64_t rows, int64_t columns) {

@@ -1,4 +1,4 @@
-// The search for what is not finite in a list of tensors, in one launch: see lists.h.
+// The search for values that are not finite in a list of tensors, in one launch: see lists.h.
 #include <cmath>
 
 #include "tensor/cuda/lists.h"
@@ -23,7 +23,7 @@ struct FindNonfinite {
   }
 };
 
-// Whether this thread finds something in its elements of the chunk.
+// Whether this thread finds one among its elements of the chunk.
 template <class T>
 __device__ inline bool finds_nonfinite(const Part& part, int64_t chunk) {
   FindNonfinite<T> body{static_cast<const T*>(part.data)};
@@ -31,8 +31,8 @@ __device__ inline bool finds_nonfinite(const Part& part, int64_t chunk) {
   return body.found;
 }
 
-// (tag, step) in memory, low half first, is the number step * 2^32 + tag: the smaller number is the
-// earlier step and, of that, the lower tag. So one atomic minimum compares both.
+// (tag, step) in memory, low half first, is the number step * 2^32 + tag: the smaller number has
+// the earlier step or, within a step, the lower tag. So one atomic minimum compares both.
 __global__ void find_nonfinite_kernel(unsigned long long* guard, cuda::PartTable table,
                                       const int32_t* step) {
   cuda::for_own_chunks(table, [&](const Part& part, int64_t chunk) {
@@ -40,7 +40,7 @@ __global__ void find_nonfinite_kernel(unsigned long long* guard, cuda::PartTable
                                                  : finds_nonfinite<float>(part, chunk);
     const unsigned lanes = __ballot_sync(cuda::kAllLanes, found);
     const auto now = static_cast<unsigned long long>(step[0]) << 32;
-    if (lanes != 0 && threadIdx.x % cuda::kWarp == 0)  // one report of a warp is enough
+    if (lanes != 0 && threadIdx.x % cuda::kWarp == 0)  // one report per warp is enough
       atomicMin(guard, now | static_cast<unsigned long long>(part.tag));
   });
 }

@@ -1,6 +1,6 @@
-// One launch for a list of tensors. Some are large and most are small: all of them are cut into
-// chunks, and the chunks of all are numbered through, so that no block waits for a large one. For
-// .cu files alone.
+// One launch for a list of tensors. Some are large and most are small: all are cut into chunks,
+// which are numbered across the tensors, so that no block waits for a large one. For .cu files
+// only.
 #pragma once
 
 #include <algorithm>
@@ -10,12 +10,12 @@
 
 namespace versor::cuda {
 
-constexpr int kMaxParts = 64;     // of one launch: the table has to fit into a kernel's 4 KB
+constexpr int kMaxParts = 64;     // per launch: the table has to fit into a kernel's 4 KB
 constexpr int64_t kChunk = 4096;  // elements, a multiple of all kLanes
 
 struct Part {
   const void* data;  // what is read, float or bf16
-  float* value;      // what an optimiser moves along it
+  float* value;      // what an optimiser updates from it
   int64_t numel;
   int64_t offset;  // of its first element in a flat buffer
   int32_t tag;     // find_nonfinite: what it is reported as;  optimisers: the parameter's place
@@ -24,7 +24,7 @@ struct Part {
 
 struct PartTable {
   Part part[kMaxParts];
-  int first_chunk[kMaxParts + 1];  // of each part; behind the last one the number of all chunks
+  int first_chunk[kMaxParts + 1];  // of each part; after the last one, the number of all chunks
   int parts;
 
   void add(const Part& p) {
@@ -35,9 +35,9 @@ struct PartTable {
   }
   VERSOR_HD int chunks() const { return first_chunk[parts]; }
 };
-static_assert(sizeof(PartTable) < 3900);  // beside it a kernel has a few more arguments
+static_assert(sizeof(PartTable) < 3900);  // a kernel has a few more arguments
 
-// Calls launch_one(table) for every kMaxParts of n parts; part_of(j) gives part j.
+// Calls launch_one(table) for n parts, kMaxParts at a time; part_of(j) gives part j.
 template <class PartOf, class LaunchOne>
 void for_tables(size_t n, const PartOf& part_of, const LaunchOne& launch_one) {
   for (size_t first = 0; first < n; first += kMaxParts) {
@@ -49,18 +49,18 @@ void for_tables(size_t n, const PartOf& part_of, const LaunchOne& launch_one) {
 
 #if defined(__CUDACC__) || defined(VERSOR_CUDA_ON_CPU)
 
-// Calls visit(part, chunk of the part) for every chunk that falls to this block.
+// Calls visit(part, chunk of the part) for every chunk of this block.
 template <class Visit>
 __device__ inline void for_own_chunks(const PartTable& table, Visit&& visit) {
   int p = 0;
   for (int chunk = blockIdx.x; chunk < table.chunks(); chunk += gridDim.x) {
-    while (table.first_chunk[p + 1] <= chunk) ++p;  // chunks only grow, so p does
+    while (table.first_chunk[p + 1] <= chunk) ++p;  // the chunks increase, so p does
     visit(table.part[p], int64_t{chunk} - table.first_chunk[p]);
   }
 }
 
 // Calls body.at<L>(i) for every L neighbours i..i+L-1 of one chunk of a part with n elements, and
-// body.at<1>(i) for what is left over, or for all if the addresses are not aligned.
+// body.at<1>(i) for the remainder, or for everything if the addresses are not aligned.
 template <int L, class Body>
 __device__ inline void for_chunk(int64_t chunk, int64_t n, bool aligned, Body&& body) {
   const int64_t begin = chunk * kChunk, end = std::min(begin + kChunk, n);

@@ -1,7 +1,7 @@
 // Matrix product on the GPU by cuBLASLt. Its matrices are column-major: what we call y [M,N] it
-// calls an N x M matrix, and that is y^T = op(b)^T op(a)^T. So with the operands swapped, nothing
-// has to be moved. A bias belongs to the rows of its result, which are our columns, as it should.
-// As with convolutions (conv.cpp), an algorithm is chosen once for each shape and kept.
+// calls an N x M matrix, and that is y^T = op(b)^T op(a)^T. So with the operands swapped nothing
+// has to be moved, and its bias, which goes with the rows of its result, goes with our columns, as
+// it should. As with convolutions (conv.cpp), an algorithm is chosen once per shape and kept.
 #include <map>
 
 #include "tensor/cuda/backend.h"
@@ -77,7 +77,7 @@ void choose_algorithm(MatmulPlan& plan, const MatmulKey& k, cublasLtHandle_t han
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, k.align_a);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, k.align_y);
   set(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, k.align_y);
-  if (k.deterministic) {  // a long sum may be cut in parts if these are then added in a fixed order
+  if (k.deterministic) {  // a long sum may be cut if its parts are added in a fixed order
     const uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     set(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, schemes);
   }
@@ -123,7 +123,7 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
     return;
   }
   context_->make_current();
-  // The epilogue of cuBLAS reads the bias in vectors; one that begins in between is added later.
+  // The epilogue of cuBLAS reads the bias in vectors; an unaligned one is added afterwards.
   const bool fused = bias.defined() && cuda::alignment_of(bias) >= cuda::kBiasAlignment;
   const cuda::MatmulPlan& plan =
       cuda::find_plan(*context_, {M, N, L, transpose_a, transpose_b, fused, uses_tf32(),

@@ -1,5 +1,5 @@
-// Steps of optimisers on a GPU, one launch for all parameters (lists.h). Element by element they
-// are those of tensor/optimizer.h.
+// Steps of optimisers on a GPU, one launch for all parameters (lists.h). The arithmetic of an
+// element is that of tensor/optimizer.h.
 #include "tensor/cuda/lists.h"
 #include "tensor/cuda/scratch.h"
 #include "tensor/optimizer.h"
@@ -39,13 +39,13 @@ __global__ void adam_kernel(float* m, float* v, PartTable table, const int32_t* 
   if (cuda::is_frozen(guard)) return;
   __shared__ AdamFactors factors;
   bool has_factors = false;
-  int32_t count = 0;  // what the factors belong to
+  int32_t count = 0;  // the step count that the factors belong to
   cuda::for_own_chunks(table, [&](const Part& part, int64_t chunk) {
     if (!has_factors || counts[part.tag] != count) {
       count = counts[part.tag];
       has_factors = true;
-      __syncthreads();  // all have read the factors before these
-      // Powers in f64: once for a block is enough.
+      __syncthreads();  // all have read the previous factors
+      // Powers in f64: once per block is enough.
       if (threadIdx.x == 0) factors = adam_factors(params, step[0], count);
       __syncthreads();
     }
@@ -110,7 +110,7 @@ __global__ void clip_kernel(float* x, int64_t n, const float* norm, float max_no
   for (int64_t i = cuda::global_index(); i < n; i += cuda::global_threads()) x[i] *= factor;
 }
 
-// Calls launch_one(blocks, table) until all parts have had their turn.
+// Calls launch_one(blocks, table) until all parts are done.
 template <class LaunchOne>
 void for_parts(const CudaBackend& backend, std::span<const ParameterPart> parts,
                const LaunchOne& launch_one) {

@@ -1,7 +1,7 @@
 // Reductions on a GPU, in two steps: many blocks each add up a part, in f64, and write their sum to
 // scratch memory; a second launch adds those sums. (sum_axis1, which goes row by row, needs one.)
-// How x is cut into parts depends on its shape alone, and every addition has its fixed place in the
-// order, so that the bits are the same in every run and on every card. README.md explains
+// How x is cut into parts depends on its shape alone, and every addition has a fixed place in the
+// order, so the bits are the same in every run and on every card. README.md explains
 // sum_axis0_kernel line by line. Read next: softmax.cu, layout.cu.
 #include <algorithm>
 
@@ -14,7 +14,7 @@ namespace {
 using cuda::ceil_div;
 using cuda::kThreads;
 
-// More blocks than this would only make more sums for the second step.
+// More blocks than this would only mean more sums for the second step.
 constexpr int64_t kMostBlocks = 1024;
 
 __device__ inline double as_double(double x) {
@@ -29,12 +29,12 @@ __device__ inline double as_double(bf16 x) {
 
 // --- sum and mse --------------------------------------------------------------------------------
 
-constexpr int kGroup = 4;            // neighbours that a thread reads at once, 16 bytes
-constexpr int64_t kSumBlock = 2048;  // elements for a block of kThreads, at least
+constexpr int kGroup = 4;            // elements that a thread reads at once, 16 bytes
+constexpr int64_t kSumBlock = 2048;  // elements per block of kThreads, at least
 
 using Group = cuda::Vector<float, kGroup>;
 
-// An array of n floats; what lies behind its end counts as 0.
+// An array of n floats; elements beyond its end count as 0.
 struct Array {
   const float* x;
   int64_t n;
@@ -52,7 +52,7 @@ struct Array {
   }
 };
 
-// What is added up: sums[k] += term i + k, of four neighbours i..i+3.
+// The terms of a sum: sums[k] += term i + k, for four neighbours i..i+3.
 struct Terms {
   Array x;
   __device__ void add(double (&sums)[kGroup], int64_t i) const {
@@ -78,12 +78,12 @@ struct SquaredErrors {
   }
 };
 
-// partial[block] = sum of the terms block * per_block + 0, 1, ... per_block - 1, as far as they are
-// below n. per_block is a multiple of 4.
+// partial[block] = sum of the terms block * per_block + 0, 1, ... per_block - 1 that are below n.
+// per_block is a multiple of 4.
 template <class T>
 __global__ void partial_sums_kernel(double* partial, T terms, int64_t n, int64_t per_block) {
   const int64_t begin = blockIdx.x * per_block, end = std::min(begin + per_block, n);
-  double s[kGroup] = {0, 0, 0, 0};  // four sums side by side: no addition waits for the one before
+  double s[kGroup] = {0, 0, 0, 0};  // four independent sums: no addition waits for the one before
   for (int64_t i = begin + threadIdx.x * kGroup; i < end; i += kThreads * kGroup) terms.add(s, i);
   const double sum = cuda::block_sum((s[0] + s[1]) + (s[2] + s[3]));
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -114,11 +114,11 @@ void sum_of_terms(const char* name, CudaBackend& backend, Tensor& y, const T& te
 
 // --- sum_axis0 -----------------------------------------------------------------------------------
 
-constexpr int64_t kRowsBlock = 4096;  // elements for a block, at least
-constexpr int kFinalWidth = 8;        // columns of a block of the second step: 64 bytes
+constexpr int64_t kRowsBlock = 4096;  // elements per block, at least
+constexpr int kFinalWidth = 8;        // columns per block of the second step: 64 bytes
 
 // y[b,c] = sum of x[r,c] over the rows r of slice b, which has rows_per_slice rows.
-// Block (t, b) has the slice b and the columns t * width + 0, 1, ... width - 1, with 1 <= width <=
+// Block (t, b) handles slice b and the columns t * width + 0, 1, ... width - 1, with 1 <= width <=
 // kThreads.   y [number of slices, C],  x [R,C].
 template <class Out, class In>
 __global__ void sum_axis0_kernel(Out* y, const In* x, int64_t rows, int64_t columns, int width,
@@ -148,7 +148,7 @@ void sum_axis0_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   if (columns == 0) return;
   const int64_t width = ceil_div(columns, ceil_div(columns, kThreads));
-  const int64_t tiles = ceil_div(columns, width);  // that the columns are cut into
+  const int64_t tiles = ceil_div(columns, width);  // into which the columns are cut
   const int64_t most_slices = std::max<int64_t>(1, kMostBlocks / tiles);
   const int64_t rows_per_slice = std::max(ceil_div(kRowsBlock, width), ceil_div(rows, most_slices));
   const int64_t slices = ceil_div(rows, rows_per_slice);
@@ -165,7 +165,7 @@ void sum_axis0_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
 
 constexpr int kWarps = kThreads / cuda::kWarp;  // of a block
 
-// y[r] = sum over c of x[r,c]. One warp for each row.
+// y[r] = sum over c of x[r,c]. One warp per row.
 __global__ void sum_axis1_kernel(float* y, const float* x, int64_t rows, int64_t columns) {
   const int lane = threadIdx.x % cuda::kWarp, warp = threadIdx.x / cuda::kWarp;
   const int64_t r = static_cast<int64_t>(blockIdx.x) * kWarps + warp;

@@ -1,7 +1,7 @@
 // Gathering rows and images, sums over the rows of a segment, counts and counters on a GPU. All but
 // segment_sum copy, or count with integer atomics, whose order cannot matter. segment_sum must add
-// floats in a fixed order without sorting the rows: each block looks for the rows of one segment
-// itself and lists them in order. Read next: backend.cpp.
+// floats in a fixed order without sorting the rows: each block searches for the rows of one segment
+// and lists them in order. Read next: backend.cpp.
 #include "tensor/cuda/launch.h"
 
 namespace versor {
@@ -18,7 +18,7 @@ constexpr int kWarps = kThreads / kWarp;
 
 // --- gathering ----------------------------------------------------------------------------------
 
-// y[r,:] = x[index[r],:], a warp for each row. T is a float or a float4; columns counts those.
+// y[r,:] = x[index[r],:], a warp per row. T is a float or a float4, and columns counts those.
 template <class T>
 __global__ void gather_rows_kernel(T* y, const T* x, const int32_t* index, int64_t rows,
                                    int64_t columns) {
@@ -30,7 +30,7 @@ __global__ void gather_rows_kernel(T* y, const T* x, const int32_t* index, int64
   }
 }
 
-// Image n of the batch is blockIdx.x; each thread does L of its `size` elements at a time, where
+// Image n of the batch is blockIdx.x; each thread handles L of its `size` elements at a time, where
 // size is a multiple of L. No batch means batch 0.
 template <int L>
 __global__ void gather_images_kernel(float* y, const uint8_t* images, const int32_t* order,
@@ -50,14 +50,14 @@ __global__ void gather_images_kernel(float* y, const uint8_t* images, const int3
 
 // --- segment_sum --------------------------------------------------------------------------------
 
-constexpr int kRowsPerThread = 4;                 // that a thread looks at together
+constexpr int kRowsPerThread = 4;                 // that a thread examines together
 constexpr int kSlab = kThreads * kRowsPerThread;  // and a block
 constexpr int kList = 2 * kSlab;                  // rows that are listed before they are added
 constexpr int kColumnsPerLane = 4;
 constexpr int kSlice = kWarp * kColumnsPerLane;  // columns of y for one block
 
 // Appends the rows r0 .. r0+kSlab-1 that belong to the segment to list[count...], in order, and
-// returns the new count, the same in all threads. Warp w looks at the w-th part of the rows, in
+// returns the new count, the same in all threads. Warp w examines the w-th part of the rows, in
 // kRowsPerThread groups of one row per lane.
 __device__ int append_rows(int64_t* list, int count, const int32_t* index, int64_t r0, int64_t rows,
                            int64_t segment) {
@@ -91,16 +91,17 @@ __device__ int append_rows(int64_t* list, int count, const int32_t* index, int64
   return count;
 }
 
-// y[segment, c] for the kSlice columns from blockIdx.y * kSlice on. Warp w adds the rows w,
-// w + kWarps, ... of the list, its lanes side by side along the columns; in the end the warps' sums
-// are added in order.
+// y[segment, c] for the kSlice columns from blockIdx.y * kSlice on. Warp w adds the rows w, w +
+// kWarps, ... of the list, with its lanes side by side along the columns; at the end the warps'
+// sums are added in order.
 __global__ void segment_sum_kernel(float* y, const float* x, const int32_t* index, int64_t rows,
                                    int64_t columns) {
   __shared__ int64_t list[kList];
   __shared__ double sums[kWarps][kSlice];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const int64_t segment = blockIdx.x, first = static_cast<int64_t>(blockIdx.y) * kSlice;
-  // Lanes beyond the last column add that one, for nobody: a load without a condition is faster.
+  // Lanes beyond the last column read that one and discard it: a load without a condition is
+  // faster.
   int64_t column[kColumnsPerLane];
   for (int q = 0; q < kColumnsPerLane; ++q)
     column[q] = std::min(first + q * kWarp + lane, columns - 1);
@@ -145,14 +146,14 @@ __global__ void add_counts_kernel(int32_t* total, const int32_t* counts, int64_t
   for (int64_t i = cuda::global_index(); i < n; i += cuda::global_threads()) total[i] += counts[i];
 }
 
-// Where the numbers of a row of a table come from: as many as one launch takes.
+// The sources of a table row's numbers: as many as one launch takes.
 struct RowValues {
   const void* address[kWarp];
   bool is_integer[kWarp];
   int count = 0;
 };
 
-// table[row[0], first + j] = values[j], a thread for each j.
+// table[row[0], first + j] = values[j], one thread per j.
 __global__ void write_row_kernel(float* table, const int32_t* row, int64_t columns, int64_t first,
                                  RowValues values) {
   const int j = threadIdx.x;

@@ -13,9 +13,9 @@ inline const int32_t* guard_of(const Tensor& guard) {
   return guard.defined() ? guard.data<int32_t>() : nullptr;
 }
 
-// n values of a plain type T from the device's pool, not initialised. They go back to the pool at
-// the end of the scope although kernels may still be using them: there is one stream, so whoever
-// gets the memory next runs after them.
+// n values of a plain type T from the device's pool, uninitialised. They return to the pool at the
+// end of the scope although kernels may still be using them: there is one stream, so whoever gets
+// the memory next runs after them.
 template <class T>
 class Scratch {
  public:

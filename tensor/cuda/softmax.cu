@@ -1,5 +1,5 @@
-// Softmax and argmax on a GPU: one block for each row. Where rows are short it is a single warp: of
-// more, many would be idle.
+// Softmax and argmax on a GPU: one block per row. For short rows it is a single warp, since more
+// would mostly be idle.
 #include <cmath>
 #include <limits>
 
@@ -24,7 +24,7 @@ struct Candidate {
   int32_t index = std::numeric_limits<int32_t>::max();
 };
 
-// The larger of two, of equals the one with the lower index; a NaN is less than all numbers.
+// The larger of two, or of equals the one with the lower index; a NaN is less than all numbers.
 __device__ inline Candidate better(Candidate a, Candidate b) {
   const bool a_is_number = a.value == a.value, b_is_number = b.value == b.value;
   if (a_is_number != b_is_number) return a_is_number ? a : b;
@@ -41,7 +41,7 @@ __device__ inline Candidate best_of_warp(Candidate a) {
 }
 
 // The best of row[0..columns-1], the same in every thread. All threads of the block must call it,
-// once.
+// and only once.
 __device__ inline Candidate best_of_row(const float* row, int64_t columns) {
   __shared__ float value[kWarps];
   __shared__ int32_t index[kWarps];
@@ -57,8 +57,8 @@ __device__ inline Candidate best_of_row(const float* row, int64_t columns) {
   return best;
 }
 
-// exp(x - m) is computed twice, which is cheaper than to write and read it. y may be x: each thread
-// writes only what it alone still reads.
+// exp(x - m) is computed twice, which is cheaper than writing and reading it. y may be x: each
+// thread writes only what no other thread still reads.
 __global__ void softmax_kernel(float* y, const float* x, int64_t columns) {
   const float* row = x + blockIdx.x * columns;
   const float m = best_of_row(row, columns).value;

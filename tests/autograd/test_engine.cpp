@@ -21,7 +21,7 @@ TEST_CASE("engine: gradients written over one another disturb nobody who still n
   const Tensor values = to_tensor(random_array(random, {4, 6}));
   const auto run = [&](bool hold) {
     const Variable x(values, true), b(to_tensor(ref::filled({6}, 0.1)), true);
-    // x goes three ways; a + b hands one dy to both, and relu may write over its own.
+    // x is used in three places; a + b returns one dy for both, and relu may overwrite its own.
     const Variable y = relu(add_bias(x, b)), z = relu(x);
     Variable kept = y + z;
     if (hold) kept.retain_grad();
@@ -29,7 +29,7 @@ TEST_CASE("engine: gradients written over one another disturb nobody who still n
     const Variable loss = sum(all);
     backward(loss, /*retain_graph=*/true);
     const std::string first = bits_of(x.grad()) + bits_of(b.grad());
-    const Tensor held = x.grad();  // somebody looks at the first gradient
+    const Tensor held = x.grad();  // the first gradient is held
     const std::string before = bits_of(held);
     backward(loss);
     CHECK((bits_of(held) == before));
@@ -67,7 +67,7 @@ TEST_CASE("engine: retain_grad keeps the gradient of a result, on all paths toge
   const Variable loss = sum(square(twice));
   backward(loss, /*retain_graph=*/true);
   backward(loss);
-  CHECK(gradient(twice) == Values{36, 4});  // like a leaf's it adds up over several backwards
+  CHECK(gradient(twice) == Values{36, 4});  // it accumulates over several backwards, like a leaf's
   Variable copy = leaf({5});
   copy.retain_grad();  // a leaf keeps its gradient anyway
   backward(sum(square(copy)));
@@ -103,9 +103,9 @@ TEST_CASE("engine: a long chain neither overflows the stack on the way back nor 
   {
     const Variable y = chain(x);
     CHECK(y.item() == 1.5f);
-  }  // dies here without backward
+  }  // destroyed here without backward
   CHECK(x.value().backend().pool().current_bytes() == before);
-  backward(chain(x), true);  // dies with all its nodes kept
+  backward(chain(x), true);  // destroyed with all its nodes kept
   CHECK(gradient(x) == Values{2});
 }
 
@@ -121,7 +121,7 @@ TEST_CASE("engine: a second backward needs retain_graph") {
         "[backward] the graph of square was freed by an earlier backward(); pass retain_graph to "
         "keep it");
   CHECK(gradient(x) == Values{18});
-  // So does a second loss that shares a part of the graph with the first.
+  // So does a second loss that shares part of the graph with the first.
   const Variable shared = scale(x, 2);
   const Variable first = square(shared), second = scale(shared, 5);
   backward(first);
@@ -230,7 +230,7 @@ TEST_CASE("engine: what is no scalar, needs no gradient or returns nonsense is a
         "[backward] many returned 2 gradients for 1 inputs");
 }
 
-// A chain of squares keeps one tensor per link. At its far end most of that must be gone already.
+// A chain of squares keeps one tensor per link. At its far end most of them must be gone already.
 TEST_CASE("engine: backward frees what the nodes saved as it goes") {
   constexpr int kLinks = 20;
   constexpr size_t kBytes = 1 << 20;

@@ -1,4 +1,4 @@
-// Wrong calls of differentiable functions: an undefined variable, and what the operation underneath
+// Wrong calls of differentiable functions: an undefined variable, and what the underlying operation
 // refuses, under that operation's name.
 #include "autograd/functions.h"
 #include "tests/wrong_calls.h"

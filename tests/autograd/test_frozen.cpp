@@ -1,4 +1,5 @@
-// What needs no gradient costs nothing on the way back: counted in calls of primitives.
+// An input that needs no gradient costs nothing in the backward pass: counted in calls of
+// primitives.
 #include <map>
 #include <set>
 
@@ -31,7 +32,7 @@ WayBack run_without(const OperationCase& c, const Arrays& values, const ref::Arr
 }
 
 TEST_CASE("frozen: no function computes a gradient that nobody needs") {
-  // These inputs get dy itself, or what another input needs too.
+  // These inputs get dy itself, or something that another input needs too.
   const std::set<std::pair<std::string, int>> free{{"add", 0},      {"add", 1}, {"add_relu", 0},
                                                    {"add_relu", 1}, {"sub", 0}, {"add_bias", 0},
                                                    {"div", 0}};

@@ -30,7 +30,7 @@ TEST_CASE("functions: values and gradients agree with the double reference") {
 }
 
 // Inputs and dy are bf16 numbers. Where rounding has moved y across zero, the kink of a ReLU, dy is
-// set to 0: there the library's gradient would be right, too, but another than the reference's.
+// set to 0: there the library's gradient would be right too, but differ from the reference's.
 TEST_CASE("functions: convolutions in bf16 agree with the double reference") {
   uint64_t seed = 800;
   for (const OperationCase& c : conv_operation_cases(DType::bf16)) {

@@ -1,5 +1,5 @@
-// What the tests of files share: a folder that goes away with the test, a full disk, a variable of
-// the environment, and the message of an error.
+// What the tests of files share: a folder that is removed with the test, a full disk, an
+// environment variable, and the message of an error.
 #pragma once
 
 #include <stdlib.h>
@@ -37,7 +37,7 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-// While it lives the disk is full, so to speak: no file may grow beyond `bytes`.
+// While one lives the disk counts as full: no file may grow beyond `bytes`.
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
@@ -73,7 +73,7 @@ class EnvironmentVariable {
   std::optional<std::string> before_;
 };
 
-// What the Error says that `action` throws; "" if it throws none.
+// The message of the Error that `action` throws; "" if it throws none.
 template <class Action>
 std::string error_of(Action action) {
   try {

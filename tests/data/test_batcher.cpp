@@ -58,7 +58,7 @@ TEST_CASE("batcher: bytes 0..255 become -1..1, the ends exactly") {
   double largest = 0;
   for (int p = 0; p < 256; ++p)
     largest = std::max(largest, std::abs(values[static_cast<size_t>(p)] - (p * 2.0 / 255 - 1)));
-  // Rounding 2/255 to f32 costs at most 2^-31, 255 times over, and rounding the product 2^-24.
+  // Rounding 2/255 to f32 costs at most 2^-31, times 255, and rounding the product 2^-24.
   CHECK(largest <= 255 * 0x1p-31 + 0x1p-24);
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("batcher: orders differ between epochs and seeds, and repeat for equal
 
 TEST_CASE("batcher: an image comes at every place of the epoch equally often") {
   const Batcher batcher(small_set(10), 10);
-  std::array<int, 10> times{};  // at which place image 3 comes, over 2,000 epochs
+  std::array<int, 10> times{};  // how often image 3 comes at each place, over 2,000 epochs
   for (int64_t e = 0; e < 2000; ++e) {
     const std::vector<int32_t> order = order_of(batcher.shuffled(Rng(9), e));
     ++times[static_cast<size_t>(std::find(order.begin(), order.end(), 3) - order.begin())];

@@ -1,4 +1,4 @@
-// CIFAR-10's reader: where each byte goes, and what each kind of wrong file is told.
+// CIFAR-10's reader: where each byte goes, and the error for each kind of wrong file.
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -59,7 +59,7 @@ void check_hint(const std::string& message, const std::string& path) {
   CHECK(contains(message, "CIFAR10_DIR"));
 }
 
-// A file of full size that takes no room on the disk: zeros, but for its first and last record.
+// A file of full size that takes no room on the disk: zeros, except for its first and last record.
 void write_sparse(const std::string& path, uint8_t label) {
   std::string first(kRecord, '\0');
   first[0] = static_cast<char>(label);
@@ -72,7 +72,7 @@ std::string real_folder() {
   return versor::environment("CIFAR10_DIR").value_or("");
 }
 
-// Gives up the rights of root, which may read everything, for the time of a test.
+// Drops the rights of root, which may read everything, for the duration of a test.
 class WithoutRoot {
  public:
   WithoutRoot() { done_ = geteuid() != 0 || seteuid(65534) == 0; }

@@ -47,7 +47,7 @@ double naive_ssim(const float* a, const float* b, int height, int width, int cha
   return total / ((height - 10) * (width - 10) * channels);
 }
 
-// f32 with pixels in -1..1 that no byte has.
+// f32 pixels in -1..1 that are no byte's value.
 Tensor random_images(uint64_t seed, const Shape& shape) {
   const Rng rng(seed);
   std::vector<float> values(static_cast<size_t>(shape.numel()));

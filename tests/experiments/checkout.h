@@ -1,13 +1,13 @@
 // A copy of the checkout in which make builds nothing: the Makefile and the scripts in .make/ are
-// the real ones, the programs in bin/ only write down how they were called.
+// the real ones, the programs in bin/ only record how they were called.
 #pragma once
 
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {
 
-// Writes its name and its arguments to the file $RECORD, one line a call; asked for what is
-// missing, it says $MISSING.
+// A script that appends its name and arguments to the file $RECORD, one line per call; with --list,
+// for the missing runs, it prints $MISSING.
 constexpr const char* kRecorder =
     "#!/bin/sh\n"
     "{ printf '%s' \"${0##*/}\"; for word; do printf '|%s' \"$word\"; done; echo; } >>\"$RECORD\"\n"
@@ -54,7 +54,7 @@ class Checkout {
   // The programs' folder of a build without oneDNN.
   std::string built() const { return here + "/build/cpu-reference/bin/"; }
 
-  // Runs make with these words of a shell; nothing is built. What programs wrote down, by line.
+  // Runs make with these shell words; nothing is built. Returns the recorded calls, one per line.
   std::vector<std::string> make(const std::string& shell_words, const std::string& missing = "") {
     const std::string record = files_ / "record";
     write_file(record, "");

@@ -35,7 +35,7 @@ inline std::string program_folder() {
   return folder ? std::filesystem::absolute(*folder).string() : "";
 }
 
-// For a decorator: true where there are no programs to start, which is said once.
+// For a decorator: true if there are no programs to start, which is reported once.
 inline bool without_programs() {
   static const bool without = [] {
     const bool none = program_folder().empty();
@@ -70,7 +70,8 @@ struct Ended {
 class Process {
  public:
   // `command`: program of VERSOR_BIN and its arguments, separated by blanks ("sh" is the system's).
-  // `environment`: "NAME=value" of what is to differ. `folder`: where it runs; default a new one.
+  // `environment`: variables to change, as "NAME=value". `folder`: where it runs; a new one by
+  // default.
   explicit Process(const std::string& command, const std::vector<std::string>& environment = {},
                    const std::string& folder = "") {
     std::vector<std::string> arguments = words(command);
@@ -139,7 +140,7 @@ class Process {
     return all;
   }
 
-  // This process's environment without what would change what the programs do or print.
+  // This process's environment without the variables that would change what programs do or print.
   static std::vector<std::string> environment_with(const std::vector<std::string>& changes) {
     std::vector<std::string> all = changes;
     const auto name = [](const std::string& entry) { return entry.substr(0, entry.find('=')); };
@@ -164,8 +165,8 @@ inline Ended run(const std::string& command, const std::vector<std::string>& env
   return Process(command, environment, folder).wait(limit);
 }
 
-// Every file below a folder with its time of change and (up to a megabyte) its content: two are
-// equal if nothing was written in between.
+// Every file below a folder with its modification time and (up to a megabyte) its content: two
+// snapshots are equal if nothing was written in between.
 inline std::map<std::string, std::string> tree(const std::string& folder) {
   namespace fs = std::filesystem;
   std::map<std::string, std::string> all;
@@ -179,7 +180,8 @@ inline std::map<std::string, std::string> tree(const std::string& folder) {
   return all;
 }
 
-// The one line that a failed program leaves on standard error; the test fails if it is not one.
+// The one line that a failed program prints to standard error; the test fails if it is not one
+// line.
 inline std::string error_line(const Ended& ended) {
   CAPTURE(ended.err);
   CHECK(lines(ended.err).size() == 1);

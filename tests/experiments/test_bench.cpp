@@ -1,4 +1,4 @@
-// bin/bench: what it measures, that --json holds what the text says, and wrong usage.
+// bin/bench: what it measures, that --json agrees with the text, and wrong usage.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -86,7 +86,7 @@ TEST_CASE("bench: the bytes of a convolution's tensors") {
   }
 }
 
-// Counted from the primitives' own descriptors, whatever formats the library chooses for them.
+// Counted from the primitives' own descriptors, whatever formats the library chose for them.
 TEST_CASE("bench: the floor's primitives have the tensors of a step of that precision" *
           doctest::skip(!cpu::use_onednn())) {
   for (DType type : {DType::f32, DType::bf16}) {
@@ -123,7 +123,7 @@ TEST_CASE("bench: the memory of a step, item by item") {
   CHECK(m.before >= m.parameters + m.moments + m.codebook + m.batch);
   CHECK(m.saved > 0);
   CHECK(m.peak >= m.before + m.saved);
-  const Tensor other = ops::zeros({1000});  // what others have is not the step's
+  const Tensor other = ops::zeros({1000});  // memory held by others is not the step's
   CHECK(memory().peak == m.peak);
 }
 

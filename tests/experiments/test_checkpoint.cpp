@@ -1,5 +1,5 @@
 // What a checkpoint keeps of Adam: the steps of the optimiser and of each parameter.
-// test_resume.cpp has the whole circle of an interrupted run.
+// test_resume.cpp has the whole cycle of an interrupted run.
 #include <nlohmann/json.hpp>
 
 #include "experiments/run/checkpoint.h"
@@ -46,7 +46,7 @@ TEST_CASE("checkpoint: each parameter's steps come back; one without them stands
   CHECK(again.counts() == expected);
   CHECK(indices_of(again.adam.step_counter()) == ref::Indices{100});
 
-  // As a version wrote it that knew only the optimiser's steps.
+  // As written by a version that knew only the optimiser's steps.
   const std::string path = run.file("trainer.safetensors");
   SafetensorsFile file = read_safetensors(path);
   const size_t erased = std::erase_if(

@@ -1,6 +1,5 @@
-// Wrong usage and things that are not there, program by program: the exit code (2 for wrong usage,
-// 1 for the rest), one line on standard error that names the option or the file, and nothing on
-// disk that was changed.
+// Wrong usage and missing things, program by program: the exit code (2 for wrong usage, 1 for the
+// rest), one line on standard error that names the option or the file, and nothing on disk changed.
 #include <fstream>
 
 #include "experiments/cli/version.h"
@@ -18,7 +17,7 @@ struct Wrong {
   std::string part;  // of the line
 };
 
-// Runs each in a folder that holds one file, and looks what became of it.
+// Runs each in a folder with one file, and checks that the file is unchanged.
 void check_all(int code, const std::vector<Wrong>& all) {
   const TemporaryFolder temporary;
   write_file(temporary / "file", "as it was");
@@ -182,7 +181,7 @@ TEST_CASE("errors: images that are missing or broken" * doctest::skip(without_pr
     all.push_back({with + (data / "large"), "data_batch_1.bin is too large"});
     all.push_back({with + (data / "one"), "data_batch_2.bin is truncated"});
     all.push_back({with + (data / "missing"), "data_batch_5.bin does not exist"});
-    // Where nothing says where they are, and where the environment does.
+    // Once where nothing says where they are, and once where the environment does.
     all.push_back({program, "data/cifar-10-batches-bin"});
   }
   all.push_back({"train --batch-size 50001 --data-dir " + (data / "whole"), "--batch-size 50001"});
@@ -226,7 +225,7 @@ TEST_CASE("errors: files that bin/one_step cannot take" * doctest::skip(without_
   files.check_refused(files.folder / "none", x, out, {files.folder / "none"});
   files.check_refused(w, files.folder / "none", out, {files.folder / "none"});
   files.check_refused(w, files.folder.path().string(), out, {files.folder.path().string()});
-  files.check_refused(x, x, out, {x, "encoder.0.weight"});  // a batch for weights
+  files.check_refused(x, x, out, {x, "encoder.0.weight"});  // a batch given as weights
   files.check_refused(w, w, out, {w, "images"});
   files.check_refused(w, rewritten("images", zeros({2, 3, 30, 30})), out, {other, "[2,3,30,30]"});
   files.check_refused(w, rewritten("images", zeros({3, 32, 32})), out, {other, "[3,32,32]"});
@@ -272,7 +271,7 @@ TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) 
   }
 }
 
-// /dev/full takes no byte, and standard output is written when a program ends.
+// /dev/full accepts no byte, and standard output is flushed when a program ends.
 TEST_CASE("errors: standard output that cannot be written, in every program" *
           doctest::skip(without_programs() || !fs::exists("/dev/full"))) {
   const TemporaryFolder temporary;

@@ -1,5 +1,5 @@
 // t-SNE: the gradient against finite differences, the definitions as naive loops, scikit-learn's
-// exact method (tests/golden/make_tsne_golden.py), and the points that break other programs.
+// exact method (tests/golden/make_tsne_golden.py), and sets of points that break other programs.
 // Read next: test_tsne.cpp, the program.
 #include <cmath>
 #include <limits>
@@ -46,7 +46,8 @@ std::vector<double> joint(int64_t n, double perplexity) {
   return p;
 }
 
-// What the gradient with exaggeration a belongs to: -a sum p log w + log sum w, by its definition.
+// The function whose gradient is the one with exaggeration a: -a sum p log w + log sum w, from its
+// definition.
 double objective(const std::vector<double>& p, const Layout& y, double a) {
   const size_t n = y.x.size();
   double attraction = 0, weight = 0;
@@ -153,8 +154,8 @@ TEST_CASE("t-SNE: rows are Gaussians of the entropy asked for") {
   }
 }
 
-// A layout's divergence differs by a few percent from start to start, theirs as ours: the means of
-// several are compared.
+// The divergence of a layout differs by a few percent from start to start, in scikit-learn's as in
+// ours, so the means of several starts are compared.
 TEST_CASE("t-SNE: the divergence that scikit-learn's exact method reaches") {
   for (const std::string name : {"clusters", "uniform"}) {
     CAPTURE(name);
@@ -174,8 +175,9 @@ TEST_CASE("t-SNE: the divergence that scikit-learn's exact method reaches") {
   }
 }
 
-// At a learning rate where rounding does not decide: momentum, gains, exaggeration and its end.
-// Their precisions end elsewhere within 1e-5 of the entropy, which alone makes 4e-4.
+// Momentum, gains, exaggeration and its end, at a learning rate where rounding does not decide.
+// scikit-learn's search for the precisions stops elsewhere within 1e-5 of the entropy, which alone
+// makes a difference of 4e-4.
 TEST_CASE("t-SNE: from one start, scikit-learn's layout after 300 iterations") {
   const std::string path = "tests/golden/tsne-clusters.safetensors";
   const SafetensorsFile golden = read_safetensors(path);
@@ -214,7 +216,7 @@ TEST_CASE("t-SNE: a seed gives the same bits with any number of threads, another
   };
   CHECK(same_bits_always([&] { return bits(1); }));
   CHECK((bits(1) != bits(2)));
-  // So many that the gradient's rows are shared out too.
+  // Enough points that the gradient's rows are divided among threads too.
   const int64_t n = 2100;
   const std::vector<double> p = draw<double>(n * n, 3);
   const Layout y = draw_layout(n);
@@ -227,7 +229,7 @@ TEST_CASE("t-SNE: a seed gives the same bits with any number of threads, another
 TEST_CASE("t-SNE: clusters far apart stay apart") {
   const int64_t n = 160, count = 4;
   const Embedding e = tsne(points_of(clusters(n, 10, count, 30), 10), {});
-  // The nearest point of another cluster is farther away than every one of the own.
+  // The nearest point of another cluster is farther away than all of the same cluster.
   for (int64_t i = 0; i < n; ++i) {
     double own = 0, other = std::numeric_limits<double>::infinity();
     for (int64_t j = 0; j < n; ++j) {
@@ -258,7 +260,7 @@ TEST_CASE("t-SNE: hundreds of equal points share the place of the first") {
     CHECK(e.xy[2 * i] == e.xy[2 * first]);
     CHECK(e.xy[2 * i + 1] == e.xy[2 * first + 1]);
   }
-  // The copies change nothing.
+  // The copies make no difference.
   values.resize((live + 1) * d);
   const Embedding alone = tsne(points_of(values, d), {.iterations = 300});
   CHECK(alone.kl == e.kl);
@@ -333,7 +335,7 @@ TEST_CASE("t-SNE: a start is where it begins, and the deviation parts what must 
   const Embedding scratch = tsne(points);
   for (const std::vector<double>& from : {scratch.xy, std::vector<double>(600, 3.0)})
     CHECK(std::fabs(tsne(points, {}, from).kl - scratch.kl) <= 0.05 * scratch.kl);
-  // All in one place feel nothing, and stay.
+  // Points that all coincide feel no force, and stay.
   const std::vector<double> stay = tsne(points, {.iterations = 50, .start_deviation = 0}).xy;
   CHECK(stay == std::vector<double>(600, 0.0));
 }

@@ -1,5 +1,5 @@
 // The programs of the paper in miniature, and what a run leaves for them: snapshots, gradients, and
-// its place as the beginning of a longer run.
+// its use as the beginning of a longer run.
 #include <cmath>
 
 #include "experiments/run/metrics.h"
@@ -19,7 +19,7 @@ std::string miniature(const std::string& program, const std::string& results,
          results + " " + more;
 }
 
-// Every run of a results folder by its name.
+// Every run of a results folder by name.
 std::vector<std::string> runs_in(const std::string& results) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(results + "/runs"))
@@ -71,7 +71,7 @@ TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
     const double scale = t.last("gradient_scale"), angle = t.last("gradient_angle");
     if (estimator == "ste") CHECK(angle == doctest::Approx(0).epsilon(1e-7));
     if (estimator != "ste") CHECK(angle > 1e-3);
-    // The rotation multiplies every row's gradient by its lambda, the others by nothing.
+    // The rotation multiplies every row's gradient by its lambda; the others do not scale it.
     const double expected = estimator == "rotation" ? t.last("mean_lambda") : 1.0;
     CHECK(scale == doctest::Approx(expected).epsilon(1e-4));
     CHECK(t.last("encoder.0.weight.norm") > 0);
@@ -88,7 +88,7 @@ TEST_CASE("experiments: tables share runs, a finished one is not made again what
   const std::string results = temporary / "results";
   REQUIRE(run(miniature("table2", results, "--codes 4,8")).code == 0);
   CHECK(runs_in(results).size() == 4);
-  // Table 3 has K = 8 too: of its ten runs two are there.
+  // Table 3 has K = 8 too: two of its ten runs exist already.
   const auto missing = lines(run(miniature("table3", results, "--codes 8 --list")).out);
   CHECK(missing.size() == 8);
   CHECK(lines(run("table2 --quick --data synthetic --latent 8 --train-images 64 --test-images 16 "
@@ -122,7 +122,7 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   for (const char* row : {"test-images", "ste-kmeans-replaced", "published-uniform-kept"})
     for (const char* image : {"00000.png", "00015.png"})
       CHECK(fs::exists(results + "/reconstructions/" + row + "/" + image));
-  // With nothing left to train the device's settings hold all the same, for looks at the models.
+  // With nothing left to train, the device's settings still apply to looking at the models.
   const Ended narrow = run(miniature("table_estimators", results, "--codes 8 --max-memory 1K"));
   CHECK(narrow.code == 1);
   CHECK(contains(narrow.err, "memory"));
@@ -139,7 +139,7 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   CHECK_FALSE(contains(page, "src=\"plots"));
 }
 
-// A weight that f32 has no number for makes every loss infinite.
+// A weight that f32 cannot represent makes every loss infinite.
 TEST_CASE("experiments: a run that fails is named, the others make the table, the exit code is 1" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
@@ -156,7 +156,7 @@ TEST_CASE("experiments: a run that fails is named, the others make the table, th
   CHECK(table[3].starts_with("0.25,\"ours, published\",0."));
   REQUIRE(run("report --results " + results).code == 0);
   CHECK(contains(read_file(results + "/report.html"), "failed, and not in any figure here"));
-  // With nothing but failures there is no table, and the first one is told.
+  // If all runs failed there is no table, and the first failure is reported.
   const Ended all = run(miniature("table3", results + "2", "--codes 8 --beta 1e39"));
   CHECK(all.code == 1);
   CHECK(contains(error_line(all), "all 2 trainings failed; the first: " + results + "2/runs/"));
@@ -199,7 +199,7 @@ TEST_CASE("experiments: --quick contradicts nothing that the command line says" 
     const Ended ended = run(table + options);
     CHECK(ended.code == 0);
     CHECK(ended.err.empty());
-    CHECK(lines(ended.out).size() >= 5);  // of a grid both presets are one
+    CHECK(lines(ended.out).size() >= 5);  // for a grid both presets are the same
   }
   const Ended both = run(table + "--validation-images 64 --test-images 65");
   CHECK(both.code == 2);

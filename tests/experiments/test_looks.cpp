@@ -1,5 +1,6 @@
-// What a run looks at after an epoch, the gradients of a batch and the reconstructions of a few
-// images, must change nothing: least of all a codebook whose every forward pass is an EMA step.
+// Looking at a model after an epoch, through the gradients of a batch and the reconstructions of a
+// few images, must change nothing: least of all a codebook for which every forward pass is an EMA
+// step.
 #include "experiments/run/gradient_probe.h"
 #include "experiments/run/snapshot.h"
 #include "nn/safetensors.h"

@@ -1,5 +1,5 @@
 // make's targets with blanks and quotes in every path: those of the checkout, the data, the
-// results, the place of an installation and PyTorch's interpreter.
+// results, an installation's prefix and PyTorch's interpreter.
 #include <filesystem>
 
 #include "tests/experiments/checkout.h"
@@ -24,7 +24,7 @@ TEST_CASE("make: tables and figures with blanks in the paths of checkout, data a
   auto called = checkout.make("table3 BETA=0.25,2 SEEDS=1");
   CHECK(called == std::vector<std::string>{"table3" + where + "|--seeds|1|--beta|0.25,2" + to,
                                            "report" + to});
-  // Side by side: what is missing comes as commands of a shell.
+  // In parallel: missing runs come as shell commands.
   called = checkout.make("-j2 table2", "bin/train --out 'a  b'\\''s'");
   CHECK(has(called, "train|--out|a  b's"));
   called = checkout.make("paper");

@@ -17,13 +17,13 @@ Variable scalar(float value) {
   return Variable(Tensor::from(std::vector<float>{value}, {1}));
 }
 
-// One batch of two rows of two codes' length, four codes.
+// One batch of two rows of length 2, with four codes.
 struct Batch {
   float total, reconstruction, codebook, commitment;
   std::vector<float> latents;  // [1,1,2,2]
   std::vector<int32_t> counts;
   std::vector<float> codes;  // [2,2] q of the two latents
-  int replaced;              // -1: none could be
+  int replaced;              // -1: none could be replaced
 };
 
 void add(PassMetrics& metrics, const Batch& batch) {
@@ -59,7 +59,7 @@ PassMetrics two_batches() {
   return metrics;
 }
 
-// Values that decimal text would round.
+// Values that would be rounded as decimal text.
 PassMetrics awkward() {
   PassMetrics metrics(4);
   add(metrics, {0.1f,

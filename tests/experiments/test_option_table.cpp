@@ -1,5 +1,5 @@
-// Every option of the table through the whole circle: command line, structure, config.json, name of
-// the run, the command of --list, and parsed again; and what is said where options differ.
+// Every option of the table through the whole cycle: command line, structure, config.json, name of
+// the run, the command of --list, and parsed again; and the message where options differ.
 #include <algorithm>
 #include <map>
 #include <sstream>
@@ -11,7 +11,7 @@
 namespace versor::testing {
 namespace {
 
-// A value that no preset has, and what it needs beside it.
+// A value that no preset has, and the other options it needs.
 struct Sample {
   const char *value, *with = "";
 };
@@ -135,7 +135,7 @@ TEST_CASE("option table: what a quantizer ignores is refused, and not in its con
               option.name == "--owner" ? "both" : kSamples.at(option.name).value);
       if (option.name == "--codebook-start") continue;  // see test_run_options.cpp
       CHECK(contains(usage_error_of(arguments), option.name + ": is of --quantizer "));
-      // A program that sets the quantizer itself takes the option for the others.
+      // A program that sets the quantizer itself accepts the option for the other quantizers.
       Options app("");
       RunOptions ignored;
       ignored.threads = 1;
@@ -158,7 +158,7 @@ TEST_CASE("option table: a folder says which options it has otherwise") {
       CHECK(contains(error, "in use"));  // by this process
       continue;
     }
-    // The lock comes first here, so that the text is looked at by itself.
+    // The lock fails first here, so the text is checked separately.
     const std::string text = differing_options(held, asked);
     for (const auto& entry : asked.items())
       if (!held.contains(entry.key()) || held[entry.key()] != entry.value())
@@ -188,7 +188,7 @@ TEST_CASE("option table: the help of the programs names every option that they t
   }
 }
 
-// Each option in a table's command: its listed runs are made, and then none is missing.
+// For each option, a table lists its runs; once these are made, none is missing.
 TEST_CASE("option table: the listed commands leave an empty list for every option" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
@@ -206,7 +206,7 @@ TEST_CASE("option table: the listed commands leave an empty list for every optio
     if (option.name == "--levels") base.erase("--codes");
     for (const auto& [name, value] : base)
       if (!contains(" " + arguments + " ", " " + name + " ")) arguments += " " + name + " " + value;
-    // The table's own option has a list of values in place of the run's.
+    // The table's own option takes a list of values instead of the run's one.
     const bool own = option.name == "--beta";
     if (!own) arguments += " --beta 0.25";
     const std::string table =

@@ -1,6 +1,6 @@
-// What programs read from outside: every reader takes a file or a link to one, and answers a named
-// pipe, a folder, a link that leads nowhere and a link to itself at once with one Error that names
-// it. Then what the fuzzer found, plainly (tests/fuzz/ has the inputs).
+// What programs read from outside: every reader accepts a file or a link to one, and answers a
+// named pipe, a folder, a dangling link and a link to itself at once with one Error that names it.
+// Then the fuzzer's findings, spelled out (tests/fuzz/ has the inputs).
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -38,7 +38,7 @@ void restore(const RunFolder& folder) {
   restore_checkpoint(folder, kConfig, model, adam);
 }
 
-// Writes a right file of this name into a run's folder and gives what reads it there.
+// Writes a valid file of this name into a run's folder and returns its reader.
 struct Reader {
   const char* name;
   std::function<void(const RunFolder&)> write, read;
@@ -71,7 +71,8 @@ const Reader kReaders[] = {
      },
      [](const RunFolder& run) { read_cifar10_files({run.file("data_batch_1.bin")}, 1); }}};
 
-// What reading says. A reader that waits for the writer of a named pipe has failed; it gets one.
+// The message of reading. A reader that waits for a named pipe's writer has failed; it then gets
+// one.
 std::string said_at_once(const std::string& path, const std::function<void()>& read) {
   auto said = std::async(std::launch::async, [&] { return error_of(read); });
   const bool at_once = said.wait_for(std::chrono::seconds(10)) == std::future_status::ready;

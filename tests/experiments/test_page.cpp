@@ -1,4 +1,4 @@
-// Sections as files, plots as CSV and script, and the page that they end on.
+// Sections as files, plots as CSV and script, and the page that collects them.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -65,7 +65,7 @@ TEST_CASE("page: opens with the verdict, has pictures inside and a place for wha
   CHECK(contains(page, "Table &lt;3&gt;"));
   CHECK(contains(page, "Not run yet: make table1"));
   CHECK(contains(page, "src=\"data:image/svg+xml;base64,PHN2Zy8+\""));
-  // 1.5 hours, and of the longer run only the epoch that it did not take over: 0.5.
+  // 1.5 hours, and 0.5 of the longer run, whose other epochs were taken over.
   CHECK(contains(page, "2 training runs, 2.0 hours"));
 
   Section scaled = small_section();

@@ -49,7 +49,7 @@ TEST_CASE("paper: the errata page has a row for every contradiction and for eq. 
 
 namespace {
 
-// Runs that exist only as metrics.csv: one column has the given values in the last epoch.
+// Runs that consist of metrics.csv alone: one column has the given values in the last epoch.
 Series series_of(const TemporaryFolder& folder, const std::string& preset,
                  const std::vector<double>& perplexities) {
   Series series{"row", preset, {}};

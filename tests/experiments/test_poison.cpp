@@ -1,5 +1,5 @@
-// Nothing that a training leaves depends on what was in its memory before: with all new memory
-// filled with NaN (VERSOR_POISON=1) it ends with the same bytes as without.
+// The result of a training does not depend on the earlier content of its memory: with all new
+// memory filled with NaN (VERSOR_POISON=1) it ends with the same bytes as without.
 #include "tests/experiments/programs.h"
 
 namespace versor::testing {

@@ -1,7 +1,7 @@
-// Every README: its commands are accepted, its C++ is that of a source file, the files that it
-// names are there. make's commands run in a copy where nothing is built; the programs that they
-// start, and those of the README itself, run for real with small sizes (tables only list what they
-// would train).
+// Every README: its commands are accepted, its C++ is that of a source file, and the files that it
+// names exist. make's commands run in a copy where nothing is built; the programs that they start,
+// and those of the README itself, run for real with small sizes (tables only list what they would
+// train).
 #include <algorithm>
 #include <filesystem>
 #include <regex>
@@ -78,12 +78,12 @@ const std::vector<Readme>& readmes() {
   return all;
 }
 
-// Not "--seed S", "results/runs/<name>" or "bin/train …": these stand for something.
+// Not "--seed S", "results/runs/<name>" or "bin/train …": these are placeholders.
 bool is_whole(const std::string& command) {
   return !std::regex_search(command, std::regex("<|…| [A-Z]( |$)"));
 }
 
-// All commands that begin with this word, of blocks and of the text.
+// All commands that begin with this word, in blocks and in the text.
 std::vector<std::string> commands(const std::string& begin) {
   std::vector<std::string> all;
   const auto add = [&](const std::string& command) {
@@ -98,7 +98,7 @@ std::vector<std::string> commands(const std::string& begin) {
   return all;
 }
 
-// What makes a program quick. An option that the command has itself stays as it is.
+// Options that make a program quick. An option that the command has itself stays as it is.
 std::string small_sizes(const std::string& program) {
   if (program == "bench") return "--batch 2 --latent 32 --codes 16 --repeats 1 --threads 1";
   if (program == "report") return "";
@@ -107,8 +107,8 @@ std::string small_sizes(const std::string& program) {
   return images + "--batch-size 64 --latent 32 --epochs 1 --threads 1 --out run";
 }
 
-// Runs a program's words with small sizes: it must not be wrong usage, and the only error allowed
-// is that the device is not there.
+// Runs a program's words with small sizes: they must not be wrong usage, and the only error allowed
+// is a missing device.
 void check_accepted(const std::vector<std::string>& all_words, const std::string& folder) {
   std::string command;
   for (const std::string& word : all_words) command += (command.empty() ? "" : " ") + word;
@@ -125,7 +125,7 @@ void check_accepted(const std::vector<std::string>& all_words, const std::string
   CHECK((ended.code == 0 || (ended.code == 1 && given("cuda"))));
 }
 
-// The text without blanks and line ends: how it is laid out does not count.
+// The text without blanks and line ends: layout does not count.
 std::string dense(const std::string& text) {
   std::string result;
   std::copy_if(text.begin(), text.end(), std::back_inserter(result),
@@ -162,7 +162,7 @@ TEST_CASE("READMEs: programs take the options that are shown" * doctest::skip(wi
     CAPTURE(command);
     if (all[0] == "run_tests") continue;
     CHECK(fs::exists(program_folder() + "/" + all[0]));
-    if (all.size() == 1 || command == "bin/bench --serve") continue;  // the name; a conversation
+    if (all.size() == 1 || command == "bin/bench --serve") continue;  // a bare name; a dialogue
     check_accepted(all, folder.path().string());
     ++count;
   }
@@ -197,7 +197,7 @@ TEST_CASE("READMEs: make has the targets and variables that are shown" *
   CHECK(called.size() >= 8);
   for (const std::string& line : called) {
     const TemporaryFolder folder;
-    // bench has the paper's sizes here, and Python nothing to run
+    // bench would run at the paper's sizes here, and Python has nothing to run
     if (!line.starts_with("bench|") && !line.starts_with("python3|"))
       check_accepted(split(line, "|"), folder.path().string());
   }

@@ -1,6 +1,6 @@
 // A run that is killed or interrupted, and started again, ends with the bytes of one that never
-// was: metrics.csv and model.safetensors. Wherever the kill falls: inside an epoch, or between the
-// files that are written at its end.
+// was: metrics.csv and model.safetensors. This holds wherever the kill falls: inside an epoch, or
+// between the files that are written at its end.
 #include <csignal>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -23,8 +23,8 @@ std::optional<int64_t> steps_saved(const std::string& folder) {
          position.at("train").at("batches").get<int64_t>();
 }
 
-// Starts a run and sends it a signal once `ready`. Where the machine was so slow that the run
-// ended before, the run is begun anew, a few times.
+// Starts a run and sends it a signal once `ready`. If a slow machine let the run end before, the
+// run is started anew, a few times.
 template <class Ready>
 Ended run_and_signal(const std::string& command, const std::string& folder, int signal,
                      const Ready& ready) {
@@ -52,7 +52,7 @@ void check_same_results(const std::string& folder, const std::string& expected) 
 
 TEST_CASE("resume: a run killed several times ends as one that was not" *
           doctest::skip(without_programs())) {
-  // With codes that count as dead early, so that random replacements must resume too.
+  // With codes that count as dead early, so that random replacements must be resumed too.
   for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published",
                                     "--model vqvae2 --dead-codes 0.9"}) {
     CAPTURE(choices);
@@ -122,8 +122,8 @@ TEST_CASE("resume: an interrupted run saves in the middle of an epoch and goes o
     CAPTURE(signal);
     const std::string folder = temporary / std::to_string(signal);
     const std::string command = tiny(folder, "--epochs 4");
-    // Nothing but the signal makes this run save inside an epoch. One that came between two epochs
-    // is tried again.
+    // Only the signal makes this run save inside an epoch. If it came between two epochs the run is
+    // tried again.
     bool inside_an_epoch = false;
     for (int attempt = 0; attempt < 10 && !inside_an_epoch; ++attempt) {
       fs::remove_all(folder);
@@ -229,7 +229,7 @@ TEST_CASE("resume: where the newest checkpoint is damaged the one before it serv
 
 TEST_CASE("resume: interrupted in the evaluation, also where that moves the codebook" *
           doctest::skip(without_programs())) {
-  // 8 steps of training and 128 of evaluation, so that most signals fall into the evaluation.
+  // 8 steps of training and 128 of evaluation, so most signals arrive during the evaluation.
   for (const std::string preset : {"versor", "published"}) {
     CAPTURE(preset);
     const TemporaryFolder temporary;
@@ -269,7 +269,7 @@ TEST_CASE("resume: a terminal that is closed interrupts, unless under nohup" *
   CHECK(ended.code == 130);
   CHECK(contains(ended.err, "interrupted; saved in " + folder));
   fs::remove_all(folder);
-  std::signal(SIGHUP, SIG_IGN);  // as nohup does for what it starts
+  std::signal(SIGHUP, SIG_IGN);  // as nohup sets it for what it starts
   Process process(tiny(folder, "--epochs 3"));
   std::signal(SIGHUP, ours);
   while (process.running() && !begun()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -286,7 +286,7 @@ TEST_CASE("resume: a full disk is one clear error, and the run goes on when ther
                  [&] { return steps_saved(folder).value_or(0) >= 3; });
   const std::string before = read_file(folder + "/trainer.safetensors");
   {
-    // Too little for a checkpoint: 8 latents make one of some 60 KB.
+    // Too little for a checkpoint: with 8 latents it takes some 60 KB.
     const FullDisk full(16384);
     const Ended ended = run(tiny(folder, "--epochs 2 --save-every 1 --quiet"));
     CHECK(ended.code == 1);

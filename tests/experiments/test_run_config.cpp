@@ -1,5 +1,5 @@
-// The config of a run: every option that changes results changes the run's name, and what makes a
-// run another one than the paper's is named.
+// The config of a run: every option that changes results changes the run's name, and whatever makes
+// a run different from the paper's is named.
 #include <algorithm>
 #include <functional>
 #include <set>
@@ -83,8 +83,8 @@ TEST_CASE("run name: every option that changes results changes its digits") {
   DatasetPair shuffled = synthetic_images(20, 10);
   std::swap(shuffled.train.labels[0], shuffled.train.labels[1]);
   add(config_of(parsed(""), shuffled));
-  // Other pixels under the same labels: one of each part, all (negatives), and two that change
-  // places.
+  // Other pixels under the same labels: one pixel of each part, all (negatives), and two that are
+  // swapped.
   const auto changed = [](const std::function<void(uint8_t*, uint8_t*)>& change) {
     DatasetPair images = synthetic_images(20, 10);
     change(images.train.images.data<uint8_t>(), images.test.images.data<uint8_t>());

@@ -1,5 +1,5 @@
 // What a run is: the same options give the same bytes, whatever the number of threads; a finished
-// run is left alone; a folder belongs to one config and one process; evaluation moves nothing.
+// run is left alone; a folder belongs to one config and one process; evaluation changes nothing.
 #include <omp.h>
 
 #include <nlohmann/json.hpp>
@@ -40,8 +40,8 @@ TEST_CASE("runs: a seed gives the same bytes again, another seed others" *
 }
 
 // The reference kernels promise the same bits for every number of threads. oneDNN does not: it
-// splits its sums by thread, and even this small run differs in the last digits. So the number of
-// threads is part of what a run is, and only the reference is held to the promise.
+// divides its sums among threads, and even this small run differs in the last digits. So the number
+// of threads is part of what a run is, and only the reference kernels are held to the promise.
 TEST_CASE("runs: reference kernels give the same bytes with 1 and 2 threads" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
@@ -64,7 +64,7 @@ TEST_CASE("runs: images per second counts the images of the last batch" *
   const MetricsTable timing = read_metrics(temporary / "a/timing.csv");
   for (size_t epoch = 0; epoch < 2; ++epoch) {
     const double seconds = timing.column("train_seconds")[epoch];
-    const double rounding = 0.0005 / seconds + 0.05;  // of the file's three and one decimals
+    const double rounding = 0.0005 / seconds + 0.05;  // the file has three decimals and one
     CHECK(timing.column("images_per_second")[epoch] * seconds ==
           doctest::Approx(33).epsilon(rounding));
   }
@@ -77,8 +77,8 @@ TEST_CASE("runs: a trace, and a clock that goes backwards, change nothing" *
   CHECK((metrics_after(temporary / "traced", "", "1", {"VERSOR_TRACE=1"}) == plain));
   CHECK((read_file(temporary / "traced/model.safetensors") ==
          read_file(temporary / "plain/model.safetensors")));
-  // What is in the folder comes from the future. (Nothing reads the time of day; clocks that only
-  // go forwards measure.)
+  // The files in the folder are dated in the future. (Nothing reads the time of day; only monotonic
+  // clocks measure.)
   const std::string folder = temporary / "future";
   metrics_after(folder, "");
   fs::remove(folder + "/metrics.csv");
@@ -166,7 +166,7 @@ TEST_CASE("runs: a folder with another config is refused" * doctest::skip(withou
   CHECK((tree(folder) == before));
 }
 
-// As a library, without a command line: options of numbers and enumerators, nothing resolved.
+// As a library, without a command line: options from numbers and enumerators, nothing resolved.
 TEST_CASE("runs: other pixels under the same labels are another run, on reuse and on resumption") {
   const ThreadCount restored(omp_get_max_threads());
   const TemporaryFolder temporary;
@@ -188,7 +188,7 @@ TEST_CASE("runs: other pixels under the same labels are another run, on reuse an
         error_of([&] { Trainer(options, images, {.folder = path, .quiet = true}); });
     CHECK(contains(error, "holds a run with pixels and labels: "));
   }
-  // Nor is a shorter run of theirs the beginning of a longer one.
+  // Nor is a shorter run of such options the beginning of a longer one.
   const auto folder_of = [&](const RunOptions& o, const DatasetPair& i) {
     RunOptions resolved = o;
     resolve(resolved);
@@ -221,7 +221,7 @@ TEST_CASE("runs: one that was begun with another number of threads is named, and
   std::string folder;
   for (const auto& entry : fs::directory_iterator(results + "/runs")) folder = entry.path();
   const std::string go_on = "; with --threads 2 the same command goes on with it, with 1 it begins";
-  // Longer than it, so that it is the beginning; then unfinished.
+  // First a longer run, which can begin with the finished one; then that one is unfinished.
   CHECK(contains(train("--threads 1 --epochs 3").err,
                  "note: " + folder +
                      " is a finished run of the same options with 2 threads and 2 "
@@ -234,7 +234,7 @@ TEST_CASE("runs: one that was begun with another number of threads is named, and
                            "threads" +
                            go_on));
   CHECK(lines(note).size() == 1);
-  // Where there is nothing to begin, and for other options, nothing is said.
+  // Nothing is said if there is nothing to begin with, or for other options.
   CHECK(train("--threads 1 --epochs 2").err.empty());
   CHECK(train("--threads 1 --epochs 2 --seed 2").err.empty());
   CHECK(train("--threads 1 --epochs 1").err.empty());
@@ -272,7 +272,7 @@ TEST_CASE("runs: a folder is one process's at a time" * doctest::skip(without_pr
     first.send(SIGKILL);
     CHECK(first.wait().signal == SIGKILL);
   }
-  // The lock went with its process: now only the options are in the way.
+  // The lock went with its process: now only the options prevent it.
   CHECK(contains(error_line(run(tiny(folder, "--epochs 1 --quiet"))),
                  "--epochs 1000000, asked for 1;"));
 }

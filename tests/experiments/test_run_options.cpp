@@ -1,4 +1,4 @@
-// Options of a run: what the presets stand for, that a flag of its own wins, and what is refused.
+// Options of a run: what the presets stand for, that an explicit flag wins, and what is refused.
 #include <functional>
 
 #include "tests/experiments/run_options.h"
@@ -48,7 +48,7 @@ TEST_CASE("options: the presets are what they are said to be") {
   CHECK(*o.dead_codes == 0);
   CHECK(*o.ema_in_eval == true);
 
-  // The paper's task with another recipe: same model, codes only for the decoder.
+  // The paper's task with another recipe: the same model, and the decoder always gets codes.
   const RunOptions best = parsed("--preset best"), versor = parsed("");
   CHECK(passes_code(*best.estimator));
   CHECK(*best.ema_in_eval == false);
@@ -158,7 +158,7 @@ TEST_CASE("options: of the quantizer they reach the model, and the config where 
   const QuantizerOptions gumbel =
       model_options(parsed("--estimator gumbel --temperature 0.5 --orthogonality 2")).quantizer;
   CHECK(gumbel.estimator.temperature == 0.5);
-  CHECK(gumbel.codebook.learning == CodebookLearning::gradient);  // which it needs
+  CHECK(gumbel.codebook.learning == CodebookLearning::gradient);  // required by gumbel
   CHECK(gumbel.codebook.orthogonality == 2);
   CHECK(model_options(parsed("--estimator gumbel")).quantizer.estimator.temperature == 0.01);
 }

@@ -1,4 +1,4 @@
-// bin/table3 in miniature: makes the runs that are missing and no others, writes the table in three
+// bin/table3 in miniature: makes only the runs that are missing, writes the table in three
 // forms, says that the images are synthetic, and keeps the paper's figures out of it.
 #include <set>
 
@@ -21,13 +21,13 @@ int runs_in(const std::string& results) {
   return count;
 }
 
-// Where a line of --list puts its run.
+// The folder that a line of --list gives its run.
 fs::path folder_of(const std::string& command) {
   const size_t begin = command.find("--out '") + 7;
   return command.substr(begin, command.rfind('\'') - begin);
 }
 
-// All figures of the paper's table 3 that a miniature could hardly meet by accident.
+// All figures of the paper's table 3 that a miniature could hardly reproduce by accident.
 constexpr const char* kPaperFigures[] = {"628.84", "617.90", "281.29", "282.58", "126.93",
                                          "127.05", "132.34", "132.32", "117.23", "117.17",
                                          "0.0785", "0.0776", "0.0516", "0.0529"};
@@ -45,7 +45,7 @@ TEST_CASE("table3: a miniature in Markdown, CSV and HTML, without the paper's fi
   const std::string markdown = read_file(results + "/table3.md");
   const std::string csv = read_file(results + "/table3.csv");
   REQUIRE(run("report --results " + results).code == 0);
-  // The errata page has the paper's figures: what comes before it must not.
+  // The errata page has the paper's figures: the text before it must not.
   std::string page = read_file(results + "/report.html");
   page.resize(page.find("<h2 id=\"errata\">"));
   for (const std::string& text : {markdown, page, ended.out}) {
@@ -93,7 +93,8 @@ TEST_CASE("table3: the figures are those of the runs' last epochs" *
   std::string first;
   for (const auto& entry : fs::directory_iterator(results + "/runs"))
     if (contains(entry.path().string(), "-beta0.1-")) first = entry.path().string();
-  // A column's value is its place in the row of the last epoch: epoch 2 reads 2.0001, 2.0002, ...
+  // A column's value encodes its place in the row of the last epoch: epoch 2 reads 2.0001, 2.0002,
+  // ...
   const std::vector<std::string> rows = lines(read_file(first + "/metrics.csv"));
   std::string marked = rows[0] + "\n" + rows[1] + "\n2";
   const auto columns = static_cast<size_t>(std::count(rows[0].begin(), rows[0].end(), ','));
@@ -108,7 +109,8 @@ TEST_CASE("table3: --list prints the missing runs' commands, which make them" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
   const std::string results = temporary / "results";
-  // Every option off its default: one that a command left out would make another run.
+  // Every option differs from its default: one missing from a listed command would make another
+  // run.
   const std::string other =
       "--estimator ste --owner both --codebook-start uniform --accumulators zero "
       "--dead-codes 0.3 --ema-in-eval 1 --decay 0.9 --lr 0.002 ";  // both presets are one then
@@ -148,7 +150,7 @@ TEST_CASE("table3: finished runs of a GPU make a table on a machine without one"
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
   const std::string results = temporary / "results";
-  // A number that no machine has: this GPU is missing everywhere.
+  // A number that no machine has, so this GPU is missing everywhere.
   const std::string there =
       miniature(results) + "--quiet --preset versor --precision fp32 --device cuda:99 ";
   const std::string here = miniature(results) + "--quiet --preset versor --precision fp32 ";
@@ -157,7 +159,7 @@ TEST_CASE("table3: finished runs of a GPU make a table on a machine without one"
   CHECK(lines(missing.err).size() == 1);
   CHECK(contains(missing.err, "no CUDA device"));
 
-  // What that GPU would leave: this CPU's runs under its name.
+  // What that GPU would have left: this CPU's runs under its name.
   const auto ours = lines(run(here + "--list").out), theirs = lines(run(there + "--list").out);
   REQUIRE((ours.size() == 5 && theirs.size() == 5));
   REQUIRE(run(here).code == 0);

@@ -1,4 +1,4 @@
-// The training step as the trainer repeats it, and what one_step() says about files that do not
+// The training step as the trainer repeats it, and the errors of one_step() for files that do not
 // fit.
 #include <cmath>
 #include <functional>
@@ -223,7 +223,7 @@ TEST_CASE("training step: a NaN in the encoder's residual blocks reaches the los
   const auto names = VqVae(options, {}, Rng(2)).named_parameters();
   for (const auto& [name, unused] : names) {
     if (!name.starts_with("encoder.4") && !name.starts_with("encoder.5")) continue;
-    if (!contains(name, "conv2")) continue;  // conv1's ReLU is the library's, which may hide it
+    if (!contains(name, "conv2")) continue;  // the library's ReLU after conv1 may hide a NaN
     CAPTURE(name);
     VqVae model(options, {}, Rng(2));
     for (auto& [other, parameter] : model.named_parameters())

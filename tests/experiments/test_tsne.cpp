@@ -1,5 +1,5 @@
-// bin/tsne: both kinds of input give the library's layout, and what is wrong is said in one line.
-// The layout itself is tested in test_embedding.cpp.
+// bin/tsne: both kinds of input give the library's layout, and errors are reported in one line. The
+// layout itself is tested in test_embedding.cpp.
 #include "experiments/tsne/embedding.h"
 #include "experiments/tsne/points.h"
 #include "nn/safetensors.h"
@@ -31,7 +31,7 @@ TEST_CASE("t-SNE: bin/tsne reads both kinds of files" * doctest::skip(without_pr
   CHECK(contains(y, "6 points, 5 distinct, perplexity 1.33333, largest entropy error "));
   CHECK(contains(y, "\nx,y,copy_of\n"));
   REQUIRE(lines(y).size() == 8);
-  CHECK(lines(y)[4] == lines(y)[2]);  // point 2 has point 0's place, and says so
+  CHECK(lines(y)[4] == lines(y)[2]);  // point 2 coincides with point 0, and the file says so
   CHECK(lines(y)[2].ends_with(",0"));
   CHECK(lines(y)[5].ends_with(",3"));
   const auto table = [](const std::string& all) { return all.substr(all.find("x,y")); };
@@ -137,7 +137,7 @@ TEST_CASE("t-SNE: points as spreadsheets, pandas, R and NumPy write them") {
     CHECK(values.shape() == Shape{2, 2});
     CHECK(values.to_vector<float>() == expected);
   }
-  // A first line that counts 0, 1, ... is a heading only above decimals, and that is said.
+  // A first line that counts 0, 1, ... is a heading only above decimals, which is reported.
   CHECK(read("0,1\n0.5,-1.25\n").guessed_heading);
   CHECK_FALSE(read(",0,1\n0,0.5,-1.25\n").guessed_heading);
   for (const char* points : {"0,1\n1,0\n", "0,1\n", "1,2\n0.5,0.5\n", "0.0,1.0\n0.5,0.5\n"}) {

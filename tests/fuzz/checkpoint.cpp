@@ -1,5 +1,5 @@
-// A safetensors file as the checkpoint of a run, and as one of its snapshots. What is restored is a
-// position, and restored once more it is the same.
+// A safetensors file as the checkpoint of a run, and as one of its snapshots. Restoring gives a
+// position, and restoring again gives the same one.
 #include "experiments/run/checkpoint.h"
 
 #include <filesystem>

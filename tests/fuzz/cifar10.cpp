@@ -1,5 +1,5 @@
 // CIFAR-10's binary files. The first byte says how many records are read, and whether the rest is
-// made to fit (a made-up file seldom has the right size).
+// padded or cut to fit (a generated file seldom has the right size).
 #include "data/cifar10.h"
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The command line of a program that makes many runs, a word on each line: what is taken is a run
-// that can be described, and no number is out of its range.
+// The command line of a program that makes many runs, one word per line: an accepted one gives a
+// run that can be described, with no number out of range.
 #include <cmath>
 #include <memory>
 #include <vector>
@@ -24,7 +24,7 @@ void describe(RunOptions options) {
 }
 
 void read(std::string_view input) {
-  // It takes longer to make than to parse with, and CLI11 keeps something of every line.
+  // It takes longer to make than to parse with, and CLI11 keeps state from every line.
   static ManyRunsOptions options;
   static std::unique_ptr<Options> app;
   static int lines = 0;
@@ -57,7 +57,7 @@ void read(std::string_view input) {
   for (const std::string& preset : options.presets) {
     RunOptions one = run;
     one.preset = parse_name<Preset>(preset);
-    accepts("", [&] { describe(one); });  // levels may be no grid
+    accepts("", [&] { describe(one); });  // levels may not form a grid
   }
 }
 

@@ -1,6 +1,6 @@
 // What the fuzz targets share. A target is a function of the bytes of one input: it reads them as
-// some part of the project would, and requires what must hold then. `make fuzz` builds each target
-// with clang's libFuzzer, which makes up inputs; the tests feed it the files of its corpus.
+// some part of the project would, and checks what must hold then. `make fuzz` builds each target
+// with clang's libFuzzer, which generates inputs; the tests feed it the files of its corpus.
 //   void read(std::string_view input) { ... }
 //   FUZZ_TARGET(name, read)
 #pragma once
@@ -52,8 +52,8 @@ inline void require(bool holds, const char* what) {
   if (!holds) throw std::logic_error(what);
 }
 
-// Whether the action takes its input. Wrong input is answered with an Error that names `path`, or
-// with a UsageError; whatever else is thrown is a finding.
+// Whether the action accepts its input. Wrong input is answered with an Error that names `path`, or
+// with a UsageError; anything else that is thrown is a finding.
 template <class Action>
 bool accepts(const std::string& path, const Action& action) {
   try {

@@ -1,5 +1,5 @@
-// The position of a run in a checkpoint, as text: what is read is a position, can be shown, and
-// written it is the same again.
+// The position of a run in a checkpoint, as text: accepted text gives a position that can be shown
+// and that is the same after writing and reading it again.
 #include "experiments/run/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
 

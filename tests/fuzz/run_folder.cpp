@@ -1,5 +1,5 @@
 // A run's folder: the input is its config.json, up to the first NUL; then timing.csv, and then
-// metrics.csv. The run that is asked for goes on from it where it can.
+// metrics.csv. The requested run continues from it where it can.
 #include "experiments/run/run_folder.h"
 
 #include <fstream>
@@ -13,7 +13,7 @@
 namespace versor::fuzzing {
 namespace {
 
-// That of the inputs that are right; epochs: of the run that is asked for.
+// The config of the valid inputs; epochs: those of the requested run.
 nlohmann::ordered_json config(int64_t epochs) {
   return {{"estimator", "ste"}, {"codebook_start", "kmeans"}, {"codes", 2}, {"latent", 2},
           {"beta", 0.25},       {"epochs", epochs},           {"seed", 1},  {"precision", "fp32"},

@@ -1,5 +1,5 @@
-// A safetensors file: what is read takes memory in proportion to the file, and written and read
-// again it is the same.
+// A safetensors file: reading takes memory in proportion to the file, and a file that was read is
+// the same after writing and reading it again.
 #include "nn/safetensors.h"
 
 #include "tests/data/temporary_folder.h"

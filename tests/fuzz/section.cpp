@@ -1,5 +1,5 @@
-// A section of the report, as JSON: what is read is shown on the page and written as Markdown and
-// CSV, and read again it is the same.
+// A section of the report, as JSON: what was read is shown on the page, written as Markdown and
+// CSV, and is the same after writing and reading it again.
 #include "experiments/report/section.h"
 
 #include "experiments/report/page.h"

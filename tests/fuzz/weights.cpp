@@ -1,5 +1,5 @@
 // A safetensors file as the weights of a model, with a tensor "images" as the batch: bin/one_step
-// makes a step of it, and memory is in proportion to the file. A whole file has no tensor that the
+// makes a step from it, with memory in proportion to the file. A valid file has no tensor that the
 // model does not know.
 #include "experiments/run/one_step.h"
 #include "nn/safetensors.h"

@@ -157,7 +157,7 @@ TEST_CASE("adam: refuses a parameter that is given twice, and settings outside t
         "[adam] lr 0.0002, eps 1e-08 and weight_decay -1 must not be negative");
 }
 
-// A gradient of 0 leaves the moments at 0, so that the weight decay is all that moves.
+// With gradient 0 the moments stay 0, so the weight decay is all that moves.
 TEST_CASE("adam: weight decay is decoupled, follows the learning rate, and needs a gradient") {
   const Variable p(to_tensor(ref::filled({2}, 1)), true),
       idle(to_tensor(ref::filled({1}, 1)), true);
@@ -193,7 +193,7 @@ TEST_CASE("adam: stands still once the guard has found something, but counts on"
   CHECK(all_finite(adam.first_moments()[0]));
   CHECK(indices_of(adam.step_counter()) == ref::Indices{3});
   REQUIRE(guard.found());
-  CHECK(guard.found()->step == 1);  // watched before the second step is counted
+  CHECK(guard.found()->step == 1);  // the guard runs before the second step is counted
 }
 
 TEST_CASE("adam: continues bit for bit from its saved state") {

@@ -1,4 +1,4 @@
-// FiniteGuard: the first step and tensor that are not finite, and what stands still from there on.
+// FiniteGuard: the first step and tensor that are not finite, and what is frozen from then on.
 #include <limits>
 
 #include "autograd/functions.h"
@@ -72,7 +72,7 @@ TEST_CASE("finite guard: Adam stands still from the finding on") {
   const auto first = step(1.f);
   CHECK(first[0] < 1.f);
   CHECK(step(kNaN) == first);
-  CHECK(step(1.f) == first);  // a later gradient that is fine changes nothing
+  CHECK(step(1.f) == first);  // a later finite gradient changes nothing
   CHECK(guard.found()->tensor == "gradient");
 }
 

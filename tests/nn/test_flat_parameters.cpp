@@ -1,5 +1,5 @@
 // Parameters in one flat buffer: values that live in it, gradients that are gathered into it, and
-// clipping, which does so. Read next: test_layers.cpp.
+// clipping, which gathers them. Read next: test_layers.cpp.
 #include "nn/adam.h"
 #include "nn/clip.h"
 #include "nn/flat_parameters.h"
@@ -46,7 +46,7 @@ TEST_CASE("flat parameters: hold the values as they are, every shape, at multipl
   CHECK(flat.values().shape() == Shape{320});
   CHECK(to_array(flat.values()).data == expected.data);
 
-  // The first step is lr for each, whatever the gradient; no parameter runs into its neighbour.
+  // The first step is lr for each, whatever the gradient; no parameter overlaps its neighbour.
   Adam adam(flat, {.lr = 0.5f});
   CHECK(adam.first_moments()[0].shape() == pa.shape());
   CHECK(adam.second_moments()[2].shape() == pc.shape());
@@ -109,7 +109,7 @@ TEST_CASE("flat parameters: a module's are made once, and the root's alone") {
   Pair other;
   other.first.flat_parameters();
   CHECK(error_of([&] { other.flat_parameters(); }) == refused);
-  CHECK(other.second.flat_parameters().size() == 2);  // what was refused has left no trace
+  CHECK(other.second.flat_parameters().size() == 2);  // the refused call has left no trace
 }
 
 TEST_CASE("clip: scales all gradients to the norm, and returns the norm from before") {
@@ -130,7 +130,7 @@ TEST_CASE("clip: scales all gradients to the norm, and returns the norm from bef
   CHECK(error_of([&] { clip_gradient_norm({p}, -1); }) == "[clip] a norm is not negative, got -1");
 }
 
-// a + b hands one tensor to both: clipping must not scale it twice.
+// a + b gives both the same gradient tensor: clipping must not scale it twice.
 TEST_CASE("clip: gradients that share their memory are scaled once each") {
   const Variable a(to_tensor(ref::zeros({2})), true), b(to_tensor(ref::zeros({2})), true);
   set_gradient(a + b, {{2}, {3, 4}});

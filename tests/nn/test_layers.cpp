@@ -11,7 +11,7 @@ using Names = std::vector<std::string>;
 using ref::Array;
 using ref::Random;
 
-// Uniform on (-b, b) with b = 1/sqrt(fan_in): inside, reaching out to the ends, variance b^2/3.
+// Uniform on (-b, b) with b = 1/sqrt(fan_in): inside, reaching close to the ends, variance b^2/3.
 void check_uniform(const Tensor& values, int64_t fan_in) {
   const Array x = to_array(values);
   const double bound = 1.0 / std::sqrt(static_cast<double>(fan_in));

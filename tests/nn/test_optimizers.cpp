@@ -1,5 +1,6 @@
 // Adam, AdamW, SGD and clipping against PyTorch (tests/golden/optimizers.json, made by
-// make_optimizer_golden.py in float64): parameters whose gradients come late or end early too.
+// make_optimizer_golden.py in float64), also for parameters whose gradients start late or end
+// early.
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -32,7 +33,7 @@ SgdParams sgd_params(const json& options) {
           .nesterov = options.value("nesterov", false)};
 }
 
-// The whole case, with the optimiser that was made for it.
+// The whole case, with the optimiser made for it.
 template <class Optimizer>
 void check_case(const json& c, std::vector<Variable>& parameters, Optimizer optimizer) {
   for (size_t step = 0; step < c["gradients"].size(); ++step) {

@@ -1,6 +1,6 @@
-// The safetensors format: what is written comes back, other element types are converted, and a file
-// that is wrong in any way gives an Error with its name, never a crash.
-// The state of modules: test_state_dict.cpp.
+// The safetensors format: a written file reads back equal, other element types are converted, and a
+// file that is wrong in any way gives an Error with its name, never a crash. The state of modules:
+// test_state_dict.cpp.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,14 +19,14 @@ namespace {
 
 TEST_SUITE_BEGIN(cpu_only());
 
-// What reading the file says; it must name the file.
+// The message of reading the file; it must name the file.
 std::string reading(const std::string& path) {
   const std::string message = error_of([&] { read_safetensors(path); });
   CHECK(contains(message, path));
   return message;
 }
 
-// The same for a file with this header and so many bytes of data.
+// The same for a file with this header and this many bytes of data.
 std::string reading_of(const std::string& header, size_t data_bytes = 16) {
   CAPTURE(header);
   const TemporaryFolder folder;
@@ -83,7 +83,7 @@ TEST_CASE("safetensors: the file is laid out as the format says") {
   CHECK(contains(text, R"("data_offsets":[0,8])"));  // the wider type comes first: aligned
   CHECK(contains(text, R"("data_offsets":[8,9])"));
   CHECK(text.substr(8 + header) == std::string("\0\0\x80\x3f\0\0\0\xc0\x09", 9));
-  // No tensor at all is a file, too.
+  // A file without tensors is valid too.
   write_safetensors(path, {});
   CHECK(read_safetensors(path).tensors.empty());
 }
@@ -166,7 +166,7 @@ TEST_CASE("safetensors: what is not a readable file") {
   auto message =
       std::async(std::launch::async, [&] { return error_of([&] { read_safetensors(fifo); }); });
   const bool returned = message.wait_for(std::chrono::seconds(5)) == std::future_status::ready;
-  CHECK(returned);                                   // nobody writes: it must not wait
+  CHECK(returned);  // nobody writes to it, and reading must not wait
   if (!returned) close(open(fifo.c_str(), O_RDWR));  // lets the reader go
   CHECK(contains(message.get(), fifo));
 }
@@ -293,7 +293,7 @@ TEST_CASE("safetensors: a single changed bit anywhere in the data is found") {
       write_file(path, damaged);
       CHECK(contains(reading(path), "damaged"));
     }
-  // Names and metadata count, too.
+  // Names and metadata count too.
   for (const auto& [from, to] :
        {std::pair("\"w\"", "\"v\""), std::pair("epoch 3", "epoch 4"), std::pair("[3]", "[2]")}) {
     std::string damaged = whole;

@@ -22,7 +22,7 @@ class Counted : public Module {
   Variable count_, steps_;
 };
 
-// What a file holds is on the CPU.
+// Tensors read from a file are on the CPU.
 SafetensorsFile good_state() {
   Random random(50);
   SafetensorsFile file;
@@ -33,7 +33,7 @@ SafetensorsFile good_state() {
   return file;
 }
 
-// What loading says; it must name the file and leave the module alone.
+// The message of loading; it must name the file and leave the module unchanged.
 std::string loading(const SafetensorsFile& file) {
   Counted module;
   const auto before = state_bits(module);
@@ -104,7 +104,7 @@ TEST_CASE("state dict: a module's state goes through a file bit for bit") {
   write_safetensors(path, file);
   load_state_dict(b, read_safetensors(path), path);
   CHECK(state_bits(a) == state_bits(b));
-  // The file's tensors and the module's are not the same memory.
+  // The file's tensors and the module's do not share memory.
   ops::fill(file.tensors["count"], 77.f);
   CHECK(to_array(b.count_.value()).data == std::vector<double>{5, 6});
 }
@@ -128,7 +128,7 @@ TEST_CASE("state dict: F64, F16, BF16 and I64 are converted to the module's type
   CHECK(state_of(module, "conv.bias").value().to_vector<float>() == std::vector<float>{1, -2});
   CHECK(module.count_.value().to_vector<float>() == std::vector<float>{3, -0.5f});
   CHECK(indices_of(module.steps_.value()) == ref::Indices{123456789});
-  // A weight in bf16 changes its layout, too; counts may come as whole numbers.
+  // A bf16 weight is permuted too; counts may be integers.
   SafetensorsFile file = good_state();
   const Tensor ours = from_torch_layout(file.tensors["conv.weight"]);
   file.tensors["conv.weight"] = ops::cast(file.tensors["conv.weight"], DType::bf16);

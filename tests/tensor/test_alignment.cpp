@@ -1,6 +1,6 @@
 // A tensor may be a view that begins at any element, and a device may take a faster path where all
-// of them begin at wide addresses: both must give the same bits. Fresh memory is aligned, a
-// Fenced view hardly ever; the other tests look at the values.
+// tensors have aligned addresses: both must give the same bits. Fresh memory is aligned, a Fenced
+// view hardly ever; values are checked by the other tests.
 #include "tensor/ops.h"
 #include "tests/elementwise_operations.h"
 #include "tests/support.h"
@@ -15,7 +15,7 @@ struct Operation {
   std::function<Tensor(const Tensors&)> call;  // of two matrices of the same shape
 };
 
-// Where x begins is where the result begins: both are fresh, or both are views.
+// The result begins where x begins: both are fresh, or both are views.
 Tensor in_place(const Tensor& x, const std::function<void(Tensor&)>& change) {
   Tensor y = x;
   change(y);
@@ -89,7 +89,7 @@ TEST_CASE("alignment: views that begin anywhere give the bits of aligned tensors
     for (const Operation& operation : operations()) {
       CAPTURE(operation.name);
       const Fenced view_a(a), view_b(b);
-      // Views of flat buffers, one element behind an aligned address.
+      // Views of flat buffers, one element past an aligned address.
       const auto shifted = [](const ref::Array& x) {
         Tensor flat = empty({x.count() + 1});
         Tensor view = flat.rows(1, x.count() + 1).reshape(to_shape(x.shape));

@@ -1,5 +1,5 @@
-// The kernels of our own for AVX-512, called directly: against the double reference, in f32 and
-// bf16, with outputs between fences; and equal bits for every number of threads.
+// Our own AVX-512 kernels, called directly: against the double reference, in f32 and bf16, with
+// outputs between fences; and equal bits for every number of threads.
 #include "tensor/cpu/avx512.h"
 #include "tensor/ops.h"
 #include "tests/cases.h"

@@ -93,8 +93,8 @@ TEST_CASE("bf16: sum_axis0 gives f32") {
   CHECK(ops::sum_axis0(empty({0, 4}, DType::bf16)).to_vector<float>() == std::vector<float>(4, 0));
 }
 
-// A bias may be added after a first rounding where the library cannot do both in one pass; that
-// error is as large as the sum without the bias makes it.
+// Where the library cannot fuse the bias, it may be added after a first rounding; the error of that
+// rounding is relative to the sum without the bias.
 void check_biased(const Fenced& y, const ref::Array& expected, const ref::Array& without_bias) {
   CHECK(y.intact());
   const double size = std::max(ref::norm(expected), ref::norm(without_bias));

@@ -1,4 +1,4 @@
-// What a training step keeps on the device instead of asking for it: counters, sums of counts, a
+// What a training step keeps on the device instead of reading it back: counters, sums of counts, a
 // table of losses, and the guard that remembers the first tensor with a NaN or an infinity. Called
 // on the backend itself with outputs between fences.
 #include <array>
@@ -65,7 +65,7 @@ TEST_CASE("counters: write_row fills one row from scalars of both types, the oth
     Fenced table(expected);
     const Fenced where(index_tensor({row}));
     backend.write_row(table.view, where.view, std::array{loss.view, replaced.view, large.view});
-    const double written[] = {-0.125, 7, 16777216};  // as a float has it
+    const double written[] = {-0.125, 7, 16777216};  // as a float holds it
     for (int64_t c = 0; c < 3; ++c) expected.at(row, c) = written[c];
     check_output(table, expected, 0);
   }

@@ -1,6 +1,6 @@
-// Which plans cuDNN makes for our convolutions: they are made, not run, for GPUs that are only
-// described to the library, so this needs no GPU (but cuDNN 9.8). Without NVIDIA's driver the
-// engines that are compiled at run time are missing; what is tested here holds with and without.
+// Which plans cuDNN makes for our convolutions. They are made, not run, for GPUs that are only
+// described to the library, so this needs cuDNN 9.8 but no GPU. Without NVIDIA's driver the engines
+// that are compiled at run time are missing; what is tested here holds with and without them.
 #ifdef VERSOR_CUDA
 #include "tensor/cuda/cudnn.h"
 #include "tests/cases.h"
@@ -19,7 +19,7 @@ using cuda::Descriptor;
 constexpr auto kTensorCore = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
 constexpr auto kNondeterministic = CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
 
-// What cuDNN wants to know about a GPU, with the numbers that are the same for all of these.
+// What cuDNN asks about a GPU, with the numbers that are the same for all of these.
 struct Gpu {
   std::string name;
   int version;                                          // 100 times the compute capability
@@ -108,7 +108,7 @@ TEST_CASE("cudnn plans: the layers run on tensor cores in TF32 and bf16, where t
       CAPTURE(c.name);
       for (ConvKind kind : {ConvKind::forward, ConvKind::grad_input}) {
         const auto plan = ConvPlan::build(key_of(c, kind, DType::bf16), {nullptr, &gpu});
-        REQUIRE((plan != nullptr) == ampere);  // without bf16 the caller goes by way of f32
+        REQUIRE((plan != nullptr) == ampere);  // without bf16 the caller falls back on f32
         if (plan != nullptr) CHECK(plan->engine().has(kTensorCore));
       }
       ConvKey key = key_of(c, ConvKind::grad_weight);

@@ -1,6 +1,5 @@
 // Equal bits: in two runs of anything, and on the CPU for every number of threads in the library's
-// own loops and in the plain reference products. (oneDNN may share out sums by the number of
-// threads.)
+// own loops and in the plain reference products. (oneDNN may divide sums by the number of threads.)
 #include <array>
 #include <set>
 
@@ -48,8 +47,8 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
   const Tensor x = to_tensor(random_array(random, {20001, 5}));
   const Tensor wide = to_tensor(random_array(random, {7, 20001}));
   const Tensor index = index_tensor(random.indices(20001, 100));
-  // Numbers of many sizes, and their negatives: what is left is rounding, which shows every change
-  // of the order. (Numbers of one size are few enough for f64 to add them exactly.)
+  // Numbers of many magnitudes, and their negatives: only rounding is left, which shows every
+  // change of the order. (Numbers of one magnitude are few enough for f64 to add them exactly.)
   ref::Array pairs = random_array(random, {2 * 20001});  // f32 rounds both halves alike
   for (size_t i = 0; i < 20001; ++i) {
     pairs.data[i] = std::ldexp(pairs.data[i], static_cast<int>(random.index(80)));

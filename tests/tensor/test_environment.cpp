@@ -1,4 +1,4 @@
-// Environment variables: what is not set, what is, and what means nothing.
+// Environment variables: unset, set, and set to something meaningless.
 #include <doctest/doctest.h>
 
 #include "tests/data/temporary_folder.h"

@@ -1,4 +1,4 @@
-// The hash of megabytes: every byte and the order count.
+// The hash for megabytes: every byte and their order count.
 #include <doctest/doctest.h>
 
 #include <set>
@@ -18,7 +18,7 @@ TEST_CASE("hash of words: a bit, two bits, the order and the length all show") {
     ++different;
   };
   for (size_t length = 0; length <= bytes.size(); ++length) add(length);
-  // The highest bits of words too, one and two of them: their products have nowhere to carry to.
+  // The highest bits of words, one and two of them: their products have nowhere to carry to.
   for (size_t i = 0; i < 8 * bytes.size(); ++i) {
     bytes[i / 8] ^= static_cast<unsigned char>(1u << i % 8);
     add(bytes.size());

@@ -1,6 +1,6 @@
-// The convolutions of the model at the paper's width, on the device under test against the CPU: a
-// GPU runs other kernels there than for small ones, some compiled for the purpose. The batch is the
-// paper's on a GPU, and one image where our CUDA kernels run on the CPU. And products in TF32.
+// The model's convolutions at the paper's width, on the device under test against the CPU: a GPU
+// runs other kernels there than for small ones, some compiled for the purpose. The batch is the
+// paper's on a GPU, and one image where our CUDA kernels run on the CPU. Also products in TF32.
 #include "tensor/ops.h"
 #include "tests/support.h"
 #include "vq/ops.h"
@@ -34,7 +34,7 @@ void compare(const Layer& layer, int64_t batch, DType type, double tolerance) {
     return ops::uniform(shape, rng.split(number), -size, size);
   };
   const int64_t half = params.out_size(layer.size, layer.kernel);
-  // Rounded to the type first: both devices start from the same numbers.
+  // Rounded to the type first, so that both devices start from the same numbers.
   const auto rounded = [&](const Tensor& t) { return ops::cast(ops::cast(t, type), DType::f32); };
   const Tensor x = rounded(random(1, {batch, layer.size, layer.size, layer.in}, 1));
   const Tensor w = rounded(random(2, {layer.out, layer.kernel, layer.kernel, layer.in}, 0.05f));

@@ -1,5 +1,5 @@
 // Filling, converting, drawing and moving, called on the backend itself with outputs between
-// fences. What only moves values must move them exactly.
+// fences. Operations that only move values must not change them.
 #include <array>
 #include <cmath>
 #include <limits>
@@ -69,7 +69,7 @@ void check_affine(const Tensor& x, DType to, float scale, float shift) {
     const float value = static_cast<float>(in[i]) * scale + shift;
     if (!same(out[i], converted(value, to)) && wrong++ == 0) {
       CAPTURE(in[i]);
-      CHECK(out[i] == converted(value, to));  // the first one, for the report
+      CHECK(out[i] == converted(value, to));  // the first mismatch, for the report
     }
   }
   CHECK(wrong == 0);

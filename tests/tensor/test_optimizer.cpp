@@ -1,5 +1,5 @@
 // The steps of Adam and SGD, gathering and clipping, called on the backend itself: values and state
-// between fences, parts in no order with gaps between them, one and a hundred of them.
+// between fences, parts in any order with gaps between them, one and a hundred of them.
 #include <array>
 #include <cmath>
 #include <limits>
@@ -101,7 +101,7 @@ TEST_CASE("optimizer: adam with no part, with empty ones, and with a hundred") {
   backend.adam(m.view, v.view, std::array{ParameterPart{empty({0}), empty({0}), 200, 0}}, step,
                counts, {}, {.lr = 0.5f});
   check_output(weight, ref::filled({200}, 1), 0);
-  std::vector<ParameterPart> parts;  // every second element, the first step goes down by lr
+  std::vector<ParameterPart> parts;  // every second element; the first step moves it down by lr
   ref::Array expected = ref::filled({200}, 1);
   for (int32_t i = 0; i < 100; ++i) {
     parts.push_back({weight.view.rows(2 * i, 2 * i + 1), to_tensor(one(2.0 + i)), 2 * i, i});

@@ -31,7 +31,7 @@ struct Counted {
                   }};
 };
 
-// A pool whose hooks write down what they hear.
+// A pool whose hooks record their calls.
 struct Listening {
   std::vector<std::string> heard;
   MemoryPool pool{
@@ -44,7 +44,7 @@ struct Listening {
 
 #ifdef __SANITIZE_ADDRESS__
 constexpr bool kAddressSanitizer = true;
-// The place of the first byte that may not be touched; `size` if there is none.
+// The position of the first poisoned byte; `size` if there is none.
 size_t first_poisoned(char* block, size_t size) {
   char* place = static_cast<char*>(__asan_region_is_poisoned(block, size));
   return place == nullptr ? size : static_cast<size_t>(place - block);
@@ -70,7 +70,7 @@ TEST_CASE("pool: counts bytes in use, at most, and taken from the device" * cpu_
   CHECK(c.pool.peak_bytes() == size_a + 4096);
   CHECK(c.pool.reserved_bytes() == size_a + 4096);
   void* small = c.pool.allocate(64);
-  CHECK(c.pool.peak_bytes() == size_a + 4096);  // what was once
+  CHECK(c.pool.peak_bytes() == size_a + 4096);  // the peak remains
   c.pool.free(small, 64);
   c.pool.reset_peak();
   CHECK(c.pool.peak_bytes() == size_a);
@@ -182,7 +182,7 @@ TEST_CASE("pool: an arena's blocks come back to it and to nobody else" * cpu_onl
     CHECK(third != inside);
     c.pool.free(third, 1000);
     c.pool.release_cached();
-    CHECK(c.freed == 1);  // the third; the arena's stays
+    CHECK(c.freed == 1);  // the third block; the arena's stays
     const MemoryPool::ArenaScope again(arena);
     CHECK(c.pool.allocate(1000) == inside);
     c.pool.free(inside, 1000);
@@ -244,7 +244,7 @@ TEST_CASE("pool: with VERSOR_POISON=1 new memory of the CPU is NaN, also where i
   CHECK(pool.raw_allocations() == 1);
 }
 
-// Only a build with SANITIZE=address can tell.
+// Only a build with SANITIZE=address can tell the difference.
 TEST_CASE("pool: AddressSanitizer knows what may not be touched" * cpu_only() *
           doctest::skip(!kAddressSanitizer)) {
   CpuBackend backend;
@@ -273,7 +273,7 @@ TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
   CHECK(pool.current_bytes() == before);
 }
 
-// A training step in small: what it asks for the first time is what it uses ever after.
+// A training step in small: what it allocates the first time is all it ever uses.
 TEST_CASE("pool: a repeated step asks the device for nothing") {
   MemoryPool& pool = backend_for(test_device()).pool();
   const Variable x(to_tensor(ref::filled({2, 8, 8, 3}, 0.5)));
@@ -283,7 +283,7 @@ TEST_CASE("pool: a repeated step asks the device for nothing") {
     backward(mean(square(relu(conv2d(x, weight, {}, {1, 1})))));
   };
   step();
-  step();  // the second one had the first one's gradient beside it
+  step();  // here the first step's gradient is still allocated
   const size_t raw = pool.raw_allocations(), current = pool.current_bytes();
   for (int i = 0; i < 5; ++i) step();
   CHECK(pool.raw_allocations() == raw);

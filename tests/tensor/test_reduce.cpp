@@ -1,5 +1,5 @@
 // The reductions, called on the backend itself with outputs between fences; and that they add in
-// f64: the sums below lose everything in f32.
+// f64: in f32 the sums below would lose everything.
 #include <cmath>
 
 #include "tensor/backend.h"

@@ -1,5 +1,5 @@
-// Replay: on a device that can capture, later calls replay the work; the numbers are those of work
-// that is called every time, and nobody else's memory is touched.
+// Replay: on a device that can capture, later calls replay the work; the results equal those of
+// work that is run every time, and no other memory is touched.
 #include "tensor/ops.h"
 #include "tensor/replay.h"
 #include "tests/support.h"
@@ -11,7 +11,7 @@ std::shared_ptr<MemoryPool::Arena> new_arena() {
   return std::make_shared<MemoryPool::Arena>(backend_for(test_device()).pool());
 }
 
-// sum[i] += (x[i] + 1)^2 by way of tensors that live for a moment, and one count more.
+// sum[i] += (x[i] + 1)^2 by way of short-lived tensors, and count += 1.
 struct Work {
   Tensor x = on_device<float>({1, 2, 3}, {3});
   Tensor ones = ops::full({3}, 1.f, test_device());

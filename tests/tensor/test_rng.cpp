@@ -161,7 +161,7 @@ TEST_CASE("rng: normal numbers have the moments, the tails and the shape, and no
     magnitudes += (x * x - 1) * (next * next - 1);
     for (size_t limit = 0; limit < beyond.size(); ++limit)
       beyond[limit] += std::abs(x) > static_cast<double>(limit) ? 1 : 0;
-    const double below = std::erfc(-x / std::sqrt(2.0)) / 2;  // the share of all numbers
+    const double below = std::erfc(-x / std::sqrt(2.0)) / 2;  // the share of all numbers below x
     ++bins[static_cast<size_t>(std::min(below * kBins, kBins - 1.0))];
   }
   // Five standard deviations of each mean: those of x, x^2, ... are the roots of 1, 2, 15, 96.

@@ -41,7 +41,7 @@ TEST_CASE("rows: segments without rows are zero, one segment may have them all")
   check_output(counts, {{6}, {0, 0, 0, 5000, 0, 0}}, 0);
 }
 
-// So many random bytes.
+// This many random bytes.
 std::vector<uint8_t> draw_bytes(ref::Random& random, int64_t count) {
   std::vector<uint8_t> bytes(static_cast<size_t>(count));
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
@@ -67,7 +67,7 @@ TEST_CASE("rows: gather_images turns bytes into numbers") {
   }
 }
 
-// 13 images in batches of 5: the number of the batch is read on the device, the last one has 3.
+// 13 images in batches of 5: the batch number is read on the device, and the last batch has 3.
 TEST_CASE("rows: gather_images takes batch after batch of an order") {
   Backend& backend = backend_for(test_device());
   ref::Random random(44);

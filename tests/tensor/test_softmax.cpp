@@ -9,7 +9,7 @@
 namespace versor::testing {
 namespace {
 
-// On both sides of what a warp, and the short rows of a GPU, hold; several blocks of rows.
+// On both sides of the capacity of a warp and of a GPU's short rows; several blocks of rows.
 const Shape kRows[] = {{1, 1},    {1, 9},      {9, 1},    {5, 7},     {3, 31},
                        {3, 32},   {7, 33},     {3, 257},  {3, 1024},  {3, 1025},
                        {5, 2000}, {2, 100003}, {5000, 9}, {2001, 40}, {40001, 1}};
@@ -55,7 +55,7 @@ TEST_CASE("softmax: the gradient, also in place") {
   backend.softmax_grad(no_columns, no_columns, no_columns);
 }
 
-// Only differences count. Those of multiples of 2^-8 stay exact beside 10^4.
+// Only differences count: those of multiples of 2^-8 stay exact beside 10^4.
 TEST_CASE("softmax: the result of large values is that of their differences, to the bit") {
   ref::Random random(36);
   for (const Shape& shape : {Shape{5, 7}, Shape{3, 2000}}) {
@@ -100,7 +100,7 @@ TEST_CASE("softmax: argmax, the lowest of equals") {
   Backend& backend = backend_for(test_device());
   ref::Random random(37);
   for (const Shape& shape : kRows)
-    for (double steps : {2.0, 1e6}) {  // few values, of which many are equal; hardly any equal
+    for (double steps : {2.0, 1e6}) {  // few distinct values, so many are equal; hardly any equal
       CAPTURE(shape);
       CAPTURE(steps);
       ref::Array x = random_array(random, shape);

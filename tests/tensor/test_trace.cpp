@@ -33,7 +33,7 @@ TEST_CASE("trace: a profile counts calls, arithmetic and bytes while it lives") 
     ops::relu(a);
     CHECK(entries.size() == 1);
   }
-  ops::relu(a);  // nobody looks
+  ops::relu(a);  // nothing is profiled
   Profile fresh;
   CHECK(fresh.entries().empty());
 }

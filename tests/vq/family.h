@@ -1,5 +1,5 @@
-// Every quantizer of the family as options for make_quantizer, with what sets it apart: what the
-// tests of the family run over.
+// Every quantizer of the family as options for make_quantizer, with its peculiarities: the tests of
+// the family loop over these.
 #pragma once
 
 #include <utility>
@@ -15,14 +15,14 @@ constexpr int64_t kLatent = 8, kCodes = 16;  // D, K
 struct FamilyCase {
   std::string name;
   QuantizerOptions options;
-  // Whether the value is what decode() makes of the index, bit for bit.
+  // Whether the value equals decode() of the index, bit for bit.
   bool code_in_training = true, code_in_evaluation = true;
   bool draws = false;  // random codes, noise or layers in training
 };
 
 inline std::vector<FamilyCase> make_family() {
   std::vector<FamilyCase> all;
-  // The options of a new case, named; they start as those of the paper's quantizer.
+  // Adds a named case and returns its options, which start as those of the paper's quantizer.
   const auto add = [&](std::string name) -> QuantizerOptions& {
     FamilyCase c;
     c.name = std::move(name);
@@ -36,7 +36,8 @@ inline std::vector<FamilyCase> make_family() {
     return o;
   };
 
-  // One codebook, every estimator. These two keep the length of e, which no index knows.
+  // One codebook, every estimator. published and rotation_unscaled keep the length of e, which the
+  // index does not hold.
   for (Estimator estimator : {Estimator::ste, Estimator::rotation, Estimator::reflection,
                               Estimator::published, Estimator::rotation_unscaled}) {
     add(str("vq ", name_of(estimator))).estimator = estimator;
@@ -98,13 +99,13 @@ inline const std::vector<FamilyCase>& family() {
   return cases;
 }
 
-// Rows that lie as widely as the books of made().
+// Rows that are spread as widely as the books of made().
 inline Tensor draw_rows(uint64_t seed, int64_t rows, int64_t latent = kLatent) {
   ref::Random random(seed);
   return to_tensor(random.array({rows, latent}));
 }
 
-// The case's quantizer, with random books in place of tiny ones.
+// The case's quantizer, with random books in place of its tiny ones.
 inline QuantizerPointer made(const FamilyCase& c) {
   QuantizerPointer quantizer = make_quantizer(c.options, Rng(5), test_device());
   std::map<std::string, Tensor> books;

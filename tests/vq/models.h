@@ -1,4 +1,4 @@
-// What the tests of both models share: a small one, images, and a training that is made twice.
+// What the tests of both models share: a small model, images, and a training that is run twice.
 #pragma once
 
 #include "nn/adam.h"
@@ -19,7 +19,7 @@ inline ref::Array draw_images(uint64_t seed, int64_t n, int64_t height, int64_t 
   return rounded(random.array({n, height, width, 3}));
 }
 
-// Of a size that halves three times.
+// A size that can be halved three times.
 inline Tensor images_of(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_t width = 16) {
   return to_tensor(draw_images(seed, n, height, width));
 }
@@ -29,7 +29,7 @@ inline void start(VqModel& model, const Tensor& images) {
   model.start_codebooks(1, [&](int64_t) { return images; });
 }
 
-// Trains a model that `make()` gives on four images of one colour each, something to learn, and a
+// Trains a model from `make()` on four images of one colour each, which can be learned, and then a
 // second one: the loss must fall, and both end with the same bits.
 template <class Make>
 void check_training(const Make& make) {

@@ -16,7 +16,8 @@
 
 namespace versor::testing {
 
-// The nearest array whose values are f32 numbers: tensor and reference start from the same ones.
+// The nearest array whose values are f32 numbers, so that tensor and reference start from the same
+// ones.
 inline ref::Array rounded(ref::Array x) {
   for (double& value : x.data) value = static_cast<double>(static_cast<float>(value));
   return x;
@@ -33,12 +34,12 @@ inline bool all_finite(const Tensor& t) {
   return true;
 }
 
-// d <g, y> / d leaves: runs backward with g arriving at y.
+// d <g, y> / d leaves: runs backward with gradient g at y.
 inline void backward_with(const Variable& y, const Tensor& g) {
   backward(sum(mul(y, Variable(g))));
 }
 
-// A pass of training and the update from it.
+// A forward pass in training and the update from it.
 struct TrainedPass : Quantized {
   Tensor replaced;  // what update() returned
 };

@@ -122,7 +122,7 @@ TEST_CASE("codebook: decay 0 takes the batch's means, decay 1 keeps the codes") 
   Random random(803);
   const Array e = rounded(random.array({50, 3}));
   Indices index = random.indices(50, 5);
-  for (int64_t k = 0; k < 5; ++k) index[static_cast<size_t>(k)] = k;  // none is empty
+  for (int64_t k = 0; k < 5; ++k) index[static_cast<size_t>(k)] = k;  // no code is empty
   const Array n = ref::bincount(index, 5);
   Array means = ref::segment_sum(e, index, 5);
   for (int64_t i = 0; i < means.count(); ++i) means[i] /= n[i / 3];

@@ -1,4 +1,4 @@
-// What a codebook can do beside the paper's: codes of length 1 (cosine), soft EM, statistics over
+// Options of the codebook beyond the paper's: codes of length 1 (cosine), soft EM, statistics over
 // several micro-batches, and dead codes of a codebook that its gradient owns.
 #include "tests/reference_family.h"
 #include "tests/vq/support.h"
@@ -88,7 +88,7 @@ TEST_CASE("cosine: moving averages of unit vectors, three steps") {
   }
 }
 
-// Its averages fade, and would be divided by their length until nothing is left of either.
+// Its averages decay towards zero; divided by their length, nothing would be left of the direction.
 TEST_CASE("cosine: a code that nothing is assigned to keeps its direction and length 1") {
   CodebookOptions options{.codes = 3, .latent = 2, .decay = 0.5, .dead_code_fraction = 0};
   options.cosine = true;
@@ -126,7 +126,7 @@ TEST_CASE("cosine: spherical k-means") {
   for (int i = 0; i < 4; ++i) expected = ref::unit_rows(ref::kmeans_step(points, expected, {}));
   const Tensor centres = kmeans_from(to_tensor(start), to_tensor(points), 4, Rng(1), true);
   CHECK(error(centres, expected) <= kTolerance);
-  // The start does that with rows of any length.
+  // k-means at the start does the same with rows of any length.
   CodebookOptions options = plain();
   options.cosine = true;
   Codebook book(options, Rng(2), test_device());
@@ -168,9 +168,9 @@ TEST_CASE("soft EM: every row counts for all codes, three steps") {
       const Indices index = ref::nearest_code(e, w.expected.codes);
       const ref::Codebook hard = ref::ema_update(w.expected, e, index, 0.8, 1e-5);
       w.expected = soft_update(w.expected, e, t, 0.8);
-      CHECK(ref::relative_error(hard.count, w.expected.count) > 0.01);  // not the same by chance
+      CHECK(ref::relative_error(hard.count, w.expected.count) > 0.01);  // differs from hard EM
       const Quantized out = w.pass(e);
-      CHECK(indices_of(out.index) == index);  // what is passed on is the nearest code all the same
+      CHECK(indices_of(out.index) == index);  // the code passed on is the nearest one all the same
       const Array counts = ref::bincount(index, kK);
       CHECK(indices_of(out.counts) == Indices(counts.data.begin(), counts.data.end()));
       w.check();
@@ -178,7 +178,7 @@ TEST_CASE("soft EM: every row counts for all codes, three steps") {
   }
 }
 
-// 1,024 rows at a time are softly assigned to as many codes.
+// Soft assignments are computed for 1,024 rows at a time.
 TEST_CASE("soft EM: the statistics of many rows are those of all their parts") {
   constexpr int64_t R = 2500, K = 1024, D = 3;
   const Array e = rounded(ref::Random(1303).array({R, D}));
@@ -234,7 +234,7 @@ TEST_CASE("micro-batches: one update from all, as from one batch of all their ro
     for (const char* name : {"codebook.weight", "ema_cluster_size", "ema_dw"})
       CHECK(error(state(parts, name), to_array(state(whole, name))) <= 1e-6);
     CHECK(indices_of(parts.quantizer.codebook().update_counter()) == Indices{1});
-    // Nothing of them is left for the step after.
+    // No statistics of these passes are carried over into the next update.
     whole.pass(all);
     parts.pass(all);
     CHECK(error(state(parts, "ema_dw"), to_array(state(whole, "ema_dw"))) <= 1e-6);
@@ -260,7 +260,8 @@ TEST_CASE("micro-batches: dead codes are replaced once, as after one batch") {
   CHECK(ref::row_of(w.weight(), 2).data == std::vector<double>(kD, 100));
   CHECK(indices_of(w.quantizer.update(passes)) == Indices{1});
   CHECK(indices_of(whole.pass(all).replaced) == Indices{1});
-  // The same vector, of any micro-batch, and none of them is left for the step after.
+  // The same vector, whichever micro-batch it is from, and no rows are carried over into the next
+  // update.
   CHECK(ref::row_of(w.weight(), 2).data == ref::row_of(whole.weight(), 2).data);
   for (World* each : {&w, &whole}) {
     Variable state = state_of(each->quantizer, "codebook.weight");
@@ -311,13 +312,13 @@ TEST_CASE("dead codes: of a codebook that its gradient owns; codes in use keep e
     int64_t moved = 0;
     for (int64_t k = 0; k < kK; ++k)
       moved += ref::row_of(after, k).data != ref::row_of(before, k).data;
-    CHECK(moved == replaced);  // nothing but dead codes, although N and m are averaged
+    CHECK(moved == replaced);  // only dead codes are replaced, although N and m are averaged
   }
   CHECK(first > 0);  // 1 < 0.1 * 30 / 6 takes a few steps
   for (int64_t k : {1, 4}) CHECK(ref::norm(ref::row_of(w.weight(), k)) <= 2);  // in [-1,1]^4
 }
 
-// What the package lets sink to the origin (tests/golden/README.md) is put to use here.
+// Codes that the package would let shrink to the origin (tests/golden/README.md) are replaced here.
 TEST_CASE("dead codes: no code sinks to the origin, where the default replaces them") {
   CodebookOptions options = plain();
   const Array codes = draw(1490, {kK, kD}, -50, -40), e = draw(1491, {kR, kD}, 2, 3);

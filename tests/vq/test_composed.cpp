@@ -1,6 +1,6 @@
-// Quantizers made of quantizers: what is left over from layer to layer, the one gradient of a
-// residual quantizer, dropout of layers, a codebook that several share, and groups as quantizers
-// of their own.
+// Quantizers made of quantizers: the residuals from layer to layer, the single gradient of a
+// residual quantizer, dropout of layers, a codebook that several layers share, and groups as
+// quantizers of their own.
 #include <array>
 #include <numeric>
 
@@ -27,7 +27,7 @@ CodebookOptions plain(int64_t latent = kD) {
   return {.codes = kK, .latent = latent, .dead_code_fraction = 0};
 }
 
-// Parts of one codebook each.
+// Parts with one codebook each.
 MakeQuantizer books(const CodebookOptions& options, Estimator estimator = Estimator::ste) {
   return [=](int64_t part) {
     return std::make_unique<VectorQuantizer>(options, estimator,
@@ -62,7 +62,7 @@ Indices row_of(const Tensor& index, int64_t symbol) {
 // r_0 = e, r_(l+1) = r_l - q_l: indices and residuals of every layer.
 struct Layers {
   std::vector<Indices> index;
-  std::vector<Array> residual;  // before the layer; the last is what all leave over
+  std::vector<Array> residual;  // before each layer; the last is what remains after all of them
 };
 Layers reference_layers(const Array& e, const std::vector<Array>& codes) {
   Layers layers;
@@ -97,11 +97,11 @@ TEST_CASE("residual: layers against the reference; losses are their means") {
   CHECK(error(out.value.value(), ref::sub(e, expected.residual.back())) <= kTolerance);
   CHECK(out.commitment_loss.item() == doctest::Approx(mean).epsilon(1e-5));
   CHECK(out.codebook_loss.item() == doctest::Approx(mean).epsilon(1e-5));
-  // The error of the whole is that of the last layer.
+  // The overall error is that of the last layer.
   const Array left = expected.residual.back();
   CHECK(out.error.item() ==
         doctest::Approx(ref::dot(left, left) / static_cast<double>(left.count())).epsilon(1e-5));
-  for (int64_t l = 0; l < 3; ++l) {  // each book moves by what its layer saw
+  for (int64_t l = 0; l < 3; ++l) {  // each codebook is updated from what its layer saw
     const auto at = static_cast<size_t>(l);
     const ref::Codebook moved = ref::ema_update(
         ref::warm_codebook(codes[at]), expected.residual[at], expected.index[at], 0.99, 1e-5);
@@ -142,7 +142,7 @@ TEST_CASE("residual: the gradient of e is that of one quantizer, whatever the nu
   }
 }
 
-// How many layers this pass has used.
+// How many layers this pass used.
 int64_t layers_used(const Quantized& out) {
   int64_t used = 0;
   while (used < out.index.dim(0) && row_of(out.index, used)[0] >= 0) ++used;
@@ -165,7 +165,7 @@ TEST_CASE("residual: dropped layers have no symbol, no count and add nothing") {
       const Indices counts = row_of(out.counts, l);
       CHECK(std::accumulate(counts.begin(), counts.end(), int64_t{0}) == (l < used ? kR : 0));
       if (l >= used) CHECK(row_of(out.index, l) == Indices(kR, -1));
-      // Nor does its book learn from this batch.
+      // Nor is its codebook updated from this batch.
       const std::string name = str("layers.", l, ".ema_cluster_size");
       CHECK((bits_of(state_of(quantizer, name).value()) != before.at(name)) == (l < used));
     }
@@ -233,7 +233,7 @@ TEST_CASE("shared: one update in a step, from the vectors of all layers together
     }
     expected = ref::ema_update(expected, all, index, 0.99, 1e-5);
     const TrainedPass out = pass(quantizer, e, true);
-    CHECK(indices_of(out.index) == index);  // all of the codes before the update
+    CHECK(indices_of(out.index) == index);  // all layers search the codes from before the update
     CHECK(error(state_of(quantizer, "layers.codebook.weight").value(), expected.codes) <=
           kTolerance);
     CHECK(error(state_of(quantizer, "layers.ema_cluster_size").value(), expected.count) <= 1e-6);
@@ -241,7 +241,7 @@ TEST_CASE("shared: one update in a step, from the vectors of all layers together
   }
 }
 
-// A start from the latents alone would have no code for the short vectors of later layers.
+// A start from the latents alone would give no codes for the short vectors of later layers.
 TEST_CASE("shared: layers start from the vectors of all of them") {
   ResidualQuantizer quantizer = residual({.layers = 2, .shared = true});
   const Array e = draw(1362, {8 * kK, kD});
@@ -318,7 +318,7 @@ TEST_CASE("grouped: quantizers of their own on slices of the columns, bit for bi
     set_book(grouped, str("groups.", i, "."), codes);
     set_book(*parts.back(), "", codes);
   }
-  for (int step = 0; step < 2; ++step) {  // the second with books that have moved
+  for (int step = 0; step < 2; ++step) {  // the second with codebooks that have been updated
     const Variable leaf(to_tensor(e), true);
     const Quantized out = grouped(leaf, true);
     backward_with(out.value, to_tensor(g));

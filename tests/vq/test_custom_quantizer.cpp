@@ -1,4 +1,4 @@
-// A quantizer of one's own: a class of forty lines in a file of one's own takes the place of the
+// A quantizer of one's own: a class of forty lines in a separate file takes the place of the
 // family's in the model, in training, in evaluation and in the statistics. vq/ knows nothing of it.
 #include "nn/adam.h"
 #include "tensor/file.h"
@@ -93,7 +93,7 @@ TEST_CASE("custom quantizer: a model trains with it") {
   }
   CHECK(losses.back() < 0.5f * losses.front());
 
-  // What the decoder gets in evaluation is what a file of symbols would be decoded to.
+  // In evaluation the decoder gets exactly what a file of symbols decodes to.
   model.set_training(false);
   const Quantized out = model(to_tensor(images)).quantized();
   CHECK((bits_of(model.quantizer().decode(out.index)) == bits_of(out.value.value())));

@@ -1,5 +1,5 @@
 // Dead codes: a code whose N falls below a fraction of the uniform (sum N)/K becomes a distinct
-// random row of the batch, with N = (sum N)/K and m = N c. Survivors keep every bit.
+// random row of the batch, with N = (sum N)/K and m = N c. Surviving codes keep every bit.
 #include <set>
 
 #include "tests/vq/support.h"
@@ -14,7 +14,7 @@ using ref::Array;
 using ref::Indices;
 using ref::Random;
 
-// A codebook with given N; m is something else than N c, to see what is overwritten.
+// A codebook with given N; m differs from N c, to show what is overwritten.
 struct Book {
   Tensor codes, N, m, rows;
   int64_t K, R;
@@ -55,7 +55,7 @@ TEST_CASE("dead codes: below the threshold replaced, N and m set, survivors unto
     const int64_t row = book.row_of_code(k);
     CHECK(row >= 0);
     rows.insert(row);
-    // With the sum from before all replacements, all three get the same N.
+    // The sum is taken before any replacement, so all three get the same N.
     CHECK(to_array(book.N)[k] == doctest::Approx(2.0).epsilon(1e-6));
     const Array expected = ref::scale(ref::row_of(to_array(book.codes), k), to_array(book.N)[k]);
     CHECK(ref::relative_error(ref::row_of(to_array(book.m), k), expected) <= 1e-6);
@@ -64,7 +64,7 @@ TEST_CASE("dead codes: below the threshold replaced, N and m set, survivors unto
   for (int64_t k : {0, 2, 4}) CHECK((book.bits(k) == before.bits(k)));
 }
 
-// The i-th dead code takes the row that stands at place i of the update's random order.
+// The i-th dead code takes the row at position i of the update's random order.
 TEST_CASE("dead codes: the rows follow from seed, number of the update and order of the codes") {
   for (int32_t update : {0, 1, 77, 1'000'000}) {
     CAPTURE(update);
@@ -76,7 +76,7 @@ TEST_CASE("dead codes: the rows follow from seed, number of the update and order
   }
 }
 
-// More codes than a GPU's block has threads, dead ones in every warp of it.
+// More codes than a GPU's block has threads, with dead ones in every warp of it.
 TEST_CASE("dead codes: numbered in the order of the codes, however many there are") {
   constexpr int64_t kCodes = 2100, kRows = 200;
   std::vector<double> sizes(kCodes, 1.0);
@@ -188,7 +188,7 @@ TEST_CASE("dead codes: drawn by seed and number of the update alone") {
   CHECK(after(1, 0, 1) == after(1, 0, 1));
   CHECK(after(1, 0, 1) != after(2, 0, 1));
   CHECK(after(1, 0, 1) != after(1, 1, 1));
-  // With decay 0 an update's result depends on its number only: step 2 of a run resumed there.
+  // With decay 0 an update's result depends only on its number: step 2 of a run resumed there.
   CHECK(after(1, 0, 3) == after(1, 2, 1));
 }
 

@@ -37,7 +37,7 @@ Array value_of(Estimator estimator, const Array& e, const Array& q) {
   return {e.shape, to_array(y.value()).data};
 }
 
-// Whether the gradient passes unchanged, bit for bit. If not, it must be the reference's.
+// Whether the gradient passes unchanged, bit for bit. If not, it must equal the reference's.
 bool unchanged(Estimator estimator, const Array& e, const Array& q) {
   const Array g{{2}, {0.25, -0.75}};
   const Array e32 = rounded(e), q32 = rounded(q), found = gradient_of(estimator, e32, q32, g);
@@ -47,7 +47,7 @@ bool unchanged(Estimator estimator, const Array& e, const Array& q) {
   return found.data == g.data;
 }
 
-// A vector of the plane with this length, turned by `angle` from the first axis.
+// A vector of the plane with this length, at `angle` from the first axis.
 Array turned(double angle, double length) {
   return {{2}, {length * std::cos(angle), length * std::sin(angle)}};
 }
@@ -118,7 +118,7 @@ TEST_CASE("estimator edges: e = 0, q = 0, q = e, q = -e, q = -3e") {
       const Array opposite = rounded(ref::scale(e, factor));
       for (Estimator rotation : kRotations)
         CHECK(gradient_of(rotation, e, opposite, g).data == g.data);
-      // The mirror across the plane orthogonal to e: what is along e changes its sign.
+      // The mirror in the plane orthogonal to e: the component along e changes its sign.
       Array mirrored = g;
       const double along = ref::dot(e, g) / ref::dot(e, e);
       for (int64_t d = 0; d < D; ++d) mirrored[d] = -factor * (g[d] - 2 * along * e[d]);
@@ -142,14 +142,14 @@ TEST_CASE("estimator edges: the published value") {
     CHECK(ref::relative_error(published(e, ref::neg(e)), ref::neg(e)) <= 1e-7);
     CHECK(ref::norm(published(zero, e)) == 0.0);
     CHECK(ref::norm(published(zero, zero)) == 0.0);
-    // No smallest norm here: the direction of a code of length 1e-20 counts.
+    // There is no smallest norm here: the direction of a code of length 1e-20 counts.
     const Array q = rounded(ref::scale(random.away_from_zero({D}), 1e-20));
     const Array expected = ref::scale(q, ref::norm(e) / ref::norm(q));
     CHECK(ref::relative_error(published(e, q), expected) <= 1e-6);
   }
 }
 
-// The value changes exactly where the gradient does, so that both are always of one function.
+// The value changes exactly where the gradient does, so that both always belong to one function.
 TEST_CASE("estimator edges: the value of rotation_unscaled") {
   Random random(613);
   const Estimator unscaled = Estimator::rotation_unscaled;
@@ -176,7 +176,7 @@ TEST_CASE("estimator edges: the value of rotation_unscaled") {
     const Array opposite = rounded(ref::scale(along, -3));
     CHECK(ref::relative_error(value_of(unscaled, along, opposite), ref::neg(along)) <= 1e-6);
   }
-  // A NaN comes through, from either side.
+  // A NaN on either side passes through.
   const Array nan{{2}, {std::nan(""), 1}}, one{{2}, {1, 1}};
   CHECK(std::isnan(value_of(unscaled, nan, one)[0]));
   CHECK(std::isnan(value_of(unscaled, one, nan)[0]));

@@ -1,6 +1,7 @@
-// Gradient estimators (formulas: vq/README.md): what the decoder gets, bit for bit,
-// and what the encoder gets back, against the dense-matrix-checked double reference; the invariants
-// of a rotation and a reflection; the statistics of geometry(). Edges: test_estimator_edges.cpp.
+// Gradient estimators (formulas: vq/README.md): what the decoder gets, bit for bit, and what the
+// encoder gets back, against the double reference that is checked against dense matrices; the
+// invariants of a rotation and a reflection; the statistics of geometry(). Edges:
+// test_estimator_edges.cpp.
 #include "tests/reference_family.h"
 #include "tests/vq/support.h"
 #include "vq/backend.h"
@@ -58,7 +59,7 @@ TEST_CASE("estimators: value and gradient against the reference") {
         const Array expected = ref::estimator_gradient(reference, e, q, g);
         const Array gradient = to_array(result.gradient);
         CHECK(ref::relative_error(gradient, expected) <= kTolerance);
-        for (int64_t r = 0; r < 70; ++r)  // row by row: no row hides behind a larger one
+        for (int64_t r = 0; r < 70; ++r)  // row by row, so that no row hides behind a larger one
           CHECK(ref::relative_error(ref::row_of(gradient, r), ref::row_of(expected, r)) <=
                 kTolerance);
         if (is_unscaled(ours)) {
@@ -95,10 +96,10 @@ TEST_CASE("estimators: rotation and reflection keep length and angle") {
     }
 }
 
-// The rotation alone: the gradient is turned, its length kept, as the value's is.
+// The rotation without its scale: the gradient is turned and keeps its length, as the value does.
 TEST_CASE("estimators: rotation_unscaled keeps the lengths of value and gradient") {
   Random random(606);
-  for (int64_t D : {3, 8, 256})  // in the plane the edge rule would take some rows
+  for (int64_t D : {3, 8, 256})  // in the plane the edge rule would apply to some rows
     for (double scale : kCodeScales) {
       const Array e = rounded(random.array({40, D})), g = rounded(random.array({40, D}));
       const Array q = rounded(random.array({40, D}, -scale, scale));
@@ -132,7 +133,7 @@ TEST_CASE("estimators: the gradient may be written over dy") {
                                 Estimator::published, Estimator::rotation_unscaled}) {
       const Tensor g = to_tensor(random.array({33, D}));
       const std::string before = bits_of(g);
-      const Tensor apart = vq::estimator_grad(g, e, q, estimator);  // g is held here: it stays
+      const Tensor apart = vq::estimator_grad(g, e, q, estimator);  // g is held: not overwritten
       CHECK((bits_of(g) == before));
       CHECK_FALSE(apart.shares_storage_with(g));
       Tensor over = ops::clone(g);
@@ -258,7 +259,7 @@ TEST_CASE(
   CHECK(drawn == indices_of(ops::argmax(noisy.value())));
 }
 
-// Latents after a ReLU share a large common part, beside which f32 loses their distances.
+// Latents after a ReLU share a large common component, beside which f32 loses their distances.
 TEST_CASE("estimators: probabilities and gradients far from the origin are those near it") {
   constexpr int64_t R = 24, K = 8, D = 16;
   constexpr double t = 0.02;
@@ -298,7 +299,7 @@ TEST_CASE("geometry: largest and mean lambda, mean and largest angle") {
   CHECK(stats[1] == doctest::Approx(6.5 / 4).epsilon(1e-6));
   CHECK(stats[2] == doctest::Approx(1.5 * pi / 4).epsilon(1e-6));
   CHECK(stats[3] == doctest::Approx(pi).epsilon(1e-6));
-  // Small angles are not lost to rounding: 1e-4 between (1,0) and (cos, sin).
+  // Small angles survive rounding: 1e-4 between (1,0) and (cos, sin).
   const Array near{{1, 2}, {std::cos(1e-4), std::sin(1e-4)}};
   const auto small = vq::geometry(to_tensor({{1, 2}, {1, 0}}), to_tensor(near));
   CHECK(small.to_vector<float>()[2] == doctest::Approx(1e-4).epsilon(1e-5));

@@ -1,6 +1,6 @@
 // What all quantizers promise (vq/quantizer.h), for every one that make_quantizer gives: symbols,
-// counts and shapes; decode(); rows that do not see each other; evaluation, a frozen pass and a
-// guard, which change nothing; checkpoints. Gradients: test_family_gradients.cpp.
+// counts and shapes; decode(); rows that are independent of each other; evaluation, a frozen pass
+// and a guard, which change nothing; checkpoints. Gradients: test_family_gradients.cpp.
 #include <set>
 
 #include "nn/finite_guard.h"
@@ -14,7 +14,7 @@ namespace {
 using ref::Array;
 using ref::Indices;
 
-// One body for each quantizer of the family, which is named where a check fails.
+// Runs the body for each quantizer of the family, naming it where a check fails.
 template <class Body>
 void for_family(const Body& body) {
   for (const FamilyCase& c : family()) {
@@ -39,7 +39,7 @@ std::vector<double> distances(const Array& a, const Array& b) {
   return all;
 }
 
-// The buffers alone: what moving averages write.
+// The buffers alone, which moving averages write.
 std::map<std::string, std::string> buffer_bits(const Quantizer& quantizer) {
   std::map<std::string, std::string> bits;
   for (const auto& [name, buffer] : quantizer.named_buffers()) bits[name] = bits_of(buffer.value());
@@ -140,8 +140,8 @@ TEST_CASE("family: rows in another order give the same symbols and values in tha
     const QuantizerPointer quantizer = made(c);
     const Quantized out = pass(*quantizer, rows, false), other = pass(*quantizer, moved, false);
     const Tensor values = ops::gather_rows(out.value.value(), index_tensor(order));
-    // Behind a projection only where the product is our own: in a library's, where a row lies in
-    // its blocks may decide the order of its sum.
+    // Behind a projection only if the product is our own: in a library's, a row's position in its
+    // blocks may decide the order of its sum.
     if (c.options.codebook_dim == 0 || own_products)
       CHECK((bits_of(other.value.value()) == bits_of(values)));
     else
@@ -170,7 +170,7 @@ TEST_CASE("family: a pass changes nothing; an update changes what it should") {
     CHECK((checkpoint_bits(*quantizer) != before) == (averages || c.draws));
     CHECK((buffer_bits(*quantizer) != buffer_bits(*made(c))) == averages);
     for (const auto& [name, parameter] : quantizer->named_parameters()) {
-      CAPTURE(name);  // which are for the optimiser, unless averages own them too
+      CAPTURE(name);  // for the optimiser to update, unless averages own them too
       CHECK(((bits_of(parameter.value()) == before.at(name)) ||
              c.options.codebook.learning == CodebookLearning::both));
     }
@@ -191,7 +191,7 @@ TEST_CASE("family: passes between two updates draw numbers of their own, and tho
       CHECK(different.size() == 1);
     } else if (!c.options.layer_dropout && c.options.estimator.temperature > 0) {
       CHECK(different.size() == 3);
-      // One pass was counted: the next is the second. (Codes do not move by draws.)
+      // One pass was counted, so the next is the second. (Draws do not move codes.)
       if (!c.options.shared) CHECK((drawn(0) == second));
     }
   });
@@ -204,7 +204,7 @@ TEST_CASE("family: moving averages stand still once the guard has found somethin
     const auto before = state_bits(*quantizer);
     train(*quantizer, Variable(rows), raised);
     CHECK((state_bits(*quantizer) == before));
-    // A guard that has found nothing holds nothing up.
+    // A guard that has found nothing blocks nothing.
     const QuantizerPointer guarded = made(c), free = made(c);
     train(*guarded, Variable(rows), ops::new_guard(test_device()));
     train(*free, Variable(rows));
@@ -216,7 +216,7 @@ TEST_CASE("family: a checkpoint brings back the next training pass, bit for bit"
   for_family([](const FamilyCase& c) {
     const QuantizerPointer first = made(c);
     for (uint64_t step = 0; step < 3; ++step) train(*first, Variable(draw_rows(80 + step, 37)));
-    // Another one with the seed of the run, as a resumed program makes it.
+    // A new one with the seed of the run, as a resumed program makes it.
     const QuantizerPointer second = make_quantizer(c.options, Rng(5), test_device());
     auto into = checkpoint_of(*second);
     const auto from = checkpoint_of(*first);
@@ -239,7 +239,7 @@ TEST_CASE("family: those that draw do so anew in every step") {
     if (!c.draws) return;
     CHECK_FALSE(quantizer->counters().empty());
     const auto counters = quantizer->counters();
-    // With the books as they were only the counters tell the steps apart.
+    // With the codebooks reset each time, only the counters distinguish the steps.
     std::set<std::string> seen;
     const auto books = state_of(*quantizer);
     std::vector<Tensor> start;
@@ -251,12 +251,12 @@ TEST_CASE("family: those that draw do so anew in every step") {
         ops::copy(book.mutable_value(), start[i]);
       }
     }
-    // Noise never repeats; of three layers 1, 2 or 3 are used.
+    // Noise never repeats; dropout of three layers uses 1, 2 or 3.
     CHECK(seen.size() == (c.options.layer_dropout ? 3 : 8));
   });
 }
 
-// A checkpoint knows them by these.
+// Checkpoints identify tensors by these names.
 TEST_CASE("family: names of parameters and buffers") {
   struct Names {
     const char* quantizer;
@@ -320,7 +320,7 @@ TEST_CASE("family: a single code") {
   });
 }
 
-// Gumbel's gradient and the diversity loss are made of the probabilities of all rows and codes.
+// Gumbel's gradient and the diversity loss use the probabilities of all rows and codes.
 TEST_CASE("family: a training pass never holds a number for every row and code" * cpu_only()) {
   constexpr int64_t R = 16384, K = 1024;
   const Tensor rows = draw_rows(85, R);

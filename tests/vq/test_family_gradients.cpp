@@ -1,7 +1,7 @@
 // Values, losses and gradients of the whole family against one reference in double: every quantizer
-// is written down as the smooth function that its estimator claims to differentiate, and that is
-// differentiated by central differences. What a stop_gradient or an estimator holds fixed is formed
-// from the point that was given; what they let through, from the point that is moved.
+// is written as the smooth function that its estimator claims to differentiate, and that function
+// is differentiated by central differences. What a stop_gradient or an estimator holds fixed is
+// computed from the given point; what it lets through, from the perturbed point.
 #include "tests/reference_family.h"
 #include "tests/vq/family.h"
 #include "vq/losses.h"
@@ -14,10 +14,10 @@ using ref::Array;
 using ref::Indices;
 
 constexpr int64_t kR = 7;
-// Weights of the losses, so that none can be taken for another.
+// Weights of the losses, all different, so that none can be mistaken for another.
 constexpr double kCodebookWeight = 0.7, kCommitmentWeight = 0.3;
 
-// Encoder output (or what became of it) and the state by name.
+// Encoder output (or what was made of it) and the state by name.
 struct Point {
   Array e;
   std::map<std::string, Array> state;
@@ -49,8 +49,8 @@ Array turned(Estimator estimator, const Array& e, const Array& e0, const Array& 
   return y;
 }
 
-// The value of an estimator that works row by row: what it passes on at (e0, q0), and from there
-// as M e.
+// The value of an estimator that works row by row: at (e0, q0) what it passes on, and away from
+// there it changes as M e does.
 Array passed(Estimator estimator, const Array& e, const Array& e0, const Array& q0) {
   const auto reference = static_cast<ref::Estimator>(static_cast<int>(estimator));
   const Array moved = ref::sub(turned(estimator, e, e0, q0), turned(estimator, e0, e0, q0));
@@ -168,7 +168,7 @@ class Reference {
       default:
         out.value = passed(o_.estimator.estimator, z, z0, q0);
     }
-    const bool plain = o_.estimator.estimator == Estimator::diveq;  // which has no losses
+    const bool plain = o_.estimator.estimator == Estimator::diveq;  // the estimator without losses
     if (!plain && !is_grid()) out.codebook = ref::mse(z0, q);
     if (!plain && (!is_grid() || o_.kind == QuantizerKind::lfq)) out.commitment = ref::mse(z, q0);
     if (o_.kind == QuantizerKind::lfq || o_.kind == QuantizerKind::bsq)
@@ -196,7 +196,7 @@ class Reference {
     return value;
   }
 
-  // The stream of the first draw: of the seed of made(), purpose by kind.
+  // The stream of the first draw: from the seed of made(), with a purpose per kind.
   Rng draws() const {
     const Rng seed(5);
     if (o_.kind == QuantizerKind::vq) return seed.split(100).split(0);
@@ -281,7 +281,7 @@ TEST_CASE("family gradients: value, losses and gradients against central differe
   for (FamilyCase c : family()) {
     CAPTURE(c.name);
     check_case(c);
-    // Where a gradient may move the codes, too.
+    // Where a gradient may update the codes too.
     if (c.options.codebook.learning != CodebookLearning::ema || c.options.codebook.soft_em > 0)
       continue;
     CAPTURE("owner gradient");

@@ -1,4 +1,5 @@
-// Options that do not go together are refused, with the reason; those on the border are not.
+// Options that do not go together are refused, with the reason; those just within the limits are
+// not.
 #include "tests/vq/family.h"
 #include "vq/fsq.h"
 #include "vq/grouped.h"
@@ -11,8 +12,8 @@ namespace {
 
 struct Refusal {
   const char* name;
-  void (*change)(QuantizerOptions&);  // of a vq that its gradient owns, D 8, K 16
-  const char* reason;                 // a part of the message; "": it is not refused
+  void (*change)(QuantizerOptions&);  // changes a vq that its gradient owns, D 8, K 16
+  const char* reason;                 // part of the message; "": it is accepted
 };
 
 const Refusal kRefusals[] = {
@@ -214,7 +215,7 @@ TEST_CASE("family: parts that do not fit each other are refused") {
                  "must leave 1 to 2 layers, got 0"));
   CHECK(contains(error_of([&] { GroupedQuantizer(8, 3, false, equal); }), "not a multiple of 3"));
 
-  // Symbols of another number than the quantizer's.
+  // A different number of symbols from the quantizer's.
   ResidualQuantizer two({.layers = 2}, equal, Rng(1), test_device());
   const Tensor one_symbol = index_tensor({0, 1}).reshape({1, 2});
   CHECK(contains(error_of([&] { two.decode(one_symbol); }), "decodes 2 symbols per row"));
@@ -222,7 +223,7 @@ TEST_CASE("family: parts that do not fit each other are refused") {
                    vq(4, 8)->decode(index_tensor({0, 1}));
                  }),
                  "decodes one symbol per row"));
-  // A projection inside a layer makes its codes shorter than what is to be subtracted.
+  // A projection inside a layer makes its codes shorter than the vector they are subtracted from.
   QuantizerOptions projected;
   projected.codebook = {.codes = 4, .latent = 8};
   projected.codebook_dim = 3;

@@ -1,5 +1,5 @@
-// The fixed grids by hand: levels, bits and their order, what is reachable, and how the losses on
-// the use of codes judge uses that are known. Read before: test_family_gradients.cpp.
+// The fixed grids by hand: levels, bits and their order, reachable points, and how the usage losses
+// judge known usage. Read before: test_family_gradients.cpp.
 #include <set>
 
 #include "tests/reference_family.h"
@@ -74,7 +74,7 @@ TEST_CASE("fsq: by hand") {
   const Array points = to_array(quantizer.decode(index_tensor({0, 7, 8, 40, 79}).reshape({1, 5})));
   CHECK(points.data == std::vector<double>{-1, -1, -1, 0.75, -1, -1, -1, -0.5, -1,  //
                                            -1, -1, 1, 0.75, 1, 1});
-  // Zero is a level of more than two, and the threshold between two: 4 + 2 * 8 + 0 * 40.
+  // Zero is a level if there are more than two, and the threshold between two: 4 + 2 * 8 + 0 * 40.
   CHECK(symbols_of(quantizer, {{1, 3}, {0, 0, 0}}) == Indices{20});
   CHECK(to_array(quantizer.decode(index_tensor({20}).reshape({1, 1}))).data ==
         std::vector<double>{0, 0, -1});
@@ -99,7 +99,7 @@ TEST_CASE("fsq: two levels are the sign, alone and beside others") {
         const double slope = 1 - std::pow(std::tanh(z.at(r, i)), 2);
         CHECK(to_array(leaf.grad()).at(r, i) == doctest::Approx(slope).epsilon(1e-5).scale(0.01));
       }
-      // Latents around 0 use both levels alike.
+      // Latents around 0 use both levels equally.
       const Tensor normal = ops::normal({20000, d}, Rng(3), test_device());
       const Array used = to_array(quantizer(Variable(normal), false).codes);
       int64_t above = 0;
@@ -152,7 +152,7 @@ TEST_CASE("fsq: bounded() is the formula, and 0 stays 0") {
           kTolerance);
     const Array zero = to_array(quantizer.bounded(Variable(to_tensor(ref::zeros({1, d})))).value());
     for (double b : zero.data) CHECK(std::abs(b) <= 1e-6);
-    // The nearest point of the grid is the nearest level in each dimension by itself.
+    // The nearest point of the grid is the nearest level in each dimension separately.
     const Array b = ref::fsq_bounded(z, levels);
     Array expected = b;
     for (int64_t r = 0; r < 37; ++r)
@@ -196,7 +196,8 @@ TEST_CASE("lfq, bsq: the index is the number that the signs write, the first the
     }
 }
 
-// The distance of f64 to the grid, as the exact search has it: what rounding loses makes ties, too.
+// The f64 distance to the grid, as the exact search computes it: what rounding loses makes ties,
+// too.
 TEST_CASE("fsq: rounding gives the search's index, and writes nothing beside it") {
   ref::Random random(904);
   for (const Levels& levels : kLevels) {
@@ -213,7 +214,7 @@ TEST_CASE("fsq: rounding gives the search's index, and writes nothing beside it"
       CHECK((index.intact() && z.intact() && of_levels.intact() && of_grid.intact()));
     };
     for (int64_t R : {0, 1, 257}) check_rows(random.array({R, d}, -1.2, 1.2));
-    // On points and halfway between two, in some dimensions or all; then a little beside it.
+    // On points and halfway between two, in some dimensions or all; then slightly off.
     Array ties = ref::zeros({400, d});
     for (int64_t r = 0; r < 400; ++r) {
       const int64_t a = random.index(K), b = random.index(K);
@@ -222,7 +223,7 @@ TEST_CASE("fsq: rounding gives the search's index, and writes nothing beside it"
             (points.at(a, i) + points.at(b, i)) / 2 + (r < 200 ? 0 : random.uniform(-1e-7, 1e-7));
     }
     check_rows(rounded(ties));
-    // Beside 1e8 or 1e30 the other dimensions are lost; 1e-30 is lost beside a level.
+    // Beside 1e8 or 1e30 the other dimensions are lost; beside a level, 1e-30 is.
     const double values[] = {0,    -0.0, 1e-30, -1e-30, 1e-9,  0.3,      -0.3,      7,
                              -1e4, 1e8,  -1e8,  1e30,   -1e30, HUGE_VAL, -HUGE_VAL, std::nan("")};
     Array extremes = ref::zeros({600, d});

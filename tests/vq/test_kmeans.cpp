@@ -72,7 +72,7 @@ TEST_CASE("kmeans: separated clusters are recovered") {
     const Array data = clouds(random, 3, 2), start = kmeans(data, 3, 0, seed);
     std::set<int64_t> clusters;
     for (int64_t k = 0; k < 3; ++k) clusters.insert(find_row(data, ref::row_of(start, k)) / 30);
-    if (clusters.size() < 3) continue;  // two starts in one cloud: Lloyd may stay there
+    if (clusters.size() < 3) continue;  // two starting centres in one cloud: Lloyd may stay there
     ++recovered;
     const Array centres = kmeans(data, 3, 10, seed);
     for (int64_t k = 0; k < 3; ++k) {
@@ -96,8 +96,8 @@ TEST_CASE("kmeans: separated clusters are recovered") {
 }
 
 TEST_CASE("kmeans: empty clusters end on data points, never at zero") {
-  // 30 rows, but only 3 different ones, ten times each: 25 rows to start from have all three, and
-  // of 25 centres 22 are empty in every iteration.
+  // 30 rows, but only 3 different ones, ten times each: 25 starting rows include all three, and of
+  // 25 centres 22 are empty in every iteration.
   Array data = ref::zeros({30, 2});
   for (int64_t r = 0; r < 30; ++r)
     for (int64_t d = 0; d < 2; ++d) data.at(r, d) = 10.0 * static_cast<double>(r % 3 + 1 + d);
@@ -135,7 +135,7 @@ TEST_CASE("kmeans: the codebook's start sets codes and accumulators") {
     book.start_from(to_tensor(data));
     const Array codes = to_array(book.weight().value());
     CHECK(ref::norm(codes) > 10 * ref::norm(to_array(other.weight().value())));
-    // Ten iterations have come near a fixed point: one more step hardly moves the centres.
+    // Ten iterations come close to a fixed point: one more step hardly moves the centres.
     CHECK(ref::relative_error(ref::kmeans_step(data, codes, {}), codes) < 0.05);
     const bool warm = accumulators == Accumulators::warm;
     CHECK(to_array(state_of(book, "ema_cluster_size").value()).data ==

@@ -1,7 +1,7 @@
 // Nearest code (eq. 2): the fast search must give the index that an exhaustive search in double
-// gives, ties to the lowest index, whatever the sizes, the spacing and the size of the numbers.
-// Where f32 products cannot tell the codes apart, a naive f32 search is run beside it, to prove
-// that the case is hard. Read next: test_nearest_edges.cpp.
+// gives, ties to the lowest index, whatever the sizes, the spacing and the magnitude of the
+// numbers. Where f32 products cannot separate the codes, a naive f32 search is run as well, to
+// prove that the case is hard. Read next: test_nearest_edges.cpp.
 #include "tensor/backend.h"
 #include "tests/vq/support.h"
 #include "vq/ops.h"
@@ -17,7 +17,7 @@ Indices search(const Array& e, const Array& codes) {
   return indices_of(vq::nearest_code(to_tensor(e), to_tensor(codes)));
 }
 
-// argmin of |c|^2 - 2 e.c in plain f32: what a fast search does without a second look.
+// argmin of |c|^2 - 2 e.c in plain f32: what a fast search does without re-checking.
 Indices naive_search(const Array& e, const Array& codes) {
   Indices nearest;
   for (int64_t r = 0; r < e.dim(0); ++r) {
@@ -95,7 +95,7 @@ TEST_CASE("nearest_code: ties go to the lowest index") {
     for (double& x : codes.data) x = std::floor(x);
     CHECK(search(e, codes) == ref::nearest_code(e, codes));
   }
-  // Halfway between two codes, which come in both orders and lie in different tiles.
+  // Halfway between two codes, which appear in both orders and lie in different tiles.
   Array codes = ref::filled({1100, 2}, 50);
   for (int64_t k : {3, 1090}) codes.at(k, 0) = k == 3 ? 1 : -1, codes.at(k, 1) = 0;
   CHECK(search({{1, 2}, {0, 0}}, codes) == Indices{3});
@@ -108,7 +108,7 @@ TEST_CASE("nearest_code: duplicated codes, up to 1,000 equal ones") {
   Random random(110);
   const Array e = rounded(random.array({200, 12}));
   CHECK(search(e, ref::filled({1000, 12}, 0.5)) == Indices(200, 0));
-  // Every code of the first 300 again, in another order, and the last 100 far away.
+  // The first 300 codes again, in another order, and the last 100 far away.
   Array codes = ref::zeros({700, 12});
   const Array base = rounded(random.array({300, 12}));
   for (int64_t k = 0; k < 700; ++k)
@@ -175,7 +175,7 @@ TEST_CASE("nearest_code: codes too near for f32 products, many seeds") {
 
 TEST_CASE("nearest_code: near codes in groups, seen from close by and from far away") {
   // 80 groups of 16 near codes each in random order: candidates come and go from tile to tile. From
-  // far away the error of e.c is larger than anything that |c| alone tells.
+  // far away the error of e.c is larger than |c| alone suggests.
   for (uint64_t seed = 0; seed < 6; ++seed)
     for (double distance : {1.0, 30.0, 1000.0}) {
       CAPTURE(seed);
@@ -202,12 +202,12 @@ TEST_CASE("nearest_code: near codes in groups, seen from close by and from far a
     }
 }
 
-// What a fast product rounds off e, or off the codes, can be all on one side. With r = 2^-n in 62
-// of 64 places, small enough to be rounded off the +1 and -1 there, E = e - r, codes c and -c of
-// ones:
+// The rounding errors of e, or of the codes, in a fast product can all have one sign. With r = 2^-n
+// in 62 of 64 places, small enough to be rounded off the +1 and -1 there, E = e - r, codes c and -c
+// of ones:
 //   e.c = 62 r - 46 r = 16 r > 0, but E.c = -46 r < 0,
-// so that the rounded scores are wrong by almost as much as the bound of both together allows; and
-// the same with the parts of e and c exchanged.
+// so that the rounded scores are wrong by almost as much as the combined bound allows; and the same
+// with the parts of e and c exchanged.
 TEST_CASE("nearest_code: rounding that is as bad as it can be") {
   Array mixed = ref::zeros({2, 64}), ones = ref::filled({2, 64}, 1.0);
   const auto check_for = [&](int bits) {

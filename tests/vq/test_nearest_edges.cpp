@@ -70,9 +70,9 @@ TEST_CASE("nearest_code: NaN and infinite rows and codes") {
     bad_rows.at(7, 1) = 3e38, bad_rows.at(7, 2) = -3e38;
     const Indices found = search(bad_rows, codes), clean = search(e, codes);
     CHECK(found == ref::nearest_code(bad_rows, codes));
-    for (size_t r : {0, 2, 4, 6, 8}) CHECK(found[r] == clean[r]);  // neighbours are not disturbed
+    for (size_t r : {0, 2, 4, 6, 8}) CHECK(found[r] == clean[r]);  // other rows are not affected
     for (size_t r : {1, 3, 5}) CHECK(found[r] == 0);
-    // A bad code can never win against a finite one.
+    // A code that is not finite can never win against a finite one.
     for (double bad : {kNan, kInfinity, -kInfinity}) {
       Array bad_codes = codes;
       bad_codes.at(K / 2, 1) = bad_codes.at(0, 2) = bad;

@@ -1,7 +1,7 @@
-// No input that is a number makes the quantizer produce a NaN: a grid of lengths from 0 to 1e20 for
-// encoder vectors and codes, equal and opposite to one another, duplicate codes, more codes than
-// vectors, with every estimator, owner and way to start. What f32 has no number for, such as the
-// mean square of 1e20, may become infinite, and the guard of a training then says so.
+// No finite input makes the quantizer produce a NaN: a grid of lengths from 0 to 1e20 for encoder
+// vectors and codes, equal and opposite to one another, duplicate codes, more codes than vectors,
+// with every estimator, owner and way to start. What f32 cannot represent, such as the mean square
+// of 1e20, may become infinite, and the guard of a training then reports it.
 #include "tests/vq/support.h"
 #include "vq/names.h"
 #include "vq/vector_quantizer.h"
@@ -32,8 +32,8 @@ std::vector<float> along(float x, float y) {
   return {x, y, 0.f, 0.f};
 }
 
-// Three training steps' worth of the quantizer on these vectors, without an optimiser. Returns the
-// first thing that is NaN (or infinite, where it is no loss), "" if nothing is.
+// Runs three training steps of the quantizer on these vectors, without an optimiser. Returns the
+// first thing that is NaN (or infinite, unless it is a loss), "" if nothing is.
 std::string run(const CodebookOptions& options, Estimator estimator, const Tensor& codes,
                 const Rows& vectors) {
   VectorQuantizer quantizer(options, estimator, Rng(1), test_device());
@@ -84,7 +84,7 @@ void check_all(const Tensor& codes, const Rows& vectors, CodebookStart start) {
 }  // namespace
 
 TEST_CASE("numeric guards: vectors and codes of every length, equal, opposite and across") {
-  // With a single code every vector meets it.
+  // With a single code every vector is assigned to it.
   Rows vectors;
   for (float e : kLengths)
     for (const auto& vector : {along(e, 0), along(-e, 0), along(0, e), along(-e, 1e-3f * e)})

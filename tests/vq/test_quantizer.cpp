@@ -14,7 +14,7 @@ using ref::Random;
 
 constexpr int64_t kR = 40, kK = 7, kD = 3;
 
-// Quantizer and batch with codes spread as wide as the rows, so that several codes are used.
+// Quantizer and batch with codes spread as widely as the rows, so that several codes are used.
 struct World {
   VectorQuantizer quantizer;
   Array e, codes;
@@ -121,7 +121,7 @@ TEST_CASE("quantizer: owner gradient: use is counted only where dead codes are r
   const Array after = to_array(w.weight().value());
   CHECK(ref::norm(ref::row_of(after, 2)) < 2.0);  // a row of e
   const auto counts = indices_of(out.counts);
-  for (int64_t k = 0; k < kK; ++k)  // what is in use is the gradient's to move
+  for (int64_t k = 0; k < kK; ++k)  // codes in use are updated by the gradient alone
     if (counts[static_cast<size_t>(k)] > 5)
       CHECK((ref::row_of(after, k).data == ref::row_of(w.codes, k).data));
 }
@@ -189,7 +189,7 @@ TEST_CASE("quantizer: a NaN in a row is reported, and the codebook keeps every b
   REQUIRE(guard.found());
   CHECK(guard.found()->step == 12);
   CHECK(guard.found()->tensor == "encoder output");
-  pass(guard, finite);  // finite again, but what was found stays found
+  pass(guard, finite);  // finite again, but what was found stays
   CHECK(state_bits(w.quantizer) == before);
   FiniteGuard fresh(index_tensor({12}));
   pass(fresh, finite);

@@ -1,6 +1,6 @@
 // The quantizers against vector-quantize-pytorch: tests/golden/quantizers.safetensors, whose
 // tensors are explained in tests/golden/README.md. Where ours differs on purpose the test says how,
-// and pins ours.
+// and pins our values.
 #include <numeric>
 
 #include "nn/safetensors.h"
@@ -19,7 +19,7 @@ namespace {
 using ref::Array;
 using ref::Indices;
 
-// One group of the file; names are without it.
+// One group of the file; names omit the group.
 class Golden {
  public:
   explicit Golden(std::string group) : group_(std::move(group)) {}
@@ -127,8 +127,8 @@ TEST_CASE("golden quantizers: k-means; an empty cluster") {
   for (int iterations : {1, 10})
     check_near(to_array(kmeans_from(golden.tensor("start"), points, iterations, Rng(1))),
                golden.array(str("iterations", iterations, ".means")));
-  // Row 3 is far away. The package keeps it so in kmeans(), and its codebook then starts with the
-  // zero vector in its place; ours takes a data point at once.
+  // Row 3 is far away. The package keeps it so in kmeans(), but its codebook then starts with the
+  // zero vector instead; ours takes a data point at once.
   const Array start = golden.array("start_empty");
   const Array theirs = golden.array("empty.iterations1.means");
   CHECK(ref::row_of(theirs, 3).data == ref::row_of(start, 3).data);
@@ -156,8 +156,8 @@ TEST_CASE("golden quantizers: fsq") {
   }
 }
 
-// The symmetric form is ours for two levels; of three levels it is the other form but for the
-// factor 1 + 1e-3. (Two levels in that other form, fsq.3_2, are used by nobody.)
+// For two levels ours is the symmetric form; for three levels both forms agree but for the factor 1
+// + 1e-3. (Nothing uses two levels in the other form, fsq.3_2.)
 TEST_CASE("golden quantizers: fsq with two levels") {
   const Golden golden("fsq_symmetric");
   FiniteScalarQuantizer quantizer({3, 2}, Estimator::ste, Rng(1), test_device());
@@ -262,7 +262,7 @@ TEST_CASE("golden quantizers: residual") {
     // The package returns a loss per layer; ours is their mean.
     CHECK(out.commitment_loss.item() ==
           doctest::Approx(ref::mean(golden.array(name + "losses"))).epsilon(1e-5));
-    // Every layer of the package passes a gradient on, straight through 3 g together; ours passes
+    // In the package every layer passes a gradient on, straight through 3 g together; ours passes
     // that of one quantizer from x to the sum.
     const Array theirs = golden.array(name + "grad_x");
     const Array ours = gradient_of(out.value, golden.tensor("g"), x);
@@ -299,8 +299,8 @@ TEST_CASE("golden quantizers: residual with one codebook for all layers") {
   check_near(out.value, golden.array("value"));
   CHECK(out.commitment_loss.item() ==
         doctest::Approx(ref::sum(golden.array("losses")) / 3).epsilon(1e-5));
-  // The package's averages take a step for each layer, so that codes of early layers and unused
-  // ones decay more; ours take one, from the vectors of all layers.
+  // The package's averages take a step for each layer, so codes of early layers and unused ones
+  // decay more; ours take one, from the vectors of all layers.
   Array all = ref::zeros({60, 6}), left = x;
   for (int64_t l = 0; l < 3; ++l) {
     std::ranges::copy(left.data, all.data.begin() + l * 120);
@@ -336,8 +336,8 @@ TEST_CASE("golden quantizers: diversity, of all rows together") {
   for (int inverse : {10, 100}) {
     const std::string at = str("diversity.temperature", inverse, ".");
     CAPTURE(at);
-    // From the package's probabilities ours is log K more, so that it is 0 at best. Its own are of
-    // squared distances.
+    // Ours is the package's loss, from its probabilities, plus log K, so that it is 0 at best. Its
+    // own probabilities use squared distances.
     const Variable x = golden.leaf("diversity.x"), codes = golden.leaf("diversity.codebook");
     const Variable p = softmax(scale(distances(rows(x), codes), -static_cast<float>(inverse)));
     const Variable loss = diversity_loss(p);
@@ -346,7 +346,7 @@ TEST_CASE("golden quantizers: diversity, of all rows together") {
     backward(loss);
     check_near(to_array(x.grad()), golden.array(at + "rows.grad_x"), 1e-4);  // clamped, see lfq
     check_near(to_array(codes.grad()), golden.array(at + "rows.grad_codebook"), 1e-4);
-    // The package averages over the batch alone where there are positions; ours has rows only.
+    // The package averages over the batch alone if there are positions; ours has rows only.
     CHECK(std::abs(golden.number(at + "positions.loss") - golden.number(at + "rows.loss")) > 1e-3);
   }
 }
@@ -366,7 +366,7 @@ TEST_CASE("golden quantizers: diveq") {
 }
 
 // The package scores by -d/t, and the softmax of its gradient has no noise; ours scores by -d^2/t
-// and differentiates softmax(scores + noise), as Jang et al. do. What remains in common is the
+// and differentiates softmax(scores + noise), as Jang et al. do. What they have in common is the
 // value, and how a gradient reaches e from given probabilities y.
 TEST_CASE("golden quantizers: gumbel") {
   const Golden golden("gumbel");
@@ -389,7 +389,8 @@ TEST_CASE("golden quantizers: gumbel") {
     check_near(to_array(codes.grad()),
                ref::add(golden.array(at + "grad_codebook"), ref::matmul(share, g, true, false)));
 
-    // Ours as a whole: other codes are drawn, and another gradient arrives, but for the same noise.
+    // Ours as a whole: other codes are drawn and the gradient differs, although the noise is the
+    // same.
     e = golden.leaf("e"), codes = golden.leaf("codebook");
     const Variable noisy = code_logits(e, codes, t) + Variable(golden.tensor("noise"));
     const auto y = [&, t = t](const Array& x, const Array& c) {

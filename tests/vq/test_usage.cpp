@@ -73,7 +73,7 @@ TEST_CASE("usage: codes with at least 10 % of the uniform count") {
   const UsageHistogram histogram = histogram_of({10, 9, 11, 0, 1, 500, 469, 0, 0, 0});
   CHECK(histogram.usage() == doctest::Approx(0.4).epsilon(1e-12));
   CHECK(histogram.used() == 6);
-  // The border itself is in, for every size of K and n.
+  // The border itself is included, for every size of K and n.
   for (int64_t K = 2; K < 60; ++K)
     for (int64_t n : {1, 3, 7, 49}) {
       ref::Indices counts(static_cast<size_t>(K), 0);
@@ -117,17 +117,17 @@ TEST_CASE("usage: several symbols by hand") {
   CHECK(uneven.nominal_bits() == doctest::Approx(40).epsilon(1e-12));
   CHECK(uneven.entropy_bits() == 0.0);
   CHECK(uneven.perplexity() == 1.0);
-  // The border of 10 % is that of each symbol: 0.4 and 0.1.
+  // The 10 % border is computed per symbol: 0.4 and 0.1.
   UsageHistogram border(Vocabulary(2, 4));
   border.add(index_tensor({16, 0, 0, 0, 3, 1, 0, 0}).reshape({2, 4}));
   CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
-  // That one symbol was counted 1,000 times must not hide 1 of 4 in the other.
+  // The 1,000 counts of one symbol must not hide 1 of 4 in the other.
   border.add(index_tensor({984, 0, 0, 0, 0, 0, 0, 0}).reshape({2, 4}));
   CHECK(border.usage() == doctest::Approx(3.0 / 8).epsilon(1e-12));
   CHECK_THROWS_AS(border.add(index_tensor({1, 2, 3, 4})), Error);
 }
 
-// A layer that dropout left out was not used badly, it was not used.
+// A layer that dropout left out is unused, which is not the same as used badly.
 TEST_CASE("perplexity, usage: symbols without a count are not part of the mean") {
   struct Case {
     int64_t symbols;

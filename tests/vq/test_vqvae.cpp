@@ -14,7 +14,7 @@ Array draw_images(uint64_t seed) {
   return testing::draw_images(seed, 2, 8, 12);
 }
 
-// The parameters of the PyTorch twin outside of the quantizer; no block has a projection here.
+// The parameters of the PyTorch twin outside the quantizer; no block has a projection here.
 const std::vector<std::string> kTwinNames = {
     "encoder.0.weight",       "encoder.0.bias",         "encoder.2.weight",
     "encoder.2.bias",         "encoder.4.conv1.weight", "encoder.4.conv1.bias",
@@ -169,7 +169,7 @@ TEST_CASE("vqvae: total loss = reconstruction + codebook + beta commitment") {
   }
 }
 
-// In a model both losses have the same value, which hides what beta weighs.
+// In a model both losses have the same value, which hides which of them beta weighs.
 TEST_CASE("vqvae: beta weighs the commitment alone, and a loss that is not there is none") {
   const auto scalar = [](float value) { return Variable(ops::full({1}, value, test_device())); };
   const Tensor images = ops::zeros({1, 4, 4, 3}, test_device());
@@ -240,7 +240,7 @@ TEST_CASE("vqvae: with activations in bf16 it computes the same, less exactly") 
   const Tensor decoded = rounding.decode(same).value();
   CHECK(decoded.dtype() == DType::f32);
   CHECK(error(decoded, to_array(exact.decode(same).value())) <= 2e-2);
-  // tanh comes after the last rounding: its values are not bf16 numbers.
+  // tanh follows the last rounding, so its values are not bf16 numbers.
   CHECK(rounded_to_bf16(to_array(decoded)).data != to_array(decoded).data);
   backward(vqvae_loss(rounding(images), images, 0.25f).total);
   for (const auto& [name, p] : rounding.named_parameters()) {

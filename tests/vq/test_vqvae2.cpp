@@ -1,4 +1,4 @@
-// VQ-VAE-2, the hierarchy of two levels: names, shapes and number of parameters, the way of the
+// VQ-VAE-2, the hierarchy of two levels: names, shapes and number of parameters, the path of the
 // latents and the loss over both levels, the start of both codebooks, decoding of symbols, bits.
 // Gradients and training: test_vqvae2_training.cpp.
 #include <cmath>
@@ -13,7 +13,7 @@ namespace {
 using ref::Array;
 using ref::Random;
 
-// A quantizer that remembers what it was given, what it made of it and how many codes it replaced.
+// A quantizer that records its input, its output and how many codes it replaced.
 class Recording final : public Quantizer {
  public:
   Recording(const QuantizerOptions& options, Rng rng, int64_t wanted = 0)
@@ -171,7 +171,7 @@ TEST_CASE("vqvae2: auxiliary losses and replaced codes add up too") {
   options.quantizer.codebook.dead_code_fraction = 1;
   Recorded r(options);
   const Tensor images = images_of(3);
-  // Replacements come when the average use of a code has had the time to fall.
+  // Replacements come once the average use of a code has had time to fall.
   int64_t replaced = 0;
   for (int pass = 0; pass < 200 && replaced == 0; ++pass) {
     const VqVaeOutput out = r.model(images);
@@ -208,7 +208,7 @@ TEST_CASE("vqvae2: symbols of both levels decode to the reconstruction, bit for 
       const VqVaeOutput out = model(images);
       const Tensor decoded = model.decode_symbols(out.symbols(), images.shape());
       CHECK((bits_of(decoded) == bits_of(out.reconstruction.value())));
-      // Either level is needed for it.
+      // Decoding needs both levels.
       for (size_t level : {0, 1}) {
         std::vector<Tensor> other = out.symbols();
         other[level] = ops::zeros(other[level].shape(), test_device(), DType::i32);
@@ -267,7 +267,7 @@ TEST_CASE("vqvae2: bits of an image, by hand") {
   const VqVaeOutput out = model(images);
   UsageHistogram histogram(model.vocabulary());
   histogram.add(out.counts());
-  // 16 symbols of the top and 64 of the bottom, each level with its own use of the codes.
+  // 16 symbols of the top and 64 of the bottom, each level with its own usage of the codes.
   CHECK(histogram.nominal_bits() == doctest::Approx(3 * 80 * std::log2(6.0)));
   double bits = 0;
   for (const Tensor& symbols : out.symbols()) {

@@ -1,4 +1,4 @@
-// VQ-VAE-2 in training: gradients by finite differences through both levels, the loss that falls.
+// VQ-VAE-2 in training: gradients by finite differences through both levels, and a falling loss.
 #include <algorithm>
 #include <cmath>
 
@@ -11,9 +11,9 @@ namespace {
 using ref::Array;
 using ref::Random;
 
-// The straight-through estimator as a function with that gradient: e + (q - e) where q - e is the
-// one of the first pass, and a commitment to the q of the first pass. Differences of a loss through
-// it are what the estimator's gradients stand for.
+// The straight-through estimator as a function that has its gradient: e + (q - e) with q - e fixed
+// from the first pass, and a commitment to the q of the first pass. The estimator's gradients must
+// equal the differences of a loss through this function.
 class Shifting final : public Quantizer {
  public:
   explicit Shifting(Quantizer& real) : real_(real) {}
@@ -64,7 +64,7 @@ TEST_CASE("vqvae2: every parameter gets a finite gradient that is not zero") {
   }
 }
 
-// Along its gradient g a parameter changes the loss at the rate |g|.
+// Along its gradient g a parameter changes the loss at rate |g|.
 TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
   const ThreadCount threads(1);  // many small passes
   VqVaeOptions options = small(8, 5);
@@ -75,7 +75,7 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
   VqVae2 smooth(options, test_device(), Rng(7), std::make_unique<Shifting>(*levels[0].quantizer),
                 std::make_unique<Shifting>(*levels[1].quantizer));
   const auto parameters = model.named_parameters(), same = smooth.named_parameters();
-  for (const auto& all : {parameters, same})  // larger activations, that f32 can tell apart
+  for (const auto& all : {parameters, same})  // larger activations, whose changes f32 can resolve
     for (auto [name, p] : all) ops::copy(p.mutable_value(), ops::scaled(p.value(), 2.f));
   start(model, images);
   const auto loss = [&] { return vqvae_loss(smooth(images), images, 0.5f).total; };
@@ -91,7 +91,7 @@ TEST_CASE("vqvae2: gradients of all layers are those of finite differences") {
     for (float g : direction) length += static_cast<double>(g) * g;
     length = std::sqrt(length);
     for (float& g : direction) g = static_cast<float>(g / length);
-    // So that the difference is well above what f32 rounds, and few ReLUs turn on or off.
+    // So that the difference is well above f32's rounding, and few ReLUs switch on or off.
     const double step = std::min(2e-5 / length, 5e-3);
     move(x, value, step, direction);
     const double above = loss().item();
