@@ -8,30 +8,10 @@
 
 namespace versor {
 
-ConvOptions VqModel::halving(int64_t in, int64_t out, Activation activation) {
-  return {in, out, /*kernel=*/4, /*stride=*/2, /*padding=*/1, activation};
-}
-
 VqModel::VqModel(const VqVaeOptions& options) : options_(options) {
   if (options_.hidden == 0) options_.hidden = latent() / 2;
   check(options_.hidden > 0, "vqvae", "latent size ", latent(),
         " is too small: it is halved between the layers");
-}
-
-void VqModel::add_encoder(Sequential& encoder, Rng rng, Device device) const {
-  const int64_t C = options_.image_channels, hidden = options_.hidden, D = latent();
-  encoder.add<Conv2d>("0", halving(C, hidden, Activation::relu), rng.split(0), device);
-  encoder.add<Conv2d>("2", halving(hidden, D, Activation::relu), rng.split(2), device);
-  encoder.add<ResidualBlock>("4", D, D, rng.split(4), device);
-  encoder.add<ResidualBlock>("5", D, D, rng.split(5), device);
-}
-
-void VqModel::add_decoder(Sequential& decoder, Rng rng, Device device) const {
-  const int64_t C = options_.image_channels, hidden = options_.hidden, D = latent();
-  decoder.add<ResidualBlock>("0", D, D, rng.split(0), device);
-  decoder.add<ResidualBlock>("1", D, D, rng.split(1), device);
-  decoder.add<ConvTranspose2d>("2", halving(D, hidden, Activation::relu), rng.split(2), device);
-  decoder.add<ConvTranspose2d>("4", halving(hidden, C, Activation::none), rng.split(4), device);
 }
 
 void VqModel::add_level(std::string name, QuantizerPointer quantizer) {

@@ -6,7 +6,6 @@
 
 #include <functional>
 
-#include "nn/layers.h"
 #include "vq/family.h"
 
 namespace versor {
@@ -85,15 +84,6 @@ class VqModel : public Module {
                     VqVaeOutput& output) const;
   // Throws Error unless images are [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;
-
-  // Options of a 4x4 convolution with stride 2, plain or transposed.
-  static ConvOptions halving(int64_t in, int64_t out, Activation activation);
-  // The layers from the images to a quarter of their size, and back:
-  //   encoder  conv 4x4 s2 (C -> hidden), ReLU, conv 4x4 s2 (hidden -> D), ReLU,
-  //            two residual blocks
-  //   decoder  two residual blocks, transposed conv 4x4 s2 (D -> hidden), ReLU, and (hidden -> C)
-  void add_encoder(Sequential& encoder, Rng rng, Device device) const;
-  void add_decoder(Sequential& decoder, Rng rng, Device device) const;
 
  private:
   VqVaeOptions options_;

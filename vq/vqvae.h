@@ -5,9 +5,17 @@
 // The published code has none of the pooling layers that the paper's text mentions.
 #pragma once
 
+#include "nn/layers.h"
 #include "vq/model.h"
 
 namespace versor {
+
+// The layers between images and latents, which VQ-VAE-2 has too (vqvae2.h). The decoder's output
+// has not been through the tanh yet. Each layer draws its initial weights from a stream of its own.
+void add_encoder(Sequential& encoder, const VqVaeOptions& options, Rng rng, Device device);
+void add_decoder(Sequential& decoder, const VqVaeOptions& options, Rng rng, Device device);
+// Options of a 4x4 convolution, plain or transposed, that halves or doubles height and width.
+ConvOptions stride_two(int64_t in, int64_t out, Activation activation);
 
 class VqVae final : public VqModel {
  public:

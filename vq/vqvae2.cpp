@@ -38,19 +38,19 @@ VqVae2::VqVae2(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPo
     : VqModel(of_model),
       join_bottom_(joining(latent()), rng.split(kJoinBottom), device),
       join_decoder_(joining(latent()), rng.split(kJoinDecoder), device),
-      upsample_top_(halving(latent(), latent(), Activation::none), rng.split(kUpsampleTop),
+      upsample_top_(stride_two(latent(), latent(), Activation::none), rng.split(kUpsampleTop),
                     device) {
   const QuantizerOptions& quantizer = options().quantizer;
   if (!own_top) own_top = make_quantizer(quantizer, rng.split(kCodebookTop), device);
   if (!own_bottom) own_bottom = make_quantizer(quantizer, rng.split(kCodebookBottom), device);
   const int64_t D = latent();
   const Rng e = rng.split(kEncoderTop), d = rng.split(kDecoderTop);
-  add_encoder(encoder_bottom_, rng.split(kEncoderBottom), device);
-  encoder_top_.add<Conv2d>("0", halving(D, D, Activation::relu), e.split(0), device);
+  add_encoder(encoder_bottom_, options(), rng.split(kEncoderBottom), device);
+  encoder_top_.add<Conv2d>("0", stride_two(D, D, Activation::relu), e.split(0), device);
   encoder_top_.add<ResidualBlock>("2", D, D, e.split(2), device);
   decoder_top_.add<ResidualBlock>("0", D, D, d.split(0), device);
-  decoder_top_.add<ConvTranspose2d>("1", halving(D, D, Activation::none), d.split(1), device);
-  add_decoder(decoder_, rng.split(kDecoder), device);
+  decoder_top_.add<ConvTranspose2d>("1", stride_two(D, D, Activation::none), d.split(1), device);
+  add_decoder(decoder_, options(), rng.split(kDecoder), device);
   register_module("encoder_bottom", encoder_bottom_);
   register_module("encoder_top", encoder_top_);
   register_module("decoder_top", decoder_top_);

@@ -19,7 +19,7 @@
 // codebooks and Adam are those of VqVae.
 #pragma once
 
-#include "vq/model.h"
+#include "vq/vqvae.h"
 
 namespace versor {
 
