@@ -64,7 +64,7 @@ class VqModel : public Module {
   const std::vector<Level>& levels() const { return levels_; }
   // The symbols of all levels added up, although the number of rows differs between levels.
   Vocabulary vocabulary() const;
-  // Counters on the device that a checkpoint must hold beside parameters and buffers.
+  // Counters on the device that a checkpoint must hold besides parameters and buffers.
   std::vector<std::pair<std::string, Tensor>> counters() const;
   // Whether a step can be captured once and replayed.
   bool capturable() const;
