@@ -137,7 +137,7 @@ def make_checkpoint():
     for name, shape in shapes.items():
         add("model." + name, "F32", shape)
         if name not in ("codebook.weight", "ema_cluster_size", "ema_dw"):  # Adam has the others
-            if len(shape) == 4:  # moments lie as ours do: [O,kh,kw,I]
+            if len(shape) == 4:  # moments have our layout: [O,kh,kw,I]
                 shape = [shape[0], shape[2], shape[3], shape[1]]
             for moment in "mv":
                 add(f"adam.{moment}.{name}", "F32", shape)

@@ -4,7 +4,7 @@ What: draws sizes, options and edge cases (equal, zero, tiny, huge, opposite cod
 zeros; more codes than rows), runs the program on them, and compares every tensor it writes.
 Values (outputs, losses, gradients, EMA buffers, codebook): ||a - b|| / ||b|| <= 1e-4; every
 parameter's change: <= 2e-2, as Adam's first steps are nearly sign(g). Exits 1 on a violation.
-`--binary python-twin` runs the float32 twin instead: how close can float32 come at all?
+`--binary python-twin` runs the float32 twin instead, to show how close float32 can come at all.
 Next: twin.py (the truth), README.md (how to run).
 """
 import argparse
@@ -22,7 +22,7 @@ import make_golden
 import twin
 
 VALUES, CHANGE = make_golden.TOLERANCE["values"], make_golden.TOLERANCE["change"]
-LOSS_MAX = 1e33  # a larger mean of squares may overflow in a float32 sum on its way
+LOSS_MAX = 1e33  # the float32 sum behind a larger mean of squares may overflow
 ADAM_MAX = 1e18  # a larger gradient's square leaves float32
 LOSSES = ("loss", "reconstruction_loss", "codebook_loss", "commitment_loss")
 BUFFERS = ("ema_cluster_size", "ema_dw")
@@ -97,7 +97,7 @@ def draw_case(rng):
 
 
 def clear(m, steps):
-    """Would float32 take the same decisions? Later steps start from slightly different weights."""
+    """Whether float32 would take the same decisions. Later steps start from other weights."""
     unit = 1 if steps == 1 else 5
     return (m.nearest > 2e-6 * unit and m.kink > 1.5e-6 * unit and m.edge > 1e-2 and
             m.small > 2e-2 and m.apart > 1e-2)

@@ -4,7 +4,7 @@ What: four small worlds (a model and a batch), 14 cases, cases.json. A world's s
 for which every discrete decision of its cases is clear (see Margins), so that no correct float32
 implementation can choose another code or another side of a ReLU.
 `make_golden.py` writes the files; `make_golden.py --check` recomputes the committed ones.
-Next: twin.py (what is computed), compare_one_step.py (who is compared with it), README.md.
+Next: twin.py (what is computed), compare_one_step.py (what is compared with it), README.md.
 """
 import argparse
 import json
@@ -63,7 +63,7 @@ def draw_codes(rng, rows, codes, noise=0.3):
 
 
 def set_codebook(state, codebook, rng=None):
-    """Accumulators `warm` (N = 1, m = c); with rng as in the midst of training: m about N c."""
+    """Accumulators `warm` (N = 1, m = c); with rng as in mid-training: m about N c."""
     counts = np.ones(len(codebook)) if rng is None else rng.uniform(0.3, 3.0, len(codebook))
     spread = 0 if rng is None else rng.normal(0, 0.05, codebook.shape)
     state["codebook.weight"] = codebook.astype(np.float32)
@@ -87,7 +87,7 @@ def world_small(rng):
 
 
 def world_oblong(rng):
-    """D 4, K 24, 3 images of 12x20 (45 rows), buffers as in the midst of training."""
+    """D 4, K 24, 3 images of 12x20 (45 rows), buffers as in mid-training."""
     state, images = draw_network(rng, 4, 24), draw_images(rng, 3, 12, 20)
     set_codebook(state, draw_codes(rng, encode(state, images), 24), rng)
     return state, images

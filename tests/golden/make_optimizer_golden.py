@@ -1,8 +1,9 @@
 """Makes optimizers.json: what PyTorch's optimisers and its clipping of gradients compute, in float64.
 
-What: two parameters from given values along given gradients, `null` where a parameter has none in
-a step; the values after every step and, where gradients are clipped, their norms from before. All
-settings are exact in float32. torch.optim.Adam, AdamW and SGD; torch.nn.utils.clip_grad_norm_.
+What: two parameters that start from given values and get given gradients, `null` where a parameter
+has none in a step; the values after every step and, where gradients are clipped, their norms before
+clipping. All settings are exact in float32. torch.optim.Adam, AdamW and SGD;
+torch.nn.utils.clip_grad_norm_.
 `make_optimizer_golden.py` writes the file; `make_optimizer_golden.py --check` recomputes the
 committed one. Next: ../nn/test_optimizers.cpp (what is compared with it), README.md.
 """
@@ -67,7 +68,7 @@ def make():
 
 
 def numbers(case):
-    """All that was computed, in one row."""
+    """All computed values, in one row."""
     flat = [x for step in case["values"] for values in step for x in values]
     return torch.tensor(flat + case["norms"], dtype=torch.float64)
 

@@ -2,8 +2,8 @@
 
 What: the quantizers and losses of that package, one group of tensors `<group>.<name>` each; inputs,
 outputs and gradients. README.md lists the tensors and where the package surprises.
-The package runs in float64 on float32 inputs; where it calls .float(), that call is answered with
-float64. Every group has three functions:
+The package runs in float64 on float32 inputs; where it calls .float(), that call returns float64.
+Every group has three functions:
   draw_*(rng)      the inputs, numpy arrays by name; the first seed without an Unclear is taken
   run_*(t)         what the package makes of them; t(name) is an input as a tensor
   verify_*(i, o)   the same from formulas in numpy; raises Unclear where a decision is a close one
@@ -31,7 +31,7 @@ EPS = 1e-5
 
 
 class Unclear(Exception):
-    """These inputs let a correct float32 program decide otherwise."""
+    """With these inputs a correct float32 program might decide otherwise."""
 
 
 # --- numpy: small parts of the formulas ---
@@ -72,7 +72,7 @@ def softmax(x):
 
 
 def entropy(p):
-    """As the package has it: the logarithm's argument is at least 1e-5."""
+    """As in the package: the logarithm's argument is at least 1e-5."""
     return -(p * np.log(np.maximum(p, EPS))).sum(axis=-1)
 
 
@@ -553,7 +553,7 @@ def run_gumbel(t):
             gumbel_sample=functools.partial(vq.gumbel_sample, stochastic=True,
                                             straight_through=True)).train()
         set_codes(book, t("codebook").detach())
-        # The whole module, as a user has it: straight_through is its Gumbel switch.
+        # The whole module, as a user gets it: straight_through is its Gumbel switch.
         options = {"stochastic_sample_codes": True, "straight_through": True,
                    "sample_codebook_temp": temperature, "ema_update": False}
         whole = quantizer(t("codebook").detach(), **options)

@@ -23,7 +23,7 @@ def to_bytes(values):
 
 
 def intensities(image):
-    """0..2, from the pixels as Versor has them."""
+    """Intensities 0..2, from Versor's pixels."""
     return 1 + (image * 2.0 / 255 - 1).astype(np.float32).astype(np.float64)
 
 
@@ -34,7 +34,7 @@ def ssim(a, b):
 
 
 def scene(rng, height, width, channels):
-    """A slope of light with a few rectangles upon it: even areas and edges."""
+    """A gradient of light with a few rectangles on it: even areas and edges."""
     y, x = np.mgrid[0:height, 0:width][..., None]
     image = 128 + (x - width / 2) * rng.uniform(-4, 4, channels) \
         + (y - height / 2) * rng.uniform(-4, 4, channels)

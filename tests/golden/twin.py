@@ -160,10 +160,10 @@ class Margins:
 
     nearest:  the relative error of e, c, c' that could exchange its code c for another c'
     gap:      (second-best distance - best) / second-best
-    kink:     |x| / rms(x) at the input of a ReLU, x = 0 apart
+    kink:     |x| / rms(x) at the input of a ReLU, except x = 0
     edge:     relative distance from the thresholds of the estimator's edge rules
-    small:    ||e|| over its rms, or half the chord that the edge rule looks at, rows under the rule
-              apart: a short e or chord makes its own direction inexact
+    small:    ||e|| over its rms, or half the chord that the edge rule compares, except for rows
+              under the rule: the direction of a short e or chord is inexact
     apart:    rms(e - q) over rms(e): how much of e - q is not rounding
     """
 
