@@ -53,12 +53,8 @@ void with_float_type(DType dtype, const F& f) {
 template <class F>
 void with_word(DType dtype, const F& f) {
   with_type(dtype, [&](auto element) {
-    if constexpr (sizeof(element) == 1)
-      f(uint8_t());
-    else if constexpr (sizeof(element) == 2)
-      f(uint16_t());
-    else
-      f(uint32_t());
+    using OneOrTwoBytes = std::conditional_t<sizeof(element) == 1, uint8_t, uint16_t>;
+    f(std::conditional_t<sizeof(element) <= 2, OneOrTwoBytes, uint32_t>());
   });
 }
 

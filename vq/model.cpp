@@ -37,6 +37,7 @@ Tensor VqModel::update(const std::vector<VqVaeOutput>& passes, const Tensor& gua
   Tensor replaced;
   for (size_t level = 0; level < levels_.size(); ++level) {
     std::vector<Quantized> of_level;
+    of_level.reserve(passes.size());
     for (const VqVaeOutput& pass : passes) of_level.push_back(pass.levels[level].quantized);
     replaced = sum_of_replaced(replaced, quantizer_of(level).update(of_level, guard));
   }
