@@ -136,7 +136,7 @@ TEST_CASE("adam: two optimisers move the same value, each by its own step") {
   CHECK(error(p.value(), ref::filled({3}, 0.375)) <= 2e-5);
   slow.step();
   CHECK(error(p.value(), ref::filled({3}, 0.25)) <= 2e-5);
-  CHECK(p.value().address() == before);  // a recorded step finds it there
+  CHECK(p.value().address() == before);  // a captured step finds it there
   CHECK(indices_of(slow.parameter_steps()[0]) == ref::Indices{2});
   CHECK(indices_of(fast.parameter_steps()[0]) == ref::Indices{1});
 }
