@@ -33,7 +33,7 @@ SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
-BUILDS := $(filter-out help clean data format lint size check-layers sanitize,$(GOALS))
+BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack,$(GOALS))
 
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
 # here and not in a recipe, so that `make clean test` cleans first
@@ -127,7 +127,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu gpu-pack gpu-unpack gpu-rehearsal soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -286,6 +286,23 @@ $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
 
 verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PARTS=... for some
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
+
+# A GPU elsewhere: programs for GPU_ARCH alone and without oneDNN, in a build of their own. DEVICE=cpu
+# packs this build's programs, to try it.
+GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
+GPU_BUILD := build/gpu-pack/sm_$(GPU_ARCH)
+PACKED := train $(filter table% figures,$(PAPER))
+gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
+	$(if $(filter cpu,$(DEVICE)),,@$(MAKE) CUDA=1 ONEDNN=0 B=$(GPU_BUILD) \
+	  CUDA_GENCODE=-gencode=arch=compute_$(GPU_ARCH),code=sm_$(GPU_ARCH) $(PACKED:%=$(GPU_BUILD)/bin/%))
+	@VERSOR_BIN=$(if $(filter cpu,$(DEVICE)),$(B),$(GPU_BUILD))/bin QUEUE=$(call quote,$(QUEUE)) DEVICE='$(DEVICE)' \
+	  RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)
+
+gpu-unpack: ## merge what came back from there into results/ and experiments/recorded/runs: FILES="archive-00 ..."
+	@RESULTS=$(call quote,$(RESULTS)) .make/gpu_unpack.sh $(FILES)
+
+gpu-rehearsal: $(PACKED:%=$(B)/bin/%) ## the way of gpu-pack on the CPU, with tiny trainings
+	@VERSOR_BIN=$(B)/bin .make/gpu_rehearsal.sh
 
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh

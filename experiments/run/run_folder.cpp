@@ -167,7 +167,7 @@ std::string note_on_threads(const std::string& folder, const nlohmann::ordered_j
 }
 
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
-  for (const char* name : {"/config.json", "/model.safetensors", "/metrics.csv"})
+  for (const char* name : {"/config.json", "/metrics.csv"})
     if (!is_there(folder + name)) return false;
   if (options_in(folder + "/config.json") != config) return false;
   std::istringstream metrics(read_file(folder + "/metrics.csv"));

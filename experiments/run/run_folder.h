@@ -43,7 +43,8 @@ class RunFolder {
   int lock_ = -1;
 };
 
-// Whether the folder holds the run of this config with all its epochs.
+// Whether the folder holds the run of this config with all its epochs. The model may be missing: a
+// run made elsewhere can come without it, and only some tables need it.
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config);
 
 // A run whose config differs from another's only in the number of threads; it may have fewer

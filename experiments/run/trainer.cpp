@@ -28,7 +28,9 @@ double seconds_since(Clock::time_point start) {
 // The independent streams of random numbers of a run.
 enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
 
-constexpr double kSecondsBetweenSaves = 120;
+// A checkpoint is written at the end of an epoch if the last one is this old, so that short epochs
+// do not spend their time on files, and inside an epoch if it is older still.
+constexpr double kSecondsBetweenEpochSaves = 10, kSecondsBetweenSaves = 120;
 constexpr int64_t kMostLines = 1000;  // of progress in a log file, besides one per epoch
 constexpr int64_t kPictures = 16;
 constexpr const char* kTimingHeader =
@@ -245,10 +247,13 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   train_pass_.next = test_pass_.next = 0;
   folder_.write_csv("timing.csv", kTimingHeader, timings_);
   folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);
-  // The checkpoint is written before the row that marks the epoch as done. A run killed in between
-  // resumes after the epoch and writes the row from the checkpoint's copy.
-  save();
-  write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+  // The last checkpoint is written before the row that marks the run as finished. A run killed in
+  // between resumes after that epoch and writes the row from the checkpoint's copy.
+  if (epoch == options_.epochs || settings_.save_every > 0 ||
+      seconds_since(saved_at_) > kSecondsBetweenEpochSaves) {
+    save();
+    write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+  }
   folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
 }
 
