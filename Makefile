@@ -294,7 +294,7 @@ GPU_BUILD := build/gpu-pack/sm_$(GPU_ARCH)
 PACKED := train $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
 	$(if $(filter cpu,$(DEVICE)),,@$(MAKE) CUDA=1 ONEDNN=0 B=$(GPU_BUILD) \
-	  CUDA_GENCODE=-gencode=arch=compute_$(GPU_ARCH),code=sm_$(GPU_ARCH) $(PACKED:%=$(GPU_BUILD)/bin/%))
+	  CUDA_GENCODE=-gencode=arch=compute_$(GPU_ARCH),code=sm_$(GPU_ARCH) $(PACKED:%=$(GPU_BUILD)/bin/%) $(GPU_BUILD)/bin/run_tests)
 	@VERSOR_BIN=$(if $(filter cpu,$(DEVICE)),$(B),$(GPU_BUILD))/bin QUEUE=$(call quote,$(QUEUE)) DEVICE='$(DEVICE)' \
 	  RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)
 

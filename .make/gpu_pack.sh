@@ -3,8 +3,9 @@
 # parts small enough to travel one by one:
 #   gpu-pack/part-00, part-01, ...    there: cat part-* | tar -x; ./run.sh SECONDS
 # In them: bin/ (stripped, for the architecture asked for), lib/ (libraries that may be missing
-# there; CUDA's own and cuDNN must be there), data/ (CIFAR-10, each file by itself so that they
-# unpack side by side), results/ (half-finished runs, which go on there), queue.tsv and run.sh.
+# there; CUDA's own and cuDNN must be there), tests/ (golden values of run_tests), data/ (CIFAR-10,
+# each file by itself so that they unpack side by side), results/ (half-finished runs, which go on
+# there), queue.tsv and run.sh.
 # CIFAR-10 is compressed by xz with differences between rows and between neighbours: 67 % of its
 # size, and 1 s to unpack; without these filters it would be 75 %.
 # Environment: VERSOR_BIN, QUEUE, RESULTS (default results), DEVICE (cuda), PART_MIB (60).
@@ -73,9 +74,11 @@ cut -f4 "$stage/queue.tsv" | while IFS= read -r folder; do
   fi
 done
 
-for program in train evaluate; do
+for program in train evaluate run_tests; do
   [ ! -e "$bin/$program" ] || strip -o "$stage/bin/$program" "$bin/$program"
 done
+mkdir "$stage/tests"
+cp -r tests/golden "$stage/tests"
 cp "$(command -v xz)" "$stage/bin"
 # shellcheck disable=SC2046
 cp -L $(ldd "$bin/train" "$stage/bin/xz" | awk '$3 ~ /^\// { print $3 }' |

@@ -42,6 +42,13 @@ if command -v nvidia-cuda-mps-control >/dev/null && nvidia-smi >/dev/null 2>&1; 
   mkdir -p mps
   nvidia-cuda-mps-control -d && mps=1
 fi
+# The kernels may be newer than the last run on a GPU: their tests run beside the first trainings.
+if [ -n "$mps" ] && [ -e bin/run_tests ] && [ ! -e tested ]; then
+  touch tested
+  OMP_NUM_THREADS=4 VERSOR_TEST_DEVICE=cuda VERSOR_BIN=$PWD/bin timeout 300 bin/run_tests \
+    -sfe='*tests/experiments*' >"$out/tests.txt" 2>&1 </dev/null &
+  tests=$!
+fi
 log "ready: $slots at a time${mps:+ under MPS}, $(nvidia-smi -L 2>/dev/null | head -n 1)"
 
 # ---- the queue -----------------------------------------------------------------------------------
@@ -123,6 +130,10 @@ for pid in "${!running[@]}"; do
   log "stopped after $((SECONDS - started[$pid])) s (predicted ${predicted[$pid]}): ${running[$pid]##*/}"
   kill -TERM "$pid" 2>/dev/null
 done
+if [ -n "${tests:-}" ]; then
+  kill "$tests" 2>/dev/null
+  log "tests on the GPU: $(tail -n 1 "$out/tests.txt")"
+fi
 wait
 if [ -n "$mps" ]; then echo quit | nvidia-cuda-mps-control >/dev/null; fi
 
