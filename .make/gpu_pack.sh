@@ -34,18 +34,28 @@ flush() {  # flush THEN: writes the trainings of the line before
   for row in ${rows[@]+"${rows[@]}"}; do printf '%s\t%s\n' "$row" "$1"; done
   rows=()
 }
+commands() {  # commands PROGRAM OPTION...: one for every training that is missing
+  local program=$1
+  shift
+  set -- --device "$device" --threads 1 "$@" ${options[@]+"${options[@]}"} --quiet
+  if [ "$program" = train ]; then
+    echo "bin/train $*"
+  else
+    (cd "$stage" && ${data:+env CIFAR10_DIR=data} "$bin/$program" --results results "$@" --list)
+  fi
+}
+option() { sed -n "s/.* --$1 '\{0,1\}\([^' ]*\).*/\1/p" <<<"$2"; }  # option NAME COMMAND
 list() {  # list KEEP PROGRAM OPTION...
-  local keep=$1 program=$2 command folder
-  shift 2
+  local keep=$1 command folder
+  shift
   while IFS= read -r command; do
-    folder=$(sed -n "s/.* --out '\{0,1\}\([^' ]*\)'\{0,1\}$/\1/p" <<<"$command")
+    folder=$(option out "$command")
     [ ! -e "experiments/recorded/runs/${folder##*/}" ] || continue
     ! grep -qxF "$folder" "$stage/listed" || continue
     echo "$folder" >>"$stage/listed"
-    rows+=("$keep"$'\t'"$(sed 's/.* --epochs \([0-9]*\).*/\1/' <<<"$command")"$'\t'"$(
-      sed 's/.* --precision \([a-z0-9]*\).*/\1/' <<<"$command")"$'\t'"$folder"$'\t'"$command")
-  done < <(cd "$stage" && ${data:+env CIFAR10_DIR=data} "$bin/$program" --device "$device" \
-    --threads 1 --results results "$@" ${options[@]+"${options[@]}"} --quiet --list)
+    rows+=("$(printf '%s\t%s\t%s\t%s\t%s' "$keep" "$(option epochs "$command")" \
+      "$(option precision "$command")" "$folder" "$command")")
+  done < <(commands "$@")
 }
 bin=$(realpath "$VERSOR_BIN")
 # the programs skip what is finished; they see our results here
