@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -12,18 +13,14 @@
 namespace versor {
 namespace {
 
-std::string joined(const std::set<std::string>& parts) {
-  return fmt::format("{}", fmt::join(parts, ", "));
-}
-
 std::string line_of(const std::vector<std::string>& cells) {
   return fmt::format("| {} |\n", fmt::join(cells, " | "));
 }
 
-// The four lines of one beta.
+// The lines of one beta, whose cells are two families.
 std::string rows_of(const std::string& row, const std::vector<const Cell*>& cells) {
   std::vector<std::string> paper = {row, "paper"}, ours = {row, ""}, ratio = {row, "ratio"},
-                           verdicts = {row, "verdict"};
+                           found = {row, "could have found"}, verdicts = {row, "verdict"};
   for (const Cell* cell : cells) {
     const int decimals = cell->paper > 1 ? 0 : cell->figure.decimals;
     paper.push_back(fmt::format("{:.{}f}", cell->paper, decimals));
@@ -34,12 +31,22 @@ std::string rows_of(const std::string& row, const std::vector<const Cell*>& cell
     ratio.push_back(
         r.df == 0 ? fmt::format("{:.2f}", r.value())
                   : fmt::format("{:.2f} [{:.2f}, {:.2f}]", r.value(), interval.low, interval.high));
+    found.push_back(percent(detectable(cell->comparison, cells.size() / 2)));
     verdicts.push_back(cell->comparison.verdict);
   }
-  return line_of(paper) + line_of(ours) + line_of(ratio) + line_of(verdicts);
+  return line_of(paper) + line_of(ours) + line_of(ratio) + line_of(found) + line_of(verdicts);
 }
 
 }  // namespace
+
+std::string summary_of_runs(const std::vector<RecordedRun>& runs) {
+  std::set<std::string> hardware;
+  for (const RecordedRun& run : runs)
+    hardware.insert(fmt::format("{} in {}", run.hardware, run.precision));
+  return fmt::format(
+      "{} runs of at least {} epochs with the published choices and the paper's sizes{}{}",
+      runs.size(), kPaperEpochs, runs.empty() ? "" : ", on ", fmt::join(hardware, "; "));
+}
 
 std::string summary_of_verdicts(const std::vector<Cell>& cells) {
   std::map<std::string, int> count;
@@ -56,20 +63,27 @@ std::string summary_of_verdicts(const std::vector<Cell>& cells) {
   for (const auto& [verdict, meaning] : words)
     if (count[verdict] > 0)
       text += fmt::format("{}{} {}", text.empty() ? "" : "; ", count[verdict], meaning);
-  return fmt::format("Of the {} figures of tables 2 and 3: {}.", cells.size(), text);
+  std::vector<double> p;
+  for (const Cell& cell : cells)
+    if (is_tested(cell.figure.metric) && cell.comparison.verdict != kContradictory)
+      p.push_back(cell.comparison.ratio.p());
+  const auto adjusted = holm(p);
+  return fmt::format(
+      "Of the {} figures of tables 2 and 3: {}. With one adjustment for all of them, {} differ.",
+      cells.size(), text,
+      std::count_if(adjusted.begin(), adjusted.end(), [](double q) { return q < 0.05; }));
 }
 
 std::string readme_results(const Evidence& evidence) {
   const std::vector<Cell> cells = judge_tables(evidence);
-  std::set<std::string> hardware;
-  for (const RecordedRun& run : evidence.runs)
-    hardware.insert(fmt::format("{} in {}", run.hardware, run.precision));
   std::string text = fmt::format(
       "<!-- made by make readme-tables; do not edit -->\n"
-      "{} recorded runs of the paper's length, on {}. {} Each figure: ours as mean ± standard "
-      "deviation; the ratio of ours to the paper's with its 95 % interval; the verdict "
-      "(`experiments/STATISTICS.md`).\n\n",
-      evidence.runs.size(), joined(hardware), summary_of_verdicts(cells));
+      "{}.\n{}\n"
+      "For each figure: ours, mean ± standard deviation; the ratio of ours to the paper's with "
+      "its\n"
+      "95 % interval; the smallest difference that would have been found in 80 % of cases; the\n"
+      "verdict (`experiments/STATISTICS.md`).\n\n",
+      summary_of_runs(evidence.runs), summary_of_verdicts(cells));
   std::vector<std::string> heading = {"50 epochs, `--preset published`", ""};
   for (const MetricColumn& c : table3_columns())
     if (is_tested(c.metric)) heading.push_back(c.title);

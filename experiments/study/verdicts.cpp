@@ -9,9 +9,6 @@
 namespace versor {
 namespace {
 
-constexpr double kLevel = 0.05;
-constexpr int kFamily = 3;
-
 bool is_third_run(const PublishedRun& run) {
   const auto last = static_cast<size_t>(kPaperEpochs - 1);
   const auto rounds_to = [&](const char* metric, double printed) {
@@ -81,15 +78,18 @@ std::vector<const PublishedRun*> Evidence::curves(const Setting& setting) const 
 Logs Evidence::our_logs(const Setting& setting, const std::string& metric, int64_t epoch) const {
   Logs logs;
   for (const RecordedRun* run : ours(setting))
-    logs.push_back(run->logs(metric)[static_cast<size_t>(epoch - 1)]);
+    if (epoch <= static_cast<int64_t>(run->metrics.rows.size()))
+      logs.push_back(run->logs(metric)[static_cast<size_t>(epoch - 1)]);
   return logs;
 }
 
-Logs Evidence::their_logs(const Setting& setting, const std::string& metric) const {
+Logs Evidence::their_logs(const Setting& setting, const std::string& metric, int64_t epoch) const {
   Logs logs;
-  bool third = setting == kThreeTimes;
+  bool third = setting == kThreeTimes && epoch == kPaperEpochs;
   for (const PublishedRun* run : curves(setting)) {
-    logs.push_back(std::log(run->metrics.column(metric)[static_cast<size_t>(kPaperEpochs - 1)]));
+    const auto curve = run->metrics.column(metric);
+    if (epoch > static_cast<int64_t>(curve.size())) continue;
+    logs.push_back(std::log(curve[static_cast<size_t>(epoch - 1)]));
     third = third && !is_third_run(*run);
   }
   for (size_t i = 0; third && i < third_run().values.size(); ++i)
@@ -138,7 +138,36 @@ std::string ratio_text(const Ratio& ratio) {
 
 std::string percent(double share) {
   if (std::isnan(share)) return "–";
-  return share < 1 ? fmt::format("{:.0f} %", 100 * share) : fmt::format("× {:.2g}", 1 + share);
+  return share < 1 ? fmt::format("{:.0f} %", 100 * share)
+                   : fmt::format("× {:.{}f}", 1 + share, share < 9 ? 1 : 0);
+}
+
+std::string p_text(double p) {
+  return std::isnan(p) ? "–" : fmt::format("{:.3f}", p);
+}
+
+double detectable(const Comparison& comparison, size_t family) {
+  return comparison.ratio.detectable(0.05 / static_cast<double>(family));
+}
+
+void add_results(Table& table, std::vector<std::vector<std::string>> rows,
+                 std::vector<Comparison> family) {
+  judge(family);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Comparison& c = family[i];
+    const Interval narrow = c.ratio.interval(0.90);
+    rows[i].insert(rows[i].end(),
+                   {ratio_text(c.ratio),
+                    c.ratio.df > 0 ? fmt::format("[{:.3f}, {:.3f}]", narrow.low, narrow.high) : "–",
+                    percent(c.ratio.half_width()), percent(detectable(c, family.size())),
+                    p_text(c.adjusted), c.verdict});
+    table.rows.push_back(rows[i]);
+  }
+}
+
+void add_result_columns(Table& table) {
+  table.columns.insert(table.columns.end(),
+                       {"ratio", "90 % interval", "half-width", "found at least", "p", "verdict"});
 }
 
 Table verdict_table(const std::vector<Cell>& cells, int table) {
@@ -162,24 +191,25 @@ Table detail_table(const std::vector<Cell>& cells) {
   out.title = "Each figure of the tables that we have runs for";
   out.notes = {
       "Ours: mean ± standard deviation over the seeds. Ratio: of our recipe's geometric mean to "
-      "the paper's, with its 95 % interval. Half-width: of that interval, as a factor above 1.",
+      "the paper's, with its 95 % interval. Half-width: of that interval, upwards.",
       "Found at least: the smallest difference that would be found in 80 % of cases, even at the "
-      "strictest step of Holm's adjustment. p: adjusted over the three figures."};
-  out.columns = {"table", "row",           "figure",     "paper",          "ours", "seeds",
-                 "ratio", "90 % interval", "half-width", "found at least", "p",    "verdict"};
-  for (const Cell& cell : cells) {
-    if (cell.ours.empty() || cell.comparison.verdict == kContradictory) continue;
-    const Comparison& c = cell.comparison;
-    const Interval narrow = c.ratio.interval(0.90);
-    const int decimals = cell.figure.decimals;
-    out.rows.push_back(
-        {std::to_string(cell.table), cell.row, cell.figure.title,
-         fmt::format("{:.{}f}", cell.paper, decimals), to_text(summary_of(cell.ours), decimals),
-         std::to_string(cell.ours.size()), ratio_text(c.ratio),
-         c.ratio.df > 0 ? fmt::format("[{:.3f}, {:.3f}]", narrow.low, narrow.high) : "–",
-         percent(c.ratio.half_width()), percent(c.ratio.detectable(kLevel / kFamily)),
-         c.verdict == kNotTested || c.ratio.df == 0 ? "–" : fmt::format("{:.3f}", c.adjusted),
-         c.verdict});
+      "strictest step of Holm's adjustment. p: adjusted over the three figures of a row, for "
+      "training and testing separately."};
+  out.columns = {"table", "row", "figure", "paper", "ours", "seeds"};
+  add_result_columns(out);
+  for (size_t i = 0; i < cells.size(); i += 4) {  // a total, then the three of a family
+    if (cells[i].ours.empty() || cells[i].comparison.verdict == kContradictory) continue;
+    std::vector<std::vector<std::string>> rows;
+    std::vector<Comparison> family;
+    for (size_t j = i + 1; j < i + 4; ++j) {
+      const Cell& cell = cells[j];
+      const int decimals = cell.figure.decimals;
+      rows.push_back({std::to_string(cell.table), cell.row, cell.figure.title,
+                      fmt::format("{:.{}f}", cell.paper, decimals),
+                      to_text(summary_of(cell.ours), decimals), std::to_string(cell.ours.size())});
+      family.push_back(cell.comparison);
+    }
+    add_results(out, rows, family);
   }
   return out;
 }

@@ -30,11 +30,12 @@ struct Evidence {
   std::vector<Setting> settings() const;  // of our runs
   std::vector<const RecordedRun*> ours(const Setting& setting) const;
   std::vector<const PublishedRun*> curves(const Setting& setting) const;  // of at least 50 epochs
-  // The logs of a column after `epoch` epochs, one for each run.
+  // The logs of a column after `epoch` epochs, one for each run that is as long.
   Logs our_logs(const Setting& setting, const std::string& metric,
                 int64_t epoch = kPaperEpochs) const;
-  // After 50 epochs: of the curves, and of the third run where it belongs.
-  Logs their_logs(const Setting& setting, const std::string& metric) const;
+  // The same of the curves, and after 50 epochs of the third run where it belongs.
+  Logs their_logs(const Setting& setting, const std::string& metric,
+                  int64_t epoch = kPaperEpochs) const;
   // The deviation between our seeds, pooled over the betas of the same K (spread_for).
   Spread spread(const Setting& setting, const std::string& metric,
                 int64_t epoch = kPaperEpochs) const;
@@ -56,11 +57,17 @@ constexpr const char* kNotTested = "not tested, a sum";
 // codebook loss and perplexity of one row, for training and for testing separately.
 std::vector<Cell> judge_tables(const Evidence& evidence);
 
-// exp of logs, as mean and deviation.
-Summary summary_of(const Logs& logs);
-// "1.050 [0.912, 1.209]" with the 95 % interval; "12 %", from 1 on as a factor, "× 2.5".
+Summary summary_of(const Logs& logs);  // of their exp
+// "1.050 [0.912, 1.209]" with the 95 % interval; "12 %", from 1 on as a factor, "× 2.5"; "0.031".
 std::string ratio_text(const Ratio& ratio);
 std::string percent(double share);
+std::string p_text(double p);
+// The smallest difference that Holm's strictest step would find in 80 % of cases.
+double detectable(const Comparison& comparison, size_t family);
+// Judges the family and adds its rows to the table, each with columns for the result behind it.
+void add_results(Table& table, std::vector<std::vector<std::string>> rows,
+                 std::vector<Comparison> family);
+void add_result_columns(Table& table);
 
 // Rows of the paper with a verdict in each cell; all figures in detail; the spreads that were used.
 Table verdict_table(const std::vector<Cell>& cells, int table);

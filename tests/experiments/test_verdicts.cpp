@@ -239,11 +239,40 @@ TEST_CASE("analyses: tables of the authors' runs, slopes and curves, and none wi
   // Our made-up curves are flat at the end's figures: the authors' begin outside and end inside.
   const Table curves = curve_table(evidence);
   CHECK(curves.rows.size() == 6);
-  CHECK(contains(curves.rows[0][3], " of 50: 1–"));
+  CHECK(contains(curves.rows[0][3], " of 50"));
+  CHECK(std::stoi(curves.rows[0][3]) > 0);
+  CHECK(std::stoi(curves.rows[0][3]) < 50);
   const TemporaryFolder folder;
   Section section;
   add_band_plots(evidence, folder.path().string(), section);
   CHECK(section.pictures.size() + section.notes.size() == 15);
+}
+
+// A curve of another K and one of 100 epochs can be added to the authors' and are compared with
+// what we have of that size.
+TEST_CASE("analyses: curves beyond the tables") {
+  Evidence evidence{{}, read_published_runs("experiments/published_runs")};
+  const PublishedRun of_half = *evidence.curves({1024, 0.5})[0];
+  for (uint64_t seed : {1, 2, 3}) {
+    evidence.runs.push_back(run_of(0.5, seed, 1 + 0.01 * static_cast<double>(seed)));
+    evidence.runs.push_back(evidence.runs.back());
+    evidence.runs.back().codes = 256;
+    evidence.runs[2 * seed - 2].metrics.rows.resize(seed < 3 ? 100 : 50,
+                                                    evidence.runs[0].metrics.rows[0]);
+  }
+  CHECK(all_runs_table(evidence).rows.empty());
+  evidence.authors.push_back(of_half);
+  evidence.authors.back().codes = 256;
+  evidence.authors.push_back(of_half);
+  evidence.authors.back().metrics.rows.resize(100, of_half.metrics.rows.back());
+  const Table table = all_runs_table(evidence);
+  REQUIRE(table.rows.size() == 18);
+  CHECK(table.rows[0][0] == "β 0.5, K 256");
+  CHECK(table.rows[6][1] == "50");
+  CHECK(table.rows[12][1] == "100");
+  CHECK(table.rows[12][5] == "2");  // our third run ended after 50
+  const Table curves = curve_table(evidence);
+  CHECK(contains(curves.rows.back()[3], " of 100"));
 }
 
 TEST_CASE("verdicts: the intervals cover the truth as often as they say") {
