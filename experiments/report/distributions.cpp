@@ -59,6 +59,21 @@ double t_quantile(double p, double df) {
   return t;
 }
 
+double noncentral_t_two_sided(double critical, double df, double shift) {
+  constexpr int kPoints = 1000;
+  const auto below = [](double z) { return 0.5 * std::erfc(-z / std::numbers::sqrt2); };
+  const double end = 1 + 8 / std::sqrt(df);
+  double sum = 0, weights = 0;
+  for (int i = 0; i < kPoints; ++i) {
+    const double u = (i + 0.5) * end / kPoints;
+    // The density of u up to a factor, which is 1 at u = 1.
+    const double weight = std::exp((df - 1) * std::log(u) - df * (u * u - 1) / 2);
+    sum += weight * (below(shift - critical * u) + below(-shift - critical * u));
+    weights += weight;
+  }
+  return sum / weights;
+}
+
 double chi_squared_upper(double x, double df) {
   constexpr double kNothingBeyond = 1400;  // exp(-x/2) is below the smallest double
   if (x <= 0) return 1;

@@ -87,7 +87,14 @@ double Ratio::half_width() const {
 
 double Ratio::detectable(double level, double power) const {
   if (df == 0) return kNaN;
-  return std::expm1((t_quantile(1 - level / 2, df) + t_quantile(power, df)) * error);
+  const double critical = t_quantile(1 - level / 2, df);
+  double low = 0, high = critical + 1;  // in standard errors
+  while (noncentral_t_two_sided(critical, df, high) < power) high *= 2;
+  while (high - low > 1e-6 * high) {
+    const double middle = (low + high) / 2;
+    (noncentral_t_two_sided(critical, df, middle) < power ? low : high) = middle;
+  }
+  return std::expm1(high * error);
 }
 
 Ratio ratio_of(const Logs& ours, const Logs& theirs, const Spread& spread) {

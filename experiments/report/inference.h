@@ -43,7 +43,7 @@ struct Ratio {
   double p() const;                            // two-sided, of a true ratio of 1
   double half_width() const;                   // of the 95 % interval; 0.1: a factor of 1.1
   // The smallest increase that a two-sided test at `level` finds in `power` of all cases; 0.1: a
-  // factor of 1.1. By (t(1 - level/2) + t(power)) standard errors, Bloom, Eval. Rev. 19, 1995.
+  // factor of 1.1. Exact if `error` estimates the true one.
   double detectable(double level, double power = 0.8) const;
 };
 // Ours against theirs, of which there may be one run: variance s^2 (1/n + 1/m).

@@ -78,8 +78,12 @@ TEST_CASE("inference: a ratio to one run has the variance of a prediction") {
   CHECK(interval.low == Approx(std::exp(0.1 - 4.30265273 * one.error)));
   CHECK(one.half_width() == Approx(std::exp(4.30265273 * one.error) - 1));
   CHECK(ratio_of({0, 0}, {0, 0, 0}, {1, 3}).error == Approx(std::sqrt(1.0 / 2 + 1.0 / 3)));
-  // t(0.975) + t(0.8) with 20 degrees of freedom: 2.08596 + 0.85996.
-  CHECK(Ratio{0, 0.1, 20}.detectable(0.05) == Approx(std::expm1(0.294592)).epsilon(1e-5));
+  // R's power.t.test(n = 20, delta = 1): 38 degrees of freedom, sqrt(10) errors, power 0.8689528.
+  CHECK(noncentral_t_two_sided(t_quantile(0.975, 38), 38, std::sqrt(10)) ==
+        Approx(0.8689528).epsilon(1e-6));
+  CHECK(noncentral_t_two_sided(4.30265273, 2, 0) == Approx(0.05).epsilon(1e-4));
+  CHECK(Ratio{0, 0.1, 38}.detectable(0.05, 0.8689528) ==
+        Approx(std::expm1(0.1 * std::sqrt(10))).epsilon(1e-5));
   const Ratio unknown = ratio_of({0.1}, {0.2}, {});
   for (double nan :
        {unknown.p(), unknown.half_width(), unknown.detectable(0.05), unknown.interval(0.9).low})
