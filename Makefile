@@ -3,7 +3,8 @@
 # scripts in .make/ fetch the data, run experiments and check the code.
 VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
-PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers report
+PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
+  report
 PROGRAMS := train one_step bench tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
@@ -127,7 +128,8 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) bench bench-peers verify-gpu gpu-pack gpu-unpack gpu-rehearsal soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu gpu-pack gpu-unpack \
+  gpu-rehearsal soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -248,12 +250,18 @@ table_attribution: $(NEEDS) ## the published runs' choices one by one
 table_estimators: $(NEEDS) ## the gradient estimators, all else equal
 table_quantizers: $(NEEDS) ## all quantizers at equal bit rate; RATES=640 QUANTIZERS=ste,fsq for some
 table1 table2 table3 figures table_attribution table_estimators table_quantizers:
-	$(EXPERIMENT) "$@ report" $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
+	$(EXPERIMENT) "$@ $(if $(filter table2 table3,$@),verdicts )report" $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
 	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS)))
 
 # table 3 first: the final run of the figures continues one of its runs
 paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
-	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators report" $(OPTIONS)
+	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators verdicts report" $(OPTIONS)
+
+verdicts: $(if $(DRY),,all) ## what the runs of full length that are there show about the paper's figures
+	$(EXPERIMENT) "verdicts report"
+
+readme-tables: bin/verdicts ## the results in README.md, from experiments/recorded/runs
+	@bin/verdicts --readme README.md
 
 report: $(if $(DRY),,all) ## results/report.html from what is there
 	$(EXPERIMENT) report

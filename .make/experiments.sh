@@ -33,7 +33,7 @@ trainings() {  # prints the missing trainings of part $1, one command per line, 
 
 if [ -n "${DRY:-}" ]; then
   for part in $parts; do
-    if [ "$part" = report ]; then continue; fi
+    if [[ $part == verdicts || $part == report ]]; then continue; fi  # they train nothing
     if [ ! -x "bin/$part" ]; then
       echo "# $part: bin/$part is not built yet; after make, make -n lists its trainings"
     else
@@ -52,8 +52,8 @@ flock 9
 failed=""
 for part in $parts; do
   status=0
-  if [ "$part" = report ]; then
-    bin/report --results "$results" || status=$?
+  if [[ $part == verdicts || $part == report ]]; then
+    bin/"$part" --results "$results" || status=$?
   else
     if [ -n "$side" ]; then
       trainings "$part" | xargs -d '\n' -P "$side" -I{} bash -c '{} 9>&- || [ $? != 130 ] || exit 255' || status=$?

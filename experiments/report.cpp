@@ -14,6 +14,8 @@ namespace {
 
 // In the order of the page.
 constexpr PagePart kParts[] = {
+    {"verdicts", "Verdicts: what our runs of full length show about the paper's figures",
+     "verdicts"},
     {"table1", "Table 1: CIFAR-10", "table1"},
     {"table2", "Table 2: the size of the codebook", "table2"},
     {"table3", "Table 3: the weight of the commitment loss", "table3"},

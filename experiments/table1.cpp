@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "experiments/cli/program.h"
+#include "experiments/report/inference.h"
 #include "experiments/report/section.h"
 #include "experiments/report/statistics.h"
 #include "experiments/run/run_folder.h"
@@ -51,9 +52,8 @@ Section make_section(const DatasetPair& images, bool paper) {
       {"total", std::to_string(images.train.size()), std::to_string(images.test.size())});
   if (paper) {
     const auto word = [&](int64_t ours, int64_t theirs) {
-      const char* verdict = ours == theirs ? "agrees" : "differs";
-      ++section.verdicts[verdict];
-      return verdict;
+      ++section.verdicts[ours == theirs ? kEquivalent : kDiffers];
+      return ours == theirs ? "equal" : kDiffers;
     };
     table.rows.push_back({"paper, total", "50000", "10000"});
     table.rows.push_back(

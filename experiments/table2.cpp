@@ -81,8 +81,7 @@ void fill_section(const Study& study, Section& section) {
       "0.0306, 431.25) is the authors' run with K = 1024, and is compared with ours of that size.");
   const bool compare = section.scale.empty();
   section.tables.push_back(
-      comparison_table(section, "model", table2_columns(), rows(study, compare), compare));
-  add_findings(section, section.tables.back());
+      comparison_table(section.name, "model", table2_columns(), rows(study, compare), compare));
   for (const auto& [metric, words] : {std::pair("recon_loss", "reconstruction loss"),
                                       std::pair("perplexity", "perplexity of a batch")}) {
     LinePlot plot;

@@ -35,7 +35,7 @@ void plan(Study& study) {
       study.add(label_of(beta), preset, [&](RunOptions& o) { o.beta = beta; });
 }
 
-Table main_table(const Study& study, Section& section) {
+Table main_table(const Study& study, const Section& section) {
   std::vector<ComparedRow> rows;
   for (double beta : betas) {
     ComparedRow row{label_of(beta), paper_row(beta), {}, 0};
@@ -43,7 +43,7 @@ Table main_table(const Study& study, Section& section) {
       row.ours.push_back(&study.find(label_of(beta), preset));
     rows.push_back(row);
   }
-  return comparison_table(section, "beta", table3_columns(), rows, section.scale.empty());
+  return comparison_table(section.name, "beta", table3_columns(), rows, section.scale.empty());
 }
 
 // Our curves of preset `published` stand beside the authors', epoch by epoch, if an epoch is the
@@ -121,7 +121,6 @@ void add_plots(const Study& study, Section& section, const std::vector<Published
 void fill_section(const Study& study, Section& section) {
   section.title = "Table 3: the weight of the commitment loss";
   section.tables.push_back(main_table(study, section));
-  add_findings(section, section.tables.back());
   std::vector<PublishedRun> authors;
   if (same_epochs(study)) authors = read_published_runs(published_folder);
   if (!authors.empty()) section.tables.push_back(epoch_table(study, authors));

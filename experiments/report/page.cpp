@@ -9,6 +9,7 @@
 #include <set>
 
 #include "experiments/cli/version.h"
+#include "experiments/report/inference.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
@@ -76,14 +77,14 @@ std::string duration_of(const std::map<std::string, RunRecord>& runs) {
 // The verdicts of each part.
 std::string verdict_table(const std::vector<Section>& sections,
                           const std::vector<PagePart>& missing) {
-  constexpr const char* kVerdicts[] = {"agrees", "inconclusive", "differs", "self-contradictory"};
+  constexpr const char* kVerdicts[] = {kEquivalent, kCompatible, kDiffers, kContradictory};
   Table table{.file = "", .title = "Part by part, in cells of the paper's tables"};
   table.columns = {"part", "state"};
   for (const char* verdict : kVerdicts) table.columns.push_back(verdict);
   for (const Section& s : sections) {
     if (s.name == "errata") continue;
     std::vector<std::string> row{s.title, !s.scale.empty()     ? "scaled down, not compared"
-                                          : s.verdicts.empty() ? "shown; the paper has no figures"
+                                          : s.verdicts.empty() ? "shown"
                                                                : "compared"};
     for (const char* verdict : kVerdicts) {
       const auto it = s.verdicts.find(verdict);
@@ -97,7 +98,7 @@ std::string verdict_table(const std::vector<Section>& sections,
   return table.html();
 }
 
-// The first sentence: how much of the paper agrees.
+// The first sentence: how much of the paper is reproduced.
 std::string summary(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
   std::map<std::string, int> cells;
   int compared = 0;
@@ -110,11 +111,11 @@ std::string summary(const std::vector<Section>& sections, const std::vector<Page
       compared == 0
           ? std::string("Nothing on this page has been compared with the paper's figures.")
           : fmt::format(
-                "Of {} figures of the paper that were compared, {} agree with ours, {} differ, {} "
-                "are left "
-                "open by our seeds, and {} belong to rows that contradict themselves.",
-                compared, cells["agrees"], cells["differs"], cells["inconclusive"],
-                cells["self-contradictory"]);
+                "Of {} figures of the paper that were compared, {} are equivalent to ours, {} are "
+                "compatible with ours, too wide to say more, {} differ, and {} belong to rows that "
+                "contradict themselves.",
+                compared, cells[kEquivalent], cells[kCompatible], cells[kDiffers],
+                cells[kContradictory]);
   if (!missing.empty()) text += fmt::format(" {} parts have not been run.", missing.size());
   return text;
 }

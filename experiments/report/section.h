@@ -34,7 +34,7 @@ struct Section {
   std::vector<Table> tables;
   std::vector<Picture> pictures;
   std::vector<RunRecord> runs;
-  std::map<std::string, int> verdicts;  // "agrees": 12, ...; empty: nothing was compared
+  std::map<std::string, int> verdicts;  // "equivalent": 12, ...; empty: nothing was compared
 };
 
 // Writes the files named above; throws Error naming a file that cannot be written.

@@ -1,4 +1,4 @@
-// Summarises several seeds, and says what they show about a published figure.
+// Summarises several seeds. What they show about a published figure: inference.h.
 #pragma once
 
 #include <string>
@@ -20,13 +20,5 @@ std::string to_text(const Summary& s, int decimals);
 
 // "+1.5 %", from one value to another; "failed" where one of them is NaN.
 std::string change_in_percent(double from, double to);
-
-// What n seeds show about a published value. If the paper's run was like ours, its value is one
-// more draw and lies within mean +- t(0.975, n-1) * s * sqrt(1 + 1/n) in 95 % of cases (the
-// prediction interval).
-//   inconclusive  that half-width exceeds 25 % of the published value, or there are under 3 seeds
-//   agrees        else, where the value lies in the interval
-//   differs       else
-std::string verdict(const Summary& ours, double published);
 
 }  // namespace versor

@@ -1,5 +1,5 @@
-// Compares a table of the paper with our runs: for every row the paper's figures, ours for each
-// preset, and a verdict (statistics.h).
+// Sets our runs beside a table of the paper: for every row the paper's figures and ours for each
+// preset. What they show about the paper's figures: verdicts.h.
 #pragma once
 
 #include "experiments/study/experiment.h"
@@ -15,15 +15,9 @@ struct ComparedRow {
   int64_t epoch = 0;                // of ours; 0: the last
 };
 
-// Verdicts are given only for the preset `published`, the paper's own recipe, and only if `compare`
-// says that the runs have the paper's size; otherwise only our figures are shown. Counts the
-// verdicts in the section. A row of the paper that contradicts itself is always
-// "self-contradictory".
-Table comparison_table(Section& section, const std::string& key,
+// `compare`: the runs have the paper's size; otherwise only our figures are shown.
+Table comparison_table(const std::string& file, const std::string& key,
                        std::span<const MetricColumn> columns, const std::vector<ComparedRow>& rows,
                        bool compare);
-
-// Adds sentences for the head of the report: which cells have which verdict.
-void add_findings(Section& section, const Table& table);
 
 }  // namespace versor

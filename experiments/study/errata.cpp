@@ -52,7 +52,8 @@ Section errata() {
       "Beta 0.25 with K = 1024 and 50 epochs was run three times by the authors: total 0.0475, "
       "0.0516, "
       "0.0482 and perplexity 431, 281, 297. One run says little about a difference of that size.",
-      "mean and standard deviation over seeds, and a verdict only from three seeds on");
+      "mean and standard deviation over seeds, and verdicts that say how much they could have "
+      "found");
   row("figures 1-8", "\"Epoch e\"",
       "Counted from 0: the state after e + 1 epochs. The pictures are training images, others at "
       "each "

@@ -23,7 +23,7 @@ TEST_CASE("make: tables and figures with blanks in the paths of checkout, data a
   CHECK(contains(checkout.ended.out, checkout.data + " is complete"));
   auto called = checkout.make("table3 BETA=0.25,2 SEEDS=1");
   CHECK(called == std::vector<std::string>{"table3" + where + "|--seeds|1|--beta|0.25,2" + to,
-                                           "report" + to});
+                                           "verdicts" + to, "report" + to});
   // In parallel: missing runs come as shell commands.
   called = checkout.make("-j2 table2", "bin/train --out 'a  b'\\''s'");
   CHECK(has(called, "train|--out|a  b's"));

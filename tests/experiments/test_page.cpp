@@ -23,7 +23,7 @@ Section small_section() {
   section.pictures = {{"plots/p.svg", "a plot"}};
   section.runs = {{"short", "c1", "CPU", "fp32", "cpu", "", 0, {3600, 1800}},
                   {"long", "c1", "CPU", "fp32", "cpu", "short", 2, {3600, 1800, 1800}}};
-  section.verdicts = {{"agrees", 3}, {"differs", 1}};
+  section.verdicts = {{"equivalent", 3}, {"differs", 1}};
   return section;
 }
 
@@ -59,7 +59,7 @@ TEST_CASE("page: opens with the verdict, has pictures inside and a place for wha
                                        {{"table1", "Table 1", "table1"}});
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(contains(page, "name=\"viewport\""));
-  CHECK(contains(page, "Of 4 figures of the paper that were compared, 3 agree"));
+  CHECK(contains(page, "Of 4 figures of the paper that were compared, 3 are equivalent to ours"));
   CHECK(contains(page, "1 differ"));
   CHECK(page.find("Verdict") < page.find("<h2 id=\"table3\">"));
   CHECK(contains(page, "Table &lt;3&gt;"));
