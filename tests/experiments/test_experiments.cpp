@@ -63,7 +63,8 @@ TEST_CASE("runs: a longer run goes on from a shorter one and ends with its own b
 TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
-  for (const std::string estimator : {"ste", "rotation", "rotation_unscaled"}) {
+  for (const std::string estimator :
+       {"ste", "rotation", "rotation_unscaled", "rotation --rotation-origin 2"}) {
     CAPTURE(estimator);
     const std::string folder = temporary / estimator;
     REQUIRE(run(tiny(folder, "--epochs 1 --estimator " + estimator)).code == 0);
@@ -72,7 +73,8 @@ TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
     if (estimator == "ste") CHECK(angle == doctest::Approx(0).epsilon(1e-7));
     if (estimator != "ste") CHECK(angle > 1e-3);
     // The rotation multiplies every row's gradient by its lambda; the others do not scale it.
-    const double expected = estimator == "rotation" ? t.last("mean_lambda") : 1.0;
+    const bool scaled = estimator.starts_with("rotation") && estimator != "rotation_unscaled";
+    const double expected = scaled ? t.last("mean_lambda") : 1.0;
     CHECK(scale == doctest::Approx(expected).epsilon(1e-4));
     CHECK(t.last("encoder.0.weight.norm") > 0);
     // norm^2 = n (mean^2 + std^2), n = 4 * 3 * 4 * 4 weights.
