@@ -36,16 +36,6 @@ const Check kLevels = {"LEVELS", [](const std::string& text) {
                          return parse_levels(text) ? "" : text + " is no list like 8,5,5,5";
                        }};
 
-// Parses a number or "mean"; nothing if the text is neither.
-std::optional<RotationOrigin> parse_origin(const std::string& text) {
-  if (text == "mean") return RotationOrigin{.mean = true};
-  RotationOrigin origin;
-  const auto [stop, error] =
-      std::from_chars(text.data(), text.data() + text.size(), origin.coordinate);
-  const bool whole = error == std::errc() && stop == text.data() + text.size();
-  if (!whole || !std::isfinite(static_cast<float>(origin.coordinate))) return {};
-  return origin;
-}
 const Check kOrigin = {"NUMBER|mean", [](const std::string& text) {
                          return parse_origin(text) ? "" : text + " is neither a number nor mean";
                        }};
@@ -338,6 +328,16 @@ void add_run_option(Options& app, RunOptions& options, const std::string& name) 
 void add_step_options(Options& app, RunOptions& options) {
   for (const RunOption& option : run_option_table())
     if (option.of_step) option.add(app, options);
+}
+
+std::optional<RotationOrigin> parse_origin(const std::string& text) {
+  if (text == "mean") return RotationOrigin{.mean = true};
+  RotationOrigin origin;
+  const auto [stop, error] =
+      std::from_chars(text.data(), text.data() + text.size(), origin.coordinate);
+  const bool whole = error == std::errc() && stop == text.data() + text.size();
+  if (!whole || !std::isfinite(static_cast<float>(origin.coordinate))) return {};
+  return origin;
 }
 
 std::string text_of(const Json& value) {

@@ -66,7 +66,7 @@ TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
   for (const std::string estimator :
        {"ste", "rotation", "rotation_unscaled", "rotation --rotation-origin 2"}) {
     CAPTURE(estimator);
-    const std::string folder = temporary / estimator;
+    const std::string folder = temporary / str("run", estimator.size());
     REQUIRE(run(tiny(folder, "--epochs 1 --estimator " + estimator)).code == 0);
     const MetricsTable t = read_metrics(folder + "/gradients.csv");
     const double scale = t.last("gradient_scale"), angle = t.last("gradient_angle");
@@ -124,6 +124,15 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   for (const char* row : {"test-images", "ste-kmeans-replaced", "published-uniform-kept"})
     for (const char* image : {"00000.png", "00015.png"})
       CHECK(fs::exists(results + "/reconstructions/" + row + "/" + image));
+  const std::string about_two =
+      "--codes 8 --no-pictures --estimators rotation@2 --codebooks uniform-kept";
+  REQUIRE(run(miniature("table_estimators", results + "/two", about_two)).code == 0);
+  const auto turned = lines(read_file(results + "/two/table_estimators.csv"));
+  REQUIRE(turned.size() == 2);
+  CHECK(turned[1].starts_with("rotation@2,uniform,kept,"));
+  for (const char* wrong :
+       {"--estimators ste@2", "--estimators rotation@x", "--estimators x", "--codebooks kmeans"})
+    CHECK(run(miniature("table_estimators", results, wrong)).code == 2);
   // With nothing left to train, the device's settings still apply to looking at the models.
   const Ended narrow = run(miniature("table_estimators", results, "--codes 8 --max-memory 1K"));
   CHECK(narrow.code == 1);
