@@ -247,10 +247,11 @@ table2: $(NEEDS) ## the size of the codebook, resumable
 table3: $(NEEDS) ## the weight of the commitment loss, resumable; BETA=0.25,2 for some
 figures: $(NEEDS) ## reconstructions, codebooks and gradient flow of a run of twice the EPOCHS
 table_attribution: $(NEEDS) ## the published runs' choices one by one
-table_estimators: $(NEEDS) ## the gradient estimators, all else equal
+table_estimators: $(NEEDS) ## the gradient estimators, all else equal; ESTIMATORS=ste,rotation@2 for some
 table_quantizers: $(NEEDS) ## all quantizers at equal bit rate; RATES=640 QUANTIZERS=ste,fsq for some
 table1 table2 table3 figures table_attribution table_estimators table_quantizers:
 	$(EXPERIMENT) "$@ $(if $(filter table2 table3,$@),verdicts )report" $(OPTIONS) $(if $(filter table3,$@),$(and $(BETA),--beta $(BETA))) \
+	  $(if $(filter table_estimators,$@),$(and $(ESTIMATORS),--estimators $(ESTIMATORS)) $(and $(CODEBOOKS),--codebooks $(CODEBOOKS))) \
 	  $(if $(filter table_quantizers,$@),$(and $(RATES),--rates $(RATES)) $(and $(QUANTIZERS),--quantizers $(QUANTIZERS)))
 
 # table 3 first: the final run of the figures continues one of its runs

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     resolve(run);
     options.estimator = *run.estimator;
+    options.estimator.origin = run.rotation_origin;
     options.learning = *run.learning;
     options.beta = *run.beta;
     options.decay = *run.decay;

@@ -5,13 +5,16 @@
 //   target   none: the paper has no baseline. For the rotation trick, Fifty et al. (2024) report
 //            less quantization error and better perceptual quality, not a lower MSE
 //   ours     mean ± standard deviation over the seeds, after 50 epochs
-//   command  make table_estimators SEEDS=1,2,3
+//   command  make table_estimators SEEDS=1,2,3;  some rows, and turns about other points than 0:
+//            make table_estimators ESTIMATORS=ste,rotation,rotation@2 CODEBOOKS=kmeans-replaced
 // Writes PNG files for FID tools to results/reconstructions/: the first seed's to <row>/, the test
 // images to test-images/.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <numbers>
 
+#include "experiments/run/option_table.h"
 #include "experiments/study/experiment.h"
 #include "experiments/study/paper.h"
 #include "experiments/study/reconstruction.h"
@@ -20,31 +23,62 @@ using namespace versor;
 
 namespace {
 
-constexpr Estimator kEstimators[] = {Estimator::ste, Estimator::rotation, Estimator::reflection,
-                                     Estimator::published};
-constexpr CodebookStart kStarts[] = {CodebookStart::kmeans, CodebookStart::uniform};
-constexpr double kDeadCodes[] = {0.1, 0.0};
-
+// The estimators, each as "name" or "name@origin", and the codebooks of the table.
+std::vector<std::string> estimators = {"ste", "rotation", "reflection", "published"};
+struct Start {
+  const char* name;
+  CodebookStart start;
+  double dead_codes;
+};
+constexpr Start kStarts[] = {{"kmeans-replaced", CodebookStart::kmeans, 0.1},
+                             {"kmeans-kept", CodebookStart::kmeans, 0.0},
+                             {"uniform-replaced", CodebookStart::uniform, 0.1},
+                             {"uniform-kept", CodebookStart::uniform, 0.0}};
+std::vector<std::string> codebooks = {"kmeans-replaced", "kmeans-kept", "uniform-replaced",
+                                      "uniform-kept"};
 bool pictures = true;
 
-std::string label_of(Estimator estimator, CodebookStart start, double dead_codes) {
-  return fmt::format("{}-{}-{}", name_of(estimator), name_of(start),
-                     dead_codes > 0 ? "replaced" : "kept");
+const Start& start_of(const std::string& codebook) {
+  for (const Start& start : kStarts)
+    if (codebook == start.name) return start;
+  throw UsageError("--codebooks",
+                   codebook + " is none of kmeans and uniform, each -replaced and -kept");
 }
 
-void for_each_row(const std::function<void(Estimator, CodebookStart, double)>& row) {
-  for (CodebookStart start : kStarts)
-    for (double dead_codes : kDeadCodes)
-      for (Estimator estimator : kEstimators) row(estimator, start, dead_codes);
+EstimatorOptions estimator_of(const std::string& text) {
+  const size_t at = text.find('@');
+  const auto names = names_of<Estimator>();
+  const std::string name = text.substr(0, at);
+  if (std::find(names.begin(), names.end(), name) == names.end())
+    throw UsageError("--estimators", "there is no estimator " + name);
+  EstimatorOptions estimator = parse_name<Estimator>(name);
+  if (at == std::string::npos) return estimator;
+  const auto origin = parse_origin(text.substr(at + 1));
+  if (!origin || !turns_about_origin(estimator.estimator))
+    throw UsageError("--estimators", text + " has no origin that is a number or mean");
+  estimator.origin = *origin;
+  return estimator;
+}
+
+std::string label_of(const std::string& estimator, const std::string& codebook) {
+  return estimator + "-" + codebook;
+}
+
+void for_each_row(const std::function<void(const std::string&, const std::string&)>& row) {
+  for (const std::string& codebook : codebooks)
+    for (const std::string& estimator : estimators) row(estimator, codebook);
 }
 
 void plan(Study& study) {
   for (const std::string& preset : study.options().presets)
-    for_each_row([&](Estimator estimator, CodebookStart start, double dead_codes) {
-      study.add(label_of(estimator, start, dead_codes), preset, [&](RunOptions& o) {
-        o.estimator = estimator;
-        o.codebook_start = start;
-        o.dead_codes = dead_codes;
+    for_each_row([&](const std::string& name, const std::string& codebook) {
+      const EstimatorOptions estimator = estimator_of(name);
+      const Start& start = start_of(codebook);
+      study.add(label_of(name, codebook), preset, [&](RunOptions& o) {
+        o.estimator = estimator.estimator;
+        o.rotation_origin = estimator.origin;
+        o.codebook_start = start.start;
+        o.dead_codes = start.dead_codes;
       });
     });
 }
@@ -73,20 +107,23 @@ std::vector<std::string> cells_of(const Study& study, const Series& series) {
   return cells;
 }
 
-// Names the best estimator of a column, with the codebook settings of the preset.
+// Lists the estimators' figures of a column, with the first of the codebooks.
 void add_findings(const Study& study, const std::string& preset, Section& section) {
   for (const auto& [metric, words] :
        {std::pair("test_recon_loss", "test reconstruction loss"),
         std::pair("test_quantization_ratio", "quantization error, mse(e,q)/var(e)")}) {
     std::string all;
-    for (Estimator estimator : kEstimators) {
-      const Series& series = study.find(label_of(estimator, CodebookStart::kmeans, 0.1), preset);
-      all += fmt::format("{}{} {}", all.empty() ? "" : ", ", name_of(estimator),
-                         to_text(series.at(metric), 4));
+    for (const std::string& estimator : estimators) {
+      const Series& series = study.find(label_of(estimator, codebooks.front()), preset);
+      all +=
+          fmt::format("{}{} {}", all.empty() ? "" : ", ", estimator, to_text(series.at(metric), 4));
     }
+    const Start& start = start_of(codebooks.front());
     section.findings.push_back(
-        fmt::format("Estimators with k-means start and dead codes replaced, preset {}, {}: {}{}",
-                    preset, words, all, section.scale.empty() ? "." : " (scaled down)."));
+        fmt::format("Estimators with {} start and dead codes {}, preset {}, {}: {}{}",
+                    start.start == CodebookStart::kmeans ? "k-means" : "uniform",
+                    start.dead_codes > 0 ? "replaced" : "kept", preset, words, all,
+                    section.scale.empty() ? "." : " (scaled down)."));
   }
 }
 
@@ -104,10 +141,11 @@ void add_table(const Study& study, const std::string& preset, Section& section) 
   table.columns.insert(table.columns.begin() + 5, "SSIM");
   for (const char* title : {"Gradient angle (°)", "Gradient scale", "s/epoch"})
     table.columns.push_back(title);
-  for_each_row([&](Estimator estimator, CodebookStart start, double dead_codes) {
-    const Series& series = study.find(label_of(estimator, start, dead_codes), preset);
-    std::vector<std::string> row{name_of(estimator), name_of(start),
-                                 dead_codes > 0 ? "replaced" : "kept"};
+  for_each_row([&](const std::string& estimator, const std::string& codebook) {
+    const Series& series = study.find(label_of(estimator, codebook), preset);
+    const Start& start = start_of(codebook);
+    std::vector<std::string> row{estimator, name_of(start.start),
+                                 start.dead_codes > 0 ? "replaced" : "kept"};
     for (std::string& cell : cells_of(study, series)) row.push_back(std::move(cell));
     table.rows.push_back(row);
     if (pictures && !series.runs.empty())
@@ -138,9 +176,17 @@ void fill_section(const Study& study, Section& section) {
 int main(int argc, char** argv) {
   Experiment e{.name = "table_estimators",
                .summary = "The gradient estimators compared. Trains what is missing.",
-               .own = {"--estimator", "--codebook-start", "--dead-codes"},
+               .own = {"--estimator", "--rotation-origin", "--codebook-start", "--dead-codes"},
                .presets = {"versor"}};
   e.add_options = [](Options& app) {
+    app.add_option("--estimators", estimators,
+                   "rows of the table; rotation@2, rotation@mean: about another origin than 0")
+        ->delimiter(',')
+        ->capture_default_str();
+    app.add_option("--codebooks", codebooks,
+                   "for each of these starts and treatments of dead codes")
+        ->delimiter(',')
+        ->capture_default_str();
     app.add_flag("!--no-pictures", pictures, "leave out the PNG files of all reconstructions");
   };
   e.plan = plan;

@@ -53,6 +53,17 @@ inline Codebook zero_codebook(const Array& codes) {
   return {codes, zeros({codes.dim(0)}), zeros(codes.shape)};
 }
 
+// The running mean [D]: sum of m / sum of N over the codes; 0 where nothing has been counted.
+inline Array mean_of(const Codebook& codebook) {
+  double total = 0.0;
+  for (double n : codebook.count.data) total += n;
+  Array mean = zeros({codebook.sum.dim(1)});
+  if (total == 0.0) return mean;
+  for (int64_t k = 0; k < codebook.sum.dim(0); ++k)
+    for (int64_t d = 0; d < codebook.sum.dim(1); ++d) mean[d] += codebook.sum.at(k, d) / total;
+  return mean;
+}
+
 // With n_i and s_i the count and sum of the rows of e on code i:
 //   N <- decay N + (1 - decay) n,   m <- decay m + (1 - decay) s             (eq. 3, 4)
 //   c_i = m_i / N'_i,   N'_i = (N_i + epsilon) / (sum N + K epsilon) sum N   (eq. 5, smoothed)

@@ -36,6 +36,15 @@ inline Indices nearest_code(const Array& e, const Array& codebook) {
   return nearest;
 }
 
+// x - origin in every row: the formulas below are about 0, and so about any point.
+//   x [R,D], origin [D].
+inline Array about(const Array& x, const Array& origin) {
+  Array y = x;
+  for (int64_t r = 0; r < x.dim(0); ++r)
+    for (int64_t d = 0; d < x.dim(1); ++d) y.at(r, d) -= origin[d];
+  return y;
+}
+
 enum class Estimator { ste, rotation, reflection, published, rotation_unscaled };
 
 // Where r or v is ill-conditioned, rotations and reflection pass g on unchanged, as ste does.

@@ -66,7 +66,7 @@ struct Golden {
     change = all.at("tolerance").at("change");
     REQUIRE(values <= 1e-4);
     REQUIRE(change <= 2e-2);
-    REQUIRE(all.at("cases").size() >= 14);
+    REQUIRE(all.at("cases").size() >= 17);
   }
 
   void compare(const json& c, const SafetensorsFile& found) const {
@@ -106,6 +106,10 @@ OneStepOptions options_of(const json& o) {
   options.decay = o.at("decay");
   options.lr = o.at("lr");
   options.steps = o.at("steps");
+  if (const json origin = o.value("rotation-origin", json(0.0)); origin == "mean")
+    options.estimator.origin = {.mean = true};
+  else
+    options.estimator.origin = {.coordinate = origin};
   return options;
 }
 
@@ -158,9 +162,14 @@ TEST_CASE("golden: bin/one_step hands every option on" * cpu_only() *
     if (c.at("name") == "oblong-rotation-ema-5") found = &c;
   REQUIRE(found != nullptr);
   const std::string weights = golden(found->at("weights")), batch = golden(found->at("batch"));
-  const std::pair<const char*, json> changes[] = {
-      {"beta", 2.0}, {"decay", 0.5},        {"lr", 0.01},
-      {"steps", 2},  {"owner", "gradient"}, {"estimator", "reflection"}};
+  const std::pair<const char*, json> changes[] = {{"beta", 2.0},
+                                                  {"decay", 0.5},
+                                                  {"lr", 0.01},
+                                                  {"steps", 2},
+                                                  {"owner", "gradient"},
+                                                  {"estimator", "reflection"},
+                                                  {"rotation-origin", -0.5},
+                                                  {"rotation-origin", "mean"}};
   for (const auto& [option, value] : changes) {
     CAPTURE(option);
     json c = *found;

@@ -81,6 +81,14 @@ Variable Codebook::codes() const {
   return options_.cosine ? normalize_rows(weight_) : weight_;
 }
 
+Tensor Codebook::mean() const {
+  const int64_t D = options_.latent;
+  // What is added makes 0 / 0 a 0 and is rounded away beside any count.
+  const Tensor count = ops::affine(ops::sum(cluster_size_.value()), 1.f, 1e-30f);
+  const Tensor sums = ops::sum_axis0(m_.value()).reshape({D, 1});
+  return ops::binary_rows(sums, count, BinaryOp::div).reshape({D});
+}
+
 void Codebook::start_from(const Tensor& latents) {
   const Tensor data = options_.cosine ? unit_rows(latents) : latents;
   ops::copy(weight_.mutable_value(),
@@ -93,10 +101,6 @@ void Codebook::Statistics::add(const Statistics& other) {
   counts = counts.dtype() == DType::i32 ? vq::sum_of_counts(counts, other.counts)
                                         : ops::add(counts, other.counts);
   rows.insert(rows.end(), other.rows.begin(), other.rows.end());
-}
-
-bool Codebook::needs_statistics() const {
-  return options_.learning != CodebookLearning::gradient || options_.dead_code_fraction > 0;
 }
 
 Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,

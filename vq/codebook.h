@@ -40,6 +40,12 @@ struct CodebookOptions {
   // In units of squared distance: high enough that unused codes get a share of the probability, low
   // enough that the probabilities tell codes apart.
   double diversity_temperature = 0.1;
+
+  // Whether N and m follow the vectors: they do not if codes are trained by gradients alone and
+  // dead codes are kept.
+  bool keeps_averages() const {
+    return learning != CodebookLearning::gradient || dead_code_fraction > 0;
+  }
 };
 
 class Codebook : public Module {
@@ -63,12 +69,18 @@ class Codebook : public Module {
   // What vectors are compared with: the weight, with rows of length 1 if options().cosine.
   Variable codes() const;
 
+  // The running mean of the quantized vectors, [D]: sum of m / sum of N over the codes. With s and
+  // n the sum and number of a batch's vectors, sum m and sum N are moving averages of s and n, so
+  // that this needs no state of its own. Warm accumulators count each first code as a vector, and a
+  // replaced code counts as the vectors that it would have had under uniform use. 0 as long as
+  // nothing has been counted.
+  Tensor mean() const;
+
   // k-means start: 10 Lloyd iterations on `latents` [M,D]; then resets the accumulators.
   void start_from(const Tensor& latents);
 
-  // Whether update() does anything: it does not if codes are trained by gradients alone and dead
-  // codes are kept.
-  bool needs_statistics() const;
+  // Whether update() does anything.
+  bool needs_statistics() const { return options_.keeps_averages(); }
   // The statistics of rows e [R,D] with their codes: index i32 [R], counts i32 [K].
   Statistics statistics(const Tensor& e, const Tensor& index, const Tensor& counts) const;
   // EMA update from the statistics; then each dead code is replaced by one of the rows. If the

@@ -19,6 +19,12 @@ Variable shifted(const Variable& x, const Tensor& centre) {
                 [](const Tensor& dy) { return dy; });
 }
 
+// What the decoder gets where that is not q.
+Tensor turned_value(const Tensor& e, const Tensor& q, Estimator estimator, const Tensor& origin) {
+  const Tensor y = vq::unscaled_value(about_origin(e, origin), about_origin(q, origin), estimator);
+  return origin.defined() ? ops::binary_rows(y, origin, BinaryOp::add) : y;
+}
+
 }  // namespace
 
 void check_estimator(const EstimatorOptions& o) {
@@ -33,15 +39,32 @@ void check_estimator(const EstimatorOptions& o) {
         "estimator", name, " does not go with drawn codes (temperature ", o.temperature,
         "): a drawn code may lie anywhere, so that the angle and the ratio of lengths that ", name,
         " is made of are noise, and training diverges; ste and gumbel do");
+  check(std::isfinite(static_cast<float>(o.origin.coordinate)), "estimator", "the origin ",
+        o.origin.coordinate, " is not a finite number");
+  check(o.origin.is_zero() || turns_about_origin(o.estimator), "estimator", name,
+        " turns nothing and so has no origin; rotation, rotation_unscaled, reflection and "
+        "published do");
 }
 
-Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator) {
+Tensor origin_point(const RotationOrigin& origin, int64_t columns, Device device) {
+  if (origin.is_zero()) return {};
+  return ops::full({columns}, static_cast<float>(origin.coordinate), device);
+}
+
+Tensor about_origin(const Tensor& x, const Tensor& origin) {
+  return origin.defined() ? ops::binary_rows(x, origin, BinaryOp::sub) : x;
+}
+
+Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator,
+                      const Tensor& origin) {
   const Tensor ve = e.value();
-  const Tensor y = passes_code(estimator) ? q : vq::unscaled_value(ve, q, estimator);
+  const Tensor y = passes_code(estimator) ? q : turned_value(ve, q, estimator, origin);
   if (!bends_gradient(estimator))
     return record("quantize", y, {e}, [](const Tensor& dy) { return dy; });
-  return record("quantize", y, {e},
-                [=](Tensor dy) { return vq::estimator_grad(std::move(dy), ve, q, estimator); });
+  return record("quantize", y, {e}, [=](Tensor dy) {
+    return vq::estimator_grad(std::move(dy), about_origin(ve, origin), about_origin(q, origin),
+                              estimator);
+  });
 }
 
 void for_row_tiles(int64_t R, int64_t K, const std::function<void(int64_t, int64_t)>& work) {

@@ -23,8 +23,19 @@
 
 namespace versor {
 
+// The point that rotation, rotation_unscaled, reflection and published turn about. A turn about the
+// origin moves a vector in proportion to its length; the farther away the point is, the closer
+// rotation comes to ste, which moves all vectors of a cell alike.
+struct RotationOrigin {
+  double coordinate = 0;  // each coordinate of the point
+  bool mean = false;      // instead, the running mean of the latents: Codebook::mean()
+
+  bool is_zero() const { return !mean && coordinate == 0; }
+};
+
 struct EstimatorOptions {
   Estimator estimator = Estimator::rotation;
+  RotationOrigin origin = {};
   // t. With 0 the nearest code is taken. Above 0, codes are drawn from softmax(-|e - c|^2 / t) in
   // training; only `ste` and `gumbel` allow that, and gumbel requires it.
   double temperature = 0;
@@ -47,11 +58,20 @@ inline bool trains_codes(Estimator estimator) {
 // Throws Error, giving the reason, for a combination that does not work.
 void check_estimator(const EstimatorOptions& options);
 
+// The point [columns] that a number stands for; undefined for 0. `mean` is not a number.
+Tensor origin_point(const RotationOrigin& origin, int64_t columns, Device device);
+// x - origin in every row; x itself if the origin is undefined, which stands for 0.
+//   x [R,D], origin [D].
+Tensor about_origin(const Tensor& x, const Tensor& origin);
+
 // Forward: q, bit for bit (`published`, `rotation_unscaled`: |e| qhat). Backward: the estimator's
 // gradient to e; none reaches q. gumbel and diveq get the gradient of ste here: in training they
 // use the functions below instead.
-//   e [R,D], q [R,D].
-Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator);
+// With an origin o, a constant, the formulas and edge rules of row_math.h are those of e - o and
+// q - o, both rounded to f32, and |e| qhat becomes o + |e-o| (q-o)/|q-o|.
+//   e [R,D], q [R,D], origin [D], undefined: 0.
+Variable pass_through(const Variable& e, const Tensor& q, Estimator estimator,
+                      const Tensor& origin = {});
 
 // Calls work(begin, end) for successive tiles of the R rows. For formulas that never need the whole
 // of a tensor [R,K], which would be the largest of the step.

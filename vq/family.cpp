@@ -78,10 +78,8 @@ QuantizerPointer make_single(const QuantizerOptions& o, int64_t latent, Rng rng,
 
 QuantizerPointer make_layers(const QuantizerOptions& o, int64_t latent, Rng rng, Device device) {
   if (o.layers == 1) return make_single(o, latent, rng, device);
-  const ResidualOptions residual{.layers = o.layers,
-                                 .shared = o.shared,
-                                 .dropout = o.layer_dropout,
-                                 .estimator = o.estimator.estimator};
+  const ResidualOptions residual{
+      .layers = o.layers, .shared = o.shared, .dropout = o.layer_dropout, .estimator = o.estimator};
   return std::make_unique<ResidualQuantizer>(
       residual,
       [&](int64_t l) {

@@ -24,18 +24,21 @@ GroupedQuantizer::GroupedQuantizer(int64_t latent, int64_t groups, bool shared,
 Quantized GroupedQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   std::vector<Quantized> parts;
   std::vector<Variable> values;
-  std::vector<Tensor> inputs, codes;
+  std::vector<Tensor> inputs, codes, origins;
   for (int64_t g = 0; g < uses(); ++g) {
     const Variable columns = slice(e, g * width_, (g + 1) * width_);
     parts.push_back(pass_of(g, columns, pass));
     values.push_back(parts.back().value);
     inputs.push_back(parts.back().input);
     codes.push_back(parts.back().codes);
+    if (const Tensor& origin = parts.back().origin; origin.defined())
+      origins.push_back(origin.reshape({1, origin.numel()}));
   }
   Quantized out = gathered(std::move(parts), pass, e.value());
   out.value = concat(values);
   out.input = ops::concat(inputs);
   out.codes = ops::concat(codes);
+  if (!origins.empty()) out.origin = ops::concat(origins).reshape({e.shape()[1]});
   out.error = ops::mse(out.input, out.codes);
   return out;
 }

@@ -9,9 +9,14 @@
 
 namespace versor {
 
-LookupQuantizer::LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device)
+LookupQuantizer::LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device,
+                                 bool keeps_mean)
     : options_(options), rng_(rng), draws_(ops::zeros({1}, device, DType::i32)) {
   check_estimator(options);
+  check(!options.origin.mean || keeps_mean, "quantizer",
+        "the origin `mean` is the mean of a codebook's moving averages, which are not kept for a "
+        "grid, under a learned map, or with gradients alone and no replacement of dead codes: "
+        "give a number");
 }
 
 std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
@@ -61,7 +66,9 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
     vq::add_noise(noisy, Noise::normal, deviation, number, rng_);
     out.value = diveq_value(z, q, noisy);
   } else {
-    out.value = pass_through(z, out.codes, estimator);
+    const RotationOrigin& origin = options_.origin;
+    out.origin = origin.mean ? mean() : origin_point(origin, z.shape()[1], out.codes.device());
+    out.value = pass_through(z, out.codes, estimator, out.origin);
   }
   out.commitment_loss = mse(z, stop_gradient(q));
   out.error = out.commitment_loss.value();

@@ -15,7 +15,8 @@ class LookupQuantizer : public Quantizer {
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 
  protected:
-  LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device);
+  // keeps_mean: the quantizer overrides mean(). Throws Error for an origin `mean` if it does not.
+  LookupQuantizer(const EstimatorOptions& options, Rng rng, Device device, bool keeps_mean = false);
 
   // z [R,d], codes [K,d]. Sets index, counts, value, both losses (diveq has none) and the
   // statistics. The caller adds the auxiliary loss.
@@ -24,6 +25,9 @@ class LookupQuantizer : public Quantizer {
   // The nearest code of every row, i32 [R], found by search. Quantizers whose codes form a grid
   // override it and compute the index directly.   z [R,d], codes [K,d].
   virtual Tensor nearest(const Tensor& z, const Tensor& codes) const;
+
+  // The running mean of z, [d].
+  virtual Tensor mean() const { return {}; }
 
  private:
   EstimatorOptions options_;

@@ -46,6 +46,7 @@ struct Quantized {
   // For statistics: the vectors that were quantized, and the codes that replaced them. Behind a
   // projection they are shorter than D.
   Tensor input, codes;  // [R,d]
+  Tensor origin;        // [d] the point that the estimator turns about; undefined: 0
   Tensor error;         // [1] mse(input, codes)
   // For update().
   ForwardPass pass = false;      // the pass that this is the result of

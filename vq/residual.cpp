@@ -15,9 +15,13 @@ ResidualQuantizer::ResidualQuantizer(const ResidualOptions& options, const MakeQ
       options_(options),
       rng_(rng),
       steps_(ops::zeros({1}, device, DType::i32)) {
-  check(!trains_codes(options.estimator), "residual", name_of(options.estimator),
+  const Estimator estimator = options.estimator.estimator;
+  check(!trains_codes(estimator), "residual", name_of(estimator),
         " reaches a code through the value, but here the value is a sum of codes from several "
         "books; ste, rotation and reflection go with residual quantization");
+  check(!options.estimator.origin.mean, "residual",
+        "the origin `mean` is known for what each layer quantizes, but here the estimator turns "
+        "the sum of all layers: give a number");
   check(options.fewest >= 1 && options.fewest <= options.layers, "residual",
         "dropout must leave 1 to ", options.layers, " layers, got ", options.fewest);
 }
@@ -44,7 +48,8 @@ Quantized ResidualQuantizer::operator()(const Variable& e, ForwardPass pass) con
     if (l + 1 < layers) residual = sub(residual, Variable(q));
   }
   Quantized out = gathered(std::move(parts), pass, e.value());
-  out.value = pass_through(e, sum, options_.estimator);
+  out.origin = origin_point(options_.estimator.origin, e.shape()[1], sum.device());
+  out.value = pass_through(e, sum, options_.estimator.estimator, out.origin);
   out.input = e.value();
   out.codes = sum;
   out.error = ops::mse(out.input, out.codes);

@@ -15,16 +15,17 @@
 namespace versor {
 
 struct ResidualOptions {
-  int64_t layers = 2;    // L
-  bool shared = false;   // one codebook for all layers
-  bool dropout = false;  // of layers, in training
-  int64_t fewest = 1;    // layers that dropout keeps at least
-  Estimator estimator = Estimator::rotation;
+  int64_t layers = 2;               // L
+  bool shared = false;              // one codebook for all layers
+  bool dropout = false;             // of layers, in training
+  int64_t fewest = 1;               // layers that dropout keeps at least
+  EstimatorOptions estimator = {};  // kind and origin
 };
 
 class ResidualQuantizer final : public ComposedQuantizer {
  public:
-  // Throws Error for an estimator that needs the gradient of a single code: gumbel, diveq.
+  // Throws Error for an estimator that needs the gradient of a single code, gumbel and diveq, and
+  // for the origin `mean`.
   ResidualQuantizer(const ResidualOptions& options, const MakeQuantizer& make, Rng rng,
                     Device device);
 

@@ -12,6 +12,8 @@
 //   ste, published     g
 //
 // The decoder gets q; with rotation_unscaled it gets R e, with published H e. Both are |e| qhat.
+// All of it is about the origin. About another point o, e and q are e - o and q - o here, and o is
+// added to R e and H e: see pass_through() in estimators.h.
 //
 // R, the rotation from ehat to qhat: Fifty et al., "Restructuring Vector Quantization with the
 // Rotation Trick" (2024). H, the Householder reflection: section 2.4 of the reproduced paper.
@@ -156,6 +158,12 @@ VERSOR_HD inline void row_gradient(Estimator estimator, float* de, const float* 
 // Whether the decoder gets q itself, so that no other value need be computed.
 VERSOR_HD inline bool passes_code(Estimator estimator) {
   return estimator != Estimator::published && estimator != Estimator::rotation_unscaled;
+}
+
+// Whether anything is turned or mirrored, in value or gradient, so that it matters about which
+// point.
+VERSOR_HD inline bool turns_about_origin(Estimator estimator) {
+  return bends_gradient(estimator) || !passes_code(estimator);
 }
 
 // y [D], what the decoder gets in place of q: |e| qhat, the code's direction with e's length. Where

@@ -14,7 +14,8 @@ enum Purpose : uint64_t { kDraws = 100 };  // the codebook's own streams come be
 
 VectorQuantizer::VectorQuantizer(const CodebookOptions& options, const EstimatorOptions& estimator,
                                  Rng rng, Device device)
-    : LookupQuantizer(estimator, rng.split(kDraws), device), codebook_(options, rng, device) {
+    : LookupQuantizer(estimator, rng.split(kDraws), device, options.keeps_averages()),
+      codebook_(options, rng, device) {
   const bool averages = options.learning != CodebookLearning::gradient;
   check(!(averages && trains_codes(estimator.estimator)), "quantizer", name_of(estimator.estimator),
         " trains the codes by the gradient of the value, which moving averages would undo: the "

@@ -26,6 +26,8 @@ class VectorQuantizer final : public LookupQuantizer {
   Codebook& codebook() { return codebook_; }
 
  private:
+  Tensor mean() const override { return codebook_.mean(); }
+
   Codebook codebook_;
 };
 

@@ -74,7 +74,9 @@ std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, f
   passed.retain_grad();
   backward(vqvae_loss(output, images, beta).total);
 
-  const Tensor e = output.quantized().input, q = output.quantized().codes;
+  const Quantized& quantized = output.quantized();
+  const Tensor e = about_origin(quantized.input, quantized.origin);
+  const Tensor q = about_origin(quantized.codes, quantized.origin);
   const auto geometry = vq::geometry(e, q).to_vector<float>();
   const Tensor g = passed.grad();
   const Estimator estimator = model.options().quantizer.estimator.estimator;

@@ -2,7 +2,8 @@
 // model, which is left unchanged. The trainer does this after an evaluation, in evaluation mode,
 // without random draws and without losses that only training has. The numbers show what the
 // estimator does: the rotation scales the gradient by lambda = |q|/|e| and turns it by the angle
-// between e and q (vq/row_math.h). In a hierarchy they are those of the last level.
+// between e and q (vq/row_math.h), both about its origin. In a hierarchy they are those of the last
+// level.
 #pragma once
 
 #include <string>

@@ -95,7 +95,9 @@ void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const 
   const Quantized& quantized = output.quantized();
   const Tensor counts = output.counts();
   const Tensor& e = quantized.input;
-  const Tensor geometry = vq::geometry(e, quantized.codes), sums = ops::sum_axis0(e);
+  const Tensor geometry = vq::geometry(about_origin(e, quantized.origin),
+                                       about_origin(quantized.codes, quantized.origin));
+  const Tensor sums = ops::sum_axis0(e);
   const auto mean_of_squares = [](const Tensor& x, double elements) {
     return ops::sum(ops::unary(x, UnaryOp::square), static_cast<float>(1 / elements));
   };

@@ -8,7 +8,7 @@
 namespace versor {
 
 struct OneStepOptions {
-  Estimator estimator = Estimator::rotation;
+  EstimatorOptions estimator = {};
   CodebookLearning learning = CodebookLearning::ema;
   double beta = 0.25, decay = 0.99, lr = 2e-4;
   int64_t steps = 1;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <sstream>
 
 namespace versor {
@@ -35,6 +36,10 @@ const Check kLevels = {"LEVELS", [](const std::string& text) {
                          return parse_levels(text) ? "" : text + " is no list like 8,5,5,5";
                        }};
 
+const Check kOrigin = {"NUMBER|mean", [](const std::string& text) {
+                         return parse_origin(text) ? "" : text + " is neither a number nor mean";
+                       }};
+
 template <class T>
 Json json_of(const T& value) {
   if constexpr (IsOptional<T>::value)
@@ -51,6 +56,9 @@ Json json_of(const Device& device) {
 Json json_of(const std::vector<int64_t>& levels) {
   return fmt::format("{}", fmt::join(levels, ","));
 }
+Json json_of(const RotationOrigin& origin) {
+  return origin.mean ? Json("mean") : Json(origin.coordinate);
+}
 
 template <class T>
 void set_from(const std::string& text, T& value) {
@@ -65,6 +73,9 @@ void set_from(const std::string& text, Device& device) {
 }
 void set_from(const std::string& text, std::vector<int64_t>& levels) {
   levels = *parse_levels(text);
+}
+void set_from(const std::string& text, RotationOrigin& origin) {
+  origin = *parse_origin(text);
 }
 
 template <class T>
@@ -248,6 +259,9 @@ std::vector<RunOption> quantizer_rows() {
       row("--cosine", &O::cosine, kUnusual, kAny, "codes and latents are compared at length 1"),
       row("--temperature", &O::temperature, kUnusual, kNotNegative,
           "of gumbel and of codes drawn with ste; 0: the nearest code, and 0.01 for gumbel"),
+      of_step(row("--rotation-origin", &O::rotation_origin, kUnusual, kOrigin,
+                  "what rotation, reflection and published turn about: the point whose coordinates "
+                  "are all this number, or the running mean of the latents")),
       row("--soft-em", &O::soft_em, kUnusual, kNotNegative,
           "temperature of soft assignments in the EMA; 0: hard"),
       row("--orthogonality", &O::orthogonality, kUnusual, kNotNegative,
@@ -314,6 +328,16 @@ void add_run_option(Options& app, RunOptions& options, const std::string& name) 
 void add_step_options(Options& app, RunOptions& options) {
   for (const RunOption& option : run_option_table())
     if (option.of_step) option.add(app, options);
+}
+
+std::optional<RotationOrigin> parse_origin(const std::string& text) {
+  if (text == "mean") return RotationOrigin{.mean = true};
+  RotationOrigin origin;
+  const auto [stop, error] =
+      std::from_chars(text.data(), text.data() + text.size(), origin.coordinate);
+  const bool whole = error == std::errc() && stop == text.data() + text.size();
+  if (!whole || !std::isfinite(static_cast<float>(origin.coordinate))) return {};
+  return origin;
 }
 
 std::string text_of(const Json& value) {

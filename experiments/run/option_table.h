@@ -51,6 +51,9 @@ void add_step_options(Options& app, RunOptions& options);
 // Adds one option by name, for programs that take only a few.
 void add_run_option(Options& app, RunOptions& options, const std::string& name);
 
+// Parses a number or "mean"; nothing if the text is neither.
+std::optional<RotationOrigin> parse_origin(const std::string& text);
+
 // The value as a word on a command line; true and false are 1 and 0.
 std::string text_of(const nlohmann::ordered_json& value);
 

@@ -153,6 +153,7 @@ VqVaeOptions model_options(const RunOptions& o) {
   QuantizerOptions& q = m.quantizer;
   q.kind = o.quantizer;
   q.estimator = *o.estimator;
+  q.estimator.origin = o.rotation_origin;
   if (o.temperature > 0) q.estimator.temperature = o.temperature;
   q.levels = o.levels;
   q.entropy_weight = o.entropy_weight;

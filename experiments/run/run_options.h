@@ -68,6 +68,7 @@ struct RunOptions {
   std::vector<int64_t> levels = {8, 5, 5, 5};
   int64_t groups = 1, layers = 1;
   bool shared_codebook = false, layer_dropout = false, cosine = false;
+  RotationOrigin rotation_origin;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
   int64_t train_images = 0, test_images = 0;  // 0: all

@@ -63,16 +63,18 @@ TEST_CASE("runs: a longer run goes on from a shorter one and ends with its own b
 TEST_CASE("runs: gradients.csv says what the estimator makes of the gradient" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
-  for (const std::string estimator : {"ste", "rotation", "rotation_unscaled"}) {
+  for (const std::string estimator :
+       {"ste", "rotation", "rotation_unscaled", "rotation --rotation-origin 2"}) {
     CAPTURE(estimator);
-    const std::string folder = temporary / estimator;
+    const std::string folder = temporary / str("run", estimator.size());
     REQUIRE(run(tiny(folder, "--epochs 1 --estimator " + estimator)).code == 0);
     const MetricsTable t = read_metrics(folder + "/gradients.csv");
     const double scale = t.last("gradient_scale"), angle = t.last("gradient_angle");
     if (estimator == "ste") CHECK(angle == doctest::Approx(0).epsilon(1e-7));
     if (estimator != "ste") CHECK(angle > 1e-3);
     // The rotation multiplies every row's gradient by its lambda; the others do not scale it.
-    const double expected = estimator == "rotation" ? t.last("mean_lambda") : 1.0;
+    const bool scaled = estimator.starts_with("rotation") && estimator != "rotation_unscaled";
+    const double expected = scaled ? t.last("mean_lambda") : 1.0;
     CHECK(scale == doctest::Approx(expected).epsilon(1e-4));
     CHECK(t.last("encoder.0.weight.norm") > 0);
     // norm^2 = n (mean^2 + std^2), n = 4 * 3 * 4 * 4 weights.
@@ -122,6 +124,15 @@ TEST_CASE("experiments: the figures, the choices and the estimators in miniature
   for (const char* row : {"test-images", "ste-kmeans-replaced", "published-uniform-kept"})
     for (const char* image : {"00000.png", "00015.png"})
       CHECK(fs::exists(results + "/reconstructions/" + row + "/" + image));
+  const std::string about_two =
+      "--codes 8 --no-pictures --estimators rotation@2 --codebooks uniform-kept";
+  REQUIRE(run(miniature("table_estimators", results + "/two", about_two)).code == 0);
+  const auto turned = lines(read_file(results + "/two/table_estimators.csv"));
+  REQUIRE(turned.size() == 2);
+  CHECK(turned[1].starts_with("rotation@2,uniform,kept,"));
+  for (const char* wrong :
+       {"--estimators ste@2", "--estimators rotation@x", "--estimators x", "--codebooks kmeans"})
+    CHECK(run(miniature("table_estimators", results, wrong)).code == 2);
   // With nothing left to train, the device's settings still apply to looking at the models.
   const Ended narrow = run(miniature("table_estimators", results, "--codes 8 --max-memory 1K"));
   CHECK(narrow.code == 1);

@@ -35,10 +35,16 @@ ACCUMULATORS = ("warm", "zero", "trained")
 
 
 def draw_options(rng):
-    return {"estimator": str(rng.choice(twin.ESTIMATORS)), "owner": str(rng.choice(twin.OWNERS)),
-            "beta": float(rng.choice([0, 0.1, 0.25, 1, 2])),
-            "decay": float(rng.choice([0, 0.5, 0.9, 0.99, 0.999])),
-            "lr": float(rng.choice([1e-4, 2e-4, 1e-3])), "steps": int(rng.choice([1, 5]))}
+    options = {"estimator": str(rng.choice(twin.ESTIMATORS)), "owner": str(rng.choice(twin.OWNERS)),
+               "beta": float(rng.choice([0, 0.1, 0.25, 1, 2])),
+               "decay": float(rng.choice([0, 0.5, 0.9, 0.99, 0.999])),
+               "lr": float(rng.choice([1e-4, 2e-4, 1e-3])), "steps": int(rng.choice([1, 5]))}
+    origins = [0.0, 0.0, 0.5, -2.0]
+    if options["owner"] != "gradient":
+        origins.append("mean")  # which follows from the averages
+    if options["estimator"] in twin.TURNING:
+        options["rotation-origin"] = origins[rng.integers(len(origins))]
+    return options
 
 
 def draw_codebook(rng, kind, rows, codes):

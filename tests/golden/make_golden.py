@@ -1,6 +1,6 @@
 """Makes the golden files: weights, batches and what the float64 twin computes of them.
 
-What: four small worlds (a model and a batch), 14 cases, cases.json. A world's seed is the first one
+What: four small worlds (a model and a batch), 17 cases, cases.json. A world's seed is the first one
 for which every discrete decision of its cases is clear (see Margins), so that no correct float32
 implementation can choose another code or another side of a ReLU.
 `make_golden.py` writes the files; `make_golden.py --check` recomputes the committed ones.
@@ -122,23 +122,28 @@ def world_opposite(rng):
     return state, images
 
 
-# world: how to draw it, and the (estimator, owner, steps) run in it.
+# world: how to draw it, and the (estimator, owner, steps) or (..., rotation-origin) run in it.
 WORLDS = {
     "small": (world_small, [("rotation", "ema", 1)]),
     "oblong": (world_oblong,
                [(e, "ema", 5) for e in ("ste", "rotation", "reflection", "published")] +
-               [("rotation", "gradient", 5), ("published", "both", 5)]),
+               [("rotation", "gradient", 5), ("published", "both", 5),
+                ("rotation", "ema", 5, 0.5), ("rotation", "ema", 5, "mean"),
+                ("published", "ema", 5, 0.5)]),
     "edge": (world_edge, [(e, "ema", 1) for e in twin.ESTIMATORS] + [("rotation", "ema", 2)]),
     "opposite": (world_opposite, [("rotation", "ema", 1)]),
 }
 
 
-def case_of(world, estimator, owner, steps):
-    name = f"{world}-{estimator}-{owner}-{steps}"
+def case_of(world, estimator, owner, steps, origin=None):
+    name = f"{world}-{estimator}-{owner}-{steps}" + (f"-about-{origin}" if origin else "")
+    options = {"estimator": estimator, "owner": owner, "beta": 0.25, "decay": 0.99, "lr": 0.0002,
+               "steps": steps}
+    if origin:
+        options["rotation-origin"] = origin
     return {"name": name, "weights": f"weights-{world}.safetensors",
             "batch": f"batch-{world}.safetensors", "output": f"case-{name}.safetensors",
-            "options": {"estimator": estimator, "owner": owner, "beta": 0.25, "decay": 0.99,
-                        "lr": 0.0002, "steps": steps}}
+            "options": options}
 
 
 def clear(m):

@@ -19,9 +19,10 @@ from torch import nn
 
 ESTIMATORS = ("ste", "rotation", "reflection", "published", "rotation_unscaled")
 ROTATIONS = ("rotation", "rotation_unscaled")
+TURNING = ESTIMATORS[1:]  # they turn about an origin
 OWNERS = ("ema", "gradient", "both")
 DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4,
-            "steps": 1}
+            "rotation-origin": 0.0, "steps": 1}
 
 EMA_EPSILON = 1e-5  # smoothing of the EMA counts
 NORM_FLOOR = 1e-6  # ||e|| or ||q|| below: the straight-through gradient
@@ -92,9 +93,7 @@ def normalized(v):
 
 
 def estimator_value(e, q, estimator):
-    """What the decoder sees, [R,D]: q itself, but ||e|| q^ (He of `published`, Re unscaled)."""
-    if estimator not in ("published", "rotation_unscaled"):
-        return q.clone()
+    """What the decoder sees in place of q, [R,D]: ||e|| q^ (He of `published`, Re unscaled)."""
     e_hat, e_norm = normalized(e.double())
     q_hat, q_norm = normalized(q.double())
     value = e_norm * q_hat
@@ -126,19 +125,32 @@ def estimator_gradient(e, q, g, estimator):
     return torch.where(straight, g64, scale * turned).to(g.dtype)
 
 
+def origin_of(model, origin):
+    """The point [D] that the estimator turns about: a number, or the mean of the averages so far."""
+    total = model.ema_cluster_size.sum()
+    if origin != "mean":
+        return torch.full_like(model.ema_dw[0], float(origin))
+    return model.ema_dw.sum(0) / torch.where(total > 0, total, torch.ones_like(total))
+
+
 class PassOn(torch.autograd.Function):
-    """Forward: the estimator's value. Backward: the estimator's gradient to e, none to q."""
+    """Forward: the estimator's value. Backward: the estimator's gradient to e, none to q.
+
+    Both are those of e - origin and q - origin, origin [D].
+    """
 
     @staticmethod
-    def forward(ctx, e, q, estimator):
-        ctx.save_for_backward(e, q)
+    def forward(ctx, e, q, estimator, origin):
+        ctx.save_for_backward(e - origin, q - origin)
         ctx.estimator = estimator
-        return estimator_value(e, q, estimator)
+        if estimator not in ("published", "rotation_unscaled"):
+            return q.clone()
+        return origin + estimator_value(e - origin, q - origin, estimator)
 
     @staticmethod
     def backward(ctx, g):
         e, q = ctx.saved_tensors
-        return estimator_gradient(e, q, g, ctx.estimator), None, None
+        return estimator_gradient(e, q, g, ctx.estimator), None, None, None
 
 
 @torch.no_grad()
@@ -233,9 +245,10 @@ def train_step(model, adam, images, options, margins):
     if margins is not None:
         margins.see_search(rows, model.codebook.weight, distances, nearest)
     q = F.embedding(indices, model.codebook.weight)
+    origin = origin_of(model, options["rotation-origin"])
     if margins is not None:
-        margins.see_edges(rows, q, options["estimator"])
-    passed = PassOn.apply(rows, q.detach(), options["estimator"])
+        margins.see_edges(rows - origin, q - origin, options["estimator"])
+    passed = PassOn.apply(rows, q.detach(), options["estimator"], origin)
     reconstruction = model.decoder(from_rows(passed, z_e))
 
     reconstruction_loss = F.mse_loss(reconstruction, images)
@@ -303,12 +316,13 @@ def main(arguments=None):
     parser.add_argument("--owner", choices=OWNERS, default=DEFAULTS["owner"])
     for name in ("beta", "decay", "lr"):
         parser.add_argument("--" + name, type=float, default=DEFAULTS[name])
+    parser.add_argument("--rotation-origin", default=DEFAULTS["rotation-origin"])
     parser.add_argument("--steps", type=int, default=DEFAULTS["steps"])
     parser.add_argument("--precision", choices=("fp32", "fp64"), default="fp32")
     a = parser.parse_args(arguments)
     torch.set_num_threads(1)
     dtype = torch.float32 if a.precision == "fp32" else torch.float64
-    options = {name: getattr(a, name) for name in DEFAULTS}
+    options = {name: getattr(a, name.replace("-", "_")) for name in DEFAULTS}
     save(a.out, one_step(load_file(a.weights), load_file(a.batch)["images"], options, dtype))
 
 

@@ -43,6 +43,12 @@ inline std::vector<FamilyCase> make_family() {
     add(str("vq ", name_of(estimator))).estimator = estimator;
     all.back().code_in_training = all.back().code_in_evaluation = passes_code(estimator);
   }
+  // The same about another point.
+  add("vq rotation about 0.5").estimator.origin = {.coordinate = 0.5};
+  add("vq rotation about the mean").estimator.origin = {.mean = true};
+  add("vq published about -2").estimator = Estimator::published;
+  all.back().options.estimator.origin = {.coordinate = -2};
+  all.back().code_in_training = all.back().code_in_evaluation = false;
   add_gradient("vq gradient");
   add("vq both").codebook.learning = CodebookLearning::both;
   add_gradient("vq gumbel").estimator = Estimator::gumbel;
@@ -77,6 +83,7 @@ inline std::vector<FamilyCase> make_family() {
     return o;
   };
   residual(add("residual"));
+  residual(add("residual about 0.5")).estimator.origin = {.coordinate = 0.5};
   residual(add("residual shared")).shared = true;
   residual(add("residual dropout")).layer_dropout = true;
   all.back().draws = true;
@@ -84,6 +91,8 @@ inline std::vector<FamilyCase> make_family() {
   all.back().options.layer_dropout = all.back().draws = true;
   residual(add("residual projected")).codebook_dim = 3;
   add("grouped").groups = 2;
+  add("grouped about the mean").groups = 2;
+  all.back().options.estimator.origin = {.mean = true};
   add("grouped shared").groups = 2;
   all.back().options.shared = true;
   add("grouped fsq").groups = 2;

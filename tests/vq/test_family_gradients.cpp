@@ -57,6 +57,13 @@ Array passed(Estimator estimator, const Array& e, const Array& e0, const Array& 
   return plus(ref::estimator_value(reference, e0, q0), moved);
 }
 
+// The same about another point [D].
+Array passed_about(const Array& origin, Estimator estimator, const Array& e, const Array& e0,
+                   const Array& q0) {
+  const auto about = [&](const Array& x) { return ref::about(x, origin); };
+  return ref::about(passed(estimator, about(e), about(e0), about(q0)), ref::neg(origin));
+}
+
 class Reference {
  public:
   // index [L][R] as the quantizer chose it.
@@ -117,7 +124,8 @@ class Reference {
       p.e = ref::sub(p.e, q0);
       p0.e = ref::sub(p0.e, q0);
     }
-    out.value = passed(o_.estimator.estimator, e, e0, sum);
+    out.value = passed_about(ref::filled({e.dim(1)}, o_.estimator.origin.coordinate),
+                             o_.estimator.estimator, e, e0, sum);
     return out;
   }
 
@@ -166,7 +174,7 @@ class Reference {
         out.value = diveq(z, q, z0, q0);
         break;
       default:
-        out.value = passed(o_.estimator.estimator, z, z0, q0);
+        out.value = passed_about(origin(prefix, z.dim(1)), o_.estimator.estimator, z, z0, q0);
     }
     const bool plain = o_.estimator.estimator == Estimator::diveq;  // the estimator without losses
     if (!plain && !is_grid()) out.codebook = ref::mse(z0, q);
@@ -179,6 +187,13 @@ class Reference {
                       o_.codebook.diversity * ref::diversity_loss(ref::code_probabilities(
                                                   z, c, o_.codebook.diversity_temperature));
     return out;
+  }
+
+  // What the estimator turns about, [d].
+  Array origin(const std::string& prefix, int64_t columns) const {
+    if (!o_.estimator.origin.mean) return ref::filled({columns}, o_.estimator.origin.coordinate);
+    return ref::mean_of(
+        {{}, fixed_.state.at(prefix + "ema_cluster_size"), fixed_.state.at(prefix + "ema_dw")});
   }
 
   // e + |q - e| u, u the direction of (q0 - e0) + s n.

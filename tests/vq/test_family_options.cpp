@@ -80,6 +80,51 @@ const Refusal kRefusals[] = {
      },
      "diveq reaches a code through the value, but here the value is a sum of codes"},
 
+    // Origins of a turn.
+    {"rotation about 0.5", [](QuantizerOptions& o) { o.estimator.origin = {.coordinate = 0.5}; },
+     ""},
+    {"rotation about infinity",
+     [](QuantizerOptions& o) { o.estimator.origin = {.coordinate = 1e300}; },
+     "is not a finite number"},
+    {"ste about 0.5",
+     [](QuantizerOptions& o) {
+       o.estimator = Estimator::ste;
+       o.estimator.origin = {.coordinate = 0.5};
+     },
+     "ste turns nothing and so has no origin"},
+    {"gumbel about the mean",
+     [](QuantizerOptions& o) {
+       o.estimator = Estimator::gumbel;
+       o.estimator.origin = {.mean = true};
+     },
+     "gumbel turns nothing and so has no origin"},
+    {"the mean, gradient and dead codes",
+     [](QuantizerOptions& o) { o.estimator.origin = {.mean = true}; }, ""},
+    {"the mean, gradient alone",
+     [](QuantizerOptions& o) {
+       o.estimator.origin = {.mean = true};
+       o.codebook.dead_code_fraction = 0;
+     },
+     "with gradients alone and no replacement of dead codes"},
+    {"the mean, simvq",
+     [](QuantizerOptions& o) {
+       o.kind = QuantizerKind::simvq;
+       o.estimator.origin = {.mean = true};
+     },
+     "the origin `mean` is the mean of a codebook's moving averages"},
+    {"fsq about the mean",
+     [](QuantizerOptions& o) {
+       o.kind = QuantizerKind::fsq;
+       o.estimator.origin = {.mean = true};
+     },
+     "the origin `mean` is the mean of a codebook's moving averages"},
+    {"residual about the mean",
+     [](QuantizerOptions& o) {
+       o.layers = 2;
+       o.estimator.origin = {.mean = true};
+     },
+     "but here the estimator turns the sum of all layers"},
+
     // Codebooks.
     {"orthogonality, ema",
      [](QuantizerOptions& o) {
