@@ -35,6 +35,7 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--threads", {"2"}},
                                                 {"--nondeterministic", {""}},
                                                 {"--warmup", {"7"}},
+                                                {"--weight-decay", {"0.1"}},
                                                 {"--lr-schedule", {"cosine"}},
                                                 {"--max-memory", {"64M"}},
                                                 {"--model", {"vqvae2"}},
@@ -55,6 +56,8 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--data-dir", {"'my data'"}},
                                                 {"--train-images", {"48"}},
                                                 {"--test-images", {"12"}},
+                                                {"--mirror", {"1"}},
+                                                {"--shift", {"2"}},
                                                 {"--validation-images", {"24"}}};
 
 std::string with_value(const RunOption& option) {
