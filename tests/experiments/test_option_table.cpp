@@ -103,6 +103,11 @@ TEST_CASE("option table: every option comes back from config, name and listed co
     }
     CHECK((run_name(before) != run_name(after)) == (in_config || option.name == "--preset"));
 
+    const bool of_images = option.name.starts_with("--data");  // a config names them otherwise
+    const RunOptions held = options_of(after, "config.json");
+    if (in_config || of_images) CHECK(config_of(held, kImages)["epochs"] == after["epochs"]);
+    if (in_config) CHECK(option.value(held) == option.value(other));
+
     const std::string command = train_command(other);
     REQUIRE(command.starts_with("bin/train "));
     const RunOptions again = read(command.substr(std::string("bin/train ").size()));
