@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train one_step bench tsne $(PAPER)
+PROGRAMS := train evaluate one_step bench tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -129,7 +129,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup train one_step install bundle check-layers size \
+  gpu-rehearsal soak fuzz mutants sanitize data setup train evaluate one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -237,7 +237,7 @@ sanitize-flags:
 sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some, QUICK=1 in minutes
 	@MAKE='$(MAKE)' .make/sanitize.sh
 
-train one_step: %: bin/% ## build one program; bin/train --help explains its use
+train evaluate one_step: %: bin/% ## build one program; bin/train --help explains its use
 
 # make -n lists the trainings that would run; -jN runs N at a time
 EXPERIMENT = +@DRY='$(DRY)' SIDE_BY_SIDE='$(SIDE_BY_SIDE)' RESULTS=$(call quote,$(RESULTS)) .make/experiments.sh

@@ -80,6 +80,11 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<S
   state_->requires_grad = requires_grad;
 }
 
+void Variable::set_requires_grad(bool requires_grad) {
+  check(!state()->node, "variable", "only a leaf can be frozen, or need a gradient");
+  state_->requires_grad = requires_grad;
+}
+
 void Variable::retain_grad() {
   if (state()->node) state()->node->retains = state_;
 }

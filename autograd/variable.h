@@ -73,6 +73,8 @@ class Variable {
   // Replaces the gradient, for code that works on gradients after backward().
   void set_grad(Tensor grad) { state()->grad = std::move(grad); }
   bool requires_grad() const { return state()->requires_grad; }
+  // false freezes a leaf for what is computed from now on. Throws Error for other results.
+  void set_requires_grad(bool requires_grad);
   // The same value without a history: no gradient flows through it (sg[x] in the paper).
   Variable detach() const { return Variable(value()); }
   float item() const { return value().item(); }

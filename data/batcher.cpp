@@ -27,14 +27,27 @@ Tensor Epoch::indices(int64_t b) const {
 
 Tensor Epoch::batch(int64_t b) const {
   const Tensor index = indices(b);
-  return ops::gather_images(images_, index, {}, index.numel(), index.numel(), 2.f / 255.f, -1.f);
+  const Tensor images =
+      ops::gather_images(images_, index, {}, index.numel(), index.numel(), 2.f / 255.f, -1.f);
+  if (!moves_.defined()) return images;
+  const int64_t first = b * batch_size_;
+  return ops::move_images(images, moves_.rows(first, first + index.numel()), {}, index.numel());
 }
 
 Tensor Epoch::batch_at(const Tensor& number, int64_t count) const {
-  return ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
+  const Tensor images =
+      ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
+  return moves_.defined() ? ops::move_images(images, moves_, number, batch_size_) : images;
 }
 
-Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device) : batch_size_(batch_size) {
+void Epoch::take(const Epoch& other) {
+  ops::copy(order_, other.order_);
+  if (moves_.defined()) ops::copy(moves_, other.moves_);
+}
+
+Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device,
+                 const Augmentation& augmentation)
+    : batch_size_(batch_size), augmentation_(augmentation) {
   check(batch_size >= 1, "batcher", "batch size ", batch_size,
         " is less than 1 (the data: ", set.size(), " images of ", set.name, ")");
   check(batch_size <= set.size(), "batcher", "batch size ", batch_size,
@@ -43,21 +56,43 @@ Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device) : batch_
         " images are more than an i32 index can count");
   check(set.images.shape().rank() == 4 && set.images.dim(0) == set.size(), "batcher",
         "needs images [", set.size(), ",H,W,C], one per label, got ", set.images.shape());
+  check(0 <= augmentation.shift &&
+            augmentation.shift < std::min(set.images.dim(1), set.images.dim(2)),
+        "batcher", "cannot shift images ", set.images.shape(), " by ", augmentation.shift);
   images_ = set.images.to(device);
 }
 
 Epoch Batcher::shuffled(Rng rng, int64_t epoch) const {
-  const Rng epoch_rng = rng.split(static_cast<uint64_t>(epoch));
+  const Rng epoch_rng = rng.split(static_cast<uint64_t>(epoch)), moves_rng = epoch_rng.split(0);
   const auto count = static_cast<uint32_t>(size());
-  std::vector<int32_t> order(count);
-  for (uint32_t i = 0; i < count; ++i) order[i] = static_cast<int32_t>(epoch_rng.permute(i, count));
-  return {images_, Tensor::from(order, {size()}, images_.device()), batch_size_};
+  const auto choices = static_cast<uint32_t>(2 * augmentation_.shift + 1);
+  const auto shift = [&](uint32_t bits) {
+    return static_cast<int32_t>(bits % choices) - static_cast<int32_t>(augmentation_.shift);
+  };
+  std::vector<int32_t> order, moves;
+  order.reserve(count);
+  for (uint32_t i = 0; i < count; ++i) {
+    const uint32_t image = epoch_rng.permute(i, count);
+    order.push_back(static_cast<int32_t>(image));
+    if (augmentation_.none()) continue;
+    const auto bits = moves_rng.block(image);
+    const auto mirrored = static_cast<int32_t>(augmentation_.mirror ? bits[0] >> 31 : 0);
+    moves.insert(moves.end(), {mirrored, shift(bits[1]), shift(bits[2])});
+  }
+  return epoch_of(order, moves);
 }
 
 Epoch Batcher::in_order() const {
   std::vector<int32_t> order(static_cast<size_t>(size()));
   std::iota(order.begin(), order.end(), 0);
-  return {images_, Tensor::from(order, {size()}, images_.device()), batch_size_};
+  return epoch_of(order, std::vector<int32_t>(augmentation_.none() ? 0 : 3 * order.size()));
+}
+
+Epoch Batcher::epoch_of(const std::vector<int32_t>& order,
+                        const std::vector<int32_t>& moves) const {
+  const Device device = images_.device();
+  return {images_, Tensor::from(order, {size()}, device),
+          moves.empty() ? Tensor() : Tensor::from(moves, {size(), 3}, device), batch_size_};
 }
 
 }  // namespace versor

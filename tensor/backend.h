@@ -224,6 +224,12 @@ class Backend {
   // undefined for 0.
   virtual void gather_images(Tensor& y, const Tensor& images, const Tensor& order,
                              const Tensor& batch, int64_t batch_size, float scale, float shift) = 0;
+  // Mirrors and shifts images: y[n,h,w,c] = x[n, border(h - down), border(w' - right), c] with
+  // w' = mirrored ? W-1-w : w and (mirrored, down, right) = moves[b*batch_size + n,:], b as above.
+  // border reflects what lies outside: -1 to 1, H to H-2.   y, x [N,H,W,C],  moves i32 [M',3],
+  // |down| < H, |right| < W.
+  virtual void move_images(Tensor& y, const Tensor& x, const Tensor& moves, const Tensor& batch,
+                           int64_t batch_size) = 0;
   // y[k,:] = sum over r with index[r] = k of x[r,:].   y [K,D],  x [R,D].   f64 inside.
   virtual void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) = 0;
   // counts[k] = how many r have index[r] = k.   counts i32 [K].

@@ -125,6 +125,8 @@ Tensor gather_rows(const Tensor& x, const Tensor& index);
 // Batch number batch[0] (0 if undefined) of `count` images, in the given order.
 Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& batch,
                      int64_t batch_size, int64_t count, float scale, float shift);
+// Mirrors and shifts each image of that batch as its row of `moves`, i32 [M,3], says.
+Tensor move_images(const Tensor& x, const Tensor& moves, const Tensor& batch, int64_t batch_size);
 Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments);
 Tensor bincount(const Tensor& index, int64_t segments);
 

@@ -4,6 +4,17 @@
 #include "tensor/trace.h"
 
 namespace versor::ops {
+namespace {
+
+// The number of a batch, i32 [1] beside the images, may be undefined.
+void check_batch_number(const char* who, const Tensor& batch, const Tensor& images) {
+  if (!batch.defined()) return;
+  same_device(who, {&images, &batch});
+  check_dtype(who, batch, DType::i32);
+  check_scalar(who, batch);
+}
+
+}  // namespace
 
 Tensor gather_rows(const Tensor& x, const Tensor& index) {
   Backend& backend = same_device("gather_rows", {&x, &index});
@@ -25,14 +36,26 @@ Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& ba
         "needs images [M,H,W,C], got ", images.shape());
   check(0 <= number && number <= batch_size && number <= order.numel(), "gather_images", number,
         " images asked for, in batches of ", batch_size, " of ", order.numel());
-  if (batch.defined()) {
-    same_device("gather_images", {&images, &batch});
-    check_dtype("gather_images", batch, DType::i32);
-    check_scalar("gather_images", batch);
-  }
+  check_batch_number("gather_images", batch, images);
   Tensor y({number, images.dim(1), images.dim(2), images.dim(3)}, DType::f32, images.device());
   TraceScope trace("gather_images", backend, 2 * count(y), {&y});
   backend.gather_images(y, images, order, batch, batch_size, scale, shift);
+  return y;
+}
+
+Tensor move_images(const Tensor& x, const Tensor& moves, const Tensor& batch, int64_t batch_size) {
+  Backend& backend = same_device("move_images", {&x, &moves});
+  check_f32("move_images", {&x});
+  check_dtype("move_images", moves, DType::i32);
+  check(x.shape().rank() == 4, "move_images", "needs images [N,H,W,C], got ", x.shape());
+  check(moves.shape().rank() == 2 && moves.dim(1) == 3, "move_images",
+        "needs three numbers for each image, got ", moves.shape());
+  check(x.dim(0) <= batch_size && x.dim(0) <= moves.dim(0), "move_images", x.dim(0),
+        " images given, in batches of ", batch_size, " of ", moves.dim(0));
+  check_batch_number("move_images", batch, x);
+  Tensor y(x.shape(), DType::f32, x.device());
+  TraceScope trace("move_images", backend, 0, {&y, &x});
+  backend.move_images(y, x, moves, batch, batch_size);
   return y;
 }
 

@@ -127,4 +127,23 @@ inline Array gather_images(const std::vector<uint8_t>& images, const Shape& shap
   return y;
 }
 
+// y[n,h,w,c] = x[n, border(h - down), border(w' - right), c], w' = mirrored ? W-1-w : w, where
+// (mirrored, down, right) = moves[3n], moves[3n+1], moves[3n+2] and border reflects.
+inline Array move_images(const Array& x, const std::vector<int64_t>& moves) {
+  require(static_cast<int64_t>(moves.size()) == 3 * x.dim(0), "three numbers for each image");
+  const int64_t H = x.dim(1), W = x.dim(2), C = x.dim(3);
+  const auto border = [](int64_t i, int64_t size) {
+    return size - 1 - std::abs(size - 1 - std::abs(i));
+  };
+  Array y = zeros(x.shape);
+  for (int64_t i = 0; i < count_of(x.shape); ++i) {
+    const int64_t c = i % C, w = i / C % W, h = i / (C * W) % H, n = i / (C * W * H);
+    const int64_t* move = moves.data() + 3 * n;
+    const int64_t from_h = border(h - move[1], H);
+    const int64_t from_w = border((move[0] == 1 ? W - 1 - w : w) - move[2], W);
+    y[i] = x[((n * H + from_h) * W + from_w) * C + c];
+  }
+  return y;
+}
+
 }  // namespace versor::reference

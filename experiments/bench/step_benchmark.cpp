@@ -111,8 +111,7 @@ class EpochPass {
         replay_(backend_for(what.device), benchmark.arena(), what.graph) {}
 
   void begin(int64_t epoch) {
-    Tensor order = order_.order();
-    ops::copy(order, batcher_.shuffled(Rng(5), epoch).order());
+    order_.take(batcher_.shuffled(Rng(5), epoch));
     ops::fill(number_, 0.f);
     taken_ = done_ = 0;
   }

@@ -236,6 +236,8 @@ std::vector<RunOption> training_rows() {
       row("--lr-schedule", &O::lr_schedule,
           {LrSchedule::constant, LrSchedule::constant, LrSchedule::cosine}, kUnusual, kAny,
           "constant, or half a cosine down to 0 over all epochs"),
+      row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
+          "AdamW's: each step takes lr times this off every parameter"),
       memory_row(),
   };
 }
@@ -286,6 +288,10 @@ std::vector<RunOption> data_rows() {
           /*show_default=*/false),
       row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",
           /*show_default=*/false),
+      row("--mirror", &O::mirror, {false, false, false}, kUnusual, kAny,
+          "mirror half of the training images, others in each epoch (0 or 1)"),
+      row("--shift", &O::shift, {0, 0, 0}, kUnusual, in_range(0, 16),
+          "shift each training image by up to so many pixels, anew in each epoch"),
       row("--validation-images", &O::validation_images, kUnusual, in_range(0, int64_t{1} << 30),
           "hold back the last so many training images and evaluate on them instead of the test "
           "images"),

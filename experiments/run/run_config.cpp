@@ -82,6 +82,27 @@ Json config_of(const RunOptions& o, const DatasetPair& images) {
   return config_of(o, identity_of(images));
 }
 
+RunOptions options_of(const Json& config, const std::string& path) {
+  Options app("");
+  RunOptions options;
+  std::string line;
+  for (const RunOption& option : run_option_table()) {
+    option.add(app, options);
+    if (option.name == "--data" || !config.contains(option.key())) continue;
+    const std::string text = text_of(config[option.key()]);
+    if (!option.is_flag)
+      line += " " + option.name + " " + shell_quoted(text);
+    else if (text == "1")
+      line += " " + option.name;
+  }
+  try {
+    app.parse(line);
+  } catch (const UsageError& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+  return options;
+}
+
 std::string run_name(const Json& c) {
   const uint64_t hash = hash_text(c.dump());
   return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),

@@ -24,15 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The part of a config.json that identifies the run; the rest records how it was made.
-nlohmann::ordered_json options_in(const std::string& path) {
-  try {
-    return read_json<nlohmann::ordered_json>(path).at("options");
-  } catch (const nlohmann::json::exception& e) {
-    fail("run", path, " is malformed: ", e.what());
-  }
-}
-
 std::string commit_in(const std::string& path) {
   try {
     return read_json<nlohmann::json>(path).at("commit").get<std::string>();
@@ -42,6 +33,14 @@ std::string commit_in(const std::string& path) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json config_in(const std::string& path) {
+  try {
+    return read_json<nlohmann::ordered_json>(path).at("options");
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+}
 
 RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
                      const std::string& hardware)
@@ -57,7 +56,7 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
            errno == EWOULDBLOCK ? " is in use by another process"
                                 : str(" cannot be locked: ", std::strerror(errno)));
     if (has("config.json")) {
-      const auto held = options_in(file("config.json"));
+      const auto held = config_in(file("config.json"));
       check(held == config, "run", "the folder ", path_, " holds a run with ",
             differing_options(held, config), "; choose another --out");
     } else {
@@ -133,7 +132,7 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
     if (!entry.path().filename().string().starts_with(slug) || !is_there(folder + "/config.json"))
       continue;
     try {
-      const auto theirs = options_in(folder + "/config.json");
+      const auto theirs = config_in(folder + "/config.json");
       auto same = config;
       same["threads"] = theirs.at("threads");
       same["epochs"] = theirs.at("epochs");
@@ -169,7 +168,7 @@ std::string note_on_threads(const std::string& folder, const nlohmann::ordered_j
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
   for (const char* name : {"/config.json", "/metrics.csv"})
     if (!is_there(folder + name)) return false;
-  if (options_in(folder + "/config.json") != config) return false;
+  if (config_in(folder + "/config.json") != config) return false;
   std::istringstream metrics(read_file(folder + "/metrics.csv"));
   int64_t lines = 0;
   for (std::string line; std::getline(metrics, line);) ++lines;

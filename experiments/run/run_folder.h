@@ -43,6 +43,10 @@ class RunFolder {
   int lock_ = -1;
 };
 
+// The config that the config.json at `path` holds; the rest of it records how the run was made.
+// Throws Error, naming the file, if it cannot be read or is malformed.
+nlohmann::ordered_json config_in(const std::string& path);
+
 // Whether the folder holds the run of this config with all its epochs. The model may be missing: a
 // run made elsewhere can come without it, and only some tables need it.
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config);

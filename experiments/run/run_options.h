@@ -58,8 +58,11 @@ struct RunOptions {
   std::optional<bool> ema_in_eval;
   std::optional<double> beta, decay, lr;
   std::optional<LrSchedule> lr_schedule;
-  std::optional<int64_t> warmup;        // steps
+  std::optional<int64_t> warmup;  // steps
+  std::optional<double> weight_decay;
   std::optional<int64_t> codebook_dim;  // 0: no projection
+  std::optional<bool> mirror;           // of training images, as is the next
+  std::optional<int64_t> shift;         // pixels
 
   ModelKind model = ModelKind::vqvae;
   int64_t codes = 1024, latent = 256;  // for each level of the model

@@ -57,6 +57,7 @@ std::string first_not_finite(const Module& module) {
 AdamParams adam_params(const RunOptions& options, int64_t batches) {
   const bool decays = *options.lr_schedule == LrSchedule::cosine;
   return {.lr = static_cast<float>(*options.lr),
+          .weight_decay = static_cast<float>(*options.weight_decay),
           .warmup = static_cast<int>(*options.warmup),
           .decay = decays ? static_cast<int>(std::min<int64_t>(options.epochs * batches,
                                                                std::numeric_limits<int>::max()))
@@ -92,7 +93,8 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       device_(options_.device),
       rng_(options_.seed),
       model_(make_model(options_, device_, rng_.split(kModel))),
-      train_images_(images.train, options_.batch_size, device_),
+      train_images_(images.train, options_.batch_size, device_,
+                    {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
       adam_(model_->flat_parameters(), adam_params(options_, train_images_.batches())),
@@ -173,8 +175,7 @@ void Trainer::step(Pass& pass, bool training) {
 
 void Trainer::train_epoch() {
   model_->set_training(true);
-  Tensor order = train_pass_.order.order();
-  ops::copy(order, train_images_.shuffled(rng_.split(kShuffle), progress_.epoch).order());
+  train_pass_.order.take(train_images_.shuffled(rng_.split(kShuffle), progress_.epoch));
   begin(train_pass_);
   // Steps that are not captured are checked one by one.
   const bool at_once = !(graph_ && backend_for(device_).info().can_capture);

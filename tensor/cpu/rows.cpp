@@ -3,8 +3,17 @@
 
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/image_moves.h"
 
 namespace versor {
+namespace {
+
+// The place of a batch's first image in the order.
+int64_t first_image(const Tensor& batch, int64_t batch_size) {
+  return batch.defined() ? batch.data<int32_t>()[0] * batch_size : 0;
+}
+
+}  // namespace
 
 void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
   const int64_t columns = x.dim(1);
@@ -19,14 +28,28 @@ void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
 void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& order,
                                const Tensor& batch, int64_t batch_size, float scale, float shift) {
   const int64_t size = images.numel() / images.dim(0);
-  const int64_t first = batch.defined() ? batch.data<int32_t>()[0] * batch_size : 0;
   const uint8_t* in = images.data<uint8_t>();
-  const int32_t* at = order.data<int32_t>() + first;
+  const int32_t* at = order.data<int32_t>() + first_image(batch, batch_size);
   float* out = y.data<float>();
   cpu::parallel_rows(y.dim(0), size, [=](int64_t n) {
     const uint8_t* image = in + at[n] * size;
     for (int64_t i = 0; i < size; ++i)
       out[n * size + i] = static_cast<float>(image[i]) * scale + shift;
+  });
+}
+
+void CpuBackend::move_images(Tensor& y, const Tensor& x, const Tensor& moves, const Tensor& batch,
+                             int64_t batch_size) {
+  const int64_t H = x.dim(1), W = x.dim(2), C = x.dim(3);
+  const float* in = x.data<float>();
+  const int32_t* move = moves.data<int32_t>() + 3 * first_image(batch, batch_size);
+  float* out = y.data<float>();
+  cpu::parallel_rows(x.dim(0) * H, W * C, [=](int64_t row) {
+    const int64_t n = row / H, h = row % H;
+    const float* from = in + (n * H + moved_row(move + 3 * n, h, H)) * W * C;
+    for (int64_t w = 0; w < W; ++w)
+      std::memcpy(out + (row * W + w) * C, from + moved_column(move + 3 * n, w, W) * C,
+                  sizeof(float) * C);
   });
 }
 

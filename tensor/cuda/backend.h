@@ -93,6 +93,8 @@ class CudaBackend final : public Backend {
   void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) override;
   void gather_images(Tensor& y, const Tensor& images, const Tensor& order, const Tensor& batch,
                      int64_t batch_size, float scale, float shift) override;
+  void move_images(Tensor& y, const Tensor& x, const Tensor& moves, const Tensor& batch,
+                   int64_t batch_size) override;
   void segment_sum(Tensor& y, const Tensor& x, const Tensor& index) override;
   void bincount(Tensor& counts, const Tensor& index) override;
 

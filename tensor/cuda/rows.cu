@@ -3,6 +3,7 @@
 // floats in a fixed order without sorting the rows: each block searches for the rows of one segment
 // and lists them in order. Read next: backend.cpp.
 #include "tensor/cuda/launch.h"
+#include "tensor/image_moves.h"
 
 namespace versor {
 namespace {
@@ -45,6 +46,18 @@ __global__ void gather_images_kernel(float* y, const uint8_t* images, const int3
     Vector<float, L> values;
     for (int l = 0; l < L; ++l) values.lane[l] = static_cast<float>(bytes.lane[l]) * scale + shift;
     *reinterpret_cast<Vector<float, L>*>(y + n * size + i) = values;
+  }
+}
+
+// A thread per element. No batch means batch 0.
+__global__ void move_images_kernel(float* y, const float* x, const int32_t* moves,
+                                   const int32_t* batch, int64_t batch_size, int64_t count,
+                                   int64_t H, int64_t W, int64_t C) {
+  const int64_t first = batch != nullptr ? batch[0] * batch_size : 0;
+  for (int64_t i = cuda::global_index(); i < count; i += cuda::global_threads()) {
+    const int64_t c = i % C, w = i / C % W, h = i / (C * W) % H, n = i / (C * W * H);
+    const int32_t* move = moves + 3 * (first + n);
+    y[i] = x[((n * H + moved_row(move, h, H)) * W + moved_column(move, w, W)) * C + c];
   }
 }
 
@@ -197,6 +210,15 @@ void CudaBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& o
                whole ? gather_images_kernel<L> : gather_images_kernel<1>, out, in,
                order.data<int32_t>(), batch.defined() ? batch.data<int32_t>() : nullptr, batch_size,
                size, scale, shift);
+}
+
+void CudaBackend::move_images(Tensor& y, const Tensor& x, const Tensor& moves, const Tensor& batch,
+                              int64_t batch_size) {
+  if (y.numel() == 0) return;
+  cuda::launch("move_images", stream(), grid_for(*this, y.numel(), kThreads), kThreads,
+               move_images_kernel, y.data<float>(), x.data<float>(), moves.data<int32_t>(),
+               batch.defined() ? batch.data<int32_t>() : nullptr, batch_size, y.numel(), x.dim(1),
+               x.dim(2), x.dim(3));
 }
 
 void CudaBackend::segment_sum(Tensor& y, const Tensor& x, const Tensor& index) {

@@ -88,5 +88,21 @@ TEST_CASE("frozen: where nothing below needs a gradient the way back ends") {
   CHECK(trained.grad().defined());
 }
 
+TEST_CASE("frozen: a leaf can be frozen and thawed, a result cannot") {
+  Variable a(ops::full({2}, 3.f, test_device()), true), b(ops::full({2}, 2.f, test_device()), true);
+  const Variable before = mul(a, b);
+  a.set_requires_grad(false);
+  backward(sum(mul(a, b)));
+  CHECK_FALSE(a.grad().defined());
+  CHECK(b.grad().to_vector<float>() == std::vector<float>{3, 3});
+  backward(sum(before));  // recorded while it needed one
+  CHECK(a.grad().to_vector<float>() == std::vector<float>{2, 2});
+  a.set_requires_grad(true);
+  backward(sum(mul(a, b)));
+  CHECK(a.grad().to_vector<float>() == std::vector<float>{4, 4});
+  Variable result = mul(a, b);
+  CHECK(contains(error_of([&] { result.set_requires_grad(false); }), "only a leaf can be frozen"));
+}
+
 }  // namespace
 }  // namespace versor::testing

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <set>
 
 #include "data/batcher.h"
 #include "tests/data/temporary_folder.h"
@@ -154,6 +155,60 @@ TEST_CASE("batcher: an image comes at every place of the epoch equally often") {
   CHECK(chi_squared < 33.7);
 }
 
+TEST_CASE("batcher: how an image is mirrored and shifted depends on rng, epoch and image alone") {
+  // All images are equal, no pixel like another.
+  const int64_t count = 100;
+  std::vector<uint8_t> bytes;
+  for (int64_t i = 0; i < count; ++i)
+    for (uint8_t p = 0; p < 12; ++p) bytes.push_back(p);
+  const Dataset set{Tensor::from(bytes, {count, 3, 4, 1}), std::vector<uint8_t>(count), "s", true};
+  // The changed images by the number of the image.
+  const auto images_of = [&](const Epoch& epoch) {
+    std::vector<std::vector<float>> images(count);
+    for (int64_t b = 0; b < epoch.batches(); ++b) {
+      const Tensor number = Tensor::from(std::vector{static_cast<int32_t>(b)}, {1});
+      const Tensor batch = epoch.batch(b);
+      CHECK(epoch.batch_at(number, batch.dim(0)).to_vector<float>() == batch.to_vector<float>());
+      const auto index = epoch.indices(b).to_vector<int32_t>();
+      for (int64_t n = 0; n < batch.dim(0); ++n)
+        images[static_cast<size_t>(index[n])] = batch.rows(n, n + 1).to_vector<float>();
+    }
+    return images;
+  };
+  const Batcher plain(set, 30), mirrors(set, 30, {}, {.mirror = true});
+  const auto original = plain.in_order().batch(0).rows(0, 1).to_vector<float>();
+  std::vector<float> mirrored = original;
+  for (int row = 0; row < 3; ++row)
+    std::reverse(mirrored.begin() + 4 * row, mirrored.begin() + 4 * row + 4);
+  const auto images = images_of(mirrors.shuffled(Rng(1), 3));
+  int times = 0;
+  for (const auto& image : images) {
+    const bool is_original = image == original;
+    CHECK((is_original || image == mirrored));
+    times += !is_original;
+  }
+  CHECK(times > 30);  // of 100; fewer happen once in 30,000 tries
+  CHECK(times < 70);
+  CHECK(order_of(mirrors.shuffled(Rng(1), 3)) == order_of(plain.shuffled(Rng(1), 3)));
+  CHECK(images_of(mirrors.shuffled(Rng(1), 3)) == images);
+  CHECK(images_of(Batcher(set, 7, {}, {.mirror = true}).shuffled(Rng(1), 3)) == images);
+  CHECK(images_of(mirrors.shuffled(Rng(1), 4)) != images);
+  CHECK(images_of(mirrors.shuffled(Rng(2), 3)) != images);
+  for (const auto& image : images_of(mirrors.in_order())) CHECK(image == original);
+
+  // All 18 results of a shift by -1, 0 or 1 each way, mirrored or not.
+  const Batcher both(set, 30, {}, {.mirror = true, .shift = 1});
+  std::set<std::vector<float>> seen;
+  for (int64_t e = 0; e < 5; ++e)
+    for (const auto& image : images_of(both.shuffled(Rng(1), e))) seen.insert(image);
+  CHECK(seen.size() == 18);
+  Epoch epoch = both.in_order();
+  const Tensor order = epoch.order();
+  epoch.take(both.shuffled(Rng(1), 3));
+  CHECK(images_of(epoch) == images_of(both.shuffled(Rng(1), 3)));
+  CHECK(order.to_vector<int32_t>() == order_of(epoch));  // at the same address
+}
+
 TEST_CASE("batcher: wrong sizes are named with both numbers") {
   const Dataset set = small_set(10);
   std::string message = error_of([&] { Batcher(set, 11); });
@@ -161,6 +216,8 @@ TEST_CASE("batcher: wrong sizes are named with both numbers") {
   message = error_of([&] { Batcher(set, 0); });
   CHECK(contains(message, "batch size 0 is less than 1 (the data: 10 images"));
   CHECK(contains(error_of([&] { Batcher(set, -4); }), "batch size -4"));
+  message = error_of([&] { Batcher(set, 4, {}, {.shift = 2}); });
+  CHECK(contains(message, "cannot shift images [10,2,3,2] by 2"));
   Dataset unlike = set;
   unlike.labels.pop_back();
   CHECK(contains(error_of([&] { Batcher(unlike, 4); }), "got [10,2,3,2]"));

@@ -254,9 +254,9 @@ TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without
 }
 
 TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) {
-  for (const std::string program :
-       {"train", "one_step", "bench", "table1", "table2", "table3", "figures", "table_attribution",
-        "table_estimators", "table_quantizers", "verdicts", "report", "tsne"}) {
+  for (const std::string program : {"train", "evaluate", "one_step", "bench", "table1", "table2",
+                                    "table3", "figures", "table_attribution", "table_estimators",
+                                    "table_quantizers", "verdicts", "report", "tsne"}) {
     CAPTURE(program);
     const Ended help = run(program + " --help");
     CHECK(help.code == 0);
@@ -286,14 +286,15 @@ TEST_CASE("errors: standard output that cannot be written, in every program" *
       "bench --batch 2 --latent 8 --codes 8 --repeats 1 --threads 1",
       "bench --batch 2 --latent 8 --codes 8 --serve --threads 1",
       "verdicts" + results,
+      "evaluate --data synthetic " + (temporary / "run"),
       "report" + results,
       "tsne --iterations 1 --input " + (temporary / "points.csv") + " --out " + (temporary / "xy")};
   for (const char* table :
        {"table2", "table3", "figures", "table_attribution", "table_estimators", "table_quantizers"})
     commands.push_back(std::string(table) + " --list --quick --data synthetic" + results);
   for (const char* program :
-       {"train", "one_step", "bench", "table1", "table2", "table3", "figures", "table_attribution",
-        "table_estimators", "table_quantizers", "verdicts", "report", "tsne"})
+       {"train", "evaluate", "one_step", "bench", "table1", "table2", "table3", "figures",
+        "table_attribution", "table_estimators", "table_quantizers", "verdicts", "report", "tsne"})
     commands.push_back(std::string(program) + " --help");
   for (const std::string& command : commands) {
     CAPTURE(command);

@@ -35,6 +35,7 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--threads", {"2"}},
                                                 {"--nondeterministic", {""}},
                                                 {"--warmup", {"7"}},
+                                                {"--weight-decay", {"0.1"}},
                                                 {"--lr-schedule", {"cosine"}},
                                                 {"--max-memory", {"64M"}},
                                                 {"--model", {"vqvae2"}},
@@ -56,6 +57,8 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--data-dir", {"'my data'"}},
                                                 {"--train-images", {"48"}},
                                                 {"--test-images", {"12"}},
+                                                {"--mirror", {"1"}},
+                                                {"--shift", {"2"}},
                                                 {"--validation-images", {"24"}}};
 
 std::string with_value(const RunOption& option) {
@@ -100,6 +103,11 @@ TEST_CASE("option table: every option comes back from config, name and listed co
       CHECK(contains(differing_options(after, before), option.name + " "));
     }
     CHECK((run_name(before) != run_name(after)) == (in_config || option.name == "--preset"));
+
+    const bool of_images = option.name.starts_with("--data");  // a config names them otherwise
+    const RunOptions held = options_of(after, "config.json");
+    if (in_config || of_images) CHECK(config_of(held, kImages)["epochs"] == after["epochs"]);
+    if (in_config) CHECK(option.value(held) == option.value(other));
 
     const std::string command = train_command(other);
     REQUIRE(command.starts_with("bin/train "));

@@ -54,7 +54,7 @@ TEST_CASE("resume: a run killed several times ends as one that was not" *
           doctest::skip(without_programs())) {
   // With codes that count as dead early, so that random replacements must be resumed too.
   for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published",
-                                    "--model vqvae2 --dead-codes 0.9"}) {
+                                    "--model vqvae2 --dead-codes 0.9", "--mirror 1 --shift 2"}) {
     CAPTURE(choices);
     const TemporaryFolder temporary;
     const std::string undisturbed = temporary / "undisturbed", folder = temporary / "killed";

@@ -166,7 +166,8 @@ TEST_CASE("errors: element-wise") {
 
 TEST_CASE("errors: layout, reductions and rows") {
   const Tensor x = f32({2, 3}), cube = f32({2, 3, 4}), bytes = typed({2, 3, 4}, DType::u8);
-  const Tensor images = typed({2, 3, 4, 1}, DType::u8);
+  const Tensor images = typed({2, 3, 4, 1}, DType::u8), pictures = f32({2, 3, 4, 1});
+  const Tensor moves = typed({2, 3}, DType::i32);
   const Tensor index = index_tensor({0, 1});
   check_all({
       {[&] { ops::permute(x, {0}); }, "[permute] 1 axes given for [2,3]"},
@@ -242,6 +243,14 @@ TEST_CASE("errors: layout, reductions and rows") {
        "[gather_images] 3 images asked for, in batches of 3 of 2"},
       {[&] { ops::gather_images(images, index, index, 2, 2, 1, 0); },
        "[gather_images] needs a tensor of one element, got [2]"},
+      {[&] { ops::move_images(x, index, {}, 2); },
+       "[move_images] needs images [N,H,W,C], got [2,3]"},
+      {[&] { ops::move_images(pictures, index, {}, 2); },
+       "[move_images] needs three numbers for each image, got [2]"},
+      {[&] { ops::move_images(pictures, moves, {}, 1); },
+       "[move_images] 2 images given, in batches of 1 of 2"},
+      {[&] { ops::move_images(pictures, moves, index, 2); },
+       "[move_images] needs a tensor of one element, got [2]"},
       {[&] {
          ops::segment_sum(x, index_tensor({0, 1, 2}), 3);
        },

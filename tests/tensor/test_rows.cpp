@@ -89,5 +89,42 @@ TEST_CASE("rows: gather_images takes batch after batch of an order") {
   }
 }
 
+TEST_CASE("rows: move_images mirrors and shifts each image of a batch as its row says") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(45);
+  for (const ref::Shape& shape : {ref::Shape{3, 1, 1, 1}, {3, 5, 4, 2}, {3, 32, 32, 3}}) {
+    CAPTURE(shape[1]);
+    ref::Indices moves;  // of 13 images, in batches of 5
+    for (int i = 0; i < 13; ++i) {
+      moves.push_back(random.index(2));
+      for (int64_t size : {shape[1], shape[2]})
+        moves.push_back(random.index(2 * size - 1) - size + 1);
+    }
+    const Fenced in_moves(on_device(std::vector<int32_t>(moves.begin(), moves.end()), {13, 3}));
+    for (int64_t b : {0, 1, 2}) {
+      const ref::Array x = random_array(random, to_shape(shape));
+      const Fenced in(x), batch(index_tensor({b}));
+      Fenced y(to_shape(shape));
+      backend.move_images(y.view, in.view, in_moves.view, batch.view, 5);
+      const ref::Indices of_batch(moves.begin() + 15 * b, moves.begin() + 15 * b + 9);
+      check_output(y, ref::move_images(x, of_batch), 0);
+      CHECK((bits_of(ops::move_images(in.view, in_moves.view, batch.view, 5)) == bits_of(y.view)));
+    }
+  }
+}
+
+TEST_CASE("rows: a row of pixels, mirrored and shifted") {
+  const Tensor x = to_tensor({{1, 1, 5, 1}, {1, 2, 3, 4, 5}});
+  const auto moved = [&](int32_t mirrored, int32_t right) {
+    const Tensor moves = on_device(std::vector<int32_t>{mirrored, 0, right}, {1, 3});
+    return ops::move_images(x, moves, {}, 1).to_vector<float>();
+  };
+  CHECK(moved(0, 0) == std::vector<float>{1, 2, 3, 4, 5});
+  CHECK(moved(1, 0) == std::vector<float>{5, 4, 3, 2, 1});
+  CHECK(moved(0, 2) == std::vector<float>{3, 2, 1, 2, 3});
+  CHECK(moved(0, -1) == std::vector<float>{2, 3, 4, 5, 4});
+  CHECK(moved(1, 1) == std::vector<float>{4, 3, 2, 1, 2});
+}
+
 }  // namespace
 }  // namespace versor::testing
