@@ -10,7 +10,7 @@ bin=$(realpath "$VERSOR_BIN")
 export QUEUE=$work/queue RESULTS=$work/results RECORDED=$work/recorded DEVICE=cpu
 cat >"$QUEUE" <<Q
 rows table3 --preset published --beta 0.1,0.5 --seeds 1,2
-all figures --preset versor --seeds 1
+snapshots figures --preset versor --seeds 1
 model table2 --preset versor --codes 16,32 --seeds 1
 then cp {}/config.json {}/evaluation.json
 Q

@@ -161,11 +161,11 @@ take_rows() { take "$1/config.json" "$1"/*.csv "$1"/*.json "$1/finished" "$1/rec
 take_model() { if finished "$1"; then take "$1/model.safetensors"; fi; }
 take_snapshots() { if finished "$1"; then take "$1"/snapshots/*; fi; }
 take_checkpoint() { if ! finished "$1"; then take "$1/trainer.safetensors"; fi; }
-each "rows model all" take_rows
+each "rows model snapshots" take_rows
 take results/logs/*
-each "model all" take_model
-each all take_snapshots
-each "rows model all" take_checkpoint
+each model take_model
+each snapshots take_snapshots
+each "rows model snapshots" take_checkpoint
 sort -u archive.txt >archive.list
 rm -f "$out"/archive-*
 tar -c --owner=0 --group=0 -T archive.list | $xz -1 -T0 -c | split -d -b 15M - "$out/archive-"
