@@ -294,7 +294,8 @@ void add_band_plots(const Evidence& evidence, const std::string& results, Sectio
       plot.y_label = c.title;
       plot.log_y = true;
       plot.curves = {epoch_curve("ours, geometric mean", middle, 0),
-                     epoch_curve("95 % band", low, 0, true), epoch_curve("", high, 0, true)};
+                     epoch_curve("95 % band, lower end", low, 0, true),
+                     epoch_curve("95 % band, upper end", high, 0, true)};
       const auto theirs = evidence.curves(setting);
       for (size_t i = 0; i < theirs.size(); ++i)
         plot.curves.push_back(epoch_curve(theirs[i]->file, theirs[i]->metrics.column(c.metric),
