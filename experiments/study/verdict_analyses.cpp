@@ -226,12 +226,14 @@ Table slope_table(const Evidence& evidence) {
   for (const MetricColumn& c : tested_columns("t")) {
     std::vector<double> x;
     std::vector<Logs> ours, theirs;
+    std::vector<Spread> spreads;
     for (double beta : betas) {
       x.push_back(std::log(beta));
       theirs.push_back(evidence.their_logs({kThreeTimes.codes, beta}, c.metric));
       ours.push_back(evidence.our_logs({kThreeTimes.codes, beta}, c.metric));
+      spreads.push_back(spread_of(ours.back()));
     }
-    const Spread spread = evidence.spread(kThreeTimes, c.metric);
+    const Spread spread = pooled(spreads);
     const double t = spread.df > 0 ? t_quantile(0.975, spread.df) : NAN;
     const auto text = [&](const Slope& slope) {
       return spread.df > 0 ? fmt::format("{:+.3f} ± {:.3f}", slope.value, t * slope.error)
@@ -294,7 +296,8 @@ void add_band_plots(const Evidence& evidence, const std::string& results, Sectio
       plot.y_label = c.title;
       plot.log_y = true;
       plot.curves = {epoch_curve("ours, geometric mean", middle, 0),
-                     epoch_curve("95 % band", low, 0, true), epoch_curve("", high, 0, true)};
+                     epoch_curve("95 % band, lower end", low, 0, true),
+                     epoch_curve("95 % band, upper end", high, 0, true)};
       const auto theirs = evidence.curves(setting);
       for (size_t i = 0; i < theirs.size(); ++i)
         plot.curves.push_back(epoch_curve(theirs[i]->file, theirs[i]->metrics.column(c.metric),

@@ -57,20 +57,15 @@ class Sampler {
   uint64_t at_ = 0;
 };
 
-constexpr double kShifts[] = {1.1, 1.2, 1.5};
+// Shares of the repeats, and means over them, by name.
+using Tally = std::map<std::string, double>;
 
-// Counts over the repeats; [0]: as they are, [1]: adjusted to equal perplexity.
-struct Tally {
-  double df = 0, covered95[2] = {}, covered90[2] = {}, wrongly = 0, found_at_detectable = 0;
-  double equivalent[2][kFigures] = {}, though_apart = 0, half_width[2][kFigures] = {};
-  double differs[2][kFigures][std::size(kShifts)] = {};
-  std::map<int, double> detectable_errors;  // by degrees of freedom, computed once
-};
-
-bool holds_one(const Ratio& ratio, double confidence) {
-  const Interval interval = ratio.interval(confidence);
-  return interval.low <= 1 && 1 <= interval.high;
-}
+constexpr const char *kDf = "degrees of freedom", *kCovers95 = "95 % interval covers",
+                     *kCovers90 = "90 % interval covers",
+                     *kWrongly = "one of three differs, wrongly",
+                     *kThoughApart = "recon equivalent, 10 % apart",
+                     *kPower = "power at \"found at least\"";
+constexpr const char *kAdjusted = "adjusted: ", *kNames[] = {"recon", "codebook", "perplexity"};
 
 // The verdict on figure `at` if ours is `shift` times the paper's there and equal elsewhere.
 std::string verdict_at(std::vector<Comparison> family, size_t at, double shift) {
@@ -79,21 +74,27 @@ std::string verdict_at(std::vector<Comparison> family, size_t at, double shift) 
   return family[at].verdict;
 }
 
-void count(std::vector<Comparison> family, int kind, Tally& tally) {
-  judge(family);
+// The true ratios are 1.
+void count(const std::vector<Comparison>& family, const std::string& kind, Tally& tally) {
+  const auto share = 1 / static_cast<double>(family.size());
   for (size_t q = 0; q < family.size(); ++q) {
-    const Ratio& ratio = family[q].ratio;
-    const double share = 1 / static_cast<double>(family.size());
-    tally.covered95[kind] += share * holds_one(ratio, 0.95);
-    tally.covered90[kind] += share * holds_one(ratio, 0.90);
-    tally.equivalent[kind][q] += family[q].verdict == kEquivalent;
-    tally.half_width[kind][q] += ratio.half_width();
-    for (size_t i = 0; i < std::size(kShifts); ++i)
-      tally.differs[kind][q][i] += verdict_at(family, q, kShifts[i]) == kDiffers;
+    const std::string name = kind + kNames[q];
+    const auto holds_one = [&](double confidence) {
+      const Interval interval = family[q].ratio.interval(confidence);
+      return interval.low <= 1 && 1 <= interval.high;
+    };
+    tally[kind + kCovers95] += share * holds_one(0.95);
+    tally[kind + kCovers90] += share * holds_one(0.90);
+    tally[name + " equivalent, rightly"] += verdict_at(family, q, 1) == kEquivalent;
+    tally[name + ", half-width"] += family[q].ratio.half_width();
+    for (int percent : {10, 20, 50})
+      tally[fmt::format("{} {} % off: differs", name, percent)] +=
+          verdict_at(family, q, 1 + 0.01 * percent) == kDiffers;
   }
 }
 
-void repeat_once(const Scenario& s, Sampler& sampler, Tally& tally) {
+void repeat_once(const Scenario& s, Sampler& sampler, std::map<int, double>& detectable,
+                 Tally& tally) {
   std::vector<std::vector<Logs>> ours(kFigures, std::vector<Logs>(s.betas));
   std::vector<Logs> theirs(kFigures);
   for (int b = 0; b < s.betas; ++b)
@@ -117,100 +118,87 @@ void repeat_once(const Scenario& s, Sampler& sampler, Tally& tally) {
     for (int b = 0; b < s.betas; ++b) groups.push_back({ours[kPerplexity][b], ours[q][b]});
     adjusted.push_back({adjusted_ratio(groups[1], groups[0], common_slope(groups)), margin});
   }
-  count(family, 0, tally);
-  count(adjusted, 1, tally);
-  const Ratio& recon = family[kRecon].ratio;
-  tally.df += recon.df;
-  tally.though_apart += verdict_at(family, kRecon, 1 + kMargin[kRecon]) == kEquivalent;
+  count(family, "", tally);
+  count(adjusted, kAdjusted, tally);
   judge(family);
-  tally.wrongly += std::any_of(family.begin(), family.end(),
-                               [](const Comparison& c) { return c.verdict == kDiffers; });
-  // "Found at least" is planned with the true spread here.
-  double& errors = tally.detectable_errors[recon.df];
+  tally[kWrongly] += std::any_of(family.begin(), family.end(),
+                                 [](const Comparison& c) { return c.verdict == kDiffers; });
+  tally[kThoughApart] += verdict_at(family, kRecon, 1 + kMargin[kRecon]) == kEquivalent;
+  Ratio recon = family[kRecon].ratio;
+  tally[kDf] += recon.df;
+  // "Found at least" is planned with the true spread here; in errors, once for each df.
+  double& errors = detectable[recon.df];
   if (errors == 0) errors = std::log1p(Ratio{0, 1, recon.df}.detectable(0.05 / kFigures));
-  Ratio shifted = recon;
-  shifted.log += errors * std::hypot(kFollows[kRecon], kOwn[kRecon]) *
-                 std::sqrt(1.0 / s.seeds + 1.0 / s.theirs);
-  tally.found_at_detectable += shifted.p() < 0.05 / kFigures;
+  recon.log += errors * std::hypot(kFollows[kRecon], kOwn[kRecon]) *
+               std::sqrt(1.0 / s.seeds + 1.0 / s.theirs);
+  tally[kPower] += recon.p() < 0.05 / kFigures;
 }
 
-constexpr Scenario kHolds[] = {{"3 seeds, one β, one run of theirs", 3, 1, 1},
-                               {"3 seeds, five β, one run of theirs", 3, 5, 1},
-                               {"5 seeds, one β, one run of theirs", 5, 1, 1},
-                               {"5 seeds, five β, one run of theirs", 5, 5, 1},
-                               {"3 seeds, one β, three runs of theirs", 3, 1, 3},
-                               {"5 seeds, five β, three runs of theirs", 5, 5, 3}};
-constexpr Scenario kFails[] = {{"this β scatters twice as much as four others", 5, 5, 1, 2},
-                               {"this β scatters half as much as four others", 5, 5, 1, 0.5},
-                               {"the authors' run scatters 1.5 times as much", 5, 5, 1, 1, 1.5},
-                               {"heavy tails (t with 5 degrees of freedom)", 5, 5, 1, 1, 1, true}};
+const std::vector<Scenario> kHolds = {{"3 seeds, one β, one run of theirs", 3, 1, 1},
+                                      {"3 seeds, five β, one run of theirs", 3, 5, 1},
+                                      {"5 seeds, one β, one run of theirs", 5, 1, 1},
+                                      {"5 seeds, five β, one run of theirs", 5, 5, 1},
+                                      {"3 seeds, one β, three runs of theirs", 3, 1, 3},
+                                      {"5 seeds, five β, three runs of theirs", 5, 5, 3}};
+const std::vector<Scenario> kFails = {
+    {"this β scatters twice as much as four others", 5, 5, 1, 2},
+    {"this β scatters half as much as four others", 5, 5, 1, 0.5},
+    {"the authors' run scatters 1.5 times as much", 5, 5, 1, 1, 1.5},
+    {"heavy tails (t with 5 degrees of freedom)", 5, 5, 1, 1, 1, true}};
+
+// A column for each scenario, and a row for each of these measures.
+void fill(Table& table, const std::vector<Scenario>& scenarios, const std::vector<Tally>& tallies,
+          const std::vector<std::string>& measures) {
+  table.columns = {""};
+  for (const Scenario& s : scenarios) table.columns.push_back(s.label);
+  for (const std::string& measure : measures) {
+    table.rows.push_back({measure});
+    for (const Tally& tally : tallies) {
+      const double value = tally.at(measure);
+      const bool exists = !measure.ends_with("half-width") || value < 10;  // the mean of them all
+      table.rows.back().push_back(measure == kDf ? fmt::format("{:.1f}", value)
+                                  : exists       ? fmt::format("{:.1f} %", 100 * value)
+                                                 : "–");
+    }
+  }
+}
 
 }  // namespace
 
 std::vector<Table> simulate(int64_t repeats) {
+  uint64_t stream = 0;
+  std::map<int, double> detectable;
+  const auto tallies_of = [&](const std::vector<Scenario>& scenarios) {
+    std::vector<Tally> tallies;
+    for (const Scenario& s : scenarios) {
+      Sampler sampler(++stream, s.heavy_tails);
+      tallies.emplace_back();
+      for (int64_t i = 0; i < repeats; ++i) repeat_once(s, sampler, detectable, tallies.back());
+      for (auto& [measure, sum] : tallies.back()) sum /= static_cast<double>(repeats);
+    }
+    return tallies;
+  };
+  const std::string adjusted = kAdjusted;
+  const std::vector<std::string> covers = {kCovers95, kCovers90, adjusted + kCovers95,
+                                           adjusted + kCovers90, kWrongly};
+  std::vector<std::string> finds = {kDf, kPower, kThoughApart};
+  for (const std::string& kind : {std::string(), adjusted})
+    for (int q = 0; q < (kind.empty() ? kFigures : kPerplexity); ++q)
+      for (const char* what : {" equivalent, rightly", " 10 % off: differs", " 20 % off: differs",
+                               " 50 % off: differs", ", half-width"})
+        if (q != kPerplexity || what != std::string(" equivalent, rightly"))
+          finds.push_back(kind + kNames[q] + what);
   Table coverage{.file = "simulation-coverage", .title = "No difference, and all assumptions hold"};
-  coverage.columns = {"runs",
-                      "degrees of freedom",
-                      "95 % interval covers",
-                      "90 %",
-                      "adjusted, 95 %",
-                      "90 %",
-                      "one of three differs, wrongly",
-                      "recon equivalent though 10 % apart"};
   Table power{.file = "simulation-power", .title = "What is found"};
   power.notes = {
-      "\"Found\": the verdict is differs, where this figure alone is that far off. "
-      "Half-widths: mean, of reconstruction and codebook loss."};
-  power.columns = {"runs",
-                   "equivalent, rightly: recon; codebook",
-                   "recon found, 10 %; 20 % off",
-                   "codebook found, 20 %; 50 % off",
-                   "perplexity found, 20 %; 50 % off",
-                   "half-widths",
-                   "power at \"found at least\"",
-                   "adjusted: equivalent, rightly: recon; codebook",
-                   "adjusted: recon found, 10 %; 20 % off",
-                   "adjusted: half-widths"};
+      "\"10 % off\": this figure alone; within its margin the verdict may also be equivalent. "
+      "Half-widths are means, if these exist."};
   Table fails{.file = "simulation-fails", .title = "No difference, but an assumption fails"};
-  fails.columns = {"5 seeds, five β, one run of theirs",
-                   "95 % interval covers",
-                   "90 %",
-                   "adjusted, 95 %",
-                   "90 %",
-                   "one of three differs, wrongly"};
-  const auto share = [&](double count) {
-    return fmt::format("{:.1f} %", 100 * count / static_cast<double>(repeats));
-  };
-  const auto two = [&](double a, double b) { return share(a) + "; " + share(b); };
-  uint64_t stream = 0;
-  const auto tally_of = [&](const Scenario& s) {
-    Sampler sampler(++stream, s.heavy_tails);
-    Tally tally;
-    for (int64_t i = 0; i < repeats; ++i) repeat_once(s, sampler, tally);
-    return tally;
-  };
-  for (const Scenario& s : kHolds) {
-    const Tally t = tally_of(s);
-    coverage.rows.push_back({s.label, fmt::format("{:.1f}", t.df / static_cast<double>(repeats)),
-                             share(t.covered95[0]), share(t.covered90[0]), share(t.covered95[1]),
-                             share(t.covered90[1]), share(t.wrongly), share(t.though_apart)});
-    const auto widths = [&](int kind) {  // the mean does not exist with one degree of freedom
-      const bool has_mean = kind == 0 || s.betas * (s.seeds - 1) + s.theirs - 1 > 2;
-      return has_mean ? two(t.half_width[kind][kRecon], t.half_width[kind][kCodebook]) : "–";
-    };
-    const auto& found = t.differs[0];
-    power.rows.push_back(
-        {s.label, two(t.equivalent[0][kRecon], t.equivalent[0][kCodebook]),
-         two(found[kRecon][0], found[kRecon][1]), two(found[kCodebook][1], found[kCodebook][2]),
-         two(found[kPerplexity][1], found[kPerplexity][2]), widths(0), share(t.found_at_detectable),
-         two(t.equivalent[1][kRecon], t.equivalent[1][kCodebook]),
-         two(t.differs[1][kRecon][0], t.differs[1][kRecon][1]), widths(1)});
-  }
-  for (const Scenario& s : kFails) {
-    const Tally t = tally_of(s);
-    fails.rows.push_back({s.label, share(t.covered95[0]), share(t.covered90[0]),
-                          share(t.covered95[1]), share(t.covered90[1]), share(t.wrongly)});
-  }
+  fails.notes = {"5 seeds, five β, one run of theirs."};
+  const std::vector<Tally> held = tallies_of(kHolds);
+  fill(coverage, kHolds, held, covers);
+  fill(power, kHolds, held, finds);
+  fill(fails, kFails, tallies_of(kFails), covers);
   return {coverage, power, fails};
 }
 

@@ -98,14 +98,11 @@ Logs Evidence::their_logs(const Setting& setting, const std::string& metric, int
 }
 
 Spread Evidence::spread(const Setting& setting, const std::string& metric, int64_t epoch) const {
-  std::vector<Spread> spreads;
-  size_t at = 0;
-  for (const Setting& other : settings()) {
-    if (other.codes != setting.codes) continue;
-    if (other == setting) at = spreads.size();
-    spreads.push_back(spread_of(our_logs(other, metric, epoch)));
-  }
-  return spreads.empty() ? Spread{} : spread_for(at, spreads);
+  std::vector<Spread> spreads = {spread_of(our_logs(setting, metric, epoch))};
+  for (const Setting& other : settings())
+    if (other.codes == setting.codes && other != setting)
+      spreads.push_back(spread_of(our_logs(other, metric, epoch)));
+  return spread_for(0, spreads);
 }
 
 std::vector<Cell> judge_tables(const Evidence& evidence) {
