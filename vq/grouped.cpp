@@ -38,7 +38,7 @@ Quantized GroupedQuantizer::operator()(const Variable& e, ForwardPass pass) cons
   out.value = concat(values);
   out.input = ops::concat(inputs);
   out.codes = ops::concat(codes);
-  if (!origins.empty()) out.origin = ops::concat(origins).reshape({e.shape()[1]});
+  if (!origins.empty()) out.origin = ops::concat(origins).reshape({out.codes.dim(1)});
   out.error = ops::mse(out.input, out.codes);
   return out;
 }

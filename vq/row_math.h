@@ -12,7 +12,7 @@
 //   ste, published     g
 //
 // The decoder gets q; with rotation_unscaled it gets R e, with published H e. Both are |e| qhat.
-// All of it is about the origin. About another point o, e and q are e - o and q - o here, and o is
+// All of it is about 0. About another point o, e and q are e - o and q - o here, and o is
 // added to R e and H e: see pass_through() in estimators.h.
 //
 // R, the rotation from ehat to qhat: Fifty et al., "Restructuring Vector Quantization with the

@@ -1,5 +1,6 @@
 // The metrics of an epoch: plain means over its batches, as in the published CSVs, and the usage of
 // the codes over the whole set. One list in metrics.cpp gives the names and order of the columns.
+// Lambda and angle are those of vectors and codes about the estimator's origin.
 // In a hierarchy, ratio, lambda and angle are those of the last level; all others cover every
 // level. A step writes its numbers into a log on the device (MetricsLog) without waiting; the host
 // adds them up (PassMetrics) when it shows or saves them.

@@ -91,7 +91,8 @@ inline std::vector<FamilyCase> make_family() {
   all.back().options.layer_dropout = all.back().draws = true;
   residual(add("residual projected")).codebook_dim = 3;
   add("grouped").groups = 2;
-  add("grouped about the mean").groups = 2;
+  add("grouped projected about the mean").groups = 2;
+  all.back().options.codebook_dim = 3;
   all.back().options.estimator.origin = {.mean = true};
   add("grouped shared").groups = 2;
   all.back().options.shared = true;
