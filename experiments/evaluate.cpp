@@ -62,10 +62,11 @@ int main(int argc, char** argv) {
                  "of the search, as a multiple of the latents' root mean square")
       ->check(kNotNegative)
       ->capture_default_str();
-  app.add_option("--refine-commitment", refine.commitment,
-                 "weight that holds the latents near codes during the search")
-      ->check(kNotNegative)
-      ->capture_default_str();
+  std::optional<double> commitment;
+  app.add_option("--refine-commitment", commitment,
+                 "weight that holds the latents near codes during the search; default the run's "
+                 "--beta")
+      ->check(kNotNegative);
   for (const char* option : kOwn) add_run_option(app, asked, option);
   return run_program(app, argc, argv, [&] {
     const std::string path = folder + "/config.json", weights = folder + "/model.safetensors";
@@ -76,6 +77,7 @@ int main(int argc, char** argv) {
     const std::string hash = identity_of(images).hash;
     check(config.value("data_fingerprint", "") == hash, "evaluate", path,
           " is of other images than those that were read (--data, --data-dir)");
+    refine.commitment = commitment.value_or(*options.beta);
     const auto model = make_model(options, options.device, Rng(0));
     load_state_dict(*model, read_safetensors(weights), weights);
     const Evaluation found = evaluate(*model, images.test, kBatch, options.device,

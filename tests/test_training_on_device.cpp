@@ -76,13 +76,16 @@ TEST_CASE("training: captured steps give the bits of steps called one by one, an
   for (const Choice& choice :
        {Choice{fp32, versor, one}, Choice{fp32, published, one}, Choice{bf16, versor, one},
         Choice{fp32, versor, two}, Choice{bf16, versor, two},
-        Choice{fp32, versor, one, Estimator::gumbel}, Choice{bf16, versor, one, Estimator::diveq},
+        Choice{bf16, Preset::best, one}, Choice{fp32, versor, one, Estimator::gumbel},
+        Choice{bf16, versor, one, Estimator::diveq},
         Choice{bf16, versor, one, Estimator::rotation, {.mean = true}}}) {
     RunOptions options = tiny_run(test_device(), choice.precision);
     options.preset = choice.preset;
     options.model = choice.model;
     options.estimator = choice.estimator;
-    options.rotation_origin = choice.origin;
+        Choice{bf16, Preset::best, one}, Choice{fp32, versor, one, Estimator::gumbel},
+        Choice{bf16, versor, one, Estimator::diveq},
+        Choice{bf16, versor, one, Estimator::rotation, {.mean = true}}}) {
     CAPTURE(train_command(options));
     const Run captured = train(options, true);
     CHECK(captured == train(options, false));

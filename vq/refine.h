@@ -11,8 +11,9 @@ namespace versor {
 
 struct RefineOptions {
   int64_t steps = 60;
-  // Adam's, as a multiple of the root mean square of the latents; falls to 0 as half a cosine.
-  double lr = 0.05;
+  // Adam's, as a multiple of the root mean square of the batch's latents; falls to 0 as half a
+  // cosine.
+  double lr = 0.04;
   // Weight of the commitment loss. It holds the latents near their codes, so that a gradient says
   // what another code nearby would change. Without it they drift to where no code is; too strong,
   // it pulls each latent back before it reaches another code, and no code changes.

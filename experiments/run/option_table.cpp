@@ -288,7 +288,7 @@ std::vector<RunOption> data_rows() {
           /*show_default=*/false),
       row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",
           /*show_default=*/false),
-      row("--mirror", &O::mirror, {false, false, false}, kUnusual, kAny,
+      row("--mirror", &O::mirror, {false, false, true}, kUnusual, kAny,
           "mirror half of the training images, others in each epoch (0 or 1)"),
       row("--shift", &O::shift, {0, 0, 0}, kUnusual, in_range(0, 16),
           "shift each training image by up to so many pixels, anew in each epoch"),

@@ -231,7 +231,7 @@ TEST_CASE("experiments: every table takes every preset, and says what it has oth
   const std::string recipe =
       "preset best: decay 0.9 instead of 0.99, warmup 500, lr_schedule cosine";
   const std::string table3 = made("table3", "--codes 8 --beta 0.25 --preset best,published");
-  CHECK(contains(table3, recipe + ", codebook_dim 16"));
+  CHECK(contains(table3, recipe + ", codebook_dim 16, mirror 1"));
   CHECK(contains(table3, "ours, best"));
   CHECK(contains(table3, "ours, published"));
   CHECK_FALSE(contains(made("table3", "--codes 8 --beta 0.25 --preset versor"), "preset best"));
@@ -239,7 +239,7 @@ TEST_CASE("experiments: every table takes every preset, and says what it has oth
   // The rows of choices are the options in which the two presets differ.
   CHECK(contains(made("table_attribution", "--codes 8 --preset versor,best"), recipe));
   const auto choices = lines(read_file(results + "/table_attribution-best.csv"));
-  REQUIRE(choices.size() == 14);
+  REQUIRE(choices.size() == 15);
   CHECK(choices[1].starts_with("best,"));
   CHECK(choices[2].starts_with("--estimator published instead of ste,"));
   CHECK(choices.back().starts_with("published,"));

@@ -44,12 +44,14 @@ std::vector<double> errors_of(const Tensor& made, const Tensor& images) {
 
 TEST_CASE("refine: no image gets worse, and the result is what its symbols decode to") {
   const Tensor images = images_of(5, 6);
-  VqVaeOptions plain = small(8, 12), projected = plain, residual = plain, grid = plain;
+  VqVaeOptions plain = small(8, 12), projected = plain, residual = plain, grid = plain,
+               mixed = plain;
   projected.quantizer.codebook_dim = 4;
   residual.quantizer.layers = residual.quantizer.groups = 2;
   grid.quantizer.kind = QuantizerKind::fsq;
   grid.quantizer.levels = {4, 3};
-  for (const VqVaeOptions& options : {plain, projected, residual, grid}) {
+  mixed.activations = DType::bf16;
+  for (const VqVaeOptions& options : {plain, projected, residual, grid, mixed}) {
     const auto model = trained(options, images);
     const RefinedCodes found = refine_codes(*model, images, {.steps = 30});
     const VqVaeOutput one_pass = (*model)(images);
