@@ -300,7 +300,7 @@ verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PAR
 # packs this build's programs, to try it.
 GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
 GPU_BUILD := build/gpu-pack/sm_$(GPU_ARCH)
-PACKED := train $(filter table% figures,$(PAPER))
+PACKED := train evaluate $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
 	$(if $(filter cpu,$(DEVICE)),,@$(MAKE) CUDA=1 ONEDNN=0 B=$(GPU_BUILD) \
 	  CUDA_GENCODE=-gencode=arch=compute_$(GPU_ARCH),code=sm_$(GPU_ARCH) $(PACKED:%=$(GPU_BUILD)/bin/%) $(GPU_BUILD)/bin/run_tests)

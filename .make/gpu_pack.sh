@@ -8,7 +8,7 @@
 # there), queue.tsv and run.sh.
 # CIFAR-10 is compressed by xz with differences between rows and between neighbours: 67 % of its
 # size, and 1 s to unpack; without these filters it would be 75 %.
-# Environment: VERSOR_BIN, QUEUE, RESULTS (default results), DEVICE (cuda), PART_MIB (60).
+# Environment: VERSOR_BIN, QUEUE, RESULTS (default results), DEVICE (cuda), PART_MIB (50).
 # Arguments: further options for every program of the queue, as --epochs 2 to try it on a CPU.
 set -euo pipefail
 queue=${QUEUE:-.make/gpu_queue.txt} results=${RESULTS:-results} device=${DEVICE:-cuda}
@@ -104,6 +104,6 @@ if [ -n "$data" ]; then
     cp "$packed" "$stage/data/$(basename "$file").xz"
   done
 fi
-(cd "$stage" && tar -c --owner=0 --group=0 -- *) | split -d -b $((${PART_MIB:-60} << 20)) - gpu-pack/part-
+(cd "$stage" && tar -c --owner=0 --group=0 -- *) | split -d -b $((${PART_MIB:-50} << 20)) - gpu-pack/part-
 wc -c gpu-pack/part-* | awk '{ printf "%-24s %6.1f MiB\n", $2, $1 / 1048576 }'
 echo "$(wc -l <"$stage/queue.tsv") trainings; there: cat part-* | tar -x; ./run.sh SECONDS"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Works through queue.tsv beside it, in a pack that make gpu-pack made:
 #   ./run.sh SECONDS        SLOTS=8 trainings at a time, under NVIDIA's MPS where there is a GPU
-# It starts nothing that cannot finish in time, goes on to what can, stops at the end what is still
-# running (which saves itself), and leaves in $OUT (default out/) an archive in pieces of 15 MiB for
+# It starts nothing that cannot finish in time and goes on to what can. Where the trainings that run
+# cannot all finish, it stops the last of them in the queue, so that the others do; a training that is
+# stopped saves itself. It leaves in $OUT (default out/) an archive in pieces of 15 MiB for
 # `make gpu-unpack`, and log.txt: what each second was spent on. Run again, it goes on.
 # Environment: OUT, SLOTS, MORE (seconds that a later call on this machine will have: a training
 # that can finish in them may begin now), ARCHIVE_MIB (60: at most so much; rows first, then models
@@ -12,8 +13,8 @@ cd "$(dirname "$0")" || exit 1
 began=$SECONDS seconds=${1:?"./run.sh SECONDS"}
 out=${OUT:-out} slots=${SLOTS:-8} more=${MORE:-0} limit=$((${ARCHIVE_MIB:-60} << 20))
 mkdir -p "$out" results/runs results/logs
-# the time at the end for saving and the archive
-end=$((began + seconds - (seconds > 100 ? 20 : seconds / 5)))
+# a training saves itself in 2 s, and the archive took 1 s
+end=$((began + seconds - (seconds > 40 ? 8 : seconds / 5)))
 log() { printf '%4d s  %s\n' $((SECONDS - began)) "$*" | tee -a "$out/log.txt"; }
 
 # ---- set-up: libraries, images, MPS --------------------------------------------------------------
@@ -53,14 +54,46 @@ log "ready: $slots at a time${mps:+ under MPS}, $(nvidia-smi -L 2>/dev/null | he
 
 # ---- the queue -----------------------------------------------------------------------------------
 finished() { [ -e "results/runs/${1##*/}/finished" ]; }
-# How long a training takes while all slots are busy. Begins as measured on an H100 (seconds an
-# epoch in each of 8 slots), and is then corrected by what the last one took.
-per_epoch() { case $1 in fp32) echo 20000 ;; bf16) echo 2200 ;; *) echo 3000 ;; esac; }  # ms
-percent=100
-prediction() {  # prediction EPOCHS PRECISION: in seconds
-  echo $((${GUESS_MS:-$(per_epoch "$2")} * $1 * percent / 100000 + 3))
+# Work is counted in ms of the whole card: an epoch of the paper's size on an H200, several trainings
+# at a time. The speed, in such ms per second, is what was really done in the last minute.
+epoch_ms() { if [ -n "${GUESS_MS:-}" ]; then echo "$GUESS_MS"; else
+  case $1 in fp32) echo 4700 ;; bf16) echo 400 ;; *) echo 820 ;; esac; fi; }
+epochs_of() { local n; n=$(wc -l 2>/dev/null <"$1/metrics.csv") || n=1; echo $((n - 1)); }
+speed=1000 times=() works=() measured=""
+measure() {  # the work of all trainings since the start of this call, and the speed
+  local keep epochs precision folder rest work=0 now=$SECONDS
+  if [ ${#times[@]} -gt 0 ] && [ $((now - times[-1])) -lt 3 ]; then return; fi
+  while IFS=$'\t' read -r keep epochs precision folder rest; do
+    if [ -n "${before[$folder]:-}" ]; then
+      work=$((work + ($(epochs_of "$folder") - before[$folder]) * $(epoch_ms "$precision")))
+    fi
+  done <queue.tsv
+  times+=("$now") works+=("$work")
+  while [ $((now - times[0])) -gt 60 ]; do times=("${times[@]:1}") works=("${works[@]:1}"); done
+  if [ $((now - times[0])) -ge 20 ] && [ "$work" -gt "${works[0]}" ]; then
+    speed=$(((work - works[0]) / (now - times[0]) + 1)) measured=1
+  fi
+}
+remaining() { echo $((($2 - $(epochs_of "$1")) * $(epoch_ms "$3"))); }  # remaining FOLDER EPOCHS PRECISION
+# where the trainings that run cannot all finish, the last of the queue makes room
+make_room() {
+  local keep epochs precision folder rest work=0 last="" pid
+  [ -n "$measured" ] && [ ${#running[@]} -gt 1 ] || return
+  while IFS=$'\t' read -r keep epochs precision folder rest; do
+    if [[ " ${running[*]} " != *" $folder "* ]] || [ -n "${deferred[$folder]:-}" ]; then continue; fi
+    work=$((work + $(remaining "$folder" "$epochs" "$precision"))) last=$folder
+  done <queue.tsv
+  [ $work -gt $(((end + more - SECONDS) * speed * 105 / 100)) ] || return
+  for pid in "${!running[@]}"; do
+    if [ "${running[$pid]}" = "$last" ]; then
+      log "makes room with $(epochs_of "$last") epochs: ${last##*/} ($((work / 1000)) s of work, $((end + more - SECONDS)) s at speed $speed)"
+      deferred[$last]=1
+      kill -TERM "$pid" 2>/dev/null
+    fi
+  done
 }
 
+declare -A before=() deferred=()
 declare -A running=() started=() predicted=()
 start() {  # start FOLDER COMMAND THEN
   local name=${1##*/} then=${3//\{\}/$1}
@@ -87,10 +120,7 @@ reap() {  # waits for one training to end, or for the end of the time
       local took=$((SECONDS - started[$pid])) folder=${running[$pid]}
       if [ $status = 0 ]; then
         log "finished after $took s (predicted ${predicted[$pid]}): ${folder##*/}"
-        # a first training may have been alone on the card, a later one may resume
-        [ -e "$folder/resumed" ] || percent=$((percent * (took + 1) / (predicted[$pid] + 1)))
-        [ $percent -ge 10 ] || percent=10
-      else
+      elif [ -z "${deferred[$folder]:-}" ]; then
         log "FAILED ($status) after $took s: ${folder##*/}: $(tail -n 1 "results/logs/${folder##*/}.log")"
         failed[$folder]=1
       fi
@@ -98,6 +128,8 @@ reap() {  # waits for one training to end, or for the end of the time
       return
     done
     [ $SECONDS -lt $end ] || return
+    measure
+    make_room
     sleep 0.2
   done
 }
@@ -107,12 +139,12 @@ while [ $SECONDS -lt $end ]; do
   begun="" left=0
   while IFS=$'\t' read -r keep epochs precision folder command then; do
     : "$keep"
-    if finished "$folder" || [ -n "${failed[$folder]:-}" ] || [[ " ${running[*]} " == *" $folder "* ]]; then continue; fi
+    if finished "$folder" || [ -n "${failed[$folder]:-}" ] || [ -n "${deferred[$folder]:-}" ] ||
+      [[ " ${running[*]} " == *" $folder "* ]]; then continue; fi
     left=1
-    done_before=$(($(wc -l 2>/dev/null <"$folder/metrics.csv" || echo 1) - 1))
-    needs=$(prediction $((epochs - done_before)) "$precision")
+    needs=$((slots * $(remaining "$folder" "$epochs" "$precision") / speed + 3))
     if [ $((SECONDS + needs)) -gt $((end + more)) ]; then continue; fi
-    [ $done_before = 0 ] || touch "$folder/resumed"
+    before[$folder]=$(epochs_of "$folder")
     start "$folder" "$command" "$then" "$needs"
     log "started (predicted $needs s): ${folder##*/}"
     begun=1
@@ -125,9 +157,10 @@ while [ $SECONDS -lt $end ]; do
   fi
   reap
 done
+log "speed $speed ms of work a second"
 
 for pid in "${!running[@]}"; do
-  log "stopped after $((SECONDS - started[$pid])) s (predicted ${predicted[$pid]}): ${running[$pid]##*/}"
+  log "stopped after $((SECONDS - started[$pid])) s (predicted ${predicted[$pid]}), $(epochs_of "${running[$pid]}") epochs done: ${running[$pid]##*/}"
   kill -TERM "$pid" 2>/dev/null
 done
 if [ -n "${tests:-}" ]; then
@@ -135,7 +168,10 @@ if [ -n "${tests:-}" ]; then
   log "tests on the GPU: $(tail -n 1 "$out/tests.txt")"
 fi
 wait
-if [ -n "$mps" ]; then echo quit | nvidia-cuda-mps-control >/dev/null; fi
+if [ -n "$mps" ]; then
+  log "MPS had $(grep -c 'NEW CLIENT' mps/control.log) clients"
+  echo quit | nvidia-cuda-mps-control >/dev/null
+fi
 
 # ---- the archive ---------------------------------------------------------------------------------
 log "packing"

@@ -25,7 +25,7 @@ for folder in "$work"/results/runs/*/; do
       [ ! -e "$file" ] || cp "$file" "$recorded/$name"
     done
   fi
-  rm -f "$folder"/{finished,resumed}
+  rm -f "$folder"/finished
   if [ -e "$results/runs/$name/model.safetensors" ]; then continue; fi
   mkdir -p "$results/runs/$name"
   cp -r "$folder". "$results/runs/$name"
