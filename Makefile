@@ -299,13 +299,10 @@ verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PAR
 # A GPU elsewhere: programs for GPU_ARCH alone and without oneDNN, in a build of their own. DEVICE=cpu
 # packs this build's programs, to try it.
 GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
-GPU_BUILD := build/gpu-pack/sm_$(GPU_ARCH)
 PACKED := train evaluate $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
-	$(if $(filter cpu,$(DEVICE)),,@$(MAKE) CUDA=1 ONEDNN=0 B=$(GPU_BUILD) \
-	  CUDA_GENCODE=-gencode=arch=compute_$(GPU_ARCH),code=sm_$(GPU_ARCH) $(PACKED:%=$(GPU_BUILD)/bin/%) $(GPU_BUILD)/bin/run_tests)
-	@VERSOR_BIN=$(if $(filter cpu,$(DEVICE)),$(B),$(GPU_BUILD))/bin QUEUE=$(call quote,$(QUEUE)) DEVICE='$(DEVICE)' \
-	  RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)
+	+@MAKE='$(MAKE)' PACKED='$(PACKED)' GPU_ARCH='$(GPU_ARCH)' VERSOR_BIN='$(B)/bin' DEVICE='$(DEVICE)' \
+	  QUEUE=$(call quote,$(QUEUE)) RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)
 
 gpu-unpack: ## merge what came back from there into results/ and experiments/recorded/runs: FILES="archive-00 ..."
 	@RESULTS=$(call quote,$(RESULTS)) .make/gpu_unpack.sh $(FILES)

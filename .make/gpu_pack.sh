@@ -8,13 +8,21 @@
 # there), queue.tsv and run.sh.
 # CIFAR-10 is compressed by xz with differences between rows and between neighbours: 67 % of its
 # size, and 1 s to unpack; without these filters it would be 75 %.
-# Environment: VERSOR_BIN, QUEUE, RESULTS (default results), DEVICE (cuda), PART_MIB (50).
+# Environment: MAKE, PACKED and GPU_ARCH (the programs, and for what they are built), VERSOR_BIN (those
+# for DEVICE=cpu), QUEUE, RESULTS (default results), DEVICE (cuda), PART_MIB (50).
 # Arguments: further options for every program of the queue, as --epochs 2 to try it on a CPU.
 set -euo pipefail
 queue=${QUEUE:-.make/gpu_queue.txt} results=${RESULTS:-results} device=${DEVICE:-cuda}
 stage=build/gpu-pack/stage cache=build/gpu-pack/cifar10
 data=""
 options=()
+if [ "$device" != cpu ]; then
+  VERSOR_BIN=build/gpu-pack/sm_$GPU_ARCH/bin
+  # shellcheck disable=SC2086
+  "$MAKE" CUDA=1 ONEDNN=0 B="${VERSOR_BIN%/bin}" \
+    CUDA_GENCODE="-gencode=arch=compute_$GPU_ARCH,code=sm_$GPU_ARCH" \
+    $(printf "$VERSOR_BIN/%s " $PACKED run_tests)
+fi
 while [ $# -gt 0 ]; do
   case $1 in
     --data-dir) data=$2 && shift 2 ;;

@@ -5,6 +5,7 @@
 //   command  make verdicts;  bin/verdicts --simulate 20000;  bin/verdicts --readme README.md
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <set>
 
 #include "experiments/cli/program.h"
@@ -47,6 +48,7 @@ Section make_section(const RecordedRuns& recorded, const Evidence& evidence,
   for (const auto& analysis :
        {all_runs_table, permutation_table, adjusted_table, slope_table, curve_table})
     section.tables.push_back(analysis(evidence));
+  section.tables.insert(section.tables.begin() + 5, cut_off_table(evidence, recorded.cut_off));
   std::erase_if(section.tables, [](const Table& table) { return table.rows.empty(); });
   add_band_plots(evidence, results, section);
   return section;
@@ -73,8 +75,11 @@ int main(int argc, char** argv) {
       for (const Table& table : simulate(simulations)) fmt::print("{}\n", table.markdown());
       return 0;
     }
-    const auto recorded = readme.empty() ? read_recorded_runs({recorded_folder, results + "/runs"})
-                                         : read_recorded_runs({recorded_folder});
+    std::vector<std::string> places = {
+        recorded_folder,
+        (std::filesystem::path(recorded_folder).parent_path() / "unfinished-runs").string()};
+    if (readme.empty()) places.push_back(results + "/runs");
+    const auto recorded = read_recorded_runs(places);
     const Evidence evidence{recorded.runs, read_published_runs(published_folder)};
     if (!readme.empty()) {
       write_results_into(readme, evidence);

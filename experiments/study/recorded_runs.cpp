@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <tuple>
@@ -87,8 +88,7 @@ std::optional<RecordedRun> read_run(const std::string& folder) {
   run.metrics = read_metrics(folder + "/metrics.csv");
   for (const MetricColumn& column : table3_columns()) {
     const auto values = run.metrics.column(column.metric);
-    check(values.size() >= static_cast<size_t>(kPaperEpochs), "recorded runs", run.metrics.path,
-          " has only ", values.size(), " epochs");
+    check(!values.empty(), "recorded runs", run.metrics.path, " has no epochs");
     for (double value : values)
       check(std::isfinite(value) && value > 0, "recorded runs", run.metrics.path, ": ",
             column.metric, " is ", value);
@@ -124,13 +124,19 @@ RecordedRuns read_recorded_runs(const std::vector<std::string>& places) {
     }
   }
   const auto identity = [](const RecordedRun& r) { return std::tuple(r.codes, r.beta, r.seed); };
+  const auto length = [](const RecordedRun& r) { return r.metrics.rows.size(); };
   std::stable_sort(all.runs.begin(), all.runs.end(), [&](const auto& a, const auto& b) {
-    return std::tuple(identity(a), b.epochs) < std::tuple(identity(b), a.epochs);
+    return std::tuple(identity(a), length(b)) < std::tuple(identity(b), length(a));
   });
   const auto last =
       std::unique(all.runs.begin(), all.runs.end(),
                   [&](const auto& a, const auto& b) { return identity(a) == identity(b); });
   all.runs.erase(last, all.runs.end());
+  const auto whole = std::stable_partition(all.runs.begin(), all.runs.end(), [&](const auto& run) {
+    return length(run) >= static_cast<size_t>(kPaperEpochs);
+  });
+  all.cut_off.assign(std::make_move_iterator(whole), std::make_move_iterator(all.runs.end()));
+  all.runs.erase(whole, all.runs.end());
   return all;
 }
 

@@ -26,6 +26,7 @@ struct RecordedRun {
 
 struct RecordedRuns {
   std::vector<RecordedRun> runs;      // by K, beta and seed
+  std::vector<RecordedRun> cut_off;   // in the same order: begun, but of fewer than 50 epochs
   std::vector<std::string> left_out;  // "folder: why", of runs that look like the paper's
 };
 
@@ -33,7 +34,8 @@ struct RecordedRuns {
 // if it has the published choices, all of CIFAR-10, the paper's sizes (any K, beta and seed), at
 // least 50 epochs, which a longer run has too because the learning rate is constant, and fp32 or
 // tf32. Of several runs with the same K, beta and seed only one counts: the longest, then the
-// first. Configs are read tolerantly: options that did not exist yet count as the published ones. A
+// first. A run that was cut off before its 50th epoch is kept apart, if no whole one has its seed.
+// Configs are read tolerantly: options that did not exist yet count as the published ones. A
 // run that cannot be read is left out.
 RecordedRuns read_recorded_runs(const std::vector<std::string>& places);
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "experiments/report/distributions.h"
@@ -93,38 +94,69 @@ std::set<int64_t> compared_epochs(const Evidence& evidence, const Setting& setti
   return epochs;
 }
 
-}  // namespace
+// Adds the rows of a setting after `epoch` epochs: two samples for each tested figure.
+void add_two_samples(Table& table, const Evidence& evidence, const Setting& setting,
+                     int64_t epoch) {
+  for (const char* pass : {"train", "test"}) {
+    std::vector<Comparison> family;
+    std::vector<std::vector<std::string>> rows;
+    for (const MetricColumn& c : tested_columns(pass)) {
+      const Logs ours = evidence.our_logs(setting, c.metric, epoch);
+      const Logs theirs = evidence.their_logs(setting, c.metric, epoch);
+      const std::vector<Spread> both = {evidence.spread(setting, c.metric, epoch),
+                                        spread_of(theirs)};
+      family.push_back({ratio_of(ours, theirs, pooled(both)), margin_of(c.metric)});
+      std::string each;
+      for (double log : theirs)
+        each += fmt::format("{}{:.{}f}", each.empty() ? "" : ", ", std::exp(log), c.decimals);
+      rows.push_back({name_of_setting(setting), std::to_string(epoch), c.title, each,
+                      to_text(summary_of(ours), c.decimals), std::to_string(ours.size()),
+                      p_text(homogeneity(both))});
+    }
+    add_results(table, rows, family);
+  }
+}
 
-Table all_runs_table(const Evidence& evidence) {
+Table two_samples(const char* file, const char* title, const char* note) {
   Table table;
-  table.file = "verdicts-all-runs";
-  table.title = "All of the authors' runs against ours";
-  table.notes = {
-      "Two samples with one spread, that of our seeds pooled with theirs. Equal spread: Bartlett's "
-      "p for the two. The authors' third run has only training figures."};
+  table.file = file;
+  table.title = title;
+  table.notes = {note};
   table.columns = {"setting", "epochs", "figure",      "the authors' runs",
                    "ours",    "seeds",  "equal spread"};
   add_result_columns(table);
+  return table;
+}
+
+}  // namespace
+
+Table all_runs_table(const Evidence& evidence) {
+  Table table = two_samples(
+      "verdicts-all-runs", "All of the authors' runs against ours",
+      "Two samples with one spread, that of our seeds pooled with theirs. Equal spread: Bartlett's "
+      "p for the two. The authors' third run has only training figures.");
   for (const Setting& setting : common_settings(evidence, 1))
     for (int64_t epoch : compared_epochs(evidence, setting))
-      for (const char* pass : {"train", "test"}) {
-        std::vector<Comparison> family;
-        std::vector<std::vector<std::string>> rows;
-        for (const MetricColumn& c : tested_columns(pass)) {
-          const Logs ours = evidence.our_logs(setting, c.metric, epoch);
-          const Logs theirs = evidence.their_logs(setting, c.metric, epoch);
-          const std::vector<Spread> both = {evidence.spread(setting, c.metric, epoch),
-                                            spread_of(theirs)};
-          family.push_back({ratio_of(ours, theirs, pooled(both)), margin_of(c.metric)});
-          std::string each;
-          for (double log : theirs)
-            each += fmt::format("{}{:.{}f}", each.empty() ? "" : ", ", std::exp(log), c.decimals);
-          rows.push_back({name_of_setting(setting), std::to_string(epoch), c.title, each,
-                          to_text(summary_of(ours), c.decimals), std::to_string(ours.size()),
-                          p_text(homogeneity(both))});
-        }
-        add_results(table, rows, family);
-      }
+      add_two_samples(table, evidence, setting, epoch);
+  return table;
+}
+
+Table cut_off_table(const Evidence& evidence, const std::vector<RecordedRun>& cut_off) {
+  Table table = two_samples(
+      "verdicts-cut-off", "Runs that were cut off, where they stopped",
+      "Not a test of the paper's figures, which are of 50 epochs: the runs of a setting, those cut "
+      "off included, after the last epoch that all of them reached, against the authors' curves "
+      "after the same epoch.");
+  Evidence both = evidence;
+  std::map<Setting, int64_t> reached;
+  for (const RecordedRun& run : cut_off) {
+    const auto epochs = static_cast<int64_t>(run.metrics.rows.size());
+    const auto at = reached.try_emplace({run.codes, run.beta}, epochs).first;
+    at->second = std::min(at->second, epochs);
+    both.runs.push_back(run);
+  }
+  for (const auto& [setting, epoch] : reached)
+    if (!both.curves(setting).empty()) add_two_samples(table, both, setting, epoch);
   return table;
 }
 

@@ -10,7 +10,11 @@ namespace versor {
 
 // Settings that the authors ran several times: two samples of runs after 50 epochs.
 Table all_runs_table(const Evidence& evidence);
-// The same settings: exact permutation tests over whole curves and over last figures.
+// Runs that were cut off: with the whole runs of their setting, against the authors' curves, after
+// the epoch that all of them reached. No figure of the paper's tables is tested by it.
+Table cut_off_table(const Evidence& evidence, const std::vector<RecordedRun>& cut_off);
+// Settings that the authors ran several times: exact permutation tests over whole curves and over
+// last figures.
 Table permutation_table(const Evidence& evidence);
 // Losses at equal perplexity, by analysis of covariance with a slope common to all settings.
 Table adjusted_table(const Evidence& evidence);

@@ -115,6 +115,26 @@ TEST_CASE("recorded runs: found by config, each seed once, the longest") {
   CHECK(read_recorded_runs({"/nowhere"}).runs.empty());
 }
 
+TEST_CASE("recorded runs: those cut off are apart, and compared with curves where they stopped") {
+  Place place;
+  place.add("whole", config_of_run(1).dump());
+  place.add("cut off too, but whole elsewhere", config_of_run(1).dump(), 30);
+  place.add("cut off", config_of_run(2).dump(), 47);
+  place.add("cut off earlier", config_of_run(3).dump(), 40);
+  const RecordedRuns found = place.read();
+  CHECK(found.left_out.empty());
+  CHECK(found.runs.size() == 1);
+  REQUIRE(found.cut_off.size() == 2);
+  CHECK(found.cut_off[0].seed == 2);
+  const Evidence evidence{found.runs, read_published_runs("experiments/published_runs")};
+  const Table table = cut_off_table(evidence, found.cut_off);
+  REQUIRE(table.rows.size() == 6);
+  CHECK(table.rows[0][0] == "β 0.25");
+  CHECK(table.rows[0][1] == "40");
+  CHECK(table.rows[0][5] == "3");  // seeds
+  CHECK(cut_off_table(evidence, {}).rows.empty());
+}
+
 TEST_CASE("recorded runs: other recipes and sizes do not count") {
   Place place;
   const std::pair<const char*, Json> others[] = {
@@ -146,7 +166,7 @@ TEST_CASE("recorded runs: what cannot be read is left out and named") {
                                                           return config.dump();
                                                         }()}};
   for (const auto& [name, config] : wrong) place.add(name, config);
-  place.add("few rows", config_of_run(8).dump(), 49);
+  place.add("no rows", config_of_run(8).dump(), 0);
   place.add("a zero", config_of_run(7).dump(), 50, 0);
   place.add("not a number", config_of_run(6).dump(), 50, NAN);
   const RecordedRuns found = place.read();
