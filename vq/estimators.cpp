@@ -31,8 +31,8 @@ void check_estimator(const EstimatorOptions& o) {
   const char* name = name_of(o.estimator);
   check(o.temperature >= 0 && std::isfinite(o.temperature), "estimator", "temperature ",
         o.temperature, " is not a number >= 0");
-  check(o.noise_variance >= 0 && std::isfinite(o.noise_variance), "estimator", "noise variance ",
-        o.noise_variance, " is not a number >= 0");
+  check(o.noise_deviation >= 0 && std::isfinite(o.noise_deviation), "estimator", "noise deviation ",
+        o.noise_deviation, " is not a number >= 0");
   check(o.estimator != Estimator::gumbel || o.temperature > 0, "estimator",
         "gumbel draws codes and needs a temperature above 0");
   check(o.temperature == 0 || o.estimator == Estimator::ste || o.estimator == Estimator::gumbel,

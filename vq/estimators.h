@@ -7,8 +7,8 @@
 //           standard Gumbel:  index = argmax_k (l_k + g_k), value c_index. Backward as if the value
 //           were the mixture  sum_k y_k c_k,  y = softmax(l + g).
 //           Jang, Gu, Poole, "Categorical Reparameterization with Gumbel-Softmax" (2017).
-//   diveq   value  e + |q - e| sg[u],  u = direction of (q - e) + s n,  n standard normal, s^2 =
-//           noise_variance: without the noise it would be q. The gradient reaches e and q through
+//   diveq   value  e + |q - e| sg[u],  u = direction of (q - e) + s n,  n standard normal, s =
+//           noise_deviation: without the noise it would be q. The gradient reaches e and q through
 //           |q - e|. Vali et al., "DiVeQ: Differentiable Vector Quantization Using the
 //           Reparameterization Trick" (2025).
 //
@@ -39,7 +39,10 @@ struct EstimatorOptions {
   // t. With 0 the nearest code is taken. Above 0, codes are drawn from softmax(-|e - c|^2 / t) in
   // training; only `ste` and `gumbel` allow that, and gumbel requires it.
   double temperature = 0;
-  double noise_variance = 5e-3;  // of diveq
+  // s of diveq, in the units of the latents. 0.001 is what the authors' code draws with: it calls
+  // the number noise_var, but passes it to torch's Normal as the standard deviation. The larger s
+  // is beside |q - e| / sqrt(D), the less the decoder is trained on what it gets in evaluation, q.
+  double noise_deviation = 1e-3;
 
   EstimatorOptions() = default;
   // gumbel's temperature is in units of squared distance. The default suits latents at the start of

@@ -1,8 +1,6 @@
 // Search and value: see lookup.h.
 #include "vq/lookup.h"
 
-#include <cmath>
-
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -62,7 +60,7 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
     out.value = gumbel_value(mixed, codes, out.codes);
   } else if (draw && estimator == Estimator::diveq) {
     Tensor noisy = ops::sub(out.codes, z.value());
-    const auto deviation = static_cast<float>(std::sqrt(options_.noise_variance));
+    const auto deviation = static_cast<float>(options_.noise_deviation);
     vq::add_noise(noisy, Noise::normal, deviation, number, rng_);
     out.value = diveq_value(z, q, noisy);
   } else {

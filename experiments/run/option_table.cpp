@@ -264,6 +264,9 @@ std::vector<RunOption> quantizer_rows() {
       of_step(row("--rotation-origin", &O::rotation_origin, kUnusual, kOrigin,
                   "what rotation, reflection and published turn about: the point whose coordinates "
                   "are all this number, or the running mean of the latents")),
+      row("--diveq-noise", &O::diveq_noise, kUnusual, kNotNegative,
+          "of diveq: standard deviation of the noise added to q - e; default 0.001",
+          /*show_default=*/false),
       row("--soft-em", &O::soft_em, kUnusual, kNotNegative,
           "temperature of soft assignments in the EMA; 0: hard"),
       row("--orthogonality", &O::orthogonality, kUnusual, kNotNegative,

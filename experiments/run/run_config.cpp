@@ -46,7 +46,8 @@ std::string title_of(const std::string& key) {
 std::string value_in(const Json& config, const std::string& key) {
   if (config.contains(key)) return text_of(config[key]);
   const RunOption* option = option_of(key);
-  return option != nullptr ? text_of(usual_value(*option)) : "none";
+  const Json usual = option != nullptr ? usual_value(*option) : Json();
+  return usual.is_null() ? "none" : text_of(usual);
 }
 
 uint64_t hash_of(const Dataset& set, uint64_t hash) {

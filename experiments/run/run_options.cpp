@@ -52,6 +52,10 @@ void apply_quantizer(RunOptions& o) {
   if (o.quantizer != QuantizerKind::vq && !o.codebook_dim) o.codebook_dim = 0;
   const bool draws = o.temperature > 0 || (o.estimator && trains_codes(*o.estimator));
   if (draws && !o.learning) o.learning = CodebookLearning::gradient;
+  if (o.estimator != Estimator::diveq)
+    o.diveq_noise.reset();
+  else if (!o.diveq_noise)
+    o.diveq_noise = EstimatorOptions().noise_deviation;
 }
 
 }  // namespace
@@ -72,6 +76,8 @@ void refuse_ignored(const RunOptions& o) {
     throw UsageError(option.name,
                      fmt::format("is of --quantizer {}, not of {}", names, name_of(o.quantizer)));
   }
+  if (o.diveq_noise && o.estimator != Estimator::diveq)
+    throw UsageError("--diveq-noise", "is of --estimator diveq");
   if (o.quantizer != QuantizerKind::fsq || o.codes == RunOptions().codes) return;
   if (const int64_t codes = codes_of(o.levels); codes != o.codes)
     throw UsageError("--codes",
@@ -154,6 +160,7 @@ VqVaeOptions model_options(const RunOptions& o) {
   q.kind = o.quantizer;
   q.estimator = *o.estimator;
   q.estimator.origin = o.rotation_origin;
+  if (o.diveq_noise) q.estimator.noise_deviation = *o.diveq_noise;
   if (o.temperature > 0) q.estimator.temperature = o.temperature;
   q.levels = o.levels;
   q.entropy_weight = o.entropy_weight;

@@ -72,6 +72,9 @@ struct RunOptions {
   int64_t groups = 1, layers = 1;
   bool shared_codebook = false, layer_dropout = false, cosine = false;
   RotationOrigin rotation_origin;
+  // Of diveq; for other estimators it stays empty. So a run with diveq always has it in its config,
+  // and is not mistaken for one that was made when the default was sqrt(5e-3).
+  std::optional<double> diveq_noise;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
   int64_t train_images = 0, test_images = 0;  // 0: all
@@ -88,9 +91,9 @@ struct RunOptions {
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options
 // that contradict each other, and Error if this build or machine lacks something. Afterwards no
-// optional is empty; a second call changes nothing. Programs that make many runs call its parts
-// instead: refuse_ignored; resolve_machine once, which needs the device itself only if the
-// precision is left to it; prepare_device; and apply_preset for each run.
+// optional that a preset decides is empty; a second call changes nothing. Programs that make many
+// runs call its parts instead: refuse_ignored; resolve_machine once, which needs the device itself
+// only if the precision is left to it; prepare_device; and apply_preset for each run.
 void resolve(RunOptions& options);
 // Refuses options that the kind of quantizer would ignore, unless they are set to the value that it
 // has anyway, as in the commands of --list.

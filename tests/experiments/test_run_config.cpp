@@ -61,6 +61,8 @@ TEST_CASE("run name: every option that changes results changes its digits") {
                            "--estimator gumbel",
                            "--estimator gumbel --temperature 0.1",
                            "--estimator diveq",
+                           "--estimator diveq --diveq-noise 0.07",
+                           "--estimator diveq --diveq-noise 0",
                            "--rotation-origin 0.5",
                            "--rotation-origin -0.5",
                            "--rotation-origin mean",

@@ -30,6 +30,30 @@ TEST_CASE("options: what a kind of quantizer would ignore is refused, what it ha
   }
 }
 
+TEST_CASE("options: diveq's noise is that of the authors' code, and always in its config") {
+  const RunOptions o = parsed("--estimator diveq");
+  CHECK(*o.diveq_noise == 0.001);
+  CHECK(config(o)["diveq_noise"] == 0.001);
+  CHECK(model_options(o).quantizer.estimator.noise_deviation == 0.001);
+  const RunOptions other = parsed("--estimator diveq --diveq-noise 0.07");
+  CHECK(model_options(other).quantizer.estimator.noise_deviation == 0.07);
+
+  // A run made before the option existed had another noise, and does not stand for this one.
+  auto old = config(o);
+  old.erase("diveq_noise");
+  CHECK(run_name(old) != run_name(config(o)));
+  CHECK(differing_options(old, config(o)) == "--diveq-noise none, asked for 0.001");
+
+  CHECK(!config(parsed("")).contains("diveq_noise"));
+  CHECK(contains(usage_error_of("--diveq-noise 0.01"), "--diveq-noise: is of --estimator diveq"));
+  // A program that sets the estimator itself accepts the option for the runs with diveq.
+  RunOptions ste;
+  ste.estimator = Estimator::ste;
+  ste.diveq_noise = 0.01;
+  apply_preset(ste);
+  CHECK(!ste.diveq_noise);
+}
+
 TEST_CASE("options: the presets are what they are said to be") {
   for (const char* arguments : {"", "--preset versor"}) {
     const RunOptions o = parsed(arguments);

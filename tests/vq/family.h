@@ -55,6 +55,7 @@ inline std::vector<FamilyCase> make_family() {
   all.back().options.estimator.temperature = 1;  // rows and codes lie in [-1,1]
   all.back().draws = true;
   add_gradient("vq diveq").estimator = Estimator::diveq;
+  all.back().options.estimator.noise_deviation = 0.07;  // enough to turn the direction
   all.back().draws = true;
   all.back().code_in_training = false;  // e + |q - e| u, near the code
   add_gradient("vq ste drawn").estimator = Estimator::ste;

@@ -31,7 +31,7 @@ bool decodes(const Quantizer& quantizer, const Quantized& out) {
   return bits_of(quantizer.decode(out.index)) == bits_of(out.value.value());
 }
 
-// Squared distances of each row of a and b.
+// Distances of each row of a and b.
 std::vector<double> distances(const Array& a, const Array& b) {
   std::vector<double> all;
   for (int64_t r = 0; r < a.dim(0); ++r)
@@ -128,6 +128,29 @@ TEST_CASE("family: what the decoder gets where it is not the code") {
     for (size_t r = 0; r < found.size(); ++r)
       CHECK(found[r] == doctest::Approx(expected[r]).epsilon(1e-5));
   });
+}
+
+// Noise s n turns the direction by about s |n'| / |q - e|, n' the part of n across q - e, so the
+// value misses the code by s |n'|: s^2 (D - 1) in square.
+TEST_CASE("family: diveq misses the code by the deviation of its noise") {
+  constexpr int64_t R = 400, D = 8;
+  const Tensor rows = draw_rows(75, R, D);
+  for (const double deviation : {EstimatorOptions().noise_deviation, 0.01}) {
+    FamilyCase c;
+    c.name = "vq diveq";
+    c.options.estimator = Estimator::diveq;
+    c.options.estimator.noise_deviation = deviation;
+    c.options.codebook.codes = 4;  // few, so that |q - e| is much longer than the noise
+    c.options.codebook.latent = D;
+    c.options.codebook.learning = CodebookLearning::gradient;
+    const QuantizerPointer quantizer = made(c);
+    const Quantized out = pass(*quantizer, rows, true);
+    const auto missed = distances(to_array(out.value.value()), to_array(out.codes));
+    double square = 0;
+    for (double d : missed) square += d * d / static_cast<double>(R);
+    CHECK(std::sqrt(square / (D - 1)) == doctest::Approx(deviation).epsilon(0.1));
+  }
+  CHECK(EstimatorOptions().noise_deviation == 1e-3);
 }
 
 TEST_CASE("family: rows in another order give the same symbols and values in that order") {

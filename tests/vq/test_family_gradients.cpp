@@ -198,7 +198,7 @@ class Reference {
 
   // e + |q - e| u, u the direction of (q0 - e0) + s n.
   Array diveq(const Array& e, const Array& q, const Array& e0, const Array& q0) const {
-    const double s = std::sqrt(o_.estimator.noise_variance);
+    const double s = o_.estimator.noise_deviation;
     Array noisy = ref::sub(q0, e0);
     for (int64_t i = 0; i < e.count(); ++i)
       noisy[i] += s * static_cast<double>(draws().normal(static_cast<uint64_t>(i)));

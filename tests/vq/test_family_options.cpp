@@ -53,8 +53,8 @@ const Refusal kRefusals[] = {
        o.estimator.temperature = -1;
      },
      "temperature -1 is not a number >= 0"},
-    {"negative noise", [](QuantizerOptions& o) { o.estimator.noise_variance = -1; },
-     "noise variance -1"},
+    {"negative noise", [](QuantizerOptions& o) { o.estimator.noise_deviation = -1; },
+     "noise deviation -1"},
     {"gumbel, ema",
      [](QuantizerOptions& o) {
        o.estimator = Estimator::gumbel;
