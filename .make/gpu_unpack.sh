@@ -8,7 +8,7 @@ results=${RESULTS:-results} recorded=${RECORDED:-experiments/recorded/runs}
 [ $# -gt 0 ] || { echo "gpu-unpack: FILES= names the pieces archive-00, archive-01, ..." >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cat -- "$@" | tar -xJ -C "$work"
+cat -- "$@" | tar -xJ -C "$work" || { echo "gpu-unpack: these are not all pieces of an archive of run.sh" >&2; exit 1; }
 mkdir -p "$results/runs" "$recorded"
 new=0 half=0
 for folder in "$work"/results/runs/*/; do
