@@ -17,7 +17,8 @@ stage=build/gpu-pack/stage cache=build/gpu-pack/cifar10
 data=""
 options=()
 for tool in xz strip tar; do
-  command -v $tool >/dev/null || { echo "gpu-pack: there is no $tool (packages xz-utils, binutils, tar)" >&2; exit 1; }
+  command -v $tool >/dev/null ||
+    { echo "gpu-pack: there is no $tool (packages xz-utils, binutils, tar)" >&2; exit 1; }
 done
 [ -r "$queue" ] || { echo "gpu-pack: cannot read the queue $queue" >&2; exit 1; }
 if [ "$device" != cpu ]; then

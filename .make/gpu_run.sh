@@ -53,7 +53,7 @@ fi
 log "ready: $slots at a time${mps:+ under MPS}, $(nvidia-smi -L 2>/dev/null | head -n 1)"
 
 # ---- the queue -----------------------------------------------------------------------------------
-finished() { [ -e "results/runs/${1##*/}/finished" ]; }
+finished() { [ -e "$1/finished" ]; }  # finished FOLDER
 # Work is counted in ms of the whole card: an epoch of the paper's size on an H200, several trainings
 # at a time. The speed, in such ms per second, is what was really done in the last minute.
 epoch_ms() { if [ -n "${GUESS_MS:-}" ]; then echo "$GUESS_MS"; else
@@ -95,7 +95,7 @@ make_room() {
 
 declare -A before=() deferred=()
 declare -A running=() started=() predicted=()
-start() {  # start FOLDER COMMAND THEN
+start() {  # start FOLDER COMMAND THEN PREDICTED-SECONDS
   local name=${1##*/} then=${3//\{\}/$1}
   (
     trap 'kill -TERM $child 2>/dev/null' TERM
@@ -193,7 +193,7 @@ each() {  # each LEVELS FUNCTION: of every training of these levels, in order
     if [[ " $1 " == *" $keep "* ]] && [ -e "$folder/config.json" ]; then "$2" "$folder"; fi
   done <queue.tsv
 }
-take_rows() { take "$1/config.json" "$1"/*.csv "$1"/*.json "$1/finished" "$1/reconstructions.png"; }
+take_rows() { take "$1"/*.json "$1"/*.csv "$1/finished" "$1/reconstructions.png"; }
 take_model() { if finished "$1"; then take "$1/model.safetensors"; fi; }
 take_snapshots() { if finished "$1"; then take "$1"/snapshots/*; fi; }
 take_checkpoint() { if ! finished "$1"; then take "$1/trainer.safetensors"; fi; }

@@ -8,12 +8,16 @@ results=${RESULTS:-results} recorded=${RECORDED:-experiments/recorded/runs}
 [ $# -gt 0 ] || { echo "gpu-unpack: FILES= names the pieces archive-00, archive-01, ..." >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cat -- "$@" | tar -xJ -C "$work" || { echo "gpu-unpack: these are not all pieces of an archive of run.sh" >&2; exit 1; }
+if ! cat -- "$@" | tar -xJ -C "$work"; then
+  echo "gpu-unpack: these are not all pieces of an archive of run.sh" >&2
+  exit 1
+fi
 mkdir -p "$results/runs" "$recorded"
 new=0 half=0
 for folder in "$work"/results/runs/*/; do
   name=$(basename "$folder")
   if [ ! -e "$folder/finished" ]; then
+    [ ! -e "$recorded/$name" ] || continue
     [ -e "$folder/trainer.safetensors" ] || { echo "half done, without a checkpoint: $name"; continue; }
     half=$((half + 1))
   elif [ -e "$recorded/$name" ]; then
