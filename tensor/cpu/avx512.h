@@ -11,10 +11,7 @@ namespace versor::cpu::avx512 {
 // where it has the dot products but not AMX, whose products of bf16 are many times faster still.
 bool has_products_of(DType type);
 
-// The weight gradient of a convolution (formula and shapes: backend.h). avx512_conv.cpp has the
-// method; can_... says whether this processor and these shapes are what it is made for.
-bool can_conv2d_grad_weight(const Tensor& dweight, const Tensor& x);
-void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
-                        const Conv2dParams& params);
+// Whether the processor multiplies bf16 matrices in hardware (AMX-BF16).
+bool has_amx();
 
 }  // namespace versor::cpu::avx512

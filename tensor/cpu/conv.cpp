@@ -1,15 +1,15 @@
-// Convolution on the CPU: the reference as im2col + matrix product, and the choice between it and
-// oneDNN. im2col writes, for every output position, the kh*kw*C inputs that it sees into one row:
+// Convolution on the CPU: the reference as im2col + matrix product, and the choice between it, fewer
+// multiplications (winograd.h) and oneDNN. im2col writes, for every output position, the kh*kw*C inputs that it sees into one row:
 //   columns [P, kh*kw*C],  P = N*H'*W' output positions;  weight seen as a matrix [O, kh*kw*C];
 //   y = columns weight^T,   dcolumns = dy weight,   dweight = dy^T columns.
 // Images are taken in chunks so that the columns stay near kChunkElements floats.
 #include <cstring>
 
-#include "tensor/cpu/avx512.h"
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/gemm.h"
 #include "tensor/cpu/matmul.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/cpu/winograd.h"
 
 namespace versor {
 namespace cpu::reference {
@@ -159,6 +159,8 @@ bool needs_widening(const Tensor& t) {
 
 void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params) {
+  if (cpu::winograd::suits(x.shape(), x.dtype(), weight.shape(), params))
+    return cpu::winograd::conv2d(y, x, weight, epilogue, params);
   if (needs_widening(x)) {
     Tensor wide(y.shape());
     conv2d(wide, widened(x), widened(weight), epilogue, params);
@@ -174,6 +176,8 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
 // so that it is rounded only once.
 void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                    const Epilogue& epilogue, const Conv2dParams& params) {
+  if (cpu::winograd::suits(dx.shape(), dy.dtype(), weight.shape(), params))
+    return cpu::winograd::conv2d_grad_input(dx, dy, weight, epilogue, params);
   if (needs_widening(dy)) {
     Tensor wide(dx.shape());
     conv2d_grad_input(wide, widened(dy), widened(weight), {}, params);
@@ -200,8 +204,8 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                     const Conv2dParams& params) {
-  if (cpu::avx512::can_conv2d_grad_weight(dweight, x))
-    return cpu::avx512::conv2d_grad_weight(dweight, x, dy, params);
+  if (cpu::winograd::suits(x.shape(), x.dtype(), dweight.shape(), params))
+    return cpu::winograd::conv2d_grad_weight(dweight, x, dy, params);
   if (needs_widening(x)) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::conv2d_grad_weight(dweight, x, dy, params);

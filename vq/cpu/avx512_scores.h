@@ -1,5 +1,5 @@
 // The scores of the nearest-code search with AVX-512: |c|^2 - 2 e.c for a few rows e and many codes
-// c. They stay in registers until they are complete, as the tiles of tensor/cpu/avx512_conv.cpp do.
+// c. They stay in registers until they are complete.
 // The processor must support the type: avx512::has_products_of().
 #pragma once
 

@@ -1,0 +1,374 @@
+// Minimal filtering of whole convolutions: see winograd.h. A convolution becomes n*n products of
+// matrices, one for each point of the transformed tiles. Forward pass and input gradient:
+//   s[point][tile][column] = sum over k of v[point][tile][k] u[point][k][column]
+// and the weight gradient:
+//   du[point][o][c] = sum over tiles of dv[point][tile][o] v[point][tile][c]
+// Tiles are transformed some at a time, so that they are still in the cache when their products are
+// computed. Only the transformed filters u and their gradients du exist as a whole, or as many of
+// their columns as fit kFilterBytes.
+#include "tensor/cpu/winograd.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "tensor/cpu/avx512.h"
+#include "tensor/cpu/matmul.h"
+#include "tensor/cpu/winograd_geometry.h"
+#include "tensor/cpu/winograd_kernels.h"
+#include "tensor/environment.h"
+
+namespace versor::cpu::winograd {
+namespace {
+
+constexpr int64_t kMostPoints = 36;  // of a transformed tile
+constexpr int64_t kMostPanel = 32;   // channels of a panel
+constexpr int64_t kMostTiles = 32;   // that are transformed at a time
+// Of transformed filters, and of a thread's transformed tiles: near the size of an L2 cache.
+constexpr int64_t kFilterBytes = int64_t{10} << 20, kBlockBytes = int64_t{2} << 20;
+
+// How far apart to keep what belongs to different points: with a power of two between them all 36
+// would compete for the same few places in the caches.
+int64_t spaced(int64_t floats) {
+  return floats + 32;
+}
+
+template <class T>
+const Transforms<T>& transforms(const Kernels& kernels, int64_t taps) {
+  if constexpr (sizeof(T) == 2)
+    return kernels.b16[taps - 2];
+  else
+    return kernels.f32[taps - 2];
+}
+
+// How many of `panels` to take at a time so that they stay below kFilterBytes, in equal groups.
+int64_t in_groups(int64_t panels, int64_t bytes) {
+  return ceil_div(panels, std::min(panels, ceil_div(panels * bytes, kFilterBytes)));
+}
+
+// Announces what the processor cannot foresee: the filters of an output some steps ahead.
+template <class T>
+void prefetch(const T* from, int64_t count) {
+  for (int64_t i = 0; i < count; i += 64 / static_cast<int64_t>(sizeof(T)))
+    __builtin_prefetch(from + i);
+}
+
+// What a window sees beyond the borders of an image.
+template <class T>
+Tensor zero_pixel(int64_t channels) {
+  Tensor zeros({channels}, dtype_of<T>);
+  zeros.backend().fill(zeros, 0.f);
+  return zeros;
+}
+
+// One pass over all tiles:
+//   u[point][q][k][column]      filters of the panel q of columns;  k runs over phases and channels
+//   v[point][k / panel][tile][k % panel]                            of some tiles
+//   s[point][tile][column]      their sums, of one panel of columns
+// Of u there are `group` panels at a time; each thread has a v and an s.
+template <class T>
+class ImagePass {
+ public:
+  ImagePass(const Images<T>& target, const Images<const T>& source, const Filters& f,
+            const Pass& pass, const Kernels& kernels)
+      : kernels_(kernels),
+        transform_(transforms<T>(kernels, f.r)),
+        target_(target),
+        source_(source),
+        f_(f),
+        pass_(pass),
+        tiling_(target.N, ceil_div(target.H - pass.place.h, pass.place.step),
+                ceil_div(target.W - pass.place.w, pass.place.step)),
+        phases_(static_cast<int64_t>(pass.windows.size())),
+        in_(ceil_div(source.C, panel_)),
+        out_(ceil_div(target.C, panel_)),
+        depth_(phases_ * in_ * panel_) {
+    const int64_t column_bytes = f.points * depth_ * 4;
+    group_ = in_groups(out_, column_bytes * panel_);
+    const int64_t block = kernels_.block, threads = omp_get_max_threads();
+    const int64_t each = ceil_div(tiling_.count(), threads);  // at most, so that all have work
+    tiles_ = std::min({kMostTiles, kBlockBytes / column_bytes, each}) / block * block;
+    tiles_ = std::max(tiles_, block);
+    u_step_ = spaced(group_ * depth_ * panel_);
+    v_step_ = spaced(tiles_ * depth_);
+    s_step_ = spaced(tiles_ * panel_);
+  }
+
+  void run(const T* weight, const Epilogue& epilogue) {
+    Tensor filters({f_.points * u_step_});
+    Tensor scratch({omp_get_max_threads(), f_.points * (v_step_ + s_step_)});
+    const Tensor zeros = zero_pixel<T>(source_.C);
+    const float* bias = epilogue.bias.defined() ? epilogue.bias.data<float>() : nullptr;
+    u_ = filters.data<float>();
+    zeros_ = zeros.data<T>();
+#pragma omp parallel
+    {
+      float* v = scratch.data<float>() + omp_get_thread_num() * scratch.dim(1);
+      float* s = v + f_.points * v_step_;
+      for (int64_t first = 0; first < out_; first += group_) {
+        const int64_t here = std::min(group_, out_ - first);
+        transform_filters(weight, first, here);
+#pragma omp for schedule(static)
+        for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
+          const int64_t count = std::min(tiles_, tiling_.count() - begin);
+          transform_tiles(v, begin, count);
+          for (int64_t q = 0; q < here; ++q) {
+            multiply(s, v, q, count);
+            write_pixels(s, begin, count, (first + q) * panel_, {bias, epilogue.relu});
+          }
+        }
+      }
+    }
+  }
+
+ private:
+  // Called by all threads together. Channels c are neighbours in memory, so the loop over them is
+  // the inner one when filters are copied, whatever their role.
+  void transform_filters(const T* weight, int64_t first, int64_t here) {
+    const int64_t taps = f_.r * f_.r, step_k = taps * panel_;
+    const int64_t step_o = pass_.transposed ? step_k : 1, step_c = pass_.transposed ? 1 : step_k;
+    std::vector<float> copy(static_cast<size_t>(panel_ * step_k));  // [k][tap][column]
+#pragma omp for schedule(static)
+    for (int64_t item = 0; item < here * phases_ * in_; ++item) {
+      const int64_t q = item / (phases_ * in_), k = item % (phases_ * in_) * panel_;
+      const int64_t k0 = k % (in_ * panel_), column0 = (first + q) * panel_;
+      const int64_t o0 = pass_.transposed ? k0 : column0, c0 = pass_.transposed ? column0 : k0;
+      const int64_t os = std::min(panel_, f_.O - o0), cs = std::min(panel_, f_.C - c0);
+      if (os < panel_ || cs < panel_) std::fill(copy.begin(), copy.end(), 0.f);
+      for (int64_t o = 0; o < os; ++o)
+        for (int64_t t = 0; t < taps; ++t) {
+          const T* from = weight + f_.at(o0 + o, pass_.taps[k / (in_ * panel_)], t) + c0;
+          prefetch(from + 4 * f_.k * f_.k * f_.C, cs);
+          float* to = copy.data() + o * step_o + t * panel_;
+          for (int64_t c = 0; c < cs; ++c) to[c * step_c] = static_cast<float>(from[c]);
+        }
+      for (int64_t i = 0; i < panel_; ++i)
+        kernels_.filter[f_.r - 2](u_ + (q * depth_ + k + i) * panel_, u_step_,
+                                  copy.data() + i * step_k);
+    }
+  }
+
+  void transform_tiles(float* v, int64_t begin, int64_t count) const {
+    const T* pixels[kMostPoints];
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t phase = 0; phase < phases_; ++phase) {
+        source_.pixels(pixels, f_.n, tiling_.at(begin + t), pass_.windows[phase], zeros_);
+        transform_.input(v + (phase * in_ * tiles_ + t) * panel_, v_step_, tiles_ * panel_, pixels,
+                         source_.C);
+      }
+  }
+
+  void multiply(float* s, const float* v, int64_t q, int64_t count) const {
+    for (int64_t point = 0; point < f_.points; ++point)
+      kernels_.product({.c = s + point * s_step_,
+                        .a = v + point * v_step_,
+                        .b = u_ + point * u_step_ + q * depth_ * panel_,
+                        .rows = count,
+                        .segments = phases_ * in_,
+                        .segment = tiles_ * panel_,
+                        .depth = panel_,
+                        .add = false});
+  }
+
+  void write_pixels(const float* s, int64_t begin, int64_t count, int64_t c, Finish finish) const {
+    T* pixels[kTile * kTile];
+    Images<T> channels = target_;
+    channels.data += c;
+    if (finish.bias) finish.bias += c;
+    for (int64_t t = 0; t < count; ++t) {
+      channels.pixels(pixels, kTile, tiling_.at(begin + t), pass_.place, static_cast<T*>(nullptr));
+      transform_.output(pixels, s + t * panel_, s_step_, std::min(panel_, target_.C - c), finish);
+    }
+  }
+
+  const Kernels& kernels_;
+  const Transforms<T>& transform_;
+  const int64_t panel_ = kernels_.panel;
+  Images<T> target_;
+  Images<const T> source_;
+  Filters f_;
+  Pass pass_;
+  Tiling tiling_;
+  int64_t phases_, in_, out_, depth_;  // in_, out_: panels of channels;  depth_: k in all
+  int64_t group_, tiles_, u_step_, v_step_, s_step_;
+  float* u_ = nullptr;
+  const T* zeros_ = nullptr;
+};
+
+// The weight gradient:
+//   v[point][p][tile][c]                of some tiles;  p runs over phases and panels of channels
+//   dv[point][q][tile][o]               of their output gradients, `group` panels q of outputs
+//   du[point][q][p][o][c]               the sums over all tiles
+template <class T>
+class WeightGradient {
+ public:
+  WeightGradient(const Images<const T>& x, const Images<const T>& dy, const Filters& f,
+                 const Pass& pass, const Kernels& kernels)
+      : kernels_(kernels),
+        transform_(transforms<T>(kernels, f.r)),
+        x_(x),
+        dy_(dy),
+        f_(f),
+        pass_(pass),
+        tiling_(dy.N, dy.H, dy.W),
+        phases_(static_cast<int64_t>(pass.windows.size())),
+        in_(ceil_div(f.C, panel_)),
+        out_(ceil_div(f.O, panel_)),
+        tiles_(std::min(kMostTiles * ceil_div(omp_get_max_threads(), 8), tiling_.count())) {
+    const int64_t filter_panel = phases_ * in_ * panel_ * panel_;
+    group_ = in_groups(out_, f.points * filter_panel * 4);
+    v_step_ = spaced(phases_ * in_ * tiles_ * panel_);
+    dv_step_ = spaced(group_ * tiles_ * panel_);
+    du_step_ = spaced(group_ * filter_panel);
+  }
+
+  void run(float* dweight) {
+    Tensor inputs({f_.points * v_step_}), gradients({f_.points * dv_step_});
+    Tensor sums({f_.points * du_step_});
+    const Tensor zeros = zero_pixel<T>(std::max(f_.C, f_.O));
+    v_ = inputs.data<float>(), dv_ = gradients.data<float>(), du_ = sums.data<float>();
+    zeros_ = zeros.data<T>();
+#pragma omp parallel
+    for (int64_t first = 0; first < out_; first += group_) {
+      const int64_t here = std::min(group_, out_ - first), o = first * panel_;
+      for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
+        const int64_t count = std::min(tiles_, tiling_.count() - begin);
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < count; ++t)
+          transform_tile(t, tiling_.at(begin + t), o, std::min(here * panel_, f_.O - o));
+#pragma omp for schedule(static)
+        for (int64_t item = 0; item < f_.points * here; ++item)
+          multiply(item / here, item % here, count, begin > 0);
+      }
+#pragma omp for schedule(static)
+      for (int64_t i = 0; i < std::min(here * panel_, f_.O - o); ++i)
+        write_filter(dweight, o + i, i);
+    }
+  }
+
+ private:
+  void transform_tile(int64_t t, const Tile& tile, int64_t o, int64_t outputs) const {
+    const T* pixels[kMostPoints];
+    for (int64_t phase = 0; phase < phases_; ++phase) {
+      x_.pixels(pixels, f_.n, tile, pass_.windows[phase], zeros_);
+      transform_.input(v_ + (phase * in_ * tiles_ + t) * panel_, v_step_, tiles_ * panel_, pixels,
+                       f_.C);
+    }
+    Images<const T> channels = dy_;
+    channels.data += o;
+    channels.pixels(pixels, kTile, tile, {0, 0, 1}, zeros_);
+    transform_.gradient(dv_ + t * panel_, dv_step_, tiles_ * panel_, pixels, outputs);
+  }
+
+  // Each sum goes over the tiles in their order, so its bits do not depend on how many are
+  // transformed at a time.
+  void multiply(int64_t point, int64_t q, int64_t count, bool add) const {
+    for (int64_t p = 0; p < phases_ * in_; ++p)
+      kernels_.product_transposed({.c = du(point, q, p),
+                                   .a = dv_ + point * dv_step_ + q * tiles_ * panel_,
+                                   .b = v_ + point * v_step_ + p * tiles_ * panel_,
+                                   .rows = panel_,
+                                   .segments = 1,
+                                   .segment = 0,
+                                   .depth = count,
+                                   .add = add});
+  }
+
+  // The filter of output o, whose sums are in row i.
+  void write_filter(float* dweight, int64_t o, int64_t i) const {
+    float copy[9 * kMostPanel];  // [tap][c]
+    for (int64_t p = 0; p < phases_ * in_; ++p) {
+      const int64_t c = p % in_ * panel_;
+      kernels_.filter_gradient[f_.r - 2](copy, du(0, i / panel_, p) + i % panel_ * panel_,
+                                         du_step_);
+      for (int64_t t = 0; t < f_.r * f_.r; ++t)
+        std::copy_n(copy + t * panel_, std::min(panel_, f_.C - c),
+                    dweight + f_.at(o, pass_.taps[p / in_], t) + c);
+    }
+  }
+
+  float* du(int64_t point, int64_t q, int64_t p) const {
+    return du_ + point * du_step_ + (q * phases_ * in_ + p) * panel_ * panel_;
+  }
+
+  const Kernels& kernels_;
+  const Transforms<T>& transform_;
+  const int64_t panel_ = kernels_.panel;
+  Images<const T> x_, dy_;
+  Filters f_;
+  Pass pass_;
+  Tiling tiling_;
+  int64_t phases_, in_, out_;  // in_, out_: panels of channels
+  int64_t tiles_, group_, v_step_, dv_step_, du_step_;
+  float *v_ = nullptr, *dv_ = nullptr, *du_ = nullptr;
+  const T* zeros_ = nullptr;
+};
+
+// Calls body(zero of the element type of images).
+template <class Body>
+void with_type(const Tensor& images, const Body& body) {
+  if (images.dtype() == DType::bf16) return body(bf16());
+  body(float());
+}
+
+}  // namespace
+
+const Kernels& best_kernels() {
+  static const Kernels& best =
+      avx512::has_products_of(DType::f32) ? avx512_kernels() : portable_kernels();
+  return best;
+}
+
+// Counts multiplications. What a transform costs for each of its values, and how much faster a
+// direct product of bf16 is where the processor has one, was measured (experiments/recorded).
+bool suits(const Shape& x, DType type, const Shape& weight, const Conv2dParams& p) {
+  static const bool on = environment_switch("VERSOR_WINOGRAD", true);
+  constexpr double kTransform = 24, kDirectBf16 = 2, kMargin = 0.9;
+  const int64_t O = weight[0], k = weight[1], C = weight[3], s = p.stride, r = k / s;
+  if (!on || weight[2] != k || k % s != 0 || r < 2 || r > 3) return false;
+  const bool direct_bf16 = type == DType::bf16 && has_bf16_products();
+  if (direct_bf16 && avx512::has_amx()) return false;
+  const int64_t rows = p.out_size(x[1], k), columns = p.out_size(x[2], k), n = r + kTile - 1;
+  const auto tiles = static_cast<double>(ceil_div(rows, kTile) * ceil_div(columns, kTile));
+  const auto direct = static_cast<double>(k * k * C * O * rows * columns);
+  const double ours =
+      static_cast<double>(n * n) * tiles *
+      (static_cast<double>(s * s * C * O) + kTransform * static_cast<double>(s * s * C + O));
+  return ours <= kMargin * direct / (direct_bf16 ? kDirectBf16 : 1);
+}
+
+void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
+            const Conv2dParams& params, const Kernels& kernels) {
+  if (y.numel() == 0) return;
+  const Filters f(weight, params);
+  with_type(x, [&]<class T>(T) {
+    ImagePass<T>(images<T>(y), images<T>(x), f, forward_pass(f, params.padding), kernels)
+        .run(weight.data<T>(), epilogue);
+  });
+}
+
+void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight, const Epilogue& epilogue,
+                       const Conv2dParams& params, const Kernels& kernels) {
+  if (dx.numel() == 0) return;
+  const Filters f(weight, params);
+  with_type(dy, [&]<class T>(T) {
+    for (int64_t b_h = 0; b_h < std::min(f.stride, dx.dim(1)); ++b_h)
+      for (int64_t b_w = 0; b_w < std::min(f.stride, dx.dim(2)); ++b_w)
+        ImagePass<T>(images<T>(dx), images<T>(dy), f,
+                     input_gradient_pass(f, params.padding, b_h, b_w), kernels)
+            .run(weight.data<T>(), epilogue);
+  });
+}
+
+void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
+                        const Conv2dParams& params, const Kernels& kernels) {
+  if (dy.numel() == 0) return dweight.backend().fill(dweight, 0.f);
+  const Filters f(dweight, params);
+  with_type(x, [&]<class T>(T) {
+    WeightGradient<T>(images<T>(x), images<T>(dy), f, forward_pass(f, params.padding), kernels)
+        .run(dweight.data<float>());
+  });
+}
+
+}  // namespace versor::cpu::winograd
