@@ -3,6 +3,7 @@
 //   bin/bench --precision bf16 --batch 128      one configuration
 //   bin/bench --precision fp32,bf16 --sweep     also sizes around it
 //   bin/bench --epoch 50                        also whether steps wait for their input
+//   bin/bench --convolutions                    also every convolution, direct and as computed
 //   bin/bench --nearest                         also the nearest-code search by itself
 //   bin/bench --quantizers                      also the cost of every quantizer
 //   bin/bench --serve                           a step for each line read (bench_peers.py)
@@ -36,7 +37,7 @@ struct BenchOptions {
   std::vector<std::string> precisions = {"auto"};
   int64_t repeats = 7;
   int64_t epoch = 0;  // batches; 0: not measured
-  bool sweep = false, nearest = false, quantizers = false, serve = false;
+  bool sweep = false, convolutions = false, nearest = false, quantizers = false, serve = false;
   std::string json;
 };
 
@@ -56,6 +57,8 @@ void add_options(Options& app, BenchOptions& o) {
   app.add_flag("--sweep", o.sweep, "then sizes around it in fp32 and bf16, and what time grows by");
   app.add_option("--epoch", o.epoch, "then so many batches of the input path against bare steps")
       ->check(positive);
+  app.add_flag("--convolutions", o.convolutions,
+               "then every convolution of the step beside the direct one, on the CPU");
   app.add_flag("--nearest", o.nearest, "then the nearest-code search against its bare products");
   app.add_flag("--quantizers", o.quantizers,
                "then a step with every quantizer against the plain one; --codes a power of two");
@@ -84,6 +87,18 @@ nlohmann::ordered_json run_sweep(const StepConfiguration& base) {
           {"sizes", sizes},
           {"growth_precision", name_of(base.precision)},
           {"growth", growth}};
+}
+
+nlohmann::ordered_json run_convolutions(const StepConfiguration& what, int64_t repeats) {
+  nlohmann::ordered_json rows;
+  const DType type = activations_of(what.precision);
+  print_convolutions_header(type);
+  for (const StepConvolution& conv : step_convolutions(what.batch, kImage, what.latent)) {
+    const ConvolutionMeasurement m = measure_convolution(conv, type, repeats);
+    print_convolutions_row(m);
+    rows.push_back(to_json(m));
+  }
+  return rows;
 }
 
 nlohmann::ordered_json run_nearest(Device device, int64_t repeats) {
@@ -171,6 +186,8 @@ void run(BenchOptions o) {
     const StepMeasurement m = measure_step_in_detail(o.what, o.repeats);
     print(m);
     all["configurations"].push_back(to_json(m));
+    if (o.convolutions)
+      all["convolutions"][name_of(o.what.precision)] = run_convolutions(o.what, o.repeats);
   }
   if (o.epoch > 0) {
     const EpochMeasurement m = measure_epoch(o.what, o.epoch);
@@ -197,9 +214,10 @@ int main(int argc, char** argv) {
     if (options.epoch * options.what.batch > kMostEpochImages)
       throw UsageError("--epoch", "more than 1000000 images");
     if (options.serve && (options.precisions.size() > 1 || options.sweep || options.nearest ||
-                          options.quantizers || options.epoch > 0))
-      throw UsageError("--serve",
-                       "takes one precision, no --sweep, --nearest, --quantizers and --epoch");
+                          options.convolutions || options.quantizers || options.epoch > 0))
+      throw UsageError("--serve", "takes one precision and nothing else to measure");
+    if (options.convolutions && options.run.device.type != DeviceType::cpu)
+      throw UsageError("--convolutions", "compares kernels of the CPU; --device cpu");
     if (options.quantizers && (!std::has_single_bit(static_cast<uint64_t>(options.run.codes)) ||
                                options.run.codes < 8 || options.run.codes > 1 << 16))
       throw UsageError("--quantizers", "--codes must be a power of two from 8 to 65536");

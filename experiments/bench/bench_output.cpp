@@ -199,6 +199,28 @@ Json to_json(const Growth& g) {
           {"ratio_to_default", g.ratio}};
 }
 
+void print_convolutions_header(DType type) {
+  fmt::print("\nconvolutions in {}, ms each; errors against f64\n", str(type));
+  fmt::print("  {:<40} {:>6} {:>8} {:>8} {:>6} {:>13} {:>10}\n", "", "count", "direct", "ours",
+             "ratio", "error direct", "ours");
+}
+
+void print_convolutions_row(const ConvolutionMeasurement& m) {
+  fmt::print("  {:<40} {:>6} {:>8.2f} {:>8.2f} {:>6.2f} {:>13.1e} {:>10.1e}\n", m.conv.name(),
+             m.conv.count, 1e3 * m.direct_seconds, 1e3 * m.seconds, m.seconds / m.direct_seconds,
+             m.direct_error, m.error);
+  std::fflush(stdout);
+}
+
+Json to_json(const ConvolutionMeasurement& m) {
+  return {{"convolution", m.conv.name()},
+          {"count", m.conv.count},
+          {"ms", 1e3 * m.seconds},
+          {"direct_ms", 1e3 * m.direct_seconds},
+          {"error", m.error},
+          {"direct_error", m.direct_error}};
+}
+
 void print_nearest_header(int64_t rows) {
   fmt::print("\nnearest code of {} rows; product / search: 1 is the speed of the bare product\n",
              rows);

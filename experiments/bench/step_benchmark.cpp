@@ -17,7 +17,6 @@ namespace versor {
 namespace {
 
 constexpr float kBeta = 0.25f;
-constexpr int64_t kImage = 32;     // pixels per side; latents have a quarter of them
 constexpr int64_t kTogether = 50;  // steps on a GPU that are timed together
 constexpr int64_t kProfiled = 3;   // steps whose primitives are timed one by one
 constexpr uint64_t kImageSeed = 2;

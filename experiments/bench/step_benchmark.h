@@ -18,6 +18,8 @@
 
 namespace versor {
 
+constexpr int64_t kImage = 32;  // pixels per side of a step's images; latents have a quarter of them
+
 struct StepConfiguration {
   Device device;
   Precision precision = Precision::fp32;  // the process is set to it (precision.h)

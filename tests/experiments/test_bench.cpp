@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "experiments/bench/convolution_benchmark.h"
 #include "experiments/bench/nearest_benchmark.h"
 #include "experiments/bench/quantizer_benchmark.h"
 #include "experiments/bench/step_benchmark.h"
@@ -125,6 +126,23 @@ TEST_CASE("bench: the memory of a step, item by item") {
   CHECK(m.peak >= m.before + m.saved);
   const Tensor other = ops::zeros({1000});  // memory held by others is not the step's
   CHECK(memory().peak == m.peak);
+}
+
+TEST_CASE("bench: every convolution beside the direct one, with errors against f64") {
+  for (const StepConvolution& conv : step_convolutions(2, 16, 64)) {
+    CAPTURE(conv.name());
+    if (!cpu::use_onednn()) {
+      CHECK_THROWS_AS(measure_convolution(conv, DType::f32, 1), Error);
+      continue;
+    }
+    const ConvolutionMeasurement m = measure_convolution(conv, DType::f32, 1);
+    CHECK(m.seconds > 0);
+    CHECK(m.direct_seconds > 0);
+    for (double error : {m.error, m.direct_error}) {  // a wrong element would make it about 1
+      CHECK(error > 0);
+      CHECK(error < kTolerance);
+    }
+  }
 }
 
 TEST_CASE("bench: the search beside its products, without ever holding all scores") {
