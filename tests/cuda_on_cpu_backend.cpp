@@ -176,6 +176,10 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
 
 void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                          const Conv2dParams& params) {
+  if (epilogue.residual.defined()) {
+    conv2d(y, x, weight, {epilogue.bias, false}, params);
+    return binary(y, y, epilogue.residual, epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
+  }
   enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
     the_cpu().conv2d(result, x.read(), weight.read(), {}, params);
   });
