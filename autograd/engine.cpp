@@ -1,9 +1,10 @@
 // The engine of reverse-mode differentiation. The forward pass records nodes; backward runs them in
 // descending order of their numbers, a valid order for the chain rule because a node is made after
 // everything it depends on. No recursion anywhere. This file is the only place where gradients are
-// accumulated.
+// accumulated; a function may ask for the last one separately, to add it in a pass of its own.
 #include <atomic>
 #include <map>
+#include <utility>
 
 #include "autograd/variable.h"
 #include "tensor/ops.h"
@@ -108,7 +109,10 @@ void backward(const Variable& loss, bool retain_graph) {
         "the loss does not depend on anything that requires a gradient");
   struct Pending {
     std::shared_ptr<Node> node;
-    Tensor dy;
+    Tensor dy, skip;  // skip: the last gradient that arrived, if the node adds it itself
+    void add_up() {
+      if (skip.defined()) accumulate(dy, std::exchange(skip, {}));
+    }
   };
   std::map<uint64_t, Pending, std::greater<>> pending;  // by node number, latest first
   const auto arrive = [&](const char* from, const Edge& edge, const Tensor& gradient) {
@@ -118,7 +122,9 @@ void backward(const Variable& loss, bool retain_graph) {
     if (!edge.producer) return accumulate(edge.leaf->grad, gradient);
     Pending& entry = pending[edge.producer->number];
     entry.node = edge.producer;
-    accumulate(entry.dy, gradient);
+    entry.add_up();
+    accumulate(entry.dy.defined() && entry.node->backward.takes_skip() ? entry.skip : entry.dy,
+               gradient);
   };
 
   arrive("backward", Edge(loss), ops::full(loss.shape(), 1.f, loss.value().device()));
@@ -128,10 +134,14 @@ void backward(const Variable& loss, bool retain_graph) {
     Node& node = *current.node;
     check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
           " was freed by an earlier backward(); pass retain_graph to keep it");
-    if (const auto result = node.retains.lock()) accumulate(result->grad, current.dy);
+    if (const auto result = node.retains.lock()) {
+      current.add_up();
+      accumulate(result->grad, current.dy);
+    }
     Needed needed;
     for (const Edge& edge : node.inputs) needed.push_back(edge.producer || edge.leaf);
-    const Gradients gradients = node.backward(std::move(current.dy), needed);
+    const Gradients gradients =
+        node.backward(std::move(current.dy), std::move(current.skip), needed);
     check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
           gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
     for (size_t i = 0; i < node.inputs.size(); ++i) {

@@ -47,9 +47,11 @@ inline Variable operator*(float factor, const Variable& x) {
 }
 
 // conv.cpp
-// x [N,H,W,I], weight [O,kh,kw,I], bias [O] or undefined -> [N,H',W',O]
+// x [N,H,W,I], weight [O,kh,kw,I], bias [O] or undefined, residual, added before the activation,
+// [N,H',W',O] or undefined -> [N,H',W',O]
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
-                const Conv2dParams& params, Activation activation = Activation::none);
+                const Conv2dParams& params, Activation activation = Activation::none,
+                const Variable& residual = {});
 // x [N,H,W,I], weight [I,kh,kw,O], bias [O] or undefined -> [N,(H-1)s-2p+kh,(W-1)s-2p+kw,O]
 Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
                           const Conv2dParams& params, Activation activation = Activation::none);

@@ -16,15 +16,11 @@ Variable matmul(const Variable& a, const Variable& b) {
 // y = x w^T + bias;  dx = dy w, dw = dy^T x, dbias = sum over the rows of dy.
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias) {
   const Tensor vx = x.value(), w = weight.value();
-  const bool has_bias = bias.defined();
-  const Tensor y = ops::matmul(vx, w, false, true, has_bias ? bias.value() : Tensor());
-  std::vector<Variable> inputs{x, weight};
-  if (has_bias) inputs.push_back(bias);
-  return record("linear", y, inputs, [=](const Tensor& dy, const Needed& needed) {
-    std::vector<Tensor> d{needed[0] ? ops::matmul(dy, w) : Tensor(),
-                          needed[1] ? ops::matmul(dy, vx, true, false) : Tensor()};
-    if (has_bias) d.push_back(needed[2] ? ops::sum_axis0(dy) : Tensor());
-    return Gradients(std::move(d));
+  const Tensor y = ops::matmul(vx, w, false, true, bias.defined() ? bias.value() : Tensor());
+  return record("linear", y, {x, weight, bias}, [=](const Tensor& dy, const Needed& needed) {
+    return Gradients{needed[0] ? ops::matmul(dy, w) : Tensor(),
+                     needed[1] ? ops::matmul(dy, vx, true, false) : Tensor(),
+                     needed[2] ? ops::sum_axis0(dy) : Tensor()};
   });
 }
 

@@ -31,25 +31,37 @@ using Needed = std::vector<bool>;
 // A function's backward, from dy to the gradients of its inputs: f(dy) or, with several inputs,
 // f(dy, needed), which leaves gradients that are not needed undefined and does not compute them. dy
 // is passed by value: if it is unshared(), the result may overwrite it.
+// f(dy, skip, needed) gets dy as two terms to be added, where the result was used more than once:
+// for a function that adds them in the pass that reads them. skip is undefined where there is one.
 class Backward {
  public:
   Backward() = default;
   Backward(std::nullptr_t) {}
   template <class F>
   Backward(F f) {
-    if constexpr (std::is_invocable_v<F&, Tensor, const Needed&>)
+    takes_skip_ = std::is_invocable_v<F&, Tensor, Tensor, const Needed&>;
+    if constexpr (std::is_invocable_v<F&, Tensor, Tensor, const Needed&>)
       run_ = std::move(f);
+    else if constexpr (std::is_invocable_v<F&, Tensor, const Needed&>)
+      run_ = [f = std::move(f)](Tensor dy, Tensor, const Needed& needed) -> Gradients {
+        return f(std::move(dy), needed);
+      };
     else
-      run_ = [f = std::move(f)](Tensor dy, const Needed&) -> Gradients { return f(std::move(dy)); };
+      run_ = [f = std::move(f)](Tensor dy, Tensor, const Needed&) -> Gradients {
+        return f(std::move(dy));
+      };
   }
 
   explicit operator bool() const { return static_cast<bool>(run_); }
-  Gradients operator()(Tensor dy, const Needed& needed) const {
-    return run_(std::move(dy), needed);
+  bool takes_skip() const { return takes_skip_; }
+  // Without takes_skip() skip is undefined.
+  Gradients operator()(Tensor dy, Tensor skip, const Needed& needed) const {
+    return run_(std::move(dy), std::move(skip), needed);
   }
 
  private:
-  std::function<Gradients(Tensor dy, const Needed& needed)> run_;
+  std::function<Gradients(Tensor dy, Tensor skip, const Needed& needed)> run_;
+  bool takes_skip_ = false;
 };
 
 struct Node;
@@ -72,7 +84,7 @@ class Variable {
   void zero_grad() { state()->grad = {}; }
   // Replaces the gradient, for code that works on gradients after backward().
   void set_grad(Tensor grad) { state()->grad = std::move(grad); }
-  bool requires_grad() const { return state()->requires_grad; }
+  bool requires_grad() const { return defined() && state_->requires_grad; }
   // false freezes a leaf for what is computed from now on. Throws Error for other results.
   void set_requires_grad(bool requires_grad);
   // The same value without a history: no gradient flows through it (sg[x] in the paper).
@@ -105,7 +117,8 @@ inline Variable stop_gradient(const Variable& x) {
 }
 
 // The result of a differentiable function. `backward` may keep tensors by capture. Nothing is
-// recorded if no input needs a gradient or a NoGradGuard is alive.
+// recorded if no input needs a gradient or a NoGradGuard is alive. An undefined input, one that the
+// function can do without, needs none.
 Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
                 Backward backward);
 

@@ -13,7 +13,12 @@ Conv2d::Conv2d(const ConvOptions& o, Rng rng, Device device) : options_(o) {
 }
 
 Variable Conv2d::operator()(const Variable& x) const {
-  return conv2d(x, weight_, bias_, {options_.stride, options_.padding}, options_.activation);
+  return (*this)(x, {});
+}
+
+Variable Conv2d::operator()(const Variable& x, const Variable& residual) const {
+  return conv2d(x, weight_, bias_, {options_.stride, options_.padding}, options_.activation,
+                residual);
 }
 
 ConvTranspose2d::ConvTranspose2d(const ConvOptions& o, Rng rng, Device device) : options_(o) {
@@ -40,7 +45,8 @@ Variable Linear::operator()(const Variable& x) const {
 ResidualBlock::ResidualBlock(int64_t in, int64_t out, Rng rng, Device device)
     : conv1_({.in = in, .out = out, .kernel = 3, .padding = 1, .activation = Activation::relu},
              rng.split(0), device),
-      conv2_({.in = out, .out = out, .kernel = 3, .padding = 1}, rng.split(1), device) {
+      conv2_({.in = out, .out = out, .kernel = 3, .padding = 1, .activation = Activation::relu},
+             rng.split(1), device) {
   register_module("conv1", conv1_);
   register_module("conv2", conv2_);
   if (in == out) return;
@@ -50,7 +56,8 @@ ResidualBlock::ResidualBlock(int64_t in, int64_t out, Rng rng, Device device)
 }
 
 Variable ResidualBlock::operator()(const Variable& x) const {
-  return add_relu(conv2_(conv1_(x)), proj_ ? (*proj_)(x) : x);
+  const Variable shortcut = proj_ ? (*proj_)(x) : x;
+  return conv2_(conv1_(x), shortcut);
 }
 
 }  // namespace versor

@@ -27,6 +27,8 @@ class Conv2d final : public Layer {
  public:
   Conv2d(const ConvOptions& options, Rng rng, Device device);
   Variable operator()(const Variable& x) const override;
+  // y = act(conv(x, weight) + bias + residual).   residual [N,H',W',out] or undefined
+  Variable operator()(const Variable& x, const Variable& residual) const;
 
  private:
   ConvOptions options_;

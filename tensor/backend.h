@@ -73,10 +73,12 @@ struct ParameterPart {
   int32_t index = 0;   // its place among the optimiser's parameters
 };
 
-// What follows a convolution in the same pass: y = relu?(y + bias). Bias may be undefined.
+// What follows a convolution in the same pass: y = relu?(y + bias + residual). Bias and residual
+// may be undefined; only conv2d takes a residual.
 struct Epilogue {
   Tensor bias;  // [O] or undefined
   bool relu = false;
+  Tensor residual = {};  // of y's shape and type, or undefined
 };
 
 class Backend {
@@ -154,10 +156,13 @@ class Backend {
   virtual void sum_of_squares(Tensor& y, const Tensor& x) = 0;
   // y[c] = sum over r of x[r,c].   y [C] f32,  x [R,C] f32 or bf16.
   virtual void sum_axis0(Tensor& y, const Tensor& x) = 0;
-  // Backward through bias and ReLU, fused: dz[r,c] = dy[r,c] where y[r,c] > 0, else 0;
-  // dbias[c] = sum over r of dz[r,c].   With y = relu(x + bias) and f = <dy, y> these are df/dx and
-  // df/dbias.   dz, dy, y [R,C] f32 or bf16, dz may be dy;  dbias [C] f32.
-  virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) = 0;
+  // Backward through bias and ReLU in one pass: dz[r,c] = dy[r,c] + skip[r,c] where y[r,c] > 0,
+  // else 0;  dbias[c] = sum over r of dz[r,c].   With y = relu(x + bias) and f = <dy + skip, y>
+  // these are df/dx and df/dbias.   At least one of skip and y is defined; without skip dz is that
+  // of dy alone, without y all of it passes.   dz, dy, skip, y [R,C] f32 or bf16, dz may be dy or
+  // skip; dbias [C] f32, the sum of dz as rounded.
+  virtual void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& skip,
+                              const Tensor& y) = 0;
   // y[r] = sum over c of x[r,c].   y [R],  x [R,C].
   virtual void sum_axis1(Tensor& y, const Tensor& x) = 0;
   // y[r,k] = exp(x[r,k] - m) / sum over j of exp(x[r,j] - m), m the largest of row r. -inf gives 0;

@@ -51,7 +51,14 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
   check_conv("conv2d", x.shape(), weight.shape(), params);
   check_epilogue("conv2d", epilogue, weight.dim(0), x);
   Tensor y(conv_output(x.shape(), weight.shape(), params), x.dtype(), x.device());
-  TraceScope trace("conv2d", backend, conv_flops(y.shape(), weight.shape()), {&y, &x, &weight});
+  const Tensor& residual = epilogue.residual;
+  if (residual.defined()) {
+    same_device("conv2d", {&x, &residual});
+    check_float("conv2d", {&x, &residual});
+    check_same_shape("conv2d", y, residual);
+  }
+  TraceScope trace("conv2d", backend, conv_flops(y.shape(), weight.shape()),
+                   {&y, &x, &weight, &residual});
   backend.conv2d(y, x, weight, epilogue, params);
   return y;
 }
@@ -103,6 +110,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& e
         "stride ", params.stride, " and padding ", params.padding, " leave no output (input ",
         x.shape(), ", weight ", weight.shape(), ")");
   check_epilogue("conv_transpose2d", epilogue, weight.dim(3), x);
+  check(!epilogue.residual.defined(), "conv_transpose2d", "takes no residual");
   Tensor y({x.dim(0), height, width, weight.dim(3)}, x.dtype(), x.device());
   TraceScope trace("conv_transpose2d", backend, conv_flops(x.shape(), weight.shape()),
                    {&y, &x, &weight});

@@ -2,6 +2,8 @@
 // check -> allocate -> trace -> call.
 #include "tensor/ops.h"
 
+#include <utility>
+
 #include "tensor/checks.h"
 #include "tensor/trace.h"
 
@@ -306,15 +308,21 @@ Tensor sum_axis0(const Tensor& x) {
   return y;
 }
 
-BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y) {
-  Backend& backend = same_device("bias_relu_grad", {&dy, &y});
-  check_float("bias_relu_grad", {&dy, &y});
-  check_same_shape("bias_relu_grad", dy, y);
-  const Shape shape = y.shape();
-  Tensor dbias({y.dim(-1)}, DType::f32, y.device());
-  Tensor dz = reused(dy).flat_rows();
-  TraceScope trace("bias_relu_grad", backend, 2 * count(y), {&dz, &dy, &y});
-  backend.bias_relu_grad(dz, dbias, dy.flat_rows(), y.flat_rows());
+BiasReluGrad bias_relu_grad(Tensor dy, Tensor skip, const Tensor& y) {
+  check(skip.defined() || y.defined(), "bias_relu_grad", "needs a skip or a y");
+  for (const Tensor* t : {&std::as_const(skip), &y}) {
+    if (!t->defined()) continue;
+    same_device("bias_relu_grad", {&dy, t});
+    check_float("bias_relu_grad", {&dy, t});
+    check_same_shape("bias_relu_grad", dy, *t);
+  }
+  const auto rows = [](const Tensor& t) { return t.defined() ? t.flat_rows() : t; };
+  const Shape shape = dy.shape();
+  Tensor dbias({dy.dim(-1)}, DType::f32, dy.device());
+  Tensor dz = (skip.defined() && skip.unshared() ? skip : reused(dy)).flat_rows();
+  const double flops = (1.0 + skip.defined() + y.defined()) * count(dy);
+  TraceScope trace("bias_relu_grad", dy.backend(), flops, {&dz, &dy, &skip, &y});
+  dy.backend().bias_relu_grad(dz, dbias, rows(dy), rows(skip), rows(y));
   return {dz.reshape(shape), dbias};
 }
 

@@ -44,7 +44,7 @@ void find_nonfinite(Tensor& guard, const std::vector<Tensor>& tensors, int first
 
 // element-wise
 Tensor unary(const Tensor& x, UnaryOp op);
-// dx is written over dy where nobody else holds it (move dy in); so is dz of bias_relu_grad.
+// dx is written over dy where nobody else holds it (move dy in).
 Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op);
 Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op);
 void add_to(Tensor& y, const Tensor& x);                            // y += x
@@ -83,11 +83,12 @@ inline Tensor nhwc_to_nchw(const Tensor& x) {
 Tensor sum(const Tensor& x, float factor = 1.f);  // [1]
 Tensor sum_of_squares(const Tensor& x);           // [1]
 Tensor sum_axis0(const Tensor& x);                // [R,C] -> [C]
-// dz and dbias; any rank, y [...,C].
+// dz and dbias; any rank, dy [...,C]. skip or y may be undefined. dz is written over dy or skip
+// where nobody else holds it (move them in).
 struct BiasReluGrad {
   Tensor dz, dbias;
 };
-BiasReluGrad bias_relu_grad(Tensor dy, const Tensor& y);
+BiasReluGrad bias_relu_grad(Tensor dy, Tensor skip, const Tensor& y);
 Tensor sum_axis1(const Tensor& x);  // [R,C] -> [R]
 Tensor softmax(const Tensor& x);    // of every row [R,K]
 // dx is written over dy where nobody else holds it (move dy in).

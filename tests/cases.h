@@ -53,6 +53,7 @@ struct ConvCase {
   std::string name;
   int64_t N, H, W, I, O, kh, kw, stride, padding;
   bool bias = false, relu = false;
+  bool residual = false;  // with a bias only; not transposed
 
   Conv2dParams params() const { return {stride, padding}; }
   Shape input() const { return {N, H, W, I}; }

@@ -36,22 +36,25 @@ Array before_activation(const ConvCase& c, const Array& dy, const Array& y) {
 OperationCase common(const char* function, const ConvCase& c, const Shape& weight,
                      DType activations) {
   OperationCase result;
-  result.name =
-      std::string(function) + ", " + c.name + (c.bias ? " +bias" : "") + (c.relu ? " +relu" : "");
+  result.name = std::string(function) + ", " + c.name + (c.bias ? " +bias" : "") +
+                (c.residual ? " +residual" : "") + (c.relu ? " +relu" : "");
   if (activations != DType::f32) result.name += str(" ", activations);
   result.inputs = {{c.input()}, {weight}};
   if (c.bias) result.inputs.push_back({{c.O}});
+  if (c.residual) result.inputs.push_back({c.output()});
   return result;
 }
 
 OperationCase convolution(const ConvCase& c, DType activations) {
   OperationCase result = common("conv2d", c, c.weight(), activations);
   const auto reference = [c](const Arrays& x) {
-    return ref::conv2d(x[0], x[1], bias_of(c, x), c.stride, c.padding, c.relu);
+    const Array y = ref::conv2d(x[0], x[1], bias_of(c, x), c.stride, c.padding);
+    return with_activation(c, c.residual ? ref::add(y, x[3]) : y);
   };
   result.forward = [c, activations](const Variables& x) {
     const Variable y = conv2d(cast(x[0], activations), x[1], c.bias ? x[2] : Variable(), c.params(),
-                              c.relu ? Activation::relu : Activation::none);
+                              c.relu ? Activation::relu : Activation::none,
+                              c.residual ? cast(x[3], activations) : Variable());
     return cast(y, DType::f32);
   };
   result.reference = reference;
@@ -60,6 +63,7 @@ OperationCase convolution(const ConvCase& c, DType activations) {
     Arrays d{ref::conv2d_grad_input(dz, x[1], x[0].shape, c.stride, c.padding),
              ref::conv2d_grad_weight(x[0], dz, x[1].shape, c.stride, c.padding)};
     if (c.bias) d.push_back(ref::conv2d_grad_bias(dz));
+    if (c.residual) d.push_back(dz);
     return d;
   };
   return result;
@@ -110,7 +114,12 @@ std::vector<ConvCase> conv_cases() {
            {"model, halving", 2, 16, 16, 32, 64, 4, 4, 2, 1, true, true},
            {"model, residual", 2, 8, 8, 64, 64, 3, 3, 1, 1, true, true},
            {"model, residual, batch 1", 1, 8, 8, 64, 64, 3, 3, 1, 1, true, false},
+           {"model, residual, shortcut", 2, 8, 8, 64, 64, 3, 3, 1, 1, true, true, true},
+           {"shortcut without ReLU", 3, 5, 4, 6, 5, 3, 3, 1, 1, true, false, true},
            {"model, projection", 2, 8, 8, 48, 64, 1, 1, 1, 0, true, false},
+           {"few channels, O above a block, as many taps as the GPU's table", 2, 7, 11, 4, 150, 6,
+            10, 2, 1, true, true},
+           {"few channels, one tap more than that", 1, 2, 243, 1, 3, 1, 241, 1, 0, true, false},
            {"more columns than one chunk", 30, 32, 32, 16, 2, 3, 3, 1, 1, true, false},
            {"wide, odd batch", 35, 4, 6, 32, 16, 3, 3, 1, 1, true, true},
            {"wide, stride 2, odd size", 3, 9, 7, 64, 32, 4, 4, 2, 1, true, false},

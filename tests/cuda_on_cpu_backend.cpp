@@ -9,6 +9,7 @@
 
 #include "tensor/cpu/poison.h"
 #include "tensor/cuda/backend.h"
+#include "tensor/cuda/conv_few_channels.h"
 #include "tests/cuda_on_cpu.h"
 
 namespace versor {
@@ -176,6 +177,12 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
 
 void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                          const Conv2dParams& params) {
+  if (epilogue.residual.defined()) {
+    conv2d(y, x, weight, {epilogue.bias, false}, params);
+    return binary(y, y, epilogue.residual, epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
+  }
+  if (cuda::few_channels::takes(x, weight, y))
+    return cuda::few_channels::conv2d(*this, y, x, weight, epilogue, params);
   enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
     the_cpu().conv2d(result, x.read(), weight.read(), {}, params);
   });
@@ -184,6 +191,8 @@ void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const
 
 void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                     const Epilogue& epilogue, const Conv2dParams& params) {
+  if (cuda::few_channels::takes(dx, weight, dy))
+    return cuda::few_channels::conv2d_grad_input(*this, dx, dy, weight, epilogue, params);
   enqueue(dx, [dy = View(dy), weight = View(weight), params](Tensor& result) {
     the_cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
   });
@@ -192,6 +201,8 @@ void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& 
 
 void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                      const Conv2dParams& params) {
+  if (cuda::few_channels::takes(x, dweight, dy))
+    return cuda::few_channels::conv2d_grad_weight(*this, dweight, x, dy, params);
   enqueue(dweight, [x = View(x), dy = View(dy), params](Tensor& result) {
     the_cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
   });

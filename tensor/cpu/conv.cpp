@@ -161,6 +161,10 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
                         const Conv2dParams& params) {
   if (cpu::winograd::suits(x.shape(), x.dtype(), weight.shape(), params))
     return cpu::winograd::conv2d(y, x, weight, epilogue, params);
+  if (epilogue.residual.defined()) {  // in a second pass
+    conv2d(y, x, weight, {epilogue.bias, false}, params);
+    return binary(y, y, epilogue.residual, epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
+  }
   if (needs_widening(x)) {
     Tensor wide(y.shape());
     conv2d(wide, widened(x), widened(weight), epilogue, params);

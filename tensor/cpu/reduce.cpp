@@ -95,18 +95,29 @@ void CpuBackend::sum_axis0(Tensor& y, const Tensor& x) {
   });
 }
 
-void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
-  with_float_type(y.dtype(), [&](auto element) {
+void CpuBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& skip,
+                                const Tensor& y) {
+  with_float_type(dy.dtype(), [&](auto element) {
     using T = decltype(element);
-    const int64_t columns = y.dim(1);
-    sum_of_rows(dbias, y.dim(0), [&, columns](int64_t r) {
-      const T *g = dy.data<T>() + r * columns, *saved = y.data<T>() + r * columns;
-      T* out = dz.data<T>() + r * columns;
+    const int64_t columns = dy.dim(1);
+    T* const out = dz.data<T>();
+    const T* const first = dy.data<T>();
+    const T* const second = skip.defined() ? skip.data<T>() : nullptr;
+    const T* const saved = y.defined() ? y.data<T>() : nullptr;
+    sum_of_rows(dbias, dy.dim(0), [=](int64_t r) {
+      const int64_t begin = r * columns, end = begin + columns;
+      const T* g = first;
+      if (second != nullptr) {
 #pragma omp simd
-      for (int64_t c = 0; c < columns; ++c) {
-        out[c] = where_positive(saved[c], g[c]);
+        for (int64_t i = begin; i < end; ++i)
+          out[i] = static_cast<T>(static_cast<float>(first[i]) + static_cast<float>(second[i]));
+        g = out;
       }
-      return static_cast<const T*>(out);
+      if (saved != nullptr) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) out[i] = where_positive(saved[i], g[i]);
+      }
+      return static_cast<const T*>(out) + begin;
     });
   });
 }

@@ -99,7 +99,6 @@ class ImagePass {
     Tensor filters({f_.points * u_step_});
     Tensor scratch({omp_get_max_threads(), f_.points * (v_step_ + s_step_)});
     const Tensor zeros = zero_pixel<T>(source_.C);
-    const float* bias = epilogue.bias.defined() ? epilogue.bias.data<float>() : nullptr;
     u_ = filters.data<float>();
     zeros_ = zeros.data<T>();
 #pragma omp parallel
@@ -115,7 +114,7 @@ class ImagePass {
           transform_tiles(v, begin, count);
           for (int64_t q = 0; q < here; ++q) {
             multiply(s, v, q, count);
-            write_pixels(s, begin, count, (first + q) * panel_, {bias, epilogue.relu});
+            write_pixels(s, begin, count, (first + q) * panel_, epilogue);
           }
         }
       }
@@ -171,13 +170,20 @@ class ImagePass {
                         .add = false});
   }
 
-  void write_pixels(const float* s, int64_t begin, int64_t count, int64_t c, Finish finish) const {
+  void write_pixels(const float* s, int64_t begin, int64_t count, int64_t c,
+                    const Epilogue& epilogue) const {
     T* pixels[kTile * kTile];
+    const T* residual_pixels[kTile * kTile];
     Images<T> channels = target_;
     channels.data += c;
-    if (finish.bias) finish.bias += c;
+    Images<const T> residual{nullptr, target_.N, target_.H, target_.W, target_.C};
+    if (epilogue.residual.defined()) residual.data = epilogue.residual.data<T>() + c;
+    const Finish<T> finish{epilogue.bias.defined() ? epilogue.bias.data<float>() + c : nullptr,
+                           residual.data ? residual_pixels : nullptr, epilogue.relu};
     for (int64_t t = 0; t < count; ++t) {
-      channels.pixels(pixels, kTile, tiling_.at(begin + t), pass_.place, static_cast<T*>(nullptr));
+      const Tile tile = tiling_.at(begin + t);
+      channels.pixels(pixels, kTile, tile, pass_.place, static_cast<T*>(nullptr));
+      if (residual.data) residual.pixels(residual_pixels, kTile, tile, pass_.place, nullptr);
       transform_.output(pixels, s + t * panel_, s_step_, std::min(panel_, target_.C - c), finish);
     }
   }

@@ -21,9 +21,11 @@ struct Product {
   bool add;
 };
 
-// What follows a sum in the transform of outputs.
+// What follows a sum in the transform of outputs: y = relu?(sum + bias + residual).
+template <class T>
 struct Finish {
-  const float* bias;  // of the first channel, or null
+  const float* bias;         // of the first channel, or null
+  const T* const* residual;  // pixels as those of the outputs, or null
   bool relu;
 };
 
@@ -36,8 +38,9 @@ struct Transforms {
   void (*input)(float* v, int64_t step, int64_t panel, const T* const* pixels, int64_t channels);
   // v = A d A^T of the 4x4 tile of an output gradient.
   void (*gradient)(float* v, int64_t step, int64_t panel, const T* const* pixels, int64_t channels);
-  // A^T s A, then bias and ReLU, into 4x4 pixels;  null pixels are left out.  Up to one panel.
-  void (*output)(T* const* pixels, const float* s, int64_t step, int64_t channels, Finish finish);
+  // A^T s A, and what follows, into 4x4 pixels;  null pixels are left out.  Up to one panel.
+  void (*output)(T* const* pixels, const float* s, int64_t step, int64_t channels,
+                 const Finish<T>& finish);
 };
 
 struct Kernels {

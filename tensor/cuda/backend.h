@@ -66,7 +66,8 @@ class CudaBackend final : public Backend {
   void sum(Tensor& y, const Tensor& x, float factor) override;
   void sum_of_squares(Tensor& y, const Tensor& x) override;
   void sum_axis0(Tensor& y, const Tensor& x) override;
-  void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) override;
+  void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& skip,
+                      const Tensor& y) override;
   void sum_axis1(Tensor& y, const Tensor& x) override;
   void softmax(Tensor& y, const Tensor& x) override;
   void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "tensor/cuda/backend.h"
+#include "tensor/cuda/conv_few_channels.h"
 #include "tensor/cuda/cudnn.h"
 
 namespace versor {
@@ -134,12 +135,20 @@ using cuda::ConvKind;
 void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                          const Conv2dParams& params) {
   if (y.numel() == 0) return;
+  if (epilogue.residual.defined()) {  // in a second pass
+    conv2d(y, x, weight, {epilogue.bias, false}, params);
+    return binary(y, y, epilogue.residual, epilogue.relu ? BinaryOp::add_relu : BinaryOp::add);
+  }
+  if (cuda::few_channels::takes(x, weight, y))
+    return cuda::few_channels::conv2d(*this, y, x, weight, epilogue, params);
   cuda::convolve(*this, {"conv2d", ConvKind::forward, x, weight, y, epilogue, params});
 }
 
 void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                     const Epilogue& epilogue, const Conv2dParams& params) {
   if (dx.numel() == 0) return;
+  if (cuda::few_channels::takes(dx, weight, dy))
+    return cuda::few_channels::conv2d_grad_input(*this, dx, dy, weight, epilogue, params);
   cuda::convolve(*this,
                  {"conv2d_grad_input", ConvKind::grad_input, dx, weight, dy, epilogue, params});
 }
@@ -147,6 +156,8 @@ void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& 
 void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                      const Conv2dParams& params) {
   if (dy.numel() == 0) return fill(dweight, 0.f);
+  if (cuda::few_channels::takes(x, dweight, dy))
+    return cuda::few_channels::conv2d_grad_weight(*this, dweight, x, dy, params);
   cuda::convolve(*this, {"conv2d_grad_weight", ConvKind::grad_weight, x, dweight, dy, {}, params});
 }
 

@@ -5,6 +5,7 @@
 // sum_axis0_kernel line by line. Read next: softmax.cu, layout.cu.
 #include <algorithm>
 
+#include "tensor/cuda/lanes.h"
 #include "tensor/cuda/launch.h"
 #include "tensor/cuda/scratch.h"
 
@@ -142,23 +143,111 @@ __global__ void sum_axis0_kernel(Out* y, const In* x, int64_t rows, int64_t colu
   }
 }
 
-// y [C] from x [R,C] by way of sums [slices, C].
+// How a matrix is cut into slices of rows and tiles of columns, one block for each pair.
+struct Cut {
+  int64_t width, tiles;            // columns per tile
+  int64_t rows_per_slice, slices;  // at least `per_block` elements per block
+  Cut(int64_t rows, int64_t columns, int64_t per_block) {
+    width = ceil_div(columns, ceil_div(columns, kThreads));
+    tiles = ceil_div(columns, width);
+    const int64_t most_slices = std::max<int64_t>(1, kMostBlocks / tiles);
+    rows_per_slice = std::max(ceil_div(per_block, width), ceil_div(rows, most_slices));
+    slices = ceil_div(rows, rows_per_slice);
+  }
+  dim3 blocks() const { return {static_cast<unsigned>(tiles), static_cast<unsigned>(slices)}; }
+};
+
+// The second step: y [C] from sums [slices, C].
+void add_slices(const char* name, CudaBackend& backend, Tensor& y, const double* sums,
+                int64_t slices) {
+  const int64_t columns = y.numel();
+  cuda::launch(name, backend.stream(), cuda::blocks_for(columns, kFinalWidth), kThreads,
+               sum_axis0_kernel<float, double>, y.data<float>(), sums, slices, columns, kFinalWidth,
+               slices);
+}
+
 template <class T>
 void sum_axis0_of(CudaBackend& backend, Tensor& y, const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   if (columns == 0) return;
-  const int64_t width = ceil_div(columns, ceil_div(columns, kThreads));
-  const int64_t tiles = ceil_div(columns, width);  // into which the columns are cut
-  const int64_t most_slices = std::max<int64_t>(1, kMostBlocks / tiles);
-  const int64_t rows_per_slice = std::max(ceil_div(kRowsBlock, width), ceil_div(rows, most_slices));
-  const int64_t slices = ceil_div(rows, rows_per_slice);
-  cuda::Scratch<double> sums(slices * columns, y.device());
-  const dim3 blocks(static_cast<unsigned>(tiles), static_cast<unsigned>(slices));
-  cuda::launch("sum_axis0", backend.stream(), blocks, kThreads, sum_axis0_kernel<double, T>,
-               sums.data(), x.data<T>(), rows, columns, static_cast<int>(width), rows_per_slice);
-  cuda::launch("sum_axis0", backend.stream(), cuda::blocks_for(columns, kFinalWidth), kThreads,
-               sum_axis0_kernel<float, double>, y.data<float>(), sums.data(), slices, columns,
-               kFinalWidth, slices);
+  const Cut cut(rows, columns, kRowsBlock);
+  cuda::Scratch<double> sums(cut.slices * columns, y.device());
+  cuda::launch("sum_axis0", backend.stream(), cut.blocks(), kThreads, sum_axis0_kernel<double, T>,
+               sums.data(), x.data<T>(), rows, columns, static_cast<int>(cut.width),
+               cut.rows_per_slice);
+  add_slices("sum_axis0", backend, y, sums.data(), cut.slices);
+}
+
+// --- bias_relu_grad ------------------------------------------------------------------------------
+
+constexpr int64_t kGradBlock = 8192;  // elements per block, at least
+
+// p[0..L-1], in one go where that is allowed.
+template <int L, class T>
+__device__ inline cuda::Floats<L> read(const T* p, bool aligned) {
+  if (aligned) return cuda::load<L>(p);
+  cuda::Floats<L> x;
+  for (int l = 0; l < L; ++l) x.lane[l] = static_cast<float>(p[l]);
+  return x;
+}
+
+// dz[r,c] = dy[r,c] + skip[r,c] where y[r,c] > 0, else 0;  sums[b,c] = sum of dz[r,c] over the rows
+// r of slice b. skip and y may be null. The blocks are those of sum_axis0_kernel, but a thread has
+// L neighbouring columns, one of the row's `groups`.
+template <int L, class T>
+__global__ void bias_relu_grad_kernel(double* sums, T* dz, const T* dy, const T* skip, const T* y,
+                                      bool aligned, int64_t rows, int64_t groups, int width,
+                                      int64_t rows_per_slice) {
+  __shared__ double partial[L][kThreads];
+  const int at_once = kThreads / width, row = threadIdx.x / width;
+  const int64_t group = static_cast<int64_t>(blockIdx.x) * width + threadIdx.x % width;
+  const int64_t begin = blockIdx.y * rows_per_slice;
+  const int64_t end = std::min(begin + rows_per_slice, rows);
+  const bool has_work = row < at_once && group < groups;
+  double sum[L] = {};
+  for (int64_t r = has_work ? begin + row : end; r < end; r += at_once) {
+    const int64_t at = (r * groups + group) * L;
+    cuda::Floats<L> d = read<L>(dy + at, aligned);
+    if (skip != nullptr) {
+      const cuda::Floats<L> more = read<L>(skip + at, aligned);
+      for (int l = 0; l < L; ++l) d.lane[l] += more.lane[l];
+    }
+    if (y != nullptr) {
+      const cuda::Floats<L> saved = read<L>(y + at, aligned);
+      for (int l = 0; l < L; ++l)
+        d.lane[l] = Operation<UnaryOp::relu>::gradient(d.lane[l], saved.lane[l]);
+    }
+    for (int l = 0; l < L; ++l) {
+      d.lane[l] = static_cast<float>(static_cast<T>(d.lane[l]));
+      sum[l] += as_double(d.lane[l]);
+      if (!aligned) dz[at + l] = static_cast<T>(d.lane[l]);
+    }
+    if (aligned) cuda::store(dz + at, d);
+  }
+  for (int l = 0; l < L; ++l) partial[l][threadIdx.x] = sum[l];
+  __syncthreads();
+  if (!has_work || row > 0) return;
+  for (int l = 0; l < L; ++l) {
+    for (int other = 1; other < at_once; ++other) sum[l] += partial[l][other * width + threadIdx.x];
+    sums[(blockIdx.y * groups + group) * L + l] = sum[l];
+  }
+}
+
+template <int L, class T>
+void bias_relu_grad_of(CudaBackend& backend, Tensor& dz, Tensor& dbias, const Tensor& dy,
+                       const Tensor& skip, const Tensor& y) {
+  const auto start = [](const Tensor& t) { return t.defined() ? t.data<T>() : nullptr; };
+  const auto aligned = [&](const Tensor& t) {
+    return cuda::is_aligned(start(t), L * sizeof(T));  // a null pointer is
+  };
+  const int64_t rows = dy.dim(0), groups = dy.dim(1) / L;
+  const Cut cut(rows, groups, kGradBlock / L);
+  cuda::Scratch<double> sums(cut.slices * dy.dim(1), dy.device());
+  cuda::launch("bias_relu_grad", backend.stream(), cut.blocks(), kThreads,
+               bias_relu_grad_kernel<L, T>, sums.data(), dz.data<T>(), dy.data<T>(), start(skip),
+               start(y), aligned(dz) && aligned(dy) && aligned(skip) && aligned(y), rows, groups,
+               static_cast<int>(cut.width), cut.rows_per_slice);
+  add_slices("bias_relu_grad", backend, dbias, sums.data(), cut.slices);
 }
 
 // --- sum_axis1 -----------------------------------------------------------------------------------
@@ -195,10 +284,16 @@ void CudaBackend::sum_axis0(Tensor& y, const Tensor& x) {
   with_float_type(x.dtype(), [&](auto element) { sum_axis0_of<decltype(element)>(*this, y, x); });
 }
 
-// Two kernels: dz is still in the L2 cache when it is summed.
-void CudaBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& y) {
-  unary_grad(dz, dy, y, UnaryOp::relu);
-  sum_axis0(dbias, dz);
+void CudaBackend::bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& skip,
+                                 const Tensor& y) {
+  if (dy.dim(1) == 0) return;
+  with_float_type(dy.dtype(), [&](auto element) {
+    using T = decltype(element);
+    if (dy.dim(1) % cuda::kLanes<T> == 0)
+      bias_relu_grad_of<cuda::kLanes<T>, T>(*this, dz, dbias, dy, skip, y);
+    else
+      bias_relu_grad_of<1, T>(*this, dz, dbias, dy, skip, y);
+  });
 }
 
 void CudaBackend::sum_axis1(Tensor& y, const Tensor& x) {

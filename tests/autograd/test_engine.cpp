@@ -74,6 +74,28 @@ TEST_CASE("engine: retain_grad keeps the gradient of a result, on all paths toge
   CHECK(gradient(copy) == Values{10});
 }
 
+// y = 5 x is used four times; its gradients are 1, 10, 100 and 1000 times w, in this order.
+TEST_CASE("engine: a function that adds terms itself gets the last gradient apart from the sum") {
+  for (const bool retains : {false, true}) {
+    const Variable x = leaf({3, -1}), w(on_device<float>({1, 2}, {2}));
+    Values first, last;
+    Variable y = record("five times", ops::scaled(x.value(), 5), {x},
+                        [&](Tensor dy, Tensor skip, const Needed&) -> Gradients {
+                          first = dy.to_vector<float>();
+                          if (skip.defined()) last = skip.to_vector<float>();
+                          return ops::scaled(skip.defined() ? ops::add(dy, skip) : dy, 5);
+                        });
+    if (retains) y.retain_grad();
+    Variable loss = sum(mul(scale(y, 1000), w));
+    for (const float factor : {100.f, 10.f, 1.f}) loss = loss + sum(mul(scale(y, factor), w));
+    backward(loss);
+    CHECK(gradient(x) == Values{5555, 11110});
+    CHECK(first == (retains ? Values{1111, 2222} : Values{111, 222}));
+    CHECK(last == (retains ? Values{} : Values{1000, 2000}));
+    if (retains) CHECK(gradient(y) == first);
+  }
+}
+
 // f = (x^2 + 3x) * x^2: the square is used on two paths of different lengths.
 TEST_CASE("engine: a node waits for the gradients of all its uses") {
   const Variable x = leaf({2, -1});

@@ -1,5 +1,7 @@
 // Convolution and matrix product, called on the backend itself with inputs and outputs between
 // fences; and the plain reference of tensor/cpu/matmul.h, which the backend uses without oneDNN.
+#include <cmath>
+
 #include "tensor/cpu/matmul.h"
 #include "tests/cases.h"
 #include "tests/support.h"
@@ -70,6 +72,18 @@ TEST_CASE("conv: grad_input with bias and ReLU, as a transposed convolution uses
         check_output(y, relu ? ref::relu(linear) : linear);
       }
   }
+}
+
+// Of -1, 0 and 1, so that every order of the sums is exact.
+TEST_CASE("conv: a weight gradient over more positions than a GPU has slices for") {
+  const ConvCase c{"", 1, 182, 183, 1, 2, 1, 1, 1, 0};
+  Convolution conv(c, 400);
+  for (ref::Array* values : {&conv.x, &conv.dy})
+    for (double& value : values->data) value = std::round(1.4 * value);
+  Fenced dweight(c.weight());
+  backend_for(test_device())
+      .conv2d_grad_weight(dweight.view, to_tensor(conv.x), to_tensor(conv.dy), c.params());
+  check_output(dweight, conv.dweight(), 0);
 }
 
 struct Product {

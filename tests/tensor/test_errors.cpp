@@ -46,6 +46,23 @@ TEST_CASE("errors: convolution") {
        },
        "[conv2d] an input is undefined"},
       {[] {
+         ops::conv2d(f32({1, 5, 5, 1}), f32({2, 3, 3, 1}), {{}, false, f32({1, 3, 3, 1})}, {});
+       },
+       "[conv2d] shapes differ: [1,3,3,2] and [1,3,3,1]"},
+      {[] {
+         ops::conv_transpose2d(f32({1, 3, 3, 2}), f32({2, 3, 3, 1}), {{}, false, f32({1, 5, 5, 1})},
+                               {});
+       },
+       "[conv_transpose2d] takes no residual"},
+      {[] {
+         ops::bias_relu_grad(f32({5, 2}), {}, {});
+       },
+       "[bias_relu_grad] needs a skip or a y"},
+      {[] {
+         ops::bias_relu_grad(f32({5, 2}), f32({5, 3}), f32({5, 2}));
+       },
+       "[bias_relu_grad] shapes differ: [5,2] and [5,3]"},
+      {[] {
          ops::conv2d_grad_input(f32({1, 3, 3, 2}), f32({2, 3, 3, 1}), {1, 6, 5, 1}, {});
        },
        "[conv2d_grad_input] output gradient [1,3,3,2] is not [1,4,3,2] (input [1,6,5,1], weight "

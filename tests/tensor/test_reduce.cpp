@@ -40,35 +40,82 @@ TEST_CASE("reduce: sum_axis0 and sum_axis1") {
   }
 }
 
-TEST_CASE("reduce: bias_relu_grad, f32 and bf16, also over dy") {
+// dy, a skip and y, and what their gradient is without either of the last two.
+struct BiasReluGradCase {
+  ref::Array dy, skip, y;
+  ref::Array expected(bool with_skip, bool with_y, DType type) const {
+    ref::Array sum = with_skip ? ref::add(dy, skip) : dy;
+    if (type == DType::bf16) sum = rounded_to_bf16(sum);
+    return with_y ? ref::relu_grad(sum, y) : sum;
+  }
+};
+
+// Half of y stops the gradient.
+BiasReluGradCase draw_bias_relu_grad(ref::Random& random, const Shape& shape, DType type) {
+  BiasReluGradCase c{random_array(random, shape, -0.5, 1), random_array(random, shape, -0.5, 1),
+                     random_array(random, shape)};
+  for (double& value : c.y.data) value = std::max(value, 0.0);
+  if (type == DType::bf16)
+    for (ref::Array* x : {&c.dy, &c.skip, &c.y}) *x = rounded_to_bf16(*x);
+  return c;
+}
+
+TEST_CASE("reduce: bias_relu_grad, f32 and bf16, with a skip, with a y, also over its inputs") {
   Backend& backend = backend_for(test_device());
   ref::Random random(33);
   for (const Shape& shape : {Shape{1, 1}, Shape{9, 1}, Shape{5, 7}, Shape{8193, 8}, Shape{700, 60},
-                             Shape{3, 20001}, Shape{0, 4}})
-    for (DType type : {DType::f32, DType::bf16}) {
-      CAPTURE(shape);
-      CAPTURE(str(type));
-      const bool wide = type == DType::f32;
-      ref::Array y = random_array(random, shape), dy = random_array(random, shape, -0.5, 1);
-      for (double& value : y.data) value = std::max(value, 0.0);  // half of them stop the gradient
-      if (!wide) y = rounded_to_bf16(y), dy = rounded_to_bf16(dy);
-      const ref::Array dz = ref::relu_grad(dy, y);
-      const auto on_device = [&](const ref::Array& x) { return wide ? to_tensor(x) : to_bf16(x); };
-      if (y.count() == 0) {
-        Fenced dbias({shape[1]});
-        Tensor nothing = empty(shape, type);
-        backend.bias_relu_grad(nothing, dbias.view, nothing, nothing);
-        check_output(dbias, ref::zeros({shape[1]}));
-        continue;
+                             Shape{70, 512}, Shape{3, 2056}, Shape{3, 20001}, Shape{0, 4}})
+    for (DType type : {DType::f32, DType::bf16})
+      for (const auto& [with_skip, with_y] :
+           {std::pair{false, true}, {true, true}, {true, false}}) {
+        CAPTURE(shape);
+        CAPTURE(str(type));
+        CAPTURE(with_skip);
+        CAPTURE(with_y);
+        const BiasReluGradCase c = draw_bias_relu_grad(random, shape, type);
+        const auto on_device = [&](const ref::Array& x) {
+          return type == DType::f32 ? to_tensor(x) : to_bf16(x);
+        };
+        const double tolerance = with_skip ? kTolerance : 0;  // a sum is rounded
+        const ref::Array dz = c.expected(with_skip, with_y, type), dbias = ref::sum_axis0(dz);
+        const Fenced dy(on_device(c.dy)), skip(on_device(c.skip)), y(on_device(c.y));
+        const Tensor of_skip = with_skip ? skip.view : Tensor(), of_y = with_y ? y.view : Tensor();
+        Fenced out(shape, type), sums({shape[1]});
+        backend.bias_relu_grad(out.view, sums.view, dy.view, of_skip, of_y);
+        check_output(out, dz, tolerance);
+        check_output(sums, dbias);
+        Fenced over_dy(on_device(c.dy)), over_skip(on_device(c.skip)), again({shape[1]});
+        backend.bias_relu_grad(over_dy.view, again.view, over_dy.view, of_skip, of_y);
+        check_output(over_dy, dz, tolerance);
+        CHECK((bits_of(again.view) == bits_of(sums.view)));
+        if (!with_skip) continue;
+        backend.bias_relu_grad(over_skip.view, again.view, dy.view, over_skip.view, of_y);
+        check_output(over_skip, dz, tolerance);
+        CHECK((bits_of(again.view) == bits_of(sums.view)));
       }
-      const Fenced in_y(on_device(y)), in_dy(on_device(dy));
-      Fenced out(shape, type), dbias({shape[1]}), over(on_device(dy)), dbias_over({shape[1]});
-      backend.bias_relu_grad(out.view, dbias.view, in_dy.view, in_y.view);
-      check_output(out, dz, 0);
-      check_output(dbias, ref::sum_axis0(dz));
-      backend.bias_relu_grad(over.view, dbias_over.view, over.view, in_y.view);
-      check_output(over, dz, 0);
-      CHECK((bits_of(dbias_over.view) == bits_of(dbias.view)));
+}
+
+// The one pass gives the bits of the passes it stands for, wherever its tensors begin.
+TEST_CASE("reduce: bias_relu_grad is a sum, a mask and a sum of columns") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(34);
+  for (DType type : {DType::f32, DType::bf16})
+    for (int64_t offset : {0, 1}) {
+      CAPTURE(str(type));
+      CAPTURE(offset);
+      const BiasReluGradCase c = draw_bias_relu_grad(random, {300 + offset, 24}, type);
+      const auto view = [&](const ref::Array& x) {  // 24 columns from an odd address on
+        const Tensor whole = type == DType::f32 ? to_tensor(x) : to_bf16(x);
+        const Tensor flat = whole.reshape({whole.numel()});
+        return flat.rows(offset, offset + 300 * 24).reshape({300, 24});
+      };
+      const Tensor dy = view(c.dy), skip = view(c.skip), y = view(c.y);
+      Fenced dz({300, 24}, type), dbias({24}), dbias_alone({24});
+      backend.bias_relu_grad(dz.view, dbias.view, dy, skip, y);
+      const Tensor alone = ops::relu_grad(ops::add(dy, skip), y);
+      CHECK((bits_of(dz.view) == bits_of(alone)));
+      backend.sum_axis0(dbias_alone.view, alone);
+      check_output(dbias, to_array(dbias_alone.view), 1e-7);
     }
 }
 
@@ -77,7 +124,7 @@ TEST_CASE("reduce: bias_relu_grad stops what is not finite, as relu_grad does") 
   const double inf = INFINITY, nan = NAN;
   const Tensor y = to_tensor({{4, 1}, {0, 0, 2, 1}}), dy = to_tensor({{4, 1}, {inf, nan, 3, -4}});
   Fenced dz({4, 1}), dbias({1}), alone({4, 1});
-  backend.bias_relu_grad(dz.view, dbias.view, dy, y);
+  backend.bias_relu_grad(dz.view, dbias.view, dy, {}, y);
   backend.unary_grad(alone.view, dy, y, UnaryOp::relu);
   check_output(dz, {{4, 1}, {0, 0, 3, -4}}, 0);
   check_output(alone, {{4, 1}, {0, 0, 3, -4}}, 0);

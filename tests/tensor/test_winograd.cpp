@@ -68,14 +68,18 @@ void check_case(const ConvCase& c, DType type, const Kernels& kernels, uint64_t 
       CAPTURE(bias);
       CAPTURE(relu);
       const auto finish = [&](const ref::Array& a) { return relu ? ref::relu(a) : a; };
+      const bool residual = relu != bias;
       Fenced y(c.output(), type), dx(c.input(), type);
       CHECK(same_bits_always([&] {
-        conv2d(y.view, x.view, weight.view, {bias ? bias_y.view : Tensor(), relu}, c.params(),
+        conv2d(y.view, x.view, weight.view,
+               {bias ? bias_y.view : Tensor(), relu, residual ? dy.view : Tensor()}, c.params(),
                kernels);
         return bits_of(y.view);
       }));
-      check_near(y, ref::conv2d(images.x, images.weight, bias ? images.bias_y : ref::Array{},
-                                c.stride, c.padding, relu));
+      ref::Array sum = ref::conv2d(images.x, images.weight, bias ? images.bias_y : ref::Array{},
+                                   c.stride, c.padding, false);
+      for (size_t i = 0; residual && i < sum.data.size(); ++i) sum.data[i] += images.dy.data[i];
+      check_near(y, finish(sum));
       CHECK(same_bits_always([&] {
         conv2d_grad_input(dx.view, dy.view, weight.view, {bias ? bias_x.view : Tensor(), relu},
                           c.params(), kernels);
