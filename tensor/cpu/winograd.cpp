@@ -24,7 +24,9 @@ namespace {
 
 constexpr int64_t kMostPoints = 36;  // of a transformed tile
 constexpr int64_t kMostPanel = 32;   // channels of a panel
-constexpr int64_t kMostTiles = 32;   // that are transformed at a time
+// Tiles that are transformed at a time: by each thread, and for the weight gradient by all
+// together, which wait for each other after each such step.
+constexpr int64_t kMostTiles = 24, kMostTilesTogether = 64;
 // Of transformed filters, and of a thread's transformed tiles: near the size of an L2 cache.
 constexpr int64_t kFilterBytes = int64_t{10} << 20, kBlockBytes = int64_t{2} << 20;
 
@@ -108,7 +110,7 @@ class ImagePass {
       for (int64_t first = 0; first < out_; first += group_) {
         const int64_t here = std::min(group_, out_ - first);
         transform_filters(weight, first, here);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
           const int64_t count = std::min(tiles_, tiling_.count() - begin);
           transform_tiles(v, begin, count);
@@ -221,7 +223,7 @@ class WeightGradient {
         phases_(static_cast<int64_t>(pass.windows.size())),
         in_(ceil_div(f.C, panel_)),
         out_(ceil_div(f.O, panel_)),
-        tiles_(std::min(kMostTiles * ceil_div(omp_get_max_threads(), 8), tiling_.count())) {
+        tiles_(std::min(kMostTilesTogether * ceil_div(omp_get_max_threads(), 8), tiling_.count())) {
     const int64_t filter_panel = phases_ * in_ * panel_ * panel_;
     group_ = in_groups(out_, f.points * filter_panel * 4);
     v_step_ = spaced(phases_ * in_ * tiles_ * panel_);
@@ -240,10 +242,10 @@ class WeightGradient {
       const int64_t here = std::min(group_, out_ - first), o = first * panel_;
       for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
         const int64_t count = std::min(tiles_, tiling_.count() - begin);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 4)
         for (int64_t t = 0; t < count; ++t)
           transform_tile(t, tiling_.at(begin + t), o, std::min(here * panel_, f_.O - o));
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic, 4)
         for (int64_t item = 0; item < f_.points * here; ++item)
           multiply(item / here, item % here, count, begin > 0);
       }
