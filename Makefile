@@ -115,9 +115,14 @@ $(B)/flags $(B)/nvcc-flags $(B)/commit: ;
 # ---- sources and objects -------------------------------------------------------------------------
 LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data))
 LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBRARY)))
+# what needs no CUDA is in every build
+PLANS := $(wildcard tensor/cuda/plan_*.cpp)
+LIBRARY += $(PLANS)
 STUBS := tensor/cuda/stub.cpp vq/cuda/stub.cpp
 KERNEL_FILES := $(wildcard tensor/cuda/*.cu vq/cuda/*.cu)
-GPU := $(filter-out $(STUBS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
+GPU := $(filter-out $(STUBS) $(PLANS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
+PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
+PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
 TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
@@ -176,7 +181,18 @@ $(B)/experiments/cli/version.o build/fuzz/experiments/cli/version.o: DEFINES = -
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/cli/version.o: $(B)/commit
 
-$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS)))
+# measured plans as C++: built_in_plans() of tensor/cuda/plan_table.h
+$(if $(BUILDS),$(call stamp,$(B)/plan-files,$(PLAN_FILES)))
+$(B)/plan-files: ;
+$(B)/plan_files.cpp: $(PLAN_FILES) $(B)/plan-files
+	@{ echo '#include "tensor/cuda/plan_table.h"'; \
+	  echo 'std::vector<versor::cuda::PlanFile> versor::cuda::built_in_plans() { return {'; \
+	  for file in $(PLAN_FILES); do printf '{"%s", R"plans(' $$file; cat $$file; echo ')plans"},'; done; \
+	  echo '}; }'; } >$@
+$(B)/plan_files.o: $(B)/plan_files.cpp $(B)/flags
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) -c $< -o $@
+
+$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS))) $(PLAN_OBJECT)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
@@ -194,7 +210,7 @@ $(B)/bin/run_library_tests: $(call objects,$(filter-out tests/experiments/% test
 
 # the same tests with our CUDA kernels running on the CPU
 $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_plans.cpp,$(TESTS)) \
-  $(SHARED) $(LIBRARY)) $(call shim_objects,$(SHIM))
+  $(SHARED) $(LIBRARY)) $(PLAN_OBJECT) $(call shim_objects,$(SHIM))
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
 

@@ -1,18 +1,20 @@
 // Convolution on the GPU by cuDNN, mirroring tensor/cpu/conv.cpp. Each call describes itself as a
-// ConvKey, looks up the plan made for that key (or makes one, see cudnn.h), and runs it with the
-// addresses of its tensors. Where no single kernel does all of it, there are two fallbacks: bias
-// and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32 copies.
+// ConvKey, looks up the plan made for that key (or makes one, see conv_plan.h), and runs it with
+// the addresses of its tensors. Where no single kernel does all of it, there are two fallbacks:
+// bias and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32
+// copies.
 #include <map>
 
 #include "tensor/cuda/backend.h"
-#include "tensor/cuda/cudnn.h"
+#include "tensor/cuda/conv_plan.h"
+#include "tensor/cuda/tuning.h"
 
 namespace versor {
 namespace cuda {
 
-// Null: cuDNN has no plan for this key.
 struct ConvPlans {
-  std::map<ConvKey, std::unique_ptr<ConvPlan>> by_key;
+  PlanTable tuned;
+  std::map<ConvKey, std::unique_ptr<ConvPlan>> by_key;  // null: cuDNN has no plan for this key
 };
 
 namespace {
@@ -60,14 +62,26 @@ ConvKey key_of(const Convolution& c, bool fused, bool tf32, bool deterministic) 
   return key;
 }
 
+ConvPlans& plans_of(Context& context) {
+  if (context.conv_plans == nullptr) {
+    context.conv_plans = std::make_shared<ConvPlans>();
+    context.conv_plans->tuned =
+        plans_for(context.properties().name, cudnn_version(), built_in_plans());
+  }
+  return *context.conv_plans;
+}
+
+ConvPlans& plans_of(Device gpu) {
+  return plans_of(dynamic_cast<CudaBackend&>(backend_for(gpu)).context());
+}
+
 // The plan for a key, made the first time; null if there is none. Making one asks the library and
 // may compile a kernel, so it cannot be part of a CUDA graph: the first, eager step does it.
 const ConvPlan* find_plan(Context& context, const char* name, const ConvKey& key) {
-  if (context.conv_plans == nullptr) context.conv_plans = std::make_shared<ConvPlans>();
-  auto& plans = context.conv_plans->by_key;
+  auto& [tuned, plans] = plans_of(context);
   if (const auto it = plans.find(key); it != plans.end()) return it->second.get();
   context.refuse_while_capturing(name, "choose an algorithm (run the same work once before)");
-  auto plan = ConvPlan::build(key, {context.dnn(), nullptr});
+  auto plan = ConvPlan::build(key, {context.dnn(), nullptr, &tuned});
   if (plan != nullptr) context.reserve_conv_workspace(plan->workspace_bytes());
   return plans.emplace(key, std::move(plan)).first->second.get();
 }
@@ -127,6 +141,24 @@ void convolve(CudaBackend& backend, Convolution c) {
 }
 
 }  // namespace
+
+std::vector<ConvKey> planned_convolutions(Device gpu) {
+  std::vector<ConvKey> keys;
+  for (const auto& [key, plan] : plans_of(gpu).by_key)
+    if (plan != nullptr) keys.push_back(key);
+  return keys;
+}
+
+const PlanTable& plans_in_use(Device gpu) {
+  return plans_of(gpu).tuned;
+}
+
+void use_plans(Device gpu, PlanTable table) {
+  backend_for(gpu).synchronize();
+  plans_of(gpu).by_key.clear();
+  plans_of(gpu).tuned = std::move(table);
+}
+
 }  // namespace cuda
 
 using cuda::ConvKind;
