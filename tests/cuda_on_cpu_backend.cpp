@@ -9,6 +9,7 @@
 
 #include "tensor/cpu/poison.h"
 #include "tensor/cuda/backend.h"
+#include "tensor/cuda/split.h"
 #include "tests/cuda_on_cpu.h"
 
 namespace versor {
@@ -103,6 +104,13 @@ Tensor rounded_to_tf32(Tensor t) {
   return t;
 }
 
+// What a convolution multiplies: the TF32 parts of f32 operands, where that is asked for.
+cuda::SplitOperands factors(CudaBackend& backend, cuda::ConvKind kind,
+                            const cuda::SplitOperands& of) {
+  const bool split = backend.splits_f32() && of.x.dtype() == DType::f32;
+  return split ? cuda::split_operands(backend, kind, of) : of;
+}
+
 }  // namespace
 
 // --- device --------------------------------------------------------------------------------------
@@ -118,6 +126,10 @@ cuda::Stream CudaBackend::stream() const {
 
 bool CudaBackend::uses_tf32() const {
   return context_->options.tf32;
+}
+
+bool CudaBackend::splits_f32() const {
+  return context_->options.split_f32 && !context_->options.tf32;
 }
 
 DeviceInfo CudaBackend::info() {
@@ -176,7 +188,8 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
 
 void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                          const Conv2dParams& params) {
-  enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::forward, {x, weight, y});
+  enqueue(y, [x = View(of.x), weight = View(of.weight), params](Tensor& result) {
     the_cpu().conv2d(result, x.read(), weight.read(), {}, params);
   });
   apply_epilogue(y, epilogue);
@@ -184,7 +197,8 @@ void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const
 
 void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                     const Epilogue& epilogue, const Conv2dParams& params) {
-  enqueue(dx, [dy = View(dy), weight = View(weight), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::grad_input, {dx, weight, dy});
+  enqueue(dx, [dy = View(of.y), weight = View(of.weight), params](Tensor& result) {
     the_cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
   });
   apply_epilogue(dx, epilogue);
@@ -192,7 +206,8 @@ void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& 
 
 void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                      const Conv2dParams& params) {
-  enqueue(dweight, [x = View(x), dy = View(dy), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::grad_weight, {x, dweight, dy});
+  enqueue(dweight, [x = View(of.x), dy = View(of.y), params](Tensor& result) {
     the_cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
   });
 }

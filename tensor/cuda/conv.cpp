@@ -4,9 +4,11 @@
 // bias and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32
 // copies.
 #include <map>
+#include <tuple>
 
 #include "tensor/cuda/backend.h"
 #include "tensor/cuda/conv_plan.h"
+#include "tensor/cuda/split.h"
 #include "tensor/cuda/tuning.h"
 
 namespace versor {
@@ -130,9 +132,18 @@ bool run_widened(CudaBackend& backend, Convolution& c) {
   return true;
 }
 
+// f32 as three TF32 products in one convolution (split.h).
+bool run_split(CudaBackend& backend, const Convolution& c) {
+  Convolution split = c;
+  auto operands = split_operands(backend, c.kind, {c.x, c.weight, c.y});
+  std::tie(split.x, split.weight, split.y) = std::tie(operands.x, operands.weight, operands.y);
+  return run(backend, split, true);
+}
+
 void convolve(CudaBackend& backend, Convolution c) {
   const bool bf16 = c.x.dtype() == DType::bf16;
   const bool tf32 = !bf16 && backend.uses_tf32();
+  if (!bf16 && backend.splits_f32() && run_split(backend, c)) return;
   if (run(backend, c, tf32) || (bf16 && run_widened(backend, c))) return;
   fail(c.name, "cuDNN has no algorithm for this with at most ", Context::kMostConvWorkspace >> 20,
        " MiB of scratch memory (x ", c.x.shape(), ", weight ", c.weight.shape(), ", y ",
