@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate one_step bench tsne $(PAPER)
+PROGRAMS := train evaluate one_step bench probe tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -133,7 +133,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu gpu-pack gpu-unpack \
+.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
   gpu-rehearsal soak fuzz mutants sanitize data setup train evaluate one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -312,10 +312,13 @@ $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
 verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PARTS=... for some
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
 
+tune-gpu: bin/probe ## measure cuDNN's engines on this GPU: a file in tensor/cuda/plans; SECONDS=600
+	bin/probe --items plans --seconds $(or $(SECONDS),600) --plans tensor/cuda/plans $(ARGS)
+
 # A GPU elsewhere: programs for GPU_ARCH alone and without oneDNN, in a build of their own. DEVICE=cpu
 # packs this build's programs, to try it.
 GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
-PACKED := train evaluate $(filter table% figures,$(PAPER))
+PACKED := train evaluate probe $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
 	+@MAKE='$(MAKE)' PACKED='$(PACKED)' GPU_ARCH='$(GPU_ARCH)' VERSOR_BIN='$(B)/bin' DEVICE='$(DEVICE)' \
 	  QUEUE=$(call quote,$(QUEUE)) RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)

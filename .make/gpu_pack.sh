@@ -97,7 +97,7 @@ cut -f4 "$stage/queue.tsv" | while IFS= read -r folder; do
   fi
 done
 
-for program in train evaluate run_tests; do
+for program in train evaluate probe run_tests; do
   [ ! -e "$bin/$program" ] || strip -o "$stage/bin/$program" "$bin/$program"
 done
 mkdir "$stage/tests"
