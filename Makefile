@@ -318,7 +318,7 @@ tune-gpu: bin/probe ## measure cuDNN's engines on this GPU: a file in tensor/cud
 # A GPU elsewhere: programs for GPU_ARCH alone and without oneDNN, in a build of their own. DEVICE=cpu
 # packs this build's programs, to try it.
 GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
-PACKED := train evaluate probe $(filter table% figures,$(PAPER))
+PACKED := train evaluate bench probe $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
 	+@MAKE='$(MAKE)' PACKED='$(PACKED)' GPU_ARCH='$(GPU_ARCH)' VERSOR_BIN='$(B)/bin' DEVICE='$(DEVICE)' \
 	  QUEUE=$(call quote,$(QUEUE)) RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)
