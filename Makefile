@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate one_step bench tsne $(PAPER)
+PROGRAMS := train evaluate one_step bench probe tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -115,9 +115,14 @@ $(B)/flags $(B)/nvcc-flags $(B)/commit: ;
 # ---- sources and objects -------------------------------------------------------------------------
 LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data))
 LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBRARY)))
+# what needs no CUDA is in every build
+PLANS := $(wildcard tensor/cuda/plan_*.cpp)
+LIBRARY += $(PLANS)
 STUBS := tensor/cuda/stub.cpp vq/cuda/stub.cpp
 KERNEL_FILES := $(wildcard tensor/cuda/*.cu vq/cuda/*.cu)
-GPU := $(filter-out $(STUBS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
+GPU := $(filter-out $(STUBS) $(PLANS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
+PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
+PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
 TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
@@ -128,7 +133,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu gpu-pack gpu-unpack \
+.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
   gpu-rehearsal soak fuzz mutants sanitize data setup train evaluate one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -176,7 +181,18 @@ $(B)/experiments/cli/version.o build/fuzz/experiments/cli/version.o: DEFINES = -
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/cli/version.o: $(B)/commit
 
-$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS)))
+# measured plans as C++: built_in_plans() of tensor/cuda/plan_table.h
+$(if $(BUILDS),$(call stamp,$(B)/plan-files,$(PLAN_FILES)))
+$(B)/plan-files: ;
+$(B)/plan_files.cpp: $(PLAN_FILES) $(B)/plan-files
+	@{ echo '#include "tensor/cuda/plan_table.h"'; \
+	  echo 'std::vector<versor::cuda::PlanFile> versor::cuda::built_in_plans() { return {'; \
+	  for file in $(PLAN_FILES); do printf '{"%s", R"plans(' $$file; cat $$file; echo ')plans"},'; done; \
+	  echo '}; }'; } >$@
+$(B)/plan_files.o: $(B)/plan_files.cpp $(B)/flags
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) -c $< -o $@
+
+$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS))) $(PLAN_OBJECT)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
@@ -194,7 +210,7 @@ $(B)/bin/run_library_tests: $(call objects,$(filter-out tests/experiments/% test
 
 # the same tests with our CUDA kernels running on the CPU
 $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_plans.cpp,$(TESTS)) \
-  $(SHARED) $(LIBRARY)) $(call shim_objects,$(SHIM))
+  $(SHARED) $(LIBRARY)) $(PLAN_OBJECT) $(call shim_objects,$(SHIM))
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
 
@@ -296,10 +312,13 @@ $(B)/bin/onednn_floor: experiments/peers/onednn_floor.cpp $(B)/flags
 verify-gpu: all $(B)/bin/run_tests ## everything that needs a GPU to verify; PARTS=... for some
 	@VERSOR_BIN=$(B)/bin .make/verify_gpu.sh
 
+tune-gpu: bin/probe ## measure cuDNN's engines on this GPU: a file in tensor/cuda/plans; SECONDS=600
+	bin/probe --items plans --seconds $(or $(SECONDS),600) --plans tensor/cuda/plans $(ARGS)
+
 # A GPU elsewhere: programs for GPU_ARCH alone and without oneDNN, in a build of their own. DEVICE=cpu
 # packs this build's programs, to try it.
 GPU_ARCH ?= 90## of gpu-pack: compute capability, 90 for an H100 or H200
-PACKED := train evaluate $(filter table% figures,$(PAPER))
+PACKED := train evaluate bench probe $(filter table% figures,$(PAPER))
 gpu-pack: $(if $(filter cpu,$(DEVICE)),$(PACKED:%=$(B)/bin/%)) ## pack the missing full-size runs for a machine with a GPU; QUEUE= a file
 	+@MAKE='$(MAKE)' PACKED='$(PACKED)' GPU_ARCH='$(GPU_ARCH)' VERSOR_BIN='$(B)/bin' DEVICE='$(DEVICE)' \
 	  QUEUE=$(call quote,$(QUEUE)) RESULTS=$(call quote,$(RESULTS)) .make/gpu_pack.sh $(IMAGES) $(ARGS)

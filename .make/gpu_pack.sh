@@ -5,7 +5,7 @@
 # In them: bin/ (stripped, for the architecture asked for), lib/ (libraries that may be missing
 # there; CUDA's own and cuDNN must be there), tests/ (golden values of run_tests), data/ (CIFAR-10,
 # each file by itself so that they unpack side by side), results/ (half-finished runs, which go on
-# there), queue.tsv and run.sh.
+# there), peers/ (PyTorch's step, to compare with), queue.tsv and run.sh.
 # CIFAR-10 is compressed by xz with differences between rows and between neighbours: 67 % of its
 # size, and 1 s to unpack; without these filters it would be 75 %.
 # Environment: MAKE, PACKED and GPU_ARCH (the programs, and for what they are built), VERSOR_BIN (those
@@ -97,7 +97,7 @@ cut -f4 "$stage/queue.tsv" | while IFS= read -r folder; do
   fi
 done
 
-for program in train evaluate run_tests; do
+for program in train evaluate bench probe run_tests; do
   [ ! -e "$bin/$program" ] || strip -o "$stage/bin/$program" "$bin/$program"
 done
 mkdir "$stage/tests"
@@ -107,6 +107,7 @@ cp "$(command -v xz)" "$stage/bin"
 cp -L $(ldd "$bin/train" "$stage/bin/xz" | awk '$3 ~ /^\// { print $3 }' |
   grep -vE '/lib(c|m|dl|rt|pthread|cuda.*|cudnn.*|cublas.*|nvrtc.*)\.so') "$stage/lib"
 cp .make/gpu_run.sh "$stage/run.sh"
+cp -r experiments/peers "$stage"
 if [ -n "$data" ]; then
   rm "$stage/data"
   mkdir "$stage/data"

@@ -5,9 +5,11 @@
 # cannot all finish, it stops the last of them in the queue, so that the others do; a training that is
 # stopped saves itself. It leaves in $OUT (default out/) an archive in pieces of 15 MiB for
 # `make gpu-unpack`, and log.txt: what each second was spent on. Run again, it goes on.
-# Environment: OUT, SLOTS, MORE (seconds that a later call on this machine will have: a training
-# that can finish in them may begin now), ARCHIVE_MIB (60: at most so much; rows first, then models
-# and snapshots in the order of the queue, then checkpoints).
+# Environment: PROBE (seconds for bin/probe before everything else; then PyTorch's fastest steps in
+# turn with ours, if it is there, in at most 200 s; the results are in OUT), OUT, SLOTS, MORE (seconds
+# that a later call on this machine will have: a training that can finish in them may begin now),
+# ARCHIVE_MIB (60: at most so much; rows first, then models and snapshots in the order of the queue,
+# then checkpoints).
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
 began=$SECONDS seconds=${1:?"./run.sh SECONDS"}
@@ -31,6 +33,14 @@ for lib in lib/*; do
   fi
 done
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/missing OMP_NUM_THREADS=1
+if [ -n "${PROBE:-}" ]; then
+  env -u OMP_NUM_THREADS bin/probe --seconds "$PROBE" --json "$out/probe.json" --plans "$out/plans" 2>&1 |
+    tee "$out/probe.txt"
+  if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+    env -u OMP_NUM_THREADS timeout 200 python3 -B peers/bench_peers.py --device cuda --precision bf16 \
+      --variants whole,autotune --json "$out/peers.json" 2>&1 | tee "$out/peers.txt"
+  fi
+fi
 xz=$(command -v xz || echo bin/xz)
 if [ -e data ]; then
   export CIFAR10_DIR=$PWD/data

@@ -10,6 +10,9 @@
 #   epoch      two epochs of --preset published, and their time
 #   peers      the same step in PyTorch, if installed, alternating with ours
 #   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) on a very short training
+#   probe      only if PARTS names it, five minutes: errors and times of cuDNN's plans and engines, two
+#              streams, fp32 as three TF32 products (bin/probe), to decide what is kept; then PyTorch's
+#              fastest steps in turn with ours
 # Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images).
 set -uo pipefail
 out=${OUT:-results/verify-gpu}
@@ -115,6 +118,21 @@ part_peers() {
       done
     done
   done
+}
+
+part_probe() {
+  timeout 300 "$VERSOR_BIN/probe" --seconds 240 --json "$out/probe.json" --plans "$out/plans" 2>&1 |
+    tee "$log/probe.txt"
+  local status=${PIPESTATUS[0]} line
+  verdict probe "$status" "$(grep -c '  error ' "$log/probe.txt") results in $out/probe.json, plans in $out/plans"
+  grep 'a step in \|ABOVE ITS BOUND\|FAILED' "$log/probe.txt" | while IFS= read -r line; do say "      $line"; done
+  if ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+    say "not run probe, peers: no PyTorch with CUDA"
+    return
+  fi
+  timeout 280 python3 -B experiments/peers/bench_peers.py --versor "$VERSOR_BIN/bench" --device cuda \
+    --precision ${fast##* } --variants whole,autotune --json "$out/probe-peers.json" 2>&1 | tee "$log/probe-peers.txt"
+  verdict "probe, peers" "${PIPESTATUS[0]}" "$out/probe-peers.json"
 }
 
 part_sanitizer() {

@@ -53,6 +53,9 @@ struct DeviceInfo {
 struct BackendOptions {
   bool tf32 = false;          // f32 products in TF32, where the device has it
   bool deterministic = true;  // only algorithms that give equal bits in every run
+  // f32 convolutions as sums of three TF32 products, where the device has TF32: errors of f32 by
+  // tensor cores (cuda/split.h). Off until a card has measured it. tf32 takes precedence.
+  bool split_f32 = false;
 };
 
 // Work that was captured once and is replayed on the same addresses (a CUDA graph).

@@ -10,6 +10,7 @@
 #include "tensor/cpu/poison.h"
 #include "tensor/cuda/backend.h"
 #include "tensor/cuda/conv_few_channels.h"
+#include "tensor/cuda/split.h"
 #include "tests/cuda_on_cpu.h"
 
 namespace versor {
@@ -104,6 +105,13 @@ Tensor rounded_to_tf32(Tensor t) {
   return t;
 }
 
+// What a convolution multiplies: the TF32 parts of f32 operands, where that is asked for.
+cuda::SplitOperands factors(CudaBackend& backend, cuda::ConvKind kind,
+                            const cuda::SplitOperands& of) {
+  const bool split = backend.splits_f32() && of.x.dtype() == DType::f32;
+  return split ? cuda::split_operands(backend, kind, of) : of;
+}
+
 }  // namespace
 
 // --- device --------------------------------------------------------------------------------------
@@ -119,6 +127,10 @@ cuda::Stream CudaBackend::stream() const {
 
 bool CudaBackend::uses_tf32() const {
   return context_->options.tf32;
+}
+
+bool CudaBackend::splits_f32() const {
+  return context_->options.split_f32 && !context_->options.tf32;
 }
 
 DeviceInfo CudaBackend::info() {
@@ -183,7 +195,8 @@ void CudaBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const
   }
   if (cuda::few_channels::takes(x, weight, y))
     return cuda::few_channels::conv2d(*this, y, x, weight, epilogue, params);
-  enqueue(y, [x = View(x), weight = View(weight), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::forward, {x, weight, y});
+  enqueue(y, [x = View(of.x), weight = View(of.weight), params](Tensor& result) {
     the_cpu().conv2d(result, x.read(), weight.read(), {}, params);
   });
   apply_epilogue(y, epilogue);
@@ -193,7 +206,8 @@ void CudaBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& 
                                     const Epilogue& epilogue, const Conv2dParams& params) {
   if (cuda::few_channels::takes(dx, weight, dy))
     return cuda::few_channels::conv2d_grad_input(*this, dx, dy, weight, epilogue, params);
-  enqueue(dx, [dy = View(dy), weight = View(weight), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::grad_input, {dx, weight, dy});
+  enqueue(dx, [dy = View(of.y), weight = View(of.weight), params](Tensor& result) {
     the_cpu().conv2d_grad_input(result, dy.read(), weight.read(), {}, params);
   });
   apply_epilogue(dx, epilogue);
@@ -203,7 +217,8 @@ void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Ten
                                      const Conv2dParams& params) {
   if (cuda::few_channels::takes(x, dweight, dy))
     return cuda::few_channels::conv2d_grad_weight(*this, dweight, x, dy, params);
-  enqueue(dweight, [x = View(x), dy = View(dy), params](Tensor& result) {
+  const auto of = factors(*this, cuda::ConvKind::grad_weight, {x, dweight, dy});
+  enqueue(dweight, [x = View(of.x), dy = View(of.y), params](Tensor& result) {
     the_cpu().conv2d_grad_weight(result, x.read(), dy.read(), params);
   });
 }

@@ -28,6 +28,7 @@ VARIANTS = {  # of a kind of device: mode of torch_step.py, what the table calls
     "cuda": [("eager", "eager, channels_last", ("fp32", "tf32", "bf16")),
              ("compile", "compile, channels_last", ("fp32", "tf32", "bf16")),
              ("graphs", "compile, CUDA graphs", ("fp32", "tf32", "bf16")),
+             ("autotune", "compile, max-autotune", ("fp32", "tf32", "bf16")),
              ("whole", "whole step one graph", ("fp32", "tf32", "bf16"))]}
 FLOOR_PAIRS, FLOOR_ROUNDS = 5, 5
 FLOOR_SIZE = (128, 256)  # batch and D that onednn_floor has built in

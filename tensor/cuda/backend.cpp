@@ -85,6 +85,11 @@ bool CudaBackend::uses_tf32() const {
   return context_->options.tf32 && context_->properties().has_bf16_and_tf32();
 }
 
+bool CudaBackend::splits_f32() const {
+  const BackendOptions& o = context_->options;
+  return o.split_f32 && !o.tf32 && context_->properties().has_bf16_and_tf32();
+}
+
 DeviceInfo CudaBackend::info() {
   const cuda::Properties& p = context_->properties();
   return {.name = str(p.name, " (compute capability ", p.major, ".", p.minor, ")"),

@@ -29,7 +29,8 @@ class CudaBackend final : public Backend {
   // Also makes this GPU the thread's current one, as work on its stream requires.
   cuda::Stream stream() const;
   int multiprocessors() const { return multiprocessors_; }
-  bool uses_tf32() const;  // whether f32 products are rounded to TF32 now
+  bool uses_tf32() const;   // whether f32 products are rounded to TF32 now
+  bool splits_f32() const;  // whether f32 convolutions are three of TF32 (split.h)
 
   DeviceInfo info() override;
   void configure(const BackendOptions& options) override;

@@ -1,19 +1,23 @@
 // Convolution on the GPU by cuDNN, mirroring tensor/cpu/conv.cpp. Each call describes itself as a
-// ConvKey, looks up the plan made for that key (or makes one, see cudnn.h), and runs it with the
-// addresses of its tensors. Where no single kernel does all of it, there are two fallbacks: bias
-// and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32 copies.
+// ConvKey, looks up the plan made for that key (or makes one, see conv_plan.h), and runs it with
+// the addresses of its tensors. Where no single kernel does all of it, there are two fallbacks:
+// bias and ReLU as a second pass (a bf16 result is then rounded twice), and bf16 by way of f32
+// copies.
 #include <map>
+#include <tuple>
 
 #include "tensor/cuda/backend.h"
 #include "tensor/cuda/conv_few_channels.h"
-#include "tensor/cuda/cudnn.h"
+#include "tensor/cuda/conv_plan.h"
+#include "tensor/cuda/split.h"
+#include "tensor/cuda/tuning.h"
 
 namespace versor {
 namespace cuda {
 
-// Null: cuDNN has no plan for this key.
 struct ConvPlans {
-  std::map<ConvKey, std::unique_ptr<ConvPlan>> by_key;
+  PlanTable tuned;
+  std::map<ConvKey, std::unique_ptr<ConvPlan>> by_key;  // null: cuDNN has no plan for this key
 };
 
 namespace {
@@ -61,14 +65,26 @@ ConvKey key_of(const Convolution& c, bool fused, bool tf32, bool deterministic) 
   return key;
 }
 
+ConvPlans& plans_of(Context& context) {
+  if (context.conv_plans == nullptr) {
+    context.conv_plans = std::make_shared<ConvPlans>();
+    context.conv_plans->tuned =
+        plans_for(context.properties().name, cudnn_version(), built_in_plans());
+  }
+  return *context.conv_plans;
+}
+
+ConvPlans& plans_of(Device gpu) {
+  return plans_of(dynamic_cast<CudaBackend&>(backend_for(gpu)).context());
+}
+
 // The plan for a key, made the first time; null if there is none. Making one asks the library and
 // may compile a kernel, so it cannot be part of a CUDA graph: the first, eager step does it.
 const ConvPlan* find_plan(Context& context, const char* name, const ConvKey& key) {
-  if (context.conv_plans == nullptr) context.conv_plans = std::make_shared<ConvPlans>();
-  auto& plans = context.conv_plans->by_key;
+  auto& [tuned, plans] = plans_of(context);
   if (const auto it = plans.find(key); it != plans.end()) return it->second.get();
   context.refuse_while_capturing(name, "choose an algorithm (run the same work once before)");
-  auto plan = ConvPlan::build(key, {context.dnn(), nullptr});
+  auto plan = ConvPlan::build(key, {context.dnn(), nullptr, &tuned});
   if (plan != nullptr) context.reserve_conv_workspace(plan->workspace_bytes());
   return plans.emplace(key, std::move(plan)).first->second.get();
 }
@@ -117,9 +133,18 @@ bool run_widened(CudaBackend& backend, Convolution& c) {
   return true;
 }
 
+// f32 as three TF32 products in one convolution (split.h).
+bool run_split(CudaBackend& backend, const Convolution& c) {
+  Convolution split = c;
+  auto operands = split_operands(backend, c.kind, {c.x, c.weight, c.y});
+  std::tie(split.x, split.weight, split.y) = std::tie(operands.x, operands.weight, operands.y);
+  return run(backend, split, true);
+}
+
 void convolve(CudaBackend& backend, Convolution c) {
   const bool bf16 = c.x.dtype() == DType::bf16;
   const bool tf32 = !bf16 && backend.uses_tf32();
+  if (!bf16 && backend.splits_f32() && run_split(backend, c)) return;
   if (run(backend, c, tf32) || (bf16 && run_widened(backend, c))) return;
   fail(c.name, "cuDNN has no algorithm for this with at most ", Context::kMostConvWorkspace >> 20,
        " MiB of scratch memory (x ", c.x.shape(), ", weight ", c.weight.shape(), ", y ",
@@ -128,6 +153,24 @@ void convolve(CudaBackend& backend, Convolution c) {
 }
 
 }  // namespace
+
+std::vector<ConvKey> planned_convolutions(Device gpu) {
+  std::vector<ConvKey> keys;
+  for (const auto& [key, plan] : plans_of(gpu).by_key)
+    if (plan != nullptr) keys.push_back(key);
+  return keys;
+}
+
+const PlanTable& plans_in_use(Device gpu) {
+  return plans_of(gpu).tuned;
+}
+
+void use_plans(Device gpu, PlanTable table) {
+  backend_for(gpu).synchronize();
+  plans_of(gpu).by_key.clear();
+  plans_of(gpu).tuned = std::move(table);
+}
+
 }  // namespace cuda
 
 using cuda::ConvKind;

@@ -1,11 +1,7 @@
-// From a convolution to an execution plan of cuDNN: see cudnn.h. In order: descriptors, the graph
-// of operations, the engines that we accept, the plan.
+// Descriptors, and a convolution as a graph of operations: see cudnn.h.
 #include "tensor/cuda/cudnn.h"
 
 #include <algorithm>
-#include <cstdio>
-#include <optional>
-#include <utility>
 
 namespace versor::cuda {
 
@@ -48,18 +44,7 @@ std::vector<Descriptor> Descriptor::get_descriptors(Name name, cudnnBackendDescr
 
 namespace {
 
-#if CUDNN_VERSION >= 90800
-constexpr auto kHeuristicsProperties = CUDNN_ATTR_ENGINEHEUR_DEVICEPROP;
-constexpr auto kPlanProperties = CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP;
-#else  // older versions plan for a handle only
-constexpr Descriptor::Name kHeuristicsProperties{}, kPlanProperties{};
-#endif
-
 // --- the graph of operations ---------------------------------------------------------------------
-
-// How a plan's arguments are named when it is executed. Tensors that only pass from one operation
-// of the graph to the next ("virtual" ones, never in memory) are numbered from kVirtual on.
-enum Uid : int64_t { kX = 1, kWeight, kY, kBias, kVirtual };
 
 struct Dims {
   int64_t n, c, h, w;
@@ -178,7 +163,9 @@ std::vector<cudnnPointwiseMode_t> steps_after(const ConvKey& key) {
   return steps;
 }
 
-// The graph, not finalized: convolution -> virtual f32 tensor -> step -> ... -> result.
+}  // namespace
+
+// Convolution -> virtual f32 tensor -> step -> ... -> result.
 Descriptor describe_graph(const ConvKey& key, const PlanTarget& target) {
   const auto type = key.dtype == DType::bf16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
   const auto tensor = [&](int64_t uid, const Dims& dims, cudnnDataType_t t) {
@@ -216,115 +203,6 @@ Descriptor describe_graph(const ConvKey& key, const PlanTarget& target) {
   graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, std::span<const Descriptor>(operations));
   if (target.handle != nullptr) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, target.handle);
   return graph;
-}
-
-// --- the engines that we accept ------------------------------------------------------------------
-
-Engine engine_of(const Descriptor& config) {
-  constexpr int64_t kMostNotes = 32;
-  const std::vector<Descriptor> engines =
-      config.get_descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1);
-  Engine result;
-  for (const Descriptor& engine : engines) {
-    for (auto note :
-         engine.get_all<cudnnBackendNumericalNote_t>(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, kMostNotes))
-      result.notes.insert(note);
-    for (auto note :
-         engine.get_all<cudnnBackendBehaviorNote_t>(CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, kMostNotes))
-      result.compiled_at_run_time |= note == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
-  }
-  return result;
-}
-
-// Our rules. A result must be the sum that backend.h states, of products of the given inputs, kept
-// in f32: inputs are not rounded further (except to TF32 where that was asked for), sums have no
-// lower precision, and there are no transforms (Winograd, FFT) that trade accuracy for fewer
-// products. Tensor cores multiply f32 as TF32, bf16 exactly.
-// A ReLU must keep a NaN. The engines that cuDNN compiles at run time do, as their code shows (x >=
-// 0 or unordered ? x : 0). Of its precompiled engines we do not know, and asking for it by
-// attribute changes nothing in cuDNN 9; so with them ReLU is a second pass of our own.
-bool acceptable(const Engine& engine, const ConvKey& key) {
-  if (key.deterministic && engine.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC)) return false;
-  if (key.dtype == DType::f32 && !key.tf32 && engine.has(CUDNN_NUMERICAL_NOTE_TENSOR_CORE))
-    return false;
-  if (key.relu && !engine.compiled_at_run_time) return false;
-  if (engine.compiled_at_run_time && !key.may_compile) return false;
-  return !engine.has(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS) &&
-         !engine.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION) &&
-         !engine.has(CUDNN_NUMERICAL_NOTE_WINOGRAD) && !engine.has(CUDNN_NUMERICAL_NOTE_FFT);
-}
-
-// Engine configurations for the graph, the best first; none if cuDNN does not know such a graph.
-std::vector<Descriptor> configurations(const Descriptor& graph, cudnnBackendHeurMode_t mode,
-                                       const PlanTarget& target) {
-  Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
-  heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, mode);
-  if (target.properties != nullptr) heuristics.set(kHeuristicsProperties, *target.properties);
-  if (!heuristics.try_finalize()) return {};
-  return heuristics.get_descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                    CUDNN_BACKEND_ENGINECFG_DESCRIPTOR,
-                                    heuristics.count_of(CUDNN_ATTR_ENGINEHEUR_RESULTS));
-}
-
-// Reported once: without these kernels everything works, but slower, and nobody would know why.
-void note_failed_compilation() {
-  static bool said = false;
-  if (!std::exchange(said, true))
-    std::fprintf(
-        stderr,
-        "note: cuDNN could not compile a kernel at run time and takes slower ones (does the "
-        "program find libnvrtc and libnvrtc-builtins?)\n");
-}
-
-}  // namespace
-
-// --- the plan ------------------------------------------------------------------------------------
-
-std::unique_ptr<ConvPlan> ConvPlan::build(const ConvKey& key, const PlanTarget& target,
-                                          size_t most_workspace) {
-  std::optional<Descriptor> graph;
-  try {
-    graph = describe_graph(key, target);
-  } catch (const Error&) {  // cuDNN 8 refuses at once what cuDNN 9 refuses below
-    return nullptr;
-  }
-  if (!graph->try_finalize()) return nullptr;
-  // Mode A ranks by a model of the run time, FALLBACK lists what works in any order. A fused kernel
-  // from that list may well be slower than two passes, so it is not tried.
-  std::vector<cudnnBackendHeurMode_t> modes{CUDNN_HEUR_MODE_A};
-  if (!key.bias && !key.relu) modes.push_back(CUDNN_HEUR_MODE_FALLBACK);
-  for (const cudnnBackendHeurMode_t mode : modes) {
-    for (const Descriptor& configuration : configurations(*graph, mode, target)) {
-      Engine engine = engine_of(configuration);
-      if (!acceptable(engine, key)) continue;
-      Descriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-      plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
-      if (target.handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, target.handle);
-      if (target.properties != nullptr) plan.set(kPlanProperties, *target.properties);
-      if (!plan.try_finalize()) {
-        if (engine.compiled_at_run_time && target.handle != nullptr) note_failed_compilation();
-        continue;
-      }
-      const auto workspace =
-          static_cast<size_t>(plan.get<int64_t>(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
-      if (workspace > most_workspace) continue;
-      return std::unique_ptr<ConvPlan>(new ConvPlan(std::move(plan), workspace, std::move(engine)));
-    }
-  }
-  return nullptr;
-}
-
-void ConvPlan::execute(cudnnHandle_t handle, const Addresses& a, void* workspace) const {
-  const int64_t uids[] = {kX, kWeight, kY, kBias};
-  void* const addresses[] = {a.x, a.weight, a.y, a.bias};
-  const size_t count = a.bias != nullptr ? 4 : 3;
-  Descriptor arguments(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR);
-  arguments.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, std::span<const int64_t>(uids, count));
-  arguments.set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, std::span<void* const>(addresses, count));
-  arguments.set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, workspace);
-  arguments.finalize();
-  CUDNN_CHECK(cudnnBackendExecute(handle, plan_.get(), arguments.get()));
 }
 
 }  // namespace versor::cuda

@@ -1,17 +1,15 @@
-// A convolution as cuDNN runs it. cuDNN's "graph API" describes a computation as a small graph of
-// operations on tensors, asks heuristics which of its engines (kernels, with settings) suit it best
-// on this GPU, and turns one of them into an execution plan. A ConvPlan is such a plan for one
-// convolution, with what follows it: bias and ReLU where one kernel can do it all.
-// Everything in that API is a "descriptor": an object with numbered attributes that is filled in,
-// finalized, and from then on read-only. Read next: cudnn.cpp, then conv.cpp, which uses plans.
+// A convolution as cuDNN describes it. cuDNN's "graph API" describes a computation as a small graph
+// of operations on tensors, asks heuristics which of its engines (kernels, with settings) suit it
+// best on this GPU, and turns one of them into an execution plan (conv_plan.h). Everything in that
+// API is a "descriptor": an object with numbered attributes that is filled in, finalized, and from
+// then on read-only. Read next: cudnn.cpp, then conv_plan.h.
 #pragma once
 
-#include <memory>
-#include <set>
 #include <span>
 #include <vector>
 
 #include "tensor/cuda/context.h"
+#include "tensor/cuda/plan_table.h"
 
 namespace versor::cuda {
 
@@ -40,6 +38,8 @@ template <>
 inline constexpr auto attribute_type<cudnnNanPropagation_t> = CUDNN_TYPE_NAN_PROPOGATION;
 template <>
 inline constexpr auto attribute_type<cudnnBackendHeurMode_t> = CUDNN_TYPE_HEUR_MODE;
+template <>
+inline constexpr auto attribute_type<cudnnBackendKnobType_t> = CUDNN_TYPE_KNOB_TYPE;
 template <>
 inline constexpr auto attribute_type<cudnnBackendNumericalNote_t> = CUDNN_TYPE_NUMERICAL_NOTE;
 template <>
@@ -100,63 +100,20 @@ class Descriptor {
 // Kernels that read 16 bytes at once, the fast ones, need addresses that are multiples of it.
 constexpr int64_t kFullAlignment = 16;
 
-// Which of the three tensors of a convolution is computed from the other two.
-enum class ConvKind { forward, grad_input, grad_weight };
-
-// What a plan is made for: x [N,H,W,I], weight [O,kh,kw,I], y [N,H',W',O].
-struct ConvKey {
-  ConvKind kind;
-  int64_t N, H, W, I, O, kh, kw, stride, padding;
-  // Of x, weight and y. The sums are f32 always, and so are a bias and the gradient of the weights.
-  DType dtype = DType::f32;
-  bool bias = false, relu = false;  // what follows; not with grad_weight
-  bool tf32 = false;                // f32 products may be rounded to TF32
-  bool deterministic = true;
-  bool aligned = true;      // all addresses are multiples of kFullAlignment
-  bool may_compile = true;  // kernels that cuDNN compiles at run time, which takes about a second
-  auto operator<=>(const ConvKey&) const = default;
-
-  int64_t out_h() const { return (H + 2 * padding - kh) / stride + 1; }
-  int64_t out_w() const { return (W + 2 * padding - kw) / stride + 1; }
-};
-
 // The GPU that a plan is for: a handle; or, to look at plans on a machine without a GPU
 // (cuDNN 9.8), a finalized CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR. The latter cannot be executed.
 struct PlanTarget {
   cudnnHandle_t handle = nullptr;
   const Descriptor* properties = nullptr;
+  const PlanTable* tuned = nullptr;  // what was measured on this GPU, if anything
 };
 
-// What cuDNN says about an engine: how it computes, and whether it is compiled for each graph.
-struct Engine {
-  std::set<cudnnBackendNumericalNote_t> notes;
-  bool compiled_at_run_time = false;
-  bool has(cudnnBackendNumericalNote_t note) const { return notes.contains(note); }
-};
+// The convolution with what follows it as a graph of operations, not finalized. Throws Error where
+// cuDNN refuses it at once.
+Descriptor describe_graph(const ConvKey& key, const PlanTarget& target);
 
-class ConvPlan {
- public:
-  // The plan that cuDNN's heuristics rank first among those that keep our rules (acceptable() in
-  // cudnn.cpp); null if there is none.
-  static std::unique_ptr<ConvPlan> build(const ConvKey& key, const PlanTarget& target,
-                                         size_t most_workspace = Context::kMostConvWorkspace);
-
-  // Enqueues the convolution. key.kind says which of x, weight and y is written.
-  struct Addresses {
-    void *x, *weight, *y, *bias;  // on the device; bias: null without one
-  };
-  void execute(cudnnHandle_t handle, const Addresses& addresses, void* workspace) const;
-
-  size_t workspace_bytes() const { return workspace_bytes_; }
-  const Engine& engine() const { return engine_; }
-
- private:
-  ConvPlan(Descriptor plan, size_t workspace_bytes, Engine engine)
-      : plan_(std::move(plan)), workspace_bytes_(workspace_bytes), engine_(std::move(engine)) {}
-
-  Descriptor plan_;
-  size_t workspace_bytes_;
-  Engine engine_;
-};
+// How a plan's arguments are named when it is executed. Tensors that only pass from one operation
+// of the graph to the next ("virtual" ones, never in memory) are numbered from kVirtual on.
+enum Uid : int64_t { kX = 1, kWeight, kY, kBias, kVirtual };
 
 }  // namespace versor::cuda

@@ -59,7 +59,7 @@ class Checkout {
     const std::string record = files_ / "record";
     write_file(record, "");
     write_file(files_ / "make.sh",
-               "make -o all -o bin/bench -o build/cpu-reference/bin/run_tests "
+               "make -o all -o bin/bench -o bin/probe -o build/cpu-reference/bin/run_tests "
                "-o build/cpu-reference/bin/run_kernel_tests " +
                    shell_words);
     std::vector<std::string> variables = {"CIFAR10_DIR=" + data,

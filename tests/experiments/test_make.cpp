@@ -55,6 +55,9 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
   CHECK(called[0].ends_with(json + "-peers.json"));
   CHECK(called[2].ends_with("faiss_nearest.py" + json + "-faiss.json"));
 
+  CHECK(checkout.make("tune-gpu") ==
+        std::vector<std::string>{"probe|--items|plans|--seconds|600|--plans|tensor/cuda/plans"});
+
   write_script(checkout.built() + "run_tests",
                "#!/bin/sh\necho \"in $VERSOR_BIN\"\necho 1 passed, 0 failed\n");
   checkout.make("test KERNELS=0");

@@ -279,6 +279,13 @@ def make_texts():
                        "empty": "", "blank": " \n\t\n", "nul": "1\0,2\n", "heading": "a,b\n",
                        "half-heading": "a,2\n", "one-long-line": "1," * 1900}.items():
         put("points", name, text)
+    head, conv = "card NVIDIA H100\ncudnn 91900\n", "conv forward bf16 1 8 8 3 4 3 3 1 1 "
+    for name, text in {"whole": f"{head}# note\n\n{conv}bias+relu 9 17=4 24=130  # 1 us # 2\n",
+                       "no-knobs": f"{head}{conv}none 0", "twice": head + 2 * f"{conv}none 0\n",
+                       "no-card": f"cudnn 91900\n{conv}none 0\n", "huge": f"{head}{conv}none {'9' * 40}\n",
+                       "equal-sign": f"{head}{conv}none 1 =\n", "nul": "card \0\ncudnn 1\0\n",
+                       "empty": "", "not-utf-8": b"card \xff\ncudnn 1\n# \xfe"}.items():
+        put("plans", name, text)
     for name, text in {"first": "beta_0.25_k1024", "second": "training_testing_k1024_beta0.25",
                        "no-number": "beta_k", "only-dots": "beta_...5_k1", "dots": "beta0.2.5_k8",
                        "negative": "beta-1_k-1", "codes-too-many": "beta1_k" + "9" * 40,

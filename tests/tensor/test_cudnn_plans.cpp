@@ -2,7 +2,9 @@
 // described to the library, so this needs cuDNN 9.8 but no GPU. Without NVIDIA's driver the engines
 // that are compiled at run time are missing; what is tested here holds with and without them.
 #ifdef VERSOR_CUDA
-#include "tensor/cuda/cudnn.h"
+#include <algorithm>
+
+#include "tensor/cuda/conv_plan.h"
 #include "tests/cases.h"
 #include "tests/support.h"
 
@@ -143,6 +145,85 @@ TEST_CASE("cudnn plans: bias is fused, ReLU only where it is known to keep a NaN
     with_relu.bias = with_relu.relu = true;
     const auto plan = ConvPlan::build(with_relu, {nullptr, &gpu});
     if (plan != nullptr) CHECK(plan->engine().compiled_at_run_time);
+  }
+}
+
+// The other keys of the step: with bias and ReLU, and in all precisions.
+std::vector<ConvKey> keys_of_layers() {
+  std::vector<ConvKey> keys;
+  for (const ConvCase& c : layers())
+    for (ConvKind kind : kKinds)
+      for (DType dtype : {DType::f32, DType::bf16})
+        for (bool tf32 : {false, true}) {
+          ConvKey key = key_of(c, kind, dtype);
+          key.tf32 = tf32 && dtype == DType::f32;
+          keys.push_back(key);
+        }
+  return keys;
+}
+
+TEST_CASE("cudnn plans: engines, knobs and ranked choices keep our rules and can be made again") {
+  const Descriptor gpu = describe(gpus().back());
+  for (const ConvKey& key : keys_of_layers()) {
+    CAPTURE(to_text(key));
+    const cuda::PlanOptions options = cuda::plan_options(key, {nullptr, &gpu});
+    CHECK_FALSE(options.engines.empty());
+    for (const cuda::TunableEngine& e : options.engines)
+      for (const cuda::Knob& knob : e.knobs) {
+        CHECK(knob.stride >= 1);
+        CHECK(knob.least <= knob.most);
+        CHECK_FALSE(cuda::values_of(knob).empty());
+      }
+    for (const cuda::EngineChoice& choice : options.ranked) {
+      CAPTURE(to_text(choice));
+      CHECK(std::ranges::any_of(options.engines,
+                                [&](const auto& e) { return e.engine == choice.engine; }));
+      const auto plan = ConvPlan::build(key, {nullptr, &gpu}, choice);
+      if (plan != nullptr) CHECK(plan->choice() == choice);
+    }
+    const auto first = ConvPlan::build(key, {nullptr, &gpu});
+    if (first != nullptr) CHECK(std::ranges::count(options.ranked, first->choice()) >= 1);
+  }
+}
+
+TEST_CASE(
+    "cudnn plans: a measured plan is taken, one that does not work or keep our rules is not") {
+  const Descriptor gpu = describe(gpus().back());
+  const ConvKey key = key_of(layers()[2], ConvKind::forward);
+  const cuda::PlanTarget target{nullptr, &gpu};
+  const auto heuristics = ConvPlan::build(key, target);
+  REQUIRE(heuristics != nullptr);
+  const auto build_with = [&](const cuda::EngineChoice& choice) {
+    cuda::PlanTable table("H100", 91900);
+    table.set(key, choice);
+    return ConvPlan::build(key, {nullptr, &gpu, &table});
+  };
+  int others = 0;  // plans that only the table can ask for: other engines and other knobs
+  for (const cuda::TunableEngine& e : cuda::plan_options(key, target).engines)
+    for (const cuda::Knob& knob : e.knobs)
+      for (int64_t value : cuda::values_of(knob)) {
+        const cuda::EngineChoice choice{e.engine, {{knob.type, value}}};
+        if (ConvPlan::build(key, target, choice) == nullptr) continue;
+        const auto plan = build_with(choice);
+        REQUIRE(plan != nullptr);
+        CHECK(plan->choice().engine == e.engine);
+        CHECK(plan->choice().knobs.at(knob.type) == value);
+        CHECK_FALSE(plan->engine().has(kTensorCore));
+        others += plan->choice() != heuristics->choice();
+      }
+  CHECK(others > 5);
+  ConvKey in_tf32 = key;
+  in_tf32.tf32 = true;
+  const cuda::EngineChoice tensor_cores = ConvPlan::build(in_tf32, target)->choice();
+  const cuda::EngineChoice unusable[] = {tensor_cores,
+                                         {100000, {}},
+                                         {heuristics->choice().engine, {{9999, 1}}},
+                                         {heuristics->choice().engine, {{2, 1 << 20}}}};
+  for (const cuda::EngineChoice& choice : unusable) {
+    CAPTURE(to_text(choice));
+    const auto plan = build_with(choice);
+    REQUIRE(plan != nullptr);
+    CHECK(plan->choice() == heuristics->choice());
   }
 }
 
