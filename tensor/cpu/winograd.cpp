@@ -4,8 +4,8 @@
 // and the weight gradient:
 //   du[point][o][c] = sum over tiles of dv[point][tile][o] v[point][tile][c]
 // Tiles are transformed some at a time, so that they are still in the cache when their products are
-// computed. Only the transformed filters u and their gradients du exist as a whole, or as many of
-// their columns as fit kFilterBytes.
+// computed. Only the transformed filters u exist as a whole, or as many of their columns as fit
+// kFilterBytes.
 #include "tensor/cpu/winograd.h"
 
 #include <omp.h>
@@ -24,11 +24,14 @@ namespace {
 
 constexpr int64_t kMostPoints = 36;  // of a transformed tile
 constexpr int64_t kMostPanel = 32;   // channels of a panel
-// Tiles that are transformed at a time: by each thread, and for the weight gradient by all
-// together, which wait for each other after each such step.
-constexpr int64_t kMostTiles = 24, kMostTilesTogether = 64;
-// Of transformed filters, and of a thread's transformed tiles: near the size of an L2 cache.
-constexpr int64_t kFilterBytes = int64_t{10} << 20, kBlockBytes = int64_t{2} << 20;
+constexpr int64_t kMostTaps = 9;
+constexpr int64_t kMostTiles = 24;  // that are transformed at a time
+// Of the weight gradient: channels per side of a block, and tiles that are transformed at a time.
+constexpr int64_t kBlockChannels = 128, kMostTilesOfBlock = 48;
+// Transformed filters are kept as a whole up to so many bytes, else in parts of at most half of
+// them.
+constexpr int64_t kFilterBytes = int64_t{10} << 20;
+constexpr int64_t kTileBytes = int64_t{1} << 20;  // of transformed tiles: the size of an L2 cache
 
 // How far apart to keep what belongs to different points: with a power of two between them all 36
 // would compete for the same few places in the caches.
@@ -44,9 +47,11 @@ const Transforms<T>& transforms(const Kernels& kernels, int64_t taps) {
     return kernels.f32[taps - 2];
 }
 
-// How many of `panels` to take at a time so that they stay below kFilterBytes, in equal groups.
+// How many of `panels`, of so many bytes each, to take at a time, in equal groups.
 int64_t in_groups(int64_t panels, int64_t bytes) {
-  return ceil_div(panels, std::min(panels, ceil_div(panels * bytes, kFilterBytes)));
+  const int64_t groups =
+      panels * bytes <= kFilterBytes ? 1 : ceil_div(panels * bytes, kFilterBytes / 2);
+  return ceil_div(panels, std::min(panels, groups));
 }
 
 // Announces what the processor cannot foresee: the filters of an output some steps ahead.
@@ -90,7 +95,7 @@ class ImagePass {
     group_ = in_groups(out_, column_bytes * panel_);
     const int64_t block = kernels_.block, threads = omp_get_max_threads();
     const int64_t each = ceil_div(tiling_.count(), threads);  // at most, so that all have work
-    tiles_ = std::min({kMostTiles, kBlockBytes / column_bytes, each}) / block * block;
+    tiles_ = std::min({kMostTiles, kTileBytes / column_bytes, each}) / block * block;
     tiles_ = std::max(tiles_, block);
     u_step_ = spaced(group_ * depth_ * panel_);
     v_step_ = spaced(tiles_ * depth_);
@@ -204,10 +209,12 @@ class ImagePass {
   const T* zeros_ = nullptr;
 };
 
-// The weight gradient:
-//   v[point][p][tile][c]                of some tiles;  p runs over phases and panels of channels
-//   dv[point][q][tile][o]               of their output gradients, `group` panels q of outputs
-//   du[point][q][p][o][c]               the sums over all tiles
+// The weight gradient, in blocks of some panels of outputs by some panels of inputs (phases and
+// channels), each computed by one thread. Blocks share no sums, so no thread waits for another; the
+// price is that tiles are transformed once for every row and column of blocks. A block has
+//   v[point][p][tile][c]       of some tiles;  p: its panels of inputs
+//   dv[point][q][tile][o]      of their output gradients;  q: its panels of outputs
+//   du[point][q][p][o][c]      the sums over all tiles, in their order
 template <class T>
 class WeightGradient {
  public:
@@ -220,84 +227,97 @@ class WeightGradient {
         f_(f),
         pass_(pass),
         tiling_(dy.N, dy.H, dy.W),
-        phases_(static_cast<int64_t>(pass.windows.size())),
         in_(ceil_div(f.C, panel_)),
+        all_(static_cast<int64_t>(pass.windows.size()) * in_),
         out_(ceil_div(f.O, panel_)),
-        tiles_(std::min(kMostTilesTogether * ceil_div(omp_get_max_threads(), 8), tiling_.count())) {
-    const int64_t filter_panel = phases_ * in_ * panel_ * panel_;
-    group_ = in_groups(out_, f.points * filter_panel * 4);
-    v_step_ = spaced(phases_ * in_ * tiles_ * panel_);
-    dv_step_ = spaced(group_ * tiles_ * panel_);
-    du_step_ = spaced(group_ * filter_panel);
+        tiles_(std::min(kMostTilesOfBlock, tiling_.count())),
+        side_(kBlockChannels / panel_) {
+    while (side_ > 1 && blocks() < 2 * omp_get_max_threads()) side_ /= 2;
+    v_step_ = spaced(side_ * tiles_ * panel_);
+    du_step_ = spaced(side_ * side_ * panel_ * panel_);
   }
 
   void run(float* dweight) {
-    Tensor inputs({f_.points * v_step_}), gradients({f_.points * dv_step_});
-    Tensor sums({f_.points * du_step_});
+    Tensor scratch({omp_get_max_threads(), f_.points * (2 * v_step_ + du_step_)});
     const Tensor zeros = zero_pixel<T>(std::max(f_.C, f_.O));
-    v_ = inputs.data<float>(), dv_ = gradients.data<float>(), du_ = sums.data<float>();
     zeros_ = zeros.data<T>();
-#pragma omp parallel
-    for (int64_t first = 0; first < out_; first += group_) {
-      const int64_t here = std::min(group_, out_ - first), o = first * panel_;
+#pragma omp parallel for schedule(dynamic)
+    for (int64_t i = 0; i < blocks(); ++i) {
+      float* const v = scratch.data<float>() + omp_get_thread_num() * scratch.dim(1);
+      const int64_t across = ceil_div(all_, side_), q = i / across * side_, p = i % across * side_;
+      const Block block{q,
+                        std::min(side_, out_ - q),
+                        p,
+                        std::min(side_, all_ - p),
+                        v,
+                        v + f_.points * v_step_,
+                        v + f_.points * 2 * v_step_};
       for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
         const int64_t count = std::min(tiles_, tiling_.count() - begin);
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t t = 0; t < count; ++t)
-          transform_tile(t, tiling_.at(begin + t), o, std::min(here * panel_, f_.O - o));
-#pragma omp for schedule(dynamic, 4)
-        for (int64_t item = 0; item < f_.points * here; ++item)
-          multiply(item / here, item % here, count, begin > 0);
+        for (int64_t t = 0; t < count; ++t) transform_tile(block, t, tiling_.at(begin + t));
+        multiply(block, count, begin > 0);
       }
-#pragma omp for schedule(static)
-      for (int64_t i = 0; i < std::min(here * panel_, f_.O - o); ++i)
-        write_filter(dweight, o + i, i);
+      write_filters(block, dweight);
     }
   }
 
  private:
-  void transform_tile(int64_t t, const Tile& tile, int64_t o, int64_t outputs) const {
+  struct Block {
+    int64_t q, qs, p, ps;  // first panel and number of panels, of outputs and of inputs
+    float *v, *dv, *du;
+  };
+
+  int64_t blocks() const {
+    return ceil_div(out_, side_) * ceil_div(all_, side_);
+  }
+
+  void transform_tile(const Block& block, int64_t t, const Tile& tile) const {
     const T* pixels[kMostPoints];
-    for (int64_t phase = 0; phase < phases_; ++phase) {
-      x_.pixels(pixels, f_.n, tile, pass_.windows[phase], zeros_);
-      transform_.input(v_ + (phase * in_ * tiles_ + t) * panel_, v_step_, tiles_ * panel_, pixels,
-                       f_.C);
+    for (int64_t p = block.p; p < block.p + block.ps;) {
+      const int64_t phase = p / in_, c = p % in_ * panel_;
+      const int64_t end = std::min(block.p + block.ps, (phase + 1) * in_);
+      Images<const T> channels = x_;
+      channels.data += c;
+      channels.pixels(pixels, f_.n, tile, pass_.windows[phase], zeros_);
+      transform_.input(block.v + ((p - block.p) * tiles_ + t) * panel_, v_step_, tiles_ * panel_,
+                       pixels, std::min((end - p) * panel_, f_.C - c));
+      p = end;
     }
+    const int64_t o = block.q * panel_;
     Images<const T> channels = dy_;
     channels.data += o;
     channels.pixels(pixels, kTile, tile, {0, 0, 1}, zeros_);
-    transform_.gradient(dv_ + t * panel_, dv_step_, tiles_ * panel_, pixels, outputs);
+    transform_.gradient(block.dv + t * panel_, v_step_, tiles_ * panel_, pixels,
+                        std::min(block.qs * panel_, f_.O - o));
   }
 
-  // Each sum goes over the tiles in their order, so its bits do not depend on how many are
-  // transformed at a time.
-  void multiply(int64_t point, int64_t q, int64_t count, bool add) const {
-    for (int64_t p = 0; p < phases_ * in_; ++p)
-      kernels_.product_transposed({.c = du(point, q, p),
-                                   .a = dv_ + point * dv_step_ + q * tiles_ * panel_,
-                                   .b = v_ + point * v_step_ + p * tiles_ * panel_,
-                                   .rows = panel_,
-                                   .segments = 1,
-                                   .segment = 0,
-                                   .depth = count,
-                                   .add = add});
+  void multiply(const Block& block, int64_t count, bool add) const {
+    for (int64_t point = 0; point < f_.points; ++point)
+      for (int64_t q = 0; q < block.qs; ++q)
+        for (int64_t p = 0; p < block.ps; ++p)
+          kernels_.product_transposed(
+              {.c = block.du + point * du_step_ + (q * side_ + p) * panel_ * panel_,
+               .a = block.dv + point * v_step_ + q * tiles_ * panel_,
+               .b = block.v + point * v_step_ + p * tiles_ * panel_,
+               .rows = panel_,
+               .segments = 1,
+               .segment = 0,
+               .depth = count,
+               .add = add});
   }
 
-  // The filter of output o, whose sums are in row i.
-  void write_filter(float* dweight, int64_t o, int64_t i) const {
-    float copy[9 * kMostPanel];  // [tap][c]
-    for (int64_t p = 0; p < phases_ * in_; ++p) {
-      const int64_t c = p % in_ * panel_;
-      kernels_.filter_gradient[f_.r - 2](copy, du(0, i / panel_, p) + i % panel_ * panel_,
-                                         du_step_);
-      for (int64_t t = 0; t < f_.r * f_.r; ++t)
-        std::copy_n(copy + t * panel_, std::min(panel_, f_.C - c),
-                    dweight + f_.at(o, pass_.taps[p / in_], t) + c);
-    }
-  }
-
-  float* du(int64_t point, int64_t q, int64_t p) const {
-    return du_ + point * du_step_ + (q * phases_ * in_ + p) * panel_ * panel_;
+  void write_filters(const Block& block, float* dweight) const {
+    float copy[kMostTaps * kMostPanel];  // [tap][c]
+    for (int64_t i = 0; i < std::min(block.qs * panel_, f_.O - block.q * panel_); ++i)
+      for (int64_t p = 0; p < block.ps; ++p) {
+        const int64_t c = (block.p + p) % in_ * panel_;
+        const Taps& taps = pass_.taps[(block.p + p) / in_];
+        kernels_.filter_gradient[f_.r - 2](
+            copy, block.du + ((i / panel_ * side_ + p) * panel_ + i % panel_) * panel_, du_step_);
+        for (int64_t t = 0; t < f_.r * f_.r; ++t)
+          std::copy_n(copy + t * panel_, std::min(panel_, f_.C - c),
+                      dweight + f_.at(block.q * panel_ + i, taps, t) + c);
+      }
   }
 
   const Kernels& kernels_;
@@ -307,9 +327,8 @@ class WeightGradient {
   Filters f_;
   Pass pass_;
   Tiling tiling_;
-  int64_t phases_, in_, out_;  // in_, out_: panels of channels
-  int64_t tiles_, group_, v_step_, dv_step_, du_step_;
-  float *v_ = nullptr, *dv_ = nullptr, *du_ = nullptr;
+  int64_t in_, all_, out_;  // panels: of channels, of phases and channels, of outputs
+  int64_t tiles_, side_, v_step_, du_step_;
   const T* zeros_ = nullptr;
 };
 
