@@ -13,10 +13,6 @@ Tensor value_or_none(const Variable& x) {
   return x.defined() ? x.value() : Tensor();
 }
 
-Tensor in_type_of(const Tensor& x, const Tensor& weight) {
-  return weight.dtype() == x.dtype() ? weight : ops::cast(weight, x.dtype());
-}
-
 // Backward through the epilogue, from dy + skip; `mask` is the output y, undefined without a ReLU.
 // dbias is undefined where it is not needed.
 ops::BiasReluGrad before_epilogue(Tensor dy, Tensor skip, const Tensor& mask, bool need_bias) {
@@ -35,7 +31,7 @@ ops::BiasReluGrad before_epilogue(Tensor dy, Tensor skip, const Tensor& mask, bo
 Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                 const Conv2dParams& params, Activation activation, const Variable& residual) {
   const bool relu = activation == Activation::relu;
-  const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
+  const Tensor vx = x.value(), w = weight.value_as(vx.dtype());
   const Tensor y = ops::conv2d(vx, w, {value_or_none(bias), relu, value_or_none(residual)}, params);
   const auto backward = [=, mask = relu ? y : Tensor()](Tensor dy, Tensor skip,
                                                         const Needed& needed) {
@@ -54,7 +50,7 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
 Variable conv_transpose2d(const Variable& x, const Variable& weight, const Variable& bias,
                           const Conv2dParams& params, Activation activation) {
   const bool relu = activation == Activation::relu;
-  const Tensor vx = x.value(), w = in_type_of(vx, weight.value());
+  const Tensor vx = x.value(), w = weight.value_as(vx.dtype());
   const Tensor y = ops::conv_transpose2d(vx, w, {value_or_none(bias), relu}, params);
   const auto backward = [=, mask = relu ? y : Tensor()](Tensor dy, Tensor skip,
                                                         const Needed& needed) {

@@ -81,6 +81,12 @@ Variable::Variable(Tensor value, bool requires_grad) : state_(std::make_shared<S
   state_->requires_grad = requires_grad;
 }
 
+Tensor Variable::value_as(DType dtype) const {
+  for (const Tensor& same : {state()->value, state()->copy})
+    if (same.defined() && same.dtype() == dtype) return same;
+  return ops::cast(value(), dtype);
+}
+
 void Variable::set_requires_grad(bool requires_grad) {
   check(!state()->node, "variable", "only a leaf can be frozen, or need a gradient");
   state_->requires_grad = requires_grad;

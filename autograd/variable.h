@@ -75,6 +75,11 @@ class Variable {
   const Tensor& value() const { return state()->value; }
   Tensor& mutable_value() { return state()->value; }  // for optimisers and codebook updates
   const Shape& shape() const { return value().shape(); }
+  // The value as another type: the copy that set_copy() has left, or a new one.
+  Tensor value_as(DType dtype) const;
+  // Leaves a copy of the value in another type. Whoever does so takes it away again, with an
+  // undefined one, before the value changes.
+  void set_copy(Tensor copy) { state()->copy = std::move(copy); }
   // Accumulated by backward(), for leaves and where retain_grad() was called. Undefined before and
   // after zero_grad(). Two leaves may share one gradient's storage (a + b hands dy to both): clone
   // it before changing it.
@@ -93,7 +98,7 @@ class Variable {
 
  private:
   struct State {
-    Tensor value, grad;
+    Tensor value, grad, copy;
     bool requires_grad = false;
     std::shared_ptr<Node> node;  // what made it; null for leaves
   };

@@ -85,4 +85,16 @@ Tensor FlatParameters::values() const {
   return values_;
 }
 
+ParameterCopies::ParameterCopies(const FlatParameters& parameters, DType dtype) {
+  const Tensor values = parameters.values();
+  if (dtype == values.dtype()) return;
+  variables_ = parameters.variables();
+  const Tensor copies = ops::cast(values, dtype);
+  for (size_t i = 0; i < variables_.size(); ++i) variables_[i].set_copy(parameters.view(copies, i));
+}
+
+ParameterCopies::~ParameterCopies() {
+  for (Variable& p : variables_) p.set_copy({});
+}
+
 }  // namespace versor

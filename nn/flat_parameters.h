@@ -57,4 +57,17 @@ class FlatParameters : public ParameterList {
   Tensor values_;
 };
 
+// Copies of all values in another type, made in one pass and not parameter by parameter. While it
+// lives, value_as() of each parameter is a view of them, so it must die before a value changes.
+class ParameterCopies {
+ public:
+  ParameterCopies(const FlatParameters& parameters, DType dtype);
+  ~ParameterCopies();
+  ParameterCopies(const ParameterCopies&) = delete;
+  ParameterCopies& operator=(const ParameterCopies&) = delete;
+
+ private:
+  std::vector<Variable> variables_;
+};
+
 }  // namespace versor

@@ -29,7 +29,10 @@ StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float
                          FiniteGuard* guard) {
   adam.zero_grad();
   StepResult result;
-  result.output = model(images);
+  {
+    const ParameterCopies copies(model.flat_parameters(), model.options().activations);
+    result.output = model(images);
+  }
   result.loss = vqvae_loss(result.output, images, beta);
   if (guard) guard->watch(seen(model, result));
   backward(result.loss.total);

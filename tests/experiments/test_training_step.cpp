@@ -7,6 +7,7 @@
 #include "experiments/run/one_step.h"
 #include "experiments/run/training_step.h"
 #include "tensor/ops.h"
+#include "tensor/trace.h"
 #include "tests/support.h"
 #include "vq/vqvae.h"
 #include "vq/vqvae2.h"
@@ -92,6 +93,21 @@ TEST_CASE("training step: moves every parameter once and reports the loss before
   for (int i = 0; i < 20; ++i)
     loss = training_step(model, adam, some_images(), 0.5f).loss.total.item();
   CHECK(loss < 0.9 * step.loss.total.item());
+}
+
+TEST_CASE("training step: in bf16 one pass rounds all weights, to the bits of one pass for each") {
+  VqVaeOptions options = tiny_model();
+  options.activations = DType::bf16;
+  VqVae model(options, {}, Rng(3)), other(options, {}, Rng(3));
+  Adam adam(model.parameters(), {.lr = 0});
+  Profile profile;
+  training_step(model, adam, some_images(), 0.25f);
+  const int64_t passes = profile.entries().at("cast").calls;
+  profile.clear();
+  backward(vqvae_loss(other(some_images()), some_images(), 0.25f).total);
+  constexpr int64_t kConvolutions = 12;
+  CHECK(profile.entries().at("cast").calls - passes == kConvolutions - 1);
+  CHECK((gradients_of(model) == gradients_of(other)));
 }
 
 TEST_CASE("one_step: fitting files have no error, and all that is promised comes out") {

@@ -5,6 +5,8 @@
 #include "nn/flat_parameters.h"
 #include "nn/layers.h"
 #include "nn/sgd.h"
+#include "tensor/ops.h"
+#include "tensor/trace.h"
 #include "tests/vq/support.h"
 
 namespace versor::testing {
@@ -55,6 +57,28 @@ TEST_CASE("flat parameters: hold the values as they are, every shape, at multipl
   CHECK(to_array(flat.values())[64] == doctest::Approx(b[0] + 0.5).epsilon(1e-5));
   CHECK(to_array(pa.value()).data == a.data);
   CHECK(to_array(pc.value()).data == c.data);
+}
+
+TEST_CASE("flat parameters: copies in another type, one pass for all, while they live") {
+  ref::Random random(34);
+  const Array a = rounded(random.array({3, 5})), b = rounded(random.array({70}));
+  const Variable pa(to_tensor(a), true), pb(to_tensor(b), true);
+  FlatParameters flat({pa, pb});
+  const auto as_bf16 = [](const Variable& p) { return p.value_as(DType::bf16); };
+  {
+    Profile profile;
+    const ParameterCopies copies(flat, DType::bf16);
+    CHECK(to_array(as_bf16(pa)).data == rounded_to_bf16(a).data);
+    CHECK(to_array(as_bf16(pb)).data == rounded_to_bf16(b).data);
+    CHECK(as_bf16(pa).shape() == pa.shape());
+    CHECK(profile.entries().at("cast").calls == 1);
+    CHECK(pa.value_as(DType::f32).shares_storage_with(pa.value()));
+    const ParameterCopies none(flat, DType::f32);
+    CHECK(profile.entries().at("cast").calls == 1);
+  }
+  Tensor values = flat.values();
+  ops::fill(values, 3);
+  CHECK(to_array(as_bf16(pb)).data == ref::filled({70}, 3).data);
 }
 
 TEST_CASE("flat parameters: what is written to the buffer is the parameters' value") {
