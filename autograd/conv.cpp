@@ -4,6 +4,7 @@
 // Mixed precision: with activations in bf16 the f32 weights are rounded to bf16 for the products;
 // the gradients of weight and bias are f32.
 #include "autograd/functions.h"
+#include "tensor/branch.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -32,6 +33,12 @@ ops::BiasReluGrad before_epilogue(Tensor dy, const Tensor& mask, const Needed& n
   return {dz, need_bias ? ops::sum_axis0(dz.flat_rows()) : Tensor()};
 }
 
+// The gradient of the weight, computed beside that of the input, which is called next.
+Tensor grad_weight(const Tensor& x, const Tensor& dy, const Shape& weight,
+                   const Conv2dParams& params) {
+  return beside([=] { return ops::conv2d_grad_weight(x, dy, weight, params); });
+}
+
 // The gradients of x, weight and, where there is one, bias.
 Gradients of_inputs(const Tensor& dx, const Tensor& dweight, const Tensor& dbias,
                     const Needed& needed) {
@@ -51,8 +58,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
   return record("conv2d", y, inputs_of(x, weight, bias), [=](Tensor dy, const Needed& needed) {
     const auto [dz, dbias] = before_epilogue(std::move(dy), mask, needed);
     Tensor dx, dw;
+    if (needed[1]) dw = grad_weight(vx, dz, w.shape(), params);
     if (needed[0]) dx = ops::conv2d_grad_input(dz, w, vx.shape(), params);
-    if (needed[1]) dw = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
     return of_inputs(dx, dw, dbias, needed);
   });
 }
@@ -69,8 +76,8 @@ Variable conv_transpose2d(const Variable& x, const Variable& weight, const Varia
   return record("conv_transpose2d", y, inputs, [=](Tensor dy, const Needed& needed) {
     const auto [dz, dbias] = before_epilogue(std::move(dy), mask, needed);
     Tensor dx, dw;
+    if (needed[1]) dw = grad_weight(dz, vx, w.shape(), params);
     if (needed[0]) dx = ops::conv2d(dz, w, {}, params);
-    if (needed[1]) dw = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
     return of_inputs(dx, dw, dbias, needed);
   });
 }

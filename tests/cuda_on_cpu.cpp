@@ -350,8 +350,8 @@ void Machine::run(const char* name, dim3 blocks, dim3 threads, const std::functi
 }
 
 std::mutex one_launch_at_a_time;
-bool capturing = false;
-std::vector<Work> captured;
+bool capturing = false, on_branch = false;
+std::vector<Work> captured, captured_branch;
 
 }  // namespace
 
@@ -368,7 +368,7 @@ void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> b
 
 void enqueue(Work work) {
   if (capturing) {
-    captured.push_back(std::move(work));
+    (on_branch ? captured_branch : captured).push_back(std::move(work));
   } else {
     work();
   }
@@ -384,8 +384,24 @@ void begin_capture() {
 }
 
 std::vector<Work> end_capture() {
-  capturing = false;
-  return std::exchange(captured, {});
+  capturing = on_branch = false;
+  auto all = std::exchange(captured, {});
+  if (!std::exchange(captured_branch, {}).empty())
+    throw std::runtime_error("the capture ends before its branch has been joined");
+  return all;
+}
+
+void begin_branch() {
+  on_branch = capturing;
+}
+
+void end_branch() {
+  on_branch = false;
+}
+
+void join_branch() {
+  for (Work& work : captured_branch) captured.push_back(std::move(work));
+  captured_branch.clear();
 }
 
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value) {

@@ -81,6 +81,12 @@ void enqueue(Work work);
 bool is_capturing();
 void begin_capture();
 std::vector<Work> end_capture();
+// A branch of a capture. Its work is appended at the join, as late as it may run; a step that is
+// not captured runs it first. So what a branch may not run beside gives other bits in one of the
+// two. A capture that ends without the join is an error, as it is for CUDA.
+void begin_branch();
+void end_branch();
+void join_branch();
 
 // The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are left
 // out) and returns the value that each brought; valid until the caller's next intrinsic.

@@ -301,5 +301,35 @@ TEST_CASE("cuda_on_cpu: a capture runs nothing; replayed it sees the data of tha
   CHECK(x == 4);
 }
 
+TEST_CASE(
+    "cuda on cpu: the work of a branch is replayed at the join, and a missing join reported") {
+  std::string order;
+  const auto note = [&](char c) { cuda_on_cpu::enqueue([&order, c] { order += c; }); };
+  const auto work = [&] {
+    note('a');
+    cuda_on_cpu::begin_branch();
+    note('b');
+    cuda_on_cpu::end_branch();
+    note('c');
+  };
+  work();
+  CHECK(order == "abc");  // not captured
+  cuda_on_cpu::join_branch();
+  order.clear();
+
+  cuda_on_cpu::begin_capture();
+  work();
+  cuda_on_cpu::join_branch();
+  note('d');
+  for (const cuda_on_cpu::Work& one : cuda_on_cpu::end_capture()) one();
+  CHECK(order == "acbd");
+
+  cuda_on_cpu::begin_capture();
+  work();
+  CHECK(message_of(cuda_on_cpu::end_capture) ==
+        "the capture ends before its branch has been joined");
+  CHECK_FALSE(cuda_on_cpu::is_capturing());
+}
+
 }  // namespace
 }  // namespace versor::testing
