@@ -108,14 +108,16 @@ TEST_CASE("branch: what its work holds counts as shared, so nothing is computed 
   branches.join();
 }
 
-// The gradients of x and of a, where a is used by `layers` convolutions, by way of 2a or itself.
+// The gradients of x and of a, where a is used by `layers` convolutions, by way of 2a or itself, and
+// by a penalty, whose backward comes last.
 std::vector<std::string> gradients(int layers, bool by_way) {
   const Variable x(ops::uniform({2, 6, 6, 4}, Rng(1), -1.f, 1.f, test_device()), true);
   const Variable a(ops::uniform({4, 3, 3, 4}, Rng(2), -1.f, 1.f, test_device()), true);
+  const Variable penalty = mean(square(a));
   const Variable weight = by_way ? scale(a, 2.f) : a;
   Variable y = x;
   for (int layer = 0; layer < layers; ++layer) y = add(x, conv2d(y, weight, {}, {1, 1}));
-  backward(add(mean(square(y)), mean(square(a))));
+  backward(add(mean(square(y)), penalty));
   return {bits_of(x.grad()), bits_of(a.grad())};
 }
 
