@@ -103,9 +103,12 @@ TEST_CASE("branch: what its work holds counts as shared, so nothing is computed 
   Tensor dy = ones();
   const Tensor y = ones();
   beside([=] { return ops::sum(dy); });
-  const Tensor dx = ops::relu_grad(std::move(dy), y);
+  Tensor dx = ops::relu_grad(std::move(dy), y);
   CHECK(checker.found.empty());
-  branches.join();
+  beside([=] { return ops::sum(dx); });
+  beside(ones);  // joins the one before, so that dx may be overwritten now
+  ops::relu_grad(std::move(dx), y);
+  CHECK(checker.found.empty());
 }
 
 // The gradients of x and of a, where a is used by `layers` convolutions, by way of 2a or itself, and
