@@ -111,8 +111,8 @@ TEST_CASE("branch: what its work holds counts as shared, so nothing is computed 
   CHECK(checker.found.empty());
 }
 
-// The gradients of x and of a, where a is used by `layers` convolutions, by way of 2a or itself, and
-// by a penalty, whose backward comes last.
+// The gradients of x and of a, where a is used by `layers` convolutions, by way of 2a or itself,
+// and by a penalty, whose backward comes last.
 std::vector<std::string> gradients(int layers, bool by_way) {
   const Variable x(ops::uniform({2, 6, 6, 4}, Rng(1), -1.f, 1.f, test_device()), true);
   const Variable a(ops::uniform({4, 3, 3, 4}, Rng(2), -1.f, 1.f, test_device()), true);
