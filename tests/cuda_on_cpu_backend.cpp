@@ -163,7 +163,7 @@ bool CudaBackend::has_branches() {
 }
 
 void CudaBackend::fork() {
-  cuda_on_cpu::begin_branch();
+  if (has_branches()) cuda_on_cpu::begin_branch();
 }
 
 void CudaBackend::leave_branch() {

@@ -150,13 +150,13 @@ void Context::order(Line& first, const Line& then) {
 }
 
 void Context::fork() {
-  if (!capturing_) return;
+  if (!has_branches()) return;
   order(main_, *branch_);
   on_branch_ = true;
 }
 
 void Context::join() {
-  if (capturing_) order(*branch_, main_);
+  if (has_branches()) order(*branch_, main_);
 }
 
 void Context::refuse_while_capturing(const char* operation, const char* action) const {

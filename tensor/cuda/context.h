@@ -128,6 +128,7 @@ class Context {
     std::vector<DeviceBuffer> conv_workspaces;
   };
 
+  bool has_branches() const { return capturing_ && options.branches; }
   const Line& line() const { return on_branch_ ? *branch_ : main_; }
   DeviceBuffer allocate(size_t bytes);
   void open(Line& line);
@@ -135,11 +136,11 @@ class Context {
 
   int index_;
   Properties properties_;
+  Line main_;
+  std::unique_ptr<Line> branch_;  // null until add_branch_line()
   Handle<cublasLtHandle_t, cublasLtDestroy> blas_;
   Handle<cudnnHandle_t, cudnnDestroy> dnn_;
   MemoryPool pool_;
-  Line main_;
-  std::unique_ptr<Line> branch_;     // null until add_branch_line()
   size_t conv_workspace_bytes_ = 0;  // of the last one of each line
   bool capturing_ = false, on_branch_ = false;
 };
