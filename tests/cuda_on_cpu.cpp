@@ -352,6 +352,7 @@ void Machine::run(const char* name, dim3 blocks, dim3 threads, const std::functi
 std::mutex one_launch_at_a_time;
 bool capturing = false, on_branch = false;
 std::vector<Work> captured, captured_branch;
+size_t forked_at = 0;  // how much had been captured before the branch
 
 }  // namespace
 
@@ -393,6 +394,7 @@ std::vector<Work> end_capture() {
 
 void begin_branch() {
   on_branch = capturing;
+  forked_at = captured.size();
 }
 
 void end_branch() {
@@ -400,8 +402,12 @@ void end_branch() {
 }
 
 void join_branch() {
-  for (Work& work : captured_branch) captured.push_back(std::move(work));
-  captured_branch.clear();
+  const bool late = machine().order == Order::forward;
+  size_t at = late ? captured.size() : forked_at;
+  for (Work& work : std::exchange(captured_branch, {})) {
+    captured.insert(captured.begin() + static_cast<std::ptrdiff_t>(at), std::move(work));
+    at = std::min(at + 2, captured.size());
+  }
 }
 
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value) {

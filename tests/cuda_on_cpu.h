@@ -81,9 +81,10 @@ void enqueue(Work work);
 bool is_capturing();
 void begin_capture();
 std::vector<Work> end_capture();
-// A branch of a capture. Its work is appended at the join, as late as it may run; a step that is
-// not captured runs it first. So what a branch may not run beside gives other bits in one of the
-// two. A capture that ends without the join is an error, as it is for CUDA.
+// A branch of a capture. Its work is replayed at the join, as late as it may run, or in the reverse
+// order in turns with the work beside it; a step that is not captured runs it first. So what must
+// not run beside each other gives other bits in one of the three. A capture that ends without the
+// join is an error, as it is for CUDA.
 void begin_branch();
 void end_branch();
 void join_branch();
