@@ -350,9 +350,6 @@ void Machine::run(const char* name, dim3 blocks, dim3 threads, const std::functi
 }
 
 std::mutex one_launch_at_a_time;
-bool capturing = false, on_branch = false;
-std::vector<Work> captured, captured_branch;
-size_t forked_at = 0;  // how much had been captured before the branch
 
 }  // namespace
 
@@ -365,49 +362,6 @@ void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> b
     std::lock_guard lock(one_launch_at_a_time);
     machine().run(name.c_str(), blocks, threads, body);
   });
-}
-
-void enqueue(Work work) {
-  if (capturing) {
-    (on_branch ? captured_branch : captured).push_back(std::move(work));
-  } else {
-    work();
-  }
-}
-
-bool is_capturing() {
-  return capturing;
-}
-
-void begin_capture() {
-  if (capturing) throw std::runtime_error("a capture runs already");
-  capturing = true;
-}
-
-std::vector<Work> end_capture() {
-  capturing = on_branch = false;
-  auto all = std::exchange(captured, {});
-  if (!std::exchange(captured_branch, {}).empty())
-    throw std::runtime_error("the capture ends before its branch has been joined");
-  return all;
-}
-
-void begin_branch() {
-  on_branch = capturing;
-  forked_at = captured.size();
-}
-
-void end_branch() {
-  on_branch = false;
-}
-
-void join_branch() {
-  const bool late = machine().order == Order::forward;
-  size_t at = late ? captured.size() : forked_at;
-  for (Work& work : std::exchange(captured_branch, {})) {
-    captured.insert(captured.begin() + static_cast<std::ptrdiff_t>(at), std::move(work));
-    at = std::min(at + 2, captured.size());
-  }
 }
 
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value) {
