@@ -4,6 +4,7 @@
 // activations in bf16 the f32 weights are rounded to bf16 for the products; the gradients of weight
 // and bias are f32.
 #include "autograd/functions.h"
+#include "tensor/branch.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -23,6 +24,12 @@ ops::BiasReluGrad before_epilogue(Tensor dy, Tensor skip, const Tensor& mask, bo
   return {dz, need_bias ? ops::sum_axis0(dz.flat_rows()) : Tensor()};
 }
 
+// The gradient of the weight, computed beside that of the input, which is called next.
+Tensor grad_weight(const Tensor& x, const Tensor& dy, const Shape& weight,
+                   const Conv2dParams& params) {
+  return beside([=] { return ops::conv2d_grad_weight(x, dy, weight, params); });
+}
+
 }  // namespace
 
 // y = act(conv(x, w) + b + residual). With dz = dy where the activation passes:
@@ -37,8 +44,8 @@ Variable conv2d(const Variable& x, const Variable& weight, const Variable& bias,
                                                         const Needed& needed) {
     const auto [dz, dbias] = before_epilogue(std::move(dy), std::move(skip), mask, needed[2]);
     Tensor dx, dw;
+    if (needed[1]) dw = grad_weight(vx, dz, w.shape(), params);
     if (needed[0]) dx = ops::conv2d_grad_input(dz, w, vx.shape(), params);
-    if (needed[1]) dw = ops::conv2d_grad_weight(vx, dz, w.shape(), params);
     return Gradients{dx, dw, dbias, dz};
   };
   return record("conv2d", y, {x, weight, bias, residual}, backward);
@@ -56,8 +63,8 @@ Variable conv_transpose2d(const Variable& x, const Variable& weight, const Varia
                                                         const Needed& needed) {
     const auto [dz, dbias] = before_epilogue(std::move(dy), std::move(skip), mask, needed[2]);
     Tensor dx, dw;
+    if (needed[1]) dw = grad_weight(dz, vx, w.shape(), params);
     if (needed[0]) dx = ops::conv2d(dz, w, {}, params);
-    if (needed[1]) dw = ops::conv2d_grad_weight(dz, vx, w.shape(), params);
     return Gradients{dx, dw, dbias};
   };
   return record("conv_transpose2d", y, {x, weight, bias}, backward);

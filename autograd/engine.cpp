@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "autograd/variable.h"
+#include "tensor/branch.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -121,11 +122,19 @@ void backward(const Variable& loss, bool retain_graph) {
     }
   };
   std::map<uint64_t, Pending, std::greater<>> pending;  // by node number, latest first
+  BranchScope branches(loss.value().backend());
   const auto arrive = [&](const char* from, const Edge& edge, const Tensor& gradient) {
     const Shape& wanted = edge.producer ? edge.producer->shape : edge.leaf->value.shape();
     check(gradient.shape() == wanted, "backward", from, " returned a gradient ", gradient.shape(),
           " for an input ", wanted);
-    if (!edge.producer) return accumulate(edge.leaf->grad, gradient);
+    if (!edge.producer) {
+      Tensor& grad = edge.leaf->grad;
+      // A leaf can take a gradient that a branch is still computing; nothing else can use it.
+      if (grad.defined() && (branches.is_pending(grad) || branches.is_pending(gradient)))
+        branches.join();
+      return accumulate(grad, gradient);
+    }
+    if (branches.is_pending(gradient)) branches.join();
     Pending& entry = pending[edge.producer->number];
     entry.node = edge.producer;
     entry.add_up();
@@ -158,6 +167,7 @@ void backward(const Variable& loss, bool retain_graph) {
     node.backward = nullptr;
     node.inputs.clear();
   }
+  branches.join();
 }
 
 }  // namespace versor

@@ -65,7 +65,8 @@ Variable linear(const Variable& x, const Variable& weight, const Variable& bias)
 Variable sum(const Variable& x);                     // [1]
 Variable mean(const Variable& x);                    // [1]
 Variable mse(const Variable& a, const Variable& b);  // [1], mean of squared differences
-Variable sum_axis1(const Variable& x);               // [R,C] -> [R]
+Variable mse(const Variable& a, const Variable& b, const Tensor& value);  // the value is known
+Variable sum_axis1(const Variable& x);                                    // [R,C] -> [R]
 // y[r,:] = x[r,:] / sqrt(|x[r,:]|^2 + 1e-12).   x [R,C]
 // Rows far longer than 1e-6 get length 1. A far shorter row, whose direction is noise, gives y =
 // 10^6 x: short, with a gradient that stays finite even at zero. (The square of a row longer than

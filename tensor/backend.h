@@ -49,10 +49,11 @@ struct DeviceInfo {
   bool can_capture = false;  // has capture()
 };
 
-// What the libraries behind convolution and matmul may do.
+// How a device may compute.
 struct BackendOptions {
   bool tf32 = false;          // f32 products in TF32, where the device has it
   bool deterministic = true;  // only algorithms that give equal bits in every run
+  bool branches = false;      // a captured step has branches, if the device can
   // f32 convolutions as sums of three TF32 products, where the device has TF32: errors of f32 by
   // tensor cores (cuda/split.h). Off until a card has measured it. tf32 takes precedence.
   bool split_f32 = false;
@@ -90,7 +91,7 @@ class Backend {
 
   // --- device -----------------------------------------------------------------------------------
   virtual DeviceInfo info() = 0;
-  // How the libraries may compute from now on. The default is the strictest.
+  // From now on. The default is the strictest.
   virtual void configure(const BackendOptions& options) = 0;
   virtual MemoryPool& pool() = 0;
   virtual void copy_from_host(void* target, const void* source, size_t bytes) = 0;
@@ -99,6 +100,12 @@ class Backend {
   // Captures the primitives that `work` calls, without running them. The result replays them on the
   // same addresses any number of times. Requires can_capture; use it through replay.h.
   virtual std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) = 0;
+  // Branches, see branch.h, which calls these: what is called between fork() and leave_branch() may
+  // run beside what is called between leave_branch() and join(). At most one is open.
+  virtual bool has_branches() { return false; }
+  virtual void fork() {}
+  virtual void leave_branch() {}
+  virtual void join() {}
   // Names the work that follows in a profiler's time line, until end_range().
   virtual void begin_range(const char*) {}
   virtual void end_range() {}

@@ -59,7 +59,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
   }
   TraceScope trace("conv2d", backend, conv_flops(y.shape(), weight.shape()),
                    {&y, &x, &weight, &residual});
-  backend.conv2d(y, x, weight, epilogue, params);
+  trace.run(backend, &Backend::conv2d, y, x, weight, epilogue, params);
   return y;
 }
 
@@ -74,7 +74,7 @@ Tensor conv2d_grad_input(const Tensor& dy, const Tensor& weight, Shape input,
   Tensor dx(input, dy.dtype(), dy.device());
   TraceScope trace("conv2d_grad_input", backend, conv_flops(dy.shape(), weight.shape()),
                    {&dx, &dy, &weight});
-  backend.conv2d_grad_input(dx, dy, weight, {}, params);
+  trace.run(backend, &Backend::conv2d_grad_input, dx, dy, weight, {}, params);
   return dx;
 }
 
@@ -89,7 +89,7 @@ Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
   Tensor dweight(weight, DType::f32, x.device());
   TraceScope trace("conv2d_grad_weight", backend, conv_flops(dy.shape(), weight),
                    {&dweight, &x, &dy});
-  backend.conv2d_grad_weight(dweight, x, dy, params);
+  trace.run(backend, &Backend::conv2d_grad_weight, dweight, x, dy, params);
   return dweight;
 }
 
@@ -114,7 +114,7 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& e
   Tensor y({x.dim(0), height, width, weight.dim(3)}, x.dtype(), x.device());
   TraceScope trace("conv_transpose2d", backend, conv_flops(x.shape(), weight.shape()),
                    {&y, &x, &weight});
-  backend.conv2d_grad_input(y, x, weight, epilogue, params);
+  trace.run(backend, &Backend::conv2d_grad_input, y, x, weight, epilogue, params);
   return y;
 }
 

@@ -29,7 +29,7 @@ GroupNorm group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, 
   Tensor y(x.shape(), x.dtype(), x.device());
   Tensor statistics({2, x.dim(0), groups}, DType::f32, x.device());
   TraceScope trace("group_norm", backend, 7 * count(x), {&y, &x});
-  backend.group_norm(y, statistics, x, weight, bias, eps);
+  trace.run(backend, &Backend::group_norm, y, statistics, x, weight, bias, eps);
   return {y, statistics};
 }
 
@@ -39,7 +39,7 @@ Tensor group_norm_sums(const Tensor& dy, const Tensor& x, const Tensor& statisti
   check_same_shape("group_norm_sums", dy, x);
   Tensor sums({2, x.dim(0), x.dim(3)}, DType::f32, x.device());
   TraceScope trace("group_norm_sums", backend, 5 * count(x), {&dy, &x});
-  backend.group_norm_sums(sums, dy, x, statistics);
+  trace.run(backend, &Backend::group_norm_sums, sums, dy, x, statistics);
   return sums;
 }
 
@@ -51,7 +51,7 @@ Tensor group_norm_grad(Tensor dy, const Tensor& x, const Tensor& weight, const T
   check_images("group_norm_grad", x, weight);
   Tensor dx = reused(dy);
   TraceScope trace("group_norm_grad", backend, 7 * count(x), {&dx, &dy, &x});
-  backend.group_norm_grad(dx, dy, x, weight, statistics, sums);
+  trace.run(backend, &Backend::group_norm_grad, dx, dy, x, weight, statistics, sums);
   return dx;
 }
 

@@ -23,7 +23,7 @@ Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose
           y.dim(1), " columns");
   }
   TraceScope trace("matmul", backend, 2 * count(y) * static_cast<double>(inner_a), {&y, &a, &b});
-  backend.matmul(y, a, b, transpose_a, transpose_b, bias);
+  trace.run(backend, &Backend::matmul, y, a, b, transpose_a, transpose_b, bias);
   return y;
 }
 

@@ -13,7 +13,7 @@ namespace versor::ops {
 
 void fill(Tensor& y, float value) {
   TraceScope trace("fill", y.backend(), 0, {&y});
-  y.backend().fill(y, value);
+  trace.run(y.backend(), &Backend::fill, y, value);
 }
 
 void copy(Tensor& y, const Tensor& x) {
@@ -21,7 +21,7 @@ void copy(Tensor& y, const Tensor& x) {
   check_same_shape("copy", y, x);
   check_dtype("copy", x, y.dtype());
   TraceScope trace("copy", backend, 0, {&y, &x});
-  backend.copy(y, x);
+  trace.run(backend, &Backend::copy, y, x);
 }
 
 Tensor full(Shape shape, float value, Device device, DType dtype) {
@@ -44,7 +44,7 @@ Tensor cast(const Tensor& x, DType dtype) {
   Backend& backend = same_device("cast", {&x});
   Tensor y(x.shape(), dtype, x.device());
   TraceScope trace("cast", backend, 0, {&y, &x});
-  backend.cast(y, x);
+  trace.run(backend, &Backend::cast, y, x);
   return y;
 }
 
@@ -52,7 +52,7 @@ Tensor affine(const Tensor& x, float scale, float shift, DType dtype) {
   Backend& backend = same_device("affine", {&x});
   Tensor y(x.shape(), dtype, x.device());
   TraceScope trace("affine", backend, 2 * count(x), {&y, &x});
-  backend.affine(y, x, scale, shift);
+  trace.run(backend, &Backend::affine, y, x, scale, shift);
   return y;
 }
 
@@ -60,14 +60,14 @@ Tensor uniform(Shape shape, Rng rng, float low, float high, Device device) {
   check(low <= high, "uniform", "range ", low, "..", high, " is empty");
   Tensor y(shape, DType::f32, device);
   TraceScope trace("uniform", y.backend(), 0, {&y});
-  y.backend().uniform(y, rng, low, high);
+  trace.run(y.backend(), &Backend::uniform, y, rng, low, high);
   return y;
 }
 
 Tensor normal(Shape shape, Rng rng, Device device) {
   Tensor y(shape, DType::f32, device);
   TraceScope trace("normal", y.backend(), 0, {&y});
-  y.backend().normal(y, rng);
+  trace.run(y.backend(), &Backend::normal, y, rng);
   return y;
 }
 
@@ -83,7 +83,7 @@ void increment(Tensor& counters, const std::vector<int32_t>& which) {
     check(0 <= i && i < counters.numel(), "increment", "there is no counter ", i, " among ",
           counters.shape());
   TraceScope trace("increment", counters.backend(), 0, {&counters});
-  counters.backend().increment(counters, which);
+  trace.run(counters.backend(), &Backend::increment, counters, which);
 }
 
 void add_counts(Tensor& total, const Tensor& counts) {
@@ -92,7 +92,7 @@ void add_counts(Tensor& total, const Tensor& counts) {
   check_dtype("add_counts", counts, DType::i32);
   check_same_shape("add_counts", total, counts);
   TraceScope trace("add_counts", backend, 0, {&total, &counts});
-  backend.add_counts(total, counts);
+  trace.run(backend, &Backend::add_counts, total, counts);
 }
 
 void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& values) {
@@ -110,7 +110,7 @@ void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& valu
           "needs f32 or i32, got ", value.dtype());
   }
   TraceScope trace("write_row", backend, 0, {&row});
-  backend.write_row(table, row, values);
+  trace.run(backend, &Backend::write_row, table, row, values);
 }
 
 Tensor new_guard(Device device) {
@@ -128,7 +128,7 @@ void find_nonfinite(Tensor& guard, const std::vector<Tensor>& tensors, int first
     check_float("find_nonfinite", {&t});
   }
   TraceScope trace("find_nonfinite", backend, 0, {});
-  backend.find_nonfinite(guard, tensors, first_tag, step);
+  trace.run(backend, &Backend::find_nonfinite, guard, tensors, first_tag, step);
 }
 
 // --- element-wise ---
@@ -138,7 +138,7 @@ Tensor unary(const Tensor& x, UnaryOp op) {
   check_float("unary", {&x});
   Tensor y(x.shape(), x.dtype(), x.device());
   TraceScope trace({"unary", name_of(op)}, backend, count(x), {&y, &x});
-  backend.unary(y, x, op);
+  trace.run(backend, &Backend::unary, y, x, op);
   return y;
 }
 
@@ -148,7 +148,7 @@ Tensor unary_grad(Tensor dy, const Tensor& saved, UnaryOp op) {
   check_same_shape("unary_grad", dy, saved);
   Tensor dx = reused(dy);
   TraceScope trace({"unary_grad", name_of(op)}, backend, count(dy), {&dx, &dy, &saved});
-  backend.unary_grad(dx, dy, saved, op);
+  trace.run(backend, &Backend::unary_grad, dx, dy, saved, op);
   return dx;
 }
 
@@ -158,7 +158,7 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
   check_same_shape("binary", a, b);
   Tensor y(a.shape(), a.dtype(), a.device());
   TraceScope trace({"binary", name_of(op)}, backend, count(a), {&y, &a, &b});
-  backend.binary(y, a, b, op);
+  trace.run(backend, &Backend::binary, y, a, b, op);
   return y;
 }
 
@@ -167,7 +167,7 @@ void add_to(Tensor& y, const Tensor& x) {
   check_same_shape("add_to", y, x);
   check_float("add_to", {&y, &x});
   TraceScope trace({"binary", name_of(BinaryOp::add)}, backend, count(y), {&y, &y, &x});
-  backend.binary(y, y, x, BinaryOp::add);
+  trace.run(backend, &Backend::binary, y, y, x, BinaryOp::add);
 }
 
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op) {
@@ -178,7 +178,7 @@ Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op) {
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace({"binary_rows", name_of(op)}, backend, count(x), {&y, &x, &v});
   Tensor y_rows = y.flat_rows();
-  backend.binary_rows(y_rows, x.flat_rows(), v, op);
+  trace.run(backend, &Backend::binary_rows, y_rows, x.flat_rows(), v, op);
   return y;
 }
 
@@ -190,7 +190,7 @@ Tensor scale_rows(const Tensor& x, const Tensor& s) {
         " do not match the rows of ", x.shape());
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("scale_rows", backend, count(x), {&y, &x, &s});
-  backend.scale_rows(y, x, s);
+  trace.run(backend, &Backend::scale_rows, y, x, s);
   return y;
 }
 
@@ -200,7 +200,7 @@ Tensor broadcast(const Tensor& s, Shape shape, float factor) {
   check_scalar("broadcast", s);
   Tensor y(shape, DType::f32, s.device());
   TraceScope trace("broadcast", backend, 0, {&y});
-  backend.broadcast(y, s, factor);
+  trace.run(backend, &Backend::broadcast, y, s, factor);
   return y;
 }
 
@@ -222,7 +222,7 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
   }
   Tensor y(Shape(std::span<const int64_t>(extents, rank)), x.dtype(), x.device());
   TraceScope trace("permute", backend, 0, {&y, &x});
-  backend.permute(y, x, axes);
+  trace.run(backend, &Backend::permute, y, x, axes);
   return y;
 }
 
@@ -234,7 +234,7 @@ Tensor slice(const Tensor& x, int64_t begin, int64_t end) {
         " are outside ", x.shape());
   Tensor y({x.dim(0), end - begin}, DType::f32, x.device());
   TraceScope trace("slice", backend, 0, {&y, &x});
-  backend.slice(y, x, begin);
+  trace.run(backend, &Backend::slice, y, x, begin);
   return y;
 }
 
@@ -262,7 +262,7 @@ Tensor concat(const std::vector<Tensor>& parts) {
   const Shape joined = joined_shape("concat", parts, 1);
   Tensor y(joined, DType::f32, parts[0].device());
   TraceScope trace("concat", y.backend(), 0, {&y});
-  y.backend().concat(y, parts);
+  trace.run(y.backend(), &Backend::concat, y, parts);
   return y;
 }
 
@@ -285,7 +285,7 @@ Tensor sum(const Tensor& x, float factor) {
   check_f32("sum", {&x});
   Tensor y({1}, DType::f32, x.device());
   TraceScope trace("sum", backend, count(x), {&x});
-  backend.sum(y, x, factor);
+  trace.run(backend, &Backend::sum, y, x, factor);
   return y;
 }
 
@@ -294,7 +294,7 @@ Tensor sum_of_squares(const Tensor& x) {
   check_f32("sum_of_squares", {&x});
   Tensor y({1}, DType::f32, x.device());
   TraceScope trace("sum_of_squares", backend, 2 * count(x), {&x});
-  backend.sum_of_squares(y, x);
+  trace.run(backend, &Backend::sum_of_squares, y, x);
   return y;
 }
 
@@ -304,7 +304,7 @@ Tensor sum_axis0(const Tensor& x) {
   check_matrix("sum_axis0", x);
   Tensor y({x.dim(1)}, DType::f32, x.device());
   TraceScope trace("sum_axis0", backend, count(x), {&x});
-  backend.sum_axis0(y, x);
+  trace.run(backend, &Backend::sum_axis0, y, x);
   return y;
 }
 
@@ -322,7 +322,7 @@ BiasReluGrad bias_relu_grad(Tensor dy, Tensor skip, const Tensor& y) {
   Tensor dz = (skip.defined() && skip.unshared() ? skip : reused(dy)).flat_rows();
   const double flops = (1.0 + skip.defined() + y.defined()) * count(dy);
   TraceScope trace("bias_relu_grad", dy.backend(), flops, {&dz, &dy, &skip, &y});
-  dy.backend().bias_relu_grad(dz, dbias, rows(dy), rows(skip), rows(y));
+  trace.run(dy.backend(), &Backend::bias_relu_grad, dz, dbias, rows(dy), rows(skip), rows(y));
   return {dz.reshape(shape), dbias};
 }
 
@@ -332,7 +332,7 @@ Tensor sum_axis1(const Tensor& x) {
   check_matrix("sum_axis1", x);
   Tensor y({x.dim(0)}, DType::f32, x.device());
   TraceScope trace("sum_axis1", backend, count(x), {&x});
-  backend.sum_axis1(y, x);
+  trace.run(backend, &Backend::sum_axis1, y, x);
   return y;
 }
 
@@ -343,7 +343,7 @@ Tensor mse(const Tensor& a, const Tensor& b) {
   check(a.numel() > 0, "mse", "the mean over no elements is undefined");
   Tensor y({1}, DType::f32, a.device());
   TraceScope trace("mse", backend, 3 * count(a), {&a, &b});
-  backend.mse(y, a, b);
+  trace.run(backend, &Backend::mse, y, a, b);
   return y;
 }
 
@@ -354,7 +354,7 @@ Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b) {
   check_scalar("mse_grad", dy);
   Tensor da(a.shape(), DType::f32, a.device());
   TraceScope trace("mse_grad", backend, 2 * count(a), {&da, &a, &b});
-  backend.mse_grad(da, dy, a, b);
+  trace.run(backend, &Backend::mse_grad, da, dy, a, b);
   return da;
 }
 

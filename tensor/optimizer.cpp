@@ -60,7 +60,7 @@ void adam(Tensor& m, Tensor& v, const std::vector<ParameterPart>& parts, const T
           " has no count among ", counts.shape());
   // m appears twice: it stands for the values too, which are as many.
   TraceScope trace("adam", backend, 12 * elements(parts), {&m, &m, &v});
-  backend.adam(m, v, parts, step, counts, guard, params);
+  trace.run(backend, &Backend::adam, m, v, parts, step, counts, guard, params);
 }
 
 void sgd(Tensor& velocity, const std::vector<ParameterPart>& parts, const Tensor& step,
@@ -75,7 +75,7 @@ void sgd(Tensor& velocity, const std::vector<ParameterPart>& parts, const Tensor
   }
   check_values("sgd", parts);
   TraceScope trace("sgd", backend, 6 * elements(parts), {});
-  backend.sgd(velocity, parts, step, guard, params);
+  trace.run(backend, &Backend::sgd, velocity, parts, step, guard, params);
 }
 
 void gather_gradients(Tensor& flat, const std::vector<ParameterPart>& parts) {
@@ -83,7 +83,7 @@ void gather_gradients(Tensor& flat, const std::vector<ParameterPart>& parts) {
   check_flat("gather_gradients", flat);
   check_gradients("gather_gradients", flat, parts);
   TraceScope trace("gather_gradients", backend, 0, {&flat, &flat});
-  backend.gather_gradients(flat, parts);
+  trace.run(backend, &Backend::gather_gradients, flat, parts);
 }
 
 void clip(Tensor& x, const Tensor& norm, float max_norm) {
@@ -91,7 +91,7 @@ void clip(Tensor& x, const Tensor& norm, float max_norm) {
   check_f32("clip", {&x, &norm});
   check_scalar("clip", norm);
   TraceScope trace("clip", backend, count(x), {&x, &x});
-  backend.clip(x, norm, max_norm);
+  trace.run(backend, &Backend::clip, x, norm, max_norm);
 }
 
 }  // namespace versor::ops

@@ -62,11 +62,31 @@ void* MemoryPool::allocate(size_t bytes) {
 void MemoryPool::free(void* block, size_t bytes) {
   const size_t size = rounded(bytes);
   std::lock_guard lock(mutex_);
+  current_ -= size;
+  if (holding_) {
+    held_.emplace_back(block, size);
+  } else {
+    keep(block, size);
+  }
+}
+
+void MemoryPool::keep(void* block, size_t size) {
   const auto owner = owners_.find(block);
   const bool in_arena = owner != owners_.end();
   if (hooks_.taken_back && !in_arena) hooks_.taken_back(block, size);
   (in_arena ? owner->second->kept_ : kept_)[size].push_back(block);
-  current_ -= size;
+}
+
+void MemoryPool::hold_freed() {
+  std::lock_guard lock(mutex_);
+  holding_ = true;
+}
+
+void MemoryPool::release_held() {
+  std::lock_guard lock(mutex_);
+  holding_ = false;
+  for (const auto& [block, size] : held_) keep(block, size);
+  held_.clear();
 }
 
 MemoryPool::Arena::~Arena() {

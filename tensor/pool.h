@@ -1,6 +1,7 @@
 // The memory of one device. Freed blocks are kept by size and handed out again, so that a steady
 // training step allocates nothing; current and peak bytes are counted for everyone to read.
-// Reuse follows program order, which is stream order on a device with one stream.
+// Reuse follows program order, which is stream order on a device with one stream; while a branch
+// runs on another one, nothing that was freed is reused.
 // An arena pins addresses: what is allocated while it is open is only ever reused by it, so work
 // captured there (a CUDA graph) can be replayed without overwriting anything else.
 #pragma once
@@ -13,6 +14,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace versor {
@@ -42,6 +44,11 @@ class MemoryPool {
   // limit. state() then describes the pool.
   void* allocate(size_t bytes);
   void free(void* block, size_t bytes);
+
+  // Between these, what is freed is kept apart: a branch (branch.h) may still be using it, or may
+  // have freed what the caller's own work gets next.
+  void hold_freed();
+  void release_held();
 
   size_t current_bytes() const;    // handed out now
   size_t peak_bytes() const;       // the most that was handed out since reset_peak()
@@ -80,8 +87,10 @@ class MemoryPool {
 
  private:
   static size_t rounded(size_t bytes);
-  void* take_from_device(size_t size);  // these two with the mutex held
+  // These with the mutex held.
+  void* take_from_device(size_t size);
   void give_back_kept();
+  void keep(void* block, size_t size);
 
   RawAllocate raw_allocate_;
   RawFree raw_free_;
@@ -89,7 +98,9 @@ class MemoryPool {
   mutable std::mutex mutex_;
   std::map<size_t, std::vector<void*>> kept_;
   Arena* open_ = nullptr;
-  std::unordered_map<void*, Arena*> owners_;  // of the blocks that belong to an arena
+  bool holding_ = false;
+  std::vector<std::pair<void*, size_t>> held_;  // freed blocks and their sizes
+  std::unordered_map<void*, Arena*> owners_;    // of the blocks that belong to an arena
   size_t current_ = 0, peak_ = 0, reserved_ = 0, raw_allocations_ = 0;
   size_t limit_ = std::numeric_limits<size_t>::max();
 };

@@ -23,7 +23,7 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
   check_matrix("gather_rows", x);
   Tensor y({index.numel(), x.dim(1)}, DType::f32, x.device());
   TraceScope trace("gather_rows", backend, 0, {&y, &index});
-  backend.gather_rows(y, x, index);
+  trace.run(backend, &Backend::gather_rows, y, x, index);
   return y;
 }
 
@@ -39,7 +39,7 @@ Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& ba
   check_batch_number("gather_images", batch, images);
   Tensor y({number, images.dim(1), images.dim(2), images.dim(3)}, DType::f32, images.device());
   TraceScope trace("gather_images", backend, 2 * count(y), {&y});
-  backend.gather_images(y, images, order, batch, batch_size, scale, shift);
+  trace.run(backend, &Backend::gather_images, y, images, order, batch, batch_size, scale, shift);
   return y;
 }
 
@@ -55,7 +55,7 @@ Tensor move_images(const Tensor& x, const Tensor& moves, const Tensor& batch, in
   check_batch_number("move_images", batch, x);
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("move_images", backend, 0, {&y, &x});
-  backend.move_images(y, x, moves, batch, batch_size);
+  trace.run(backend, &Backend::move_images, y, x, moves, batch, batch_size);
   return y;
 }
 
@@ -68,7 +68,7 @@ Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments) {
         " does not match the rows of ", x.shape(), ", or there are no segments");
   Tensor y({segments, x.dim(1)}, DType::f32, x.device());
   TraceScope trace("segment_sum", backend, count(x), {&y, &x, &index});
-  backend.segment_sum(y, x, index);
+  trace.run(backend, &Backend::segment_sum, y, x, index);
   return y;
 }
 
@@ -78,7 +78,7 @@ Tensor bincount(const Tensor& index, int64_t segments) {
   check(segments > 0, "bincount", "there are no segments to count");
   Tensor counts({segments}, DType::i32, index.device());
   TraceScope trace("bincount", backend, 0, {&counts, &index});
-  backend.bincount(counts, index);
+  trace.run(backend, &Backend::bincount, counts, index);
   return counts;
 }
 

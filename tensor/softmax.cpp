@@ -11,7 +11,7 @@ Tensor softmax(const Tensor& x) {
   check_matrix("softmax", x);
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("softmax", backend, 4 * count(x), {&y, &x});
-  backend.softmax(y, x);
+  trace.run(backend, &Backend::softmax, y, x);
   return y;
 }
 
@@ -22,7 +22,7 @@ Tensor softmax_grad(Tensor dy, const Tensor& y) {
   check_same_shape("softmax_grad", dy, y);
   Tensor dx = reused(dy);
   TraceScope trace("softmax_grad", backend, 4 * count(y), {&dx, &dy, &y});
-  backend.softmax_grad(dx, dy, y);
+  trace.run(backend, &Backend::softmax_grad, dx, dy, y);
   return dx;
 }
 
@@ -33,7 +33,7 @@ Tensor argmax(const Tensor& x) {
   check(x.dim(1) > 0, "argmax", "there is nothing to choose from in ", x.shape());
   Tensor index({x.dim(0)}, DType::i32, x.device());
   TraceScope trace("argmax", backend, count(x), {&index, &x});
-  backend.argmax(index, x);
+  trace.run(backend, &Backend::argmax, index, x);
   return index;
 }
 

@@ -44,7 +44,8 @@ std::string TraceName::text() const {
 }
 
 TraceScope::TraceScope(const TraceName& name, Backend& backend, double flops,
-                       std::initializer_list<const Tensor*> tensors) {
+                       std::initializer_list<const Tensor*> tensors)
+    : traced_(name) {
   if (naming()) {
     backend.begin_range(name.text().c_str());
     named_ = &backend;

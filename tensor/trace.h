@@ -9,6 +9,7 @@
 #include <map>
 #include <string>
 
+#include "tensor/observer.h"
 #include "tensor/tensor.h"
 
 namespace versor {
@@ -45,12 +46,23 @@ class TraceScope {
   TraceScope(const TraceName& name, Backend& backend, double flops,
              std::initializer_list<const Tensor*> tensors);
   ~TraceScope();
+  // Calls the primitive, and tells the observer first, if there is one.
+  template <class B, class... P>
+  void run(B& backend, void (B::*primitive)(P...), std::type_identity_t<P>... arguments) {
+    if (Observer* observer = Observer::current()) {
+      std::vector<Access> accesses;
+      (add_accesses(accesses, static_cast<P&>(arguments)), ...);
+      observer->primitive(traced_.text(), accesses);
+    }
+    (backend.*primitive)(static_cast<P&&>(arguments)...);
+  }
   // Whether primitives are being timed now.
   static bool active();
   TraceScope(const TraceScope&) = delete;
   TraceScope& operator=(const TraceScope&) = delete;
 
  private:
+  TraceName traced_;
   std::string name_;
   Backend* backend_ = nullptr;  // null while nobody times
   Backend* named_ = nullptr;    // null while no profiler wants names

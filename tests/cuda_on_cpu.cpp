@@ -350,8 +350,6 @@ void Machine::run(const char* name, dim3 blocks, dim3 threads, const std::functi
 }
 
 std::mutex one_launch_at_a_time;
-bool capturing = false;
-std::vector<Work> captured;
 
 }  // namespace
 
@@ -364,28 +362,6 @@ void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> b
     std::lock_guard lock(one_launch_at_a_time);
     machine().run(name.c_str(), blocks, threads, body);
   });
-}
-
-void enqueue(Work work) {
-  if (capturing) {
-    captured.push_back(std::move(work));
-  } else {
-    work();
-  }
-}
-
-bool is_capturing() {
-  return capturing;
-}
-
-void begin_capture() {
-  if (capturing) throw std::runtime_error("a capture runs already");
-  capturing = true;
-}
-
-std::vector<Work> end_capture() {
-  capturing = false;
-  return std::exchange(captured, {});
 }
 
 Meeting meet(const char* intrinsic, unsigned mask, uint64_t value) {

@@ -81,6 +81,13 @@ void enqueue(Work work);
 bool is_capturing();
 void begin_capture();
 std::vector<Work> end_capture();
+// A branch of a capture. Its work is replayed at the join, as late as it may run, or in the reverse
+// order in turns with the work beside it; a step that is not captured runs it first. So what must
+// not run beside each other gives other bits in one of the three. A capture that ends without the
+// join is an error, as it is for CUDA.
+void begin_branch();
+void end_branch();
+void join_branch();
 
 // The warp intrinsics: waits for all lanes of the mask (lanes that the block does not have are left
 // out) and returns the value that each brought; valid until the caller's next intrinsic.

@@ -171,6 +171,22 @@ std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& 
   return std::make_unique<CapturedList>(cuda_on_cpu::end_capture());
 }
 
+bool CudaBackend::has_branches() {
+  return context_->options.branches;
+}
+
+void CudaBackend::fork() {
+  if (has_branches()) cuda_on_cpu::begin_branch();
+}
+
+void CudaBackend::leave_branch() {
+  cuda_on_cpu::end_branch();
+}
+
+void CudaBackend::join() {
+  cuda_on_cpu::join_branch();
+}
+
 void CudaBackend::begin_range(const char*) {}
 void CudaBackend::end_range() {}
 

@@ -301,5 +301,39 @@ TEST_CASE("cuda_on_cpu: a capture runs nothing; replayed it sees the data of tha
   CHECK(x == 4);
 }
 
+TEST_CASE("cuda on cpu: a branch is replayed late, or in turns with what is beside it") {
+  std::string order;
+  const auto note = [&](char c) { cuda_on_cpu::enqueue([&order, c] { order += c; }); };
+  const auto work = [&] {
+    note('a');
+    cuda_on_cpu::begin_branch();
+    for (char c : {'1', '2', '3', '4'}) note(c);
+    cuda_on_cpu::end_branch();
+    note('b');
+    note('c');
+  };
+  const auto replayed = [&](Order chosen) {
+    const Ordered scope(chosen);
+    cuda_on_cpu::begin_capture();
+    work();
+    cuda_on_cpu::join_branch();
+    note('d');
+    order.clear();
+    for (const cuda_on_cpu::Work& one : cuda_on_cpu::end_capture()) one();
+    return order;
+  };
+  work();
+  CHECK(order == "a1234bc");  // not captured
+  cuda_on_cpu::join_branch();
+  CHECK(replayed(Order::forward) == "abc1234d");
+  CHECK(replayed(Order::reverse) == "a1b2c34d");
+
+  cuda_on_cpu::begin_capture();
+  work();
+  CHECK(message_of(cuda_on_cpu::end_capture) ==
+        "the capture ends before its branch has been joined");
+  CHECK_FALSE(cuda_on_cpu::is_capturing());
+}
+
 }  // namespace
 }  // namespace versor::testing

@@ -62,6 +62,8 @@ Run train(RunOptions options, bool graph) {
 
 }  // namespace
 
+// With branches too: tests/cuda_on_cpu.h runs them in the order that differs most from the
+// program's.
 TEST_CASE("training: captured steps give the bits of steps called one by one, and so do two runs") {
   struct Choice {
     Precision precision;
@@ -87,6 +89,8 @@ TEST_CASE("training: captured steps give the bits of steps called one by one, an
     CAPTURE(train_command(options));
     const Run captured = train(options, true);
     CHECK(captured == train(options, false));
+    CHECK(captured == train(options, true));
+    const EnvironmentVariable branches("VERSOR_BRANCHES", "1");
     CHECK(captured == train(options, true));
   }
 }

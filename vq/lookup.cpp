@@ -73,7 +73,7 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
   if (estimator == Estimator::diveq)
     out.commitment_loss = {};
   else
-    out.codebook_loss = mse(stop_gradient(z), q);
+    out.codebook_loss = mse(stop_gradient(z), q, out.error);
   return out;
 }
 

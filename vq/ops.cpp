@@ -43,7 +43,7 @@ Tensor nearest_code(const Tensor& e, const Tensor& codebook) {
   Tensor index({e.dim(0)}, DType::i32, e.device());
   const double flops = 2.0 * static_cast<double>(e.numel()) * static_cast<double>(codebook.dim(0));
   TraceScope trace("nearest_code", e.backend(), flops, {&e, &codebook});
-  vq_backend_for(e.device()).nearest_code(index, e, codebook);
+  trace.run(vq_backend_for(e.device()), &VqBackend::nearest_code, index, e, codebook);
   return index;
 }
 
@@ -53,7 +53,7 @@ Tensor sign_code(const Tensor& z) {
   check(z.dim(1) >= 1 && z.dim(1) <= 16, "sign_code", "needs 1 to 16 columns, got ", z.shape());
   Tensor index({z.dim(0)}, DType::i32, z.device());
   TraceScope trace("sign_code", z.backend(), 0, {&index, &z});
-  vq_backend_for(z.device()).sign_code(index, z);
+  trace.run(vq_backend_for(z.device()), &VqBackend::sign_code, index, z);
   return index;
 }
 
@@ -67,7 +67,7 @@ Tensor grid_code(const Tensor& z, const Tensor& grid, const Tensor& levels) {
         z.shape(), " and levels ", levels.shape(), " do not match the grid ", grid.shape());
   Tensor index({z.dim(0)}, DType::i32, z.device());
   TraceScope trace("grid_code", z.backend(), 0, {&index, &z});
-  vq_backend_for(z.device()).grid_code(index, z, grid, levels);
+  trace.run(vq_backend_for(z.device()), &VqBackend::grid_code, index, z, grid, levels);
   return index;
 }
 
@@ -77,7 +77,7 @@ void add_noise(Tensor& x, Noise noise, float scale, const Tensor& draw, Rng rng)
   check_dtype("add_noise", draw, DType::i32);
   ops::check_scalar("add_noise", draw);
   TraceScope trace("add_noise", x.backend(), 0, {&x, &x});
-  vq_backend_for(x.device()).add_noise(x, noise, scale, draw, rng);
+  trace.run(vq_backend_for(x.device()), &VqBackend::add_noise, x, noise, scale, draw, rng);
 }
 
 Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator estimator) {
@@ -85,7 +85,7 @@ Tensor estimator_grad(Tensor dy, const Tensor& e, const Tensor& q, Estimator est
   check_rows("estimator_grad", dy, e);
   Tensor de = ops::reused(dy);
   TraceScope trace("estimator_grad", e.backend(), 0, {&de, &dy, &e, &q});
-  vq_backend_for(e.device()).estimator_grad(de, dy, e, q, estimator);
+  trace.run(vq_backend_for(e.device()), &VqBackend::estimator_grad, de, dy, e, q, estimator);
   return de;
 }
 
@@ -94,7 +94,7 @@ Tensor unscaled_value(const Tensor& e, const Tensor& q, Estimator estimator) {
   check(!passes_code(estimator), "unscaled_value", "this estimator passes the code itself");
   Tensor y(e.shape(), DType::f32, e.device());
   TraceScope trace("unscaled_value", e.backend(), 0, {&y, &e, &q});
-  vq_backend_for(e.device()).unscaled_value(y, e, q, estimator);
+  trace.run(vq_backend_for(e.device()), &VqBackend::unscaled_value, y, e, q, estimator);
   return y;
 }
 
@@ -103,7 +103,7 @@ Tensor geometry(const Tensor& e, const Tensor& q) {
   check(e.dim(0) > 0, "geometry", "there are no rows");
   Tensor stats({4}, DType::f32, e.device());
   TraceScope trace("geometry", e.backend(), 0, {&e, &q});
-  vq_backend_for(e.device()).geometry(stats, e, q);
+  trace.run(vq_backend_for(e.device()), &VqBackend::geometry, stats, e, q);
   return stats;
 }
 
@@ -119,8 +119,8 @@ void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor&
   ops::check_guard("ema_update", guard, codebook);
   check(decay >= 0 && decay <= 1, "ema_update", "decay ", decay, " is outside 0..1");
   TraceScope trace("ema_update", codebook.backend(), 0, {&codebook, &m, &sums});
-  vq_backend_for(codebook.device())
-      .ema_update(codebook, cluster_size, m, counts, sums, guard, decay, eps, unit_length);
+  trace.run(vq_backend_for(codebook.device()), &VqBackend::ema_update, codebook, cluster_size, m,
+            counts, sums, guard, decay, eps, unit_length);
 }
 
 Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
@@ -135,8 +135,8 @@ Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, con
         " do not match the codebook ", codebook.shape());
   Tensor replaced({1}, DType::i32, e.device());
   TraceScope trace("replace_dead_codes", e.backend(), 0, {&cluster_size});
-  vq_backend_for(e.device())
-      .replace_dead_codes(codebook, cluster_size, m, replaced, e, update, guard, fraction, rng);
+  trace.run(vq_backend_for(e.device()), &VqBackend::replace_dead_codes, codebook, cluster_size, m,
+            replaced, e, update, guard, fraction, rng);
   return replaced;
 }
 
@@ -155,7 +155,7 @@ Tensor perplexity(const Tensor& counts) {
       counts.shape().rank() == 2 ? counts : counts.reshape({1, counts.numel()});
   Tensor y({1}, DType::f32, counts.device());
   TraceScope trace("perplexity", counts.backend(), 0, {&counts});
-  vq_backend_for(counts.device()).perplexity(y, of_symbols);
+  trace.run(vq_backend_for(counts.device()), &VqBackend::perplexity, y, of_symbols);
   return y;
 }
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include "tensor/backend.h"
+#include "tensor/environment.h"
 
 namespace versor {
 
@@ -22,8 +23,9 @@ Precision resolve_precision(Precision precision, Device device, bool determinist
   }
   // With bf16 too, the products that remain in f32 may use TF32: those of the nearest-code search,
   // whose result is exact either way, and the maps, logits and mixtures of some quantizers.
-  backend.configure(
-      {.tf32 = chosen != Precision::fp32 && info.has_tf32, .deterministic = deterministic});
+  backend.configure({.tf32 = chosen != Precision::fp32 && info.has_tf32,
+                     .deterministic = deterministic,
+                     .branches = environment_switch("VERSOR_BRANCHES", false)});
   return chosen;
 }
 

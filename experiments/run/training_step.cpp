@@ -1,6 +1,10 @@
 // One training step: see training_step.h.
 #include "experiments/run/training_step.h"
 
+#include <algorithm>
+
+#include "tensor/branch.h"
+
 namespace versor {
 namespace {
 
@@ -23,6 +27,13 @@ std::vector<std::pair<std::string, Tensor>> gradients(const VqModel& model) {
   return all;
 }
 
+// Whether update() and Adam write different tensors.
+bool only_adam_moves_parameters(const VqModel& model) {
+  return std::ranges::all_of(model.levels(), [](const VqModel::Level& level) {
+    return level.quantizer->parameters().empty();
+  });
+}
+
 }  // namespace
 
 StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float beta,
@@ -38,8 +49,11 @@ StepResult training_step(VqModel& model, Adam& adam, const Tensor& images, float
   backward(result.loss.total);
   if (guard) guard->watch(gradients(model));
   const Tensor state = guard ? guard->state() : Tensor();
-  result.replaced = model.update({result.output}, state);
+  const auto update = [&] { return model.update({result.output}, state); };
+  BranchScope branches(images.backend());
+  result.replaced = only_adam_moves_parameters(model) ? beside(update) : update();
   adam.step(state);
+  branches.join();
   return result;
 }
 

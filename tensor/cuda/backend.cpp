@@ -71,14 +71,13 @@ class Capture {
 
 CudaBackend::CudaBackend(int index)
     : context_(std::make_unique<Context>(index)),
-      stream_(context_->stream()),
       multiprocessors_(context_->properties().multiprocessors) {}
 
 CudaBackend::~CudaBackend() = default;
 
 cuda::Stream CudaBackend::stream() const {
   context_->make_current();
-  return stream_;
+  return context_->stream();
 }
 
 bool CudaBackend::uses_tf32() const {
@@ -99,6 +98,7 @@ DeviceInfo CudaBackend::info() {
 }
 
 void CudaBackend::configure(const BackendOptions& options) {
+  if (options.branches) context_->add_branch_line();
   context_->options = options;
 }
 
@@ -109,23 +109,20 @@ MemoryPool& CudaBackend::pool() {
 void CudaBackend::copy_from_host(void* target, const void* source, size_t bytes) {
   context_->refuse_while_capturing("copy", "copy from the host");
   if (bytes == 0) return;
-  context_->make_current();
-  CUDA_CHECK(cudaMemcpyAsync(target, source, bytes, cudaMemcpyHostToDevice, stream_));
-  CUDA_CHECK(cudaStreamSynchronize(stream_));  // the caller may change `source` now
+  CUDA_CHECK(cudaMemcpyAsync(target, source, bytes, cudaMemcpyHostToDevice, stream()));
+  CUDA_CHECK(cudaStreamSynchronize(stream()));  // the caller may change `source` now
 }
 
 void CudaBackend::copy_to_host(void* target, const void* source, size_t bytes) {
   context_->refuse_while_capturing("copy", "copy to the host");
   if (bytes == 0) return;
-  context_->make_current();
-  CUDA_CHECK(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToHost, stream_));
-  CUDA_CHECK(cudaStreamSynchronize(stream_));
+  CUDA_CHECK(cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToHost, stream()));
+  CUDA_CHECK(cudaStreamSynchronize(stream()));
 }
 
 void CudaBackend::synchronize() {
   context_->refuse_while_capturing("synchronize", "wait for the GPU");
-  context_->make_current();
-  CUDA_CHECK(cudaStreamSynchronize(stream_));
+  CUDA_CHECK(cudaStreamSynchronize(stream()));
 }
 
 std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& work) {
@@ -135,6 +132,22 @@ std::unique_ptr<CapturedWork> CudaBackend::capture(const std::function<void()>& 
   work();
   const Graph graph = capture.end();
   return std::make_unique<CudaGraph>(*context_, graph);
+}
+
+bool CudaBackend::has_branches() {
+  return context_->options.branches;
+}
+
+void CudaBackend::fork() {
+  context_->fork();
+}
+
+void CudaBackend::leave_branch() {
+  context_->leave_branch();
+}
+
+void CudaBackend::join() {
+  context_->join();
 }
 
 void CudaBackend::begin_range([[maybe_unused]] const char* name) {

@@ -1,7 +1,7 @@
 // A CUDA GPU as a device. One file per family, as in tensor/cpu: elementwise.cu, layout.cu,
 // reduce.cu and rows.cu hold our own kernels; matmul.cpp is cuBLAS, conv.cpp cuDNN. context.h owns
-// the stream and the handles. All work is enqueued on one stream; only copies to and from the host
-// and synchronize() wait for it.
+// the stream and the handles. All work is enqueued on one stream (a captured step with branches has
+// two); only copies to and from the host and synchronize() wait for it.
 //
 // No CUDA header is needed to include this file.
 #pragma once
@@ -26,7 +26,8 @@ class CudaBackend final : public Backend {
   ~CudaBackend() override;
 
   cuda::Context& context() { return *context_; }
-  // Also makes this GPU the thread's current one, as work on its stream requires.
+  // For what is called now. Also makes this GPU the thread's current one, as work on its stream
+  // requires.
   cuda::Stream stream() const;
   int multiprocessors() const { return multiprocessors_; }
   bool uses_tf32() const;   // whether f32 products are rounded to TF32 now
@@ -39,6 +40,10 @@ class CudaBackend final : public Backend {
   void copy_to_host(void* target, const void* source, size_t bytes) override;
   void synchronize() override;
   std::unique_ptr<CapturedWork> capture(const std::function<void()>& work) override;
+  bool has_branches() override;
+  void fork() override;
+  void leave_branch() override;
+  void join() override;
   void begin_range(const char* name) override;
   void end_range() override;
 
@@ -113,7 +118,6 @@ class CudaBackend final : public Backend {
 
  private:
   std::unique_ptr<cuda::Context> context_;
-  cuda::Stream stream_ = nullptr;
   int multiprocessors_ = 1;
 };
 

@@ -90,18 +90,15 @@ Context::Context(int index)
             cudaFree(block);
           }) {
   make_current();
-  // Non-blocking: does not wait for the stream that libraries use when nobody gives them one.
-  CUDA_CHECK(cudaStreamCreateWithFlags(stream_.address(), cudaStreamNonBlocking));
   CUBLAS_CHECK(cublasLtCreate(blas_.address()));
   CUDNN_CHECK(cudnnCreate(dnn_.address()));
-  CUDNN_CHECK(cudnnSetStream(dnn_, stream_));
-  matmul_workspace_ = allocate(kMatmulWorkspace);
+  open(main_);
 }
 
 Context::~Context() {
   cudaSetDevice(index_);
-  cudaStreamSynchronize(stream_);  // it may still be using what is destroyed next
-  conv_plans.reset();              // plans before the handles that they were made with
+  cudaStreamSynchronize(main_.stream);  // it may still be using what is destroyed next
+  conv_plans.reset();                   // plans before the handles that they were made with
   matmul_plans.reset();
 }
 
@@ -119,8 +116,47 @@ void Context::reserve_conv_workspace(size_t bytes) {
   refuse_while_capturing("conv2d", "take scratch memory");
   // At least twice the last one, so that few small blocks are left behind.
   const size_t size = std::max(bytes, std::min(2 * conv_workspace_bytes_, kMostConvWorkspace));
-  conv_workspaces_.push_back(allocate(size));
+  main_.conv_workspaces.push_back(allocate(size));
+  if (branch_) branch_->conv_workspaces.push_back(allocate(size));
   conv_workspace_bytes_ = size;
+}
+
+void Context::open(Line& line) {
+  // Non-blocking: does not wait for the stream that libraries use when nobody gives them one.
+  CUDA_CHECK(cudaStreamCreateWithFlags(line.stream.address(), cudaStreamNonBlocking));
+  CUDA_CHECK(cudaEventCreateWithFlags(line.reached.address(), cudaEventDisableTiming));
+  line.matmul_workspace = allocate(kMatmulWorkspace);
+  if (conv_workspace_bytes_ > 0) line.conv_workspaces.push_back(allocate(conv_workspace_bytes_));
+}
+
+void Context::add_branch_line() {
+  if (branch_) return;
+  make_current();
+  refuse_while_capturing("branches", "make a stream for them");
+  auto line = std::make_unique<Line>();
+  open(*line);
+  branch_ = std::move(line);
+}
+
+cudnnHandle_t Context::dnn() const {
+  CUDNN_CHECK(cudnnSetStream(dnn_, stream()));
+  return dnn_;
+}
+
+// What is enqueued on `then` from now on runs after what is on `first` now.
+void Context::order(Line& first, const Line& then) {
+  CUDA_CHECK(cudaEventRecord(first.reached, first.stream));
+  CUDA_CHECK(cudaStreamWaitEvent(then.stream, first.reached, 0));
+}
+
+void Context::fork() {
+  if (!has_branches()) return;
+  order(main_, *branch_);
+  on_branch_ = true;
+}
+
+void Context::join() {
+  if (has_branches()) order(*branch_, main_);
 }
 
 void Context::refuse_while_capturing(const char* operation, const char* action) const {

@@ -1,8 +1,8 @@
-// What the CUDA backend owns besides its kernels: one stream, the handles of cuBLASLt and cuDNN,
+// What the CUDA backend owns besides its kernels: the stream, the handles of cuBLASLt and cuDNN,
 // their scratch memory, the memory pool, and the checks that turn a library's status into an Error.
 // The three libraries work alike: a call is enqueued on the stream and returns before the GPU has
-// done it. As there is one stream, the work is done in the order of the calls, which come from one
-// thread at a time.
+// done it. The work is done in the order of the calls, which come from one thread at a time; only
+// the branches of a captured step have a second stream, and scratch memory of their own.
 // Read next: backend.cpp (copies, graphs), cudnn.h (convolutions), matmul.cpp.
 #pragma once
 
@@ -86,19 +86,27 @@ class Context {
   void make_current() const { CUDA_CHECK(cudaSetDevice(index_)); }
 
   const Properties& properties() const { return properties_; }
-  cudaStream_t stream() const { return stream_; }
+  // What is called now goes to this stream.
+  cudaStream_t stream() const { return line().stream; }
   cublasLtHandle_t blas() const { return blas_; }
-  cudnnHandle_t dnn() const { return dnn_; }
+  cudnnHandle_t dnn() const;  // works on that stream
   MemoryPool& pool() { return pool_; }
 
   // Scratch memory of the libraries, outside the pool and not in its counts. A captured graph keeps
   // the address, so nothing here is freed before the context ends: growing adds a larger block,
   // which is used from then on.
-  void* matmul_workspace() const { return matmul_workspace_; }
+  void* matmul_workspace() const { return line().matmul_workspace; }
   void* conv_workspace() const {
-    return conv_workspaces_.empty() ? nullptr : conv_workspaces_.back().get();
+    return line().conv_workspaces.empty() ? nullptr : line().conv_workspaces.back().get();
   }
   void reserve_conv_workspace(size_t bytes);  // not while capturing
+
+  // Branches, see tensor/backend.h. They need what add_branch_line() makes, once and not while
+  // capturing. Nothing forks unless a step is being captured.
+  void add_branch_line();
+  void fork();
+  void leave_branch() { on_branch_ = false; }
+  void join();
 
   // Whether the stream is being captured, see CudaBackend::capture(). Whatever is impossible during
   // a capture throws "[operation] cannot <action> while a CUDA graph is being captured".
@@ -112,18 +120,29 @@ class Context {
   std::shared_ptr<MatmulPlans> matmul_plans;
 
  private:
+  // A stream and what only the work on it may use.
+  struct Line {
+    Handle<cudaStream_t, cudaStreamDestroy> stream;
+    Handle<cudaEvent_t, cudaEventDestroy> reached;  // how far the other line has to wait
+    DeviceBuffer matmul_workspace;
+    std::vector<DeviceBuffer> conv_workspaces;
+  };
+
+  bool has_branches() const { return capturing_ && options.branches; }
+  const Line& line() const { return on_branch_ ? *branch_ : main_; }
   DeviceBuffer allocate(size_t bytes);
+  void open(Line& line);
+  static void order(Line& first, const Line& then);
 
   int index_;
   Properties properties_;
-  Handle<cudaStream_t, cudaStreamDestroy> stream_;
+  Line main_;
+  std::unique_ptr<Line> branch_;  // null until add_branch_line()
   Handle<cublasLtHandle_t, cublasLtDestroy> blas_;
   Handle<cudnnHandle_t, cudnnDestroy> dnn_;
   MemoryPool pool_;
-  DeviceBuffer matmul_workspace_;
-  std::vector<DeviceBuffer> conv_workspaces_;
-  size_t conv_workspace_bytes_ = 0;  // of the last one
-  bool capturing_ = false;
+  size_t conv_workspace_bytes_ = 0;  // of the last one of each line
+  bool capturing_ = false, on_branch_ = false;
 };
 
 }  // namespace versor::cuda

@@ -134,8 +134,8 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
   CUBLAS_CHECK(cublasLtMatmul(
       context_->blas(), plan.operation, &alpha, b.address(), plan.first, a.address(), plan.second,
       &beta, y.address(), plan.result, y.address(), plan.result, &plan.algorithm,
-      context_->matmul_workspace(), cuda::Context::kMatmulWorkspace, stream_));
-  cuda::wait_if_asked("matmul", stream_);
+      context_->matmul_workspace(), cuda::Context::kMatmulWorkspace, stream()));
+  cuda::wait_if_asked("matmul", stream());
   if (bias.defined() && !fused) apply_epilogue(y, {bias, false});
 }
 

@@ -14,8 +14,8 @@ inline const int32_t* guard_of(const Tensor& guard) {
 }
 
 // n values of a plain type T from the device's pool, uninitialised. They return to the pool at the
-// end of the scope although kernels may still be using them: there is one stream, so whoever gets
-// the memory next runs after them.
+// end of the scope although kernels may still be using them: whoever gets the memory next runs
+// after them. (What is freed while a branch is open is only handed out after the join, see pool.h.)
 template <class T>
 class Scratch {
  public:

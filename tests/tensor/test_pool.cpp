@@ -262,6 +262,28 @@ TEST_CASE("pool: AddressSanitizer knows what may not be touched" * cpu_only() *
   }
 }
 
+TEST_CASE("pool: what is freed while a branch is open is reused only after it" * cpu_only()) {
+  Counted c;
+  MemoryPool::Arena arena(c.pool);
+  void* plain = c.pool.allocate(100);
+  void* pinned = nullptr;
+  {
+    const MemoryPool::ArenaScope scope(arena);
+    pinned = c.pool.allocate(100);
+    c.pool.hold_freed();
+    c.pool.free(pinned, 100);
+    c.pool.free(plain, 100);
+    CHECK(c.pool.current_bytes() == 0);
+    void* other = c.pool.allocate(100);
+    CHECK(other != pinned);
+    CHECK(other != plain);
+    c.pool.release_held();
+    CHECK(c.pool.allocate(100) == pinned);  // each is back where it belongs
+    c.pool.free(other, 100);
+  }
+  CHECK(c.pool.allocate(100) == plain);
+}
+
 TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
   MemoryPool& pool = backend_for(test_device()).pool();
   const size_t before = pool.current_bytes();
