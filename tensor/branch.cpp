@@ -10,26 +10,27 @@ namespace {
 
 Observer* observer = nullptr;
 thread_local BranchScope* innermost = nullptr;
+thread_local bool on_branch = false;
 
 // While it lives, what is called belongs to a branch.
 class OnBranch {
  public:
-  explicit OnBranch(Backend& backend) : backend_(backend), scope_(std::exchange(innermost, {})) {
+  explicit OnBranch(Backend& backend) : backend_(backend) {
     backend_.pool().hold_freed();
     backend_.fork();
+    on_branch = true;
     if (observer) observer->forked();
   }
   ~OnBranch() {
     if (observer) observer->left();
     backend_.leave_branch();
-    innermost = scope_;
+    on_branch = false;
   }
   OnBranch(const OnBranch&) = delete;
   OnBranch& operator=(const OnBranch&) = delete;
 
  private:
   Backend& backend_;
-  BranchScope* scope_;
 };
 
 }  // namespace
@@ -72,7 +73,7 @@ bool BranchScope::is_pending(const Tensor& t) const {
 }
 
 Tensor BranchScope::run(std::function<Tensor()> work) {
-  if (!active_) return work();
+  if (!active_ || on_branch) return work();
   join();
   work_ = std::move(work);
   const OnBranch branch(backend_);

@@ -35,7 +35,10 @@ TEST_CASE("branch: a result is pending until the join, or until the next branch"
   const Tensor first = beside(ones);
   CHECK(branches.is_pending(first));
   CHECK(branches.is_pending(first.reshape({8, 8})));
-  const Tensor second = beside([] { return beside(ones); });  // the inner one belongs to the outer
+  const Tensor second = beside([] {  // what is inside belongs to it, also with a scope of its own
+    const BranchScope inner(device());
+    return beside([] { return beside(ones); });
+  });
   CHECK_FALSE(branches.is_pending(first));
   CHECK(branches.is_pending(second));
   branches.join();
