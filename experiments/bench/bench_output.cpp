@@ -200,15 +200,17 @@ Json to_json(const Growth& g) {
 }
 
 void print_convolutions_header(DType type) {
-  fmt::print("\nconvolutions in {}, ms each; errors against f64\n", str(type));
-  fmt::print("  {:<40} {:>6} {:>8} {:>8} {:>6} {:>13} {:>10}\n", "", "count", "direct", "ours",
-             "ratio", "error direct", "ours");
+  fmt::print("\nconvolutions in {}, direct and ours: ms each, error against f64, scratch MiB\n",
+             str(type));
+  fmt::print("  {:<40} {:>5} {:>8} {:>8} {:>6} {:>9} {:>9} {:>7} {:>7}\n", "", "count", "direct",
+             "ours", "ratio", "direct", "ours", "direct", "ours");
 }
 
 void print_convolutions_row(const ConvolutionMeasurement& m) {
-  fmt::print("  {:<40} {:>6} {:>8.2f} {:>8.2f} {:>6.2f} {:>13.1e} {:>10.1e}\n", m.conv.name(),
-             m.conv.count, 1e3 * m.direct_seconds, 1e3 * m.seconds, m.seconds / m.direct_seconds,
-             m.direct_error, m.error);
+  fmt::print("  {:<40} {:>5} {:>8.2f} {:>8.2f} {:>6.2f} {:>9.1e} {:>9.1e} {:>7.1f} {:>7.1f}\n",
+             m.conv.name(), m.conv.count, 1e3 * m.direct_seconds, 1e3 * m.seconds,
+             m.seconds / m.direct_seconds, m.direct_error, m.error, mib(m.direct_scratch_bytes),
+             mib(m.scratch_bytes));
   std::fflush(stdout);
 }
 
@@ -218,7 +220,9 @@ Json to_json(const ConvolutionMeasurement& m) {
           {"ms", 1e3 * m.seconds},
           {"direct_ms", 1e3 * m.direct_seconds},
           {"error", m.error},
-          {"direct_error", m.direct_error}};
+          {"direct_error", m.direct_error},
+          {"scratch_bytes", m.scratch_bytes},
+          {"direct_scratch_bytes", m.direct_scratch_bytes}};
 }
 
 void print_nearest_header(int64_t rows) {

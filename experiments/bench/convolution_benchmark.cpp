@@ -95,6 +95,15 @@ struct Exact {
   }
 };
 
+// The most memory that work() holds for itself, from the pool.
+size_t scratch_of(const std::function<void()>& work) {
+  MemoryPool& pool = backend_for({}).pool();
+  const size_t before = pool.current_bytes();
+  pool.reset_peak();
+  work();
+  return pool.peak_bytes() - before;
+}
+
 // ||a - exact|| / ||exact|| over some elements.
 double error_of(const std::vector<float>& a, const std::vector<int64_t>& elements,
                 const std::vector<double>& exact) {
@@ -115,8 +124,8 @@ ConvolutionMeasurement measure_convolution(const StepConvolution& conv, DType ty
         "this CPU has no bf16 instructions (AVX-512 BF16, AMX)");
   const Operands operands(conv, type);
   Tensor ours = operands.result(), direct = operands.result();
-  operands.run(ours);
-  operands.run_directly(direct);
+  const size_t scratch = scratch_of([&] { operands.run(ours); });
+  const size_t direct_scratch = scratch_of([&] { operands.run_directly(direct); });
   std::vector<double> times, direct_times;
   for (int64_t i = 0; i < repeats; ++i) {
     times.push_back(seconds_of([&] { operands.run(ours); }));
@@ -130,9 +139,13 @@ ConvolutionMeasurement measure_convolution(const StepConvolution& conv, DType ty
                        ours.numel());
     values.push_back(exact(elements.back()));
   }
-  return {conv, median(times), median(direct_times),
+  return {conv,
+          median(times),
+          median(direct_times),
           error_of(Exact::numbers(ours), elements, values),
-          error_of(Exact::numbers(direct), elements, values)};
+          error_of(Exact::numbers(direct), elements, values),
+          scratch,
+          direct_scratch};
 }
 
 }  // namespace versor

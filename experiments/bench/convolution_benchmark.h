@@ -12,6 +12,7 @@ struct ConvolutionMeasurement {
   // ||computed - exact|| / ||exact|| of some elements of the result, where exact is the sum in f64
   // of the same f32 or bf16 numbers.
   double error, direct_error;
+  size_t scratch_bytes, direct_scratch_bytes;  // most memory beyond operands and result
 };
 
 // Measures both alternately, `repeats` times each. Throws Error in a build without oneDNN, and for

@@ -210,7 +210,10 @@ StepMemory StepBenchmark::memory() {
   const size_t before = pool.current_bytes();
   pool.reset_peak();
   {
-    const VqVaeOutput output = (*model_)(images_);
+    const VqVaeOutput output = [&] {
+      const ParameterCopies copies(model_->flat_parameters(), model_->options().activations);
+      return (*model_)(images_);
+    }();
     const VqVaeLoss loss = vqvae_loss(output, images_, kBeta);
     m.saved = pool.current_bytes() - before;
     m.forward_peak = pool.peak_bytes() - before;

@@ -139,6 +139,7 @@ TEST_CASE("bench: every convolution beside the direct one, with errors against f
     const ConvolutionMeasurement m = measure_convolution(conv, DType::f32, 1);
     CHECK(m.seconds > 0);
     CHECK(m.direct_seconds > 0);
+    CHECK(m.scratch_bytes < 32 << 20);
     for (double error : {m.error, m.direct_error}) {  // a wrong element would make it about 1
       CHECK(error > 0);
       CHECK(error < 1e-5);
