@@ -1,4 +1,5 @@
-// The floor of a training step: only the matrix work that it cannot do without.
+// The floor of a training step: only the matrix work of direct convolution, which a step can go
+// below only with fewer multiplications (tensor/cpu/WINOGRAD.md).
 //   on the CPU  each convolution as a bare oneDNN primitive, without reorders and bias, in the
 //               faster of plain NHWC and the format that the library prefers
 //   on a GPU    the step's cuDNN convolutions and the cuBLAS product of the nearest-code search,

@@ -1,5 +1,6 @@
-// Convolution on the CPU: the reference as im2col + matrix product, and the choice between it, fewer
-// multiplications (winograd.h) and oneDNN. im2col writes, for every output position, the kh*kw*C inputs that it sees into one row:
+// Convolution on the CPU: the reference as im2col + matrix product, and the choice between it,
+// fewer multiplications (winograd.h) and oneDNN. im2col writes, for every output position, the
+// kh*kw*C inputs that it sees into one row:
 //   columns [P, kh*kw*C],  P = N*H'*W' output positions;  weight seen as a matrix [O, kh*kw*C];
 //   y = columns weight^T,   dcolumns = dy weight,   dweight = dy^T columns.
 // Images are taken in chunks so that the columns stay near kChunkElements floats.
