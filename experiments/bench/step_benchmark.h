@@ -18,7 +18,7 @@
 
 namespace versor {
 
-constexpr int64_t kImage = 32;  // pixels per side of a step's images; latents have a quarter of them
+constexpr int64_t kImage = 32;  // pixels per side of a step's images; latents have a quarter
 
 struct StepConfiguration {
   Device device;
