@@ -26,7 +26,7 @@ mkdir -p "$out"
 # the makes started here must not inherit the options of this one
 unset MAKEFLAGS MAKELEVEL MFLAGS
 # these would change what the programs under test do
-unset CIFAR10_DIR VERSOR_POISON VERSOR_ONEDNN VERSOR_AVX512
+unset CIFAR10_DIR VERSOR_POISON VERSOR_ONEDNN VERSOR_AVX512 VERSOR_WINOGRAD
 
 verdict() {  # verdict NAME STATUS TEXT
   local word=ok

@@ -45,7 +45,8 @@ size_t memory_of_machine() {
 void* allocate(size_t bytes) {
   constexpr size_t line = 64, huge_page = size_t{2} << 20;
   const size_t alignment = bytes < huge_page ? line : huge_page;
-  void* block = std::aligned_alloc(alignment, (bytes + line - 1) / line * line);
+  // The size must be a multiple of the alignment; pages that nobody touches take no memory.
+  void* block = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 #ifdef MADV_HUGEPAGE
   if (block && alignment == huge_page) madvise(block, bytes, MADV_HUGEPAGE);
 #endif

@@ -1,6 +1,7 @@
 // The CPU as a device. One file per family: elementwise, layout, reduce, rows, matmul, conv.
 // Matrix products and convolutions come from oneDNN (onednn_*.cpp) or, without it, from the plain
-// reference beside them; the rest are OpenMP loops over fixed blocks (parallel.h).
+// reference beside them, most convolutions from winograd.h; the rest are OpenMP loops over fixed
+// blocks (parallel.h).
 #pragma once
 
 #include "tensor/backend.h"

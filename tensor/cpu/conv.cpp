@@ -160,7 +160,8 @@ bool needs_widening(const Tensor& t) {
 
 void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params) {
-  if (cpu::winograd::suits(x.shape(), x.dtype(), weight.shape(), params))
+  using cpu::winograd::Direction;
+  if (cpu::winograd::suits(Direction::forward, x.shape(), x.dtype(), weight.shape(), params))
     return cpu::winograd::conv2d(y, x, weight, epilogue, params);
   if (epilogue.residual.defined()) {  // in a second pass
     conv2d(y, x, weight, {epilogue.bias, false}, params);
@@ -181,7 +182,8 @@ void CpuBackend::conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const 
 // so that it is rounded only once.
 void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                                    const Epilogue& epilogue, const Conv2dParams& params) {
-  if (cpu::winograd::suits(dx.shape(), dy.dtype(), weight.shape(), params))
+  using cpu::winograd::Direction;
+  if (cpu::winograd::suits(Direction::grad_input, dx.shape(), dy.dtype(), weight.shape(), params))
     return cpu::winograd::conv2d_grad_input(dx, dy, weight, epilogue, params);
   if (needs_widening(dy)) {
     Tensor wide(dx.shape());
@@ -209,7 +211,8 @@ void CpuBackend::conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& w
 
 void CpuBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                                     const Conv2dParams& params) {
-  if (cpu::winograd::suits(x.shape(), x.dtype(), dweight.shape(), params))
+  using cpu::winograd::Direction;
+  if (cpu::winograd::suits(Direction::grad_weight, x.shape(), x.dtype(), dweight.shape(), params))
     return cpu::winograd::conv2d_grad_weight(dweight, x, dy, params);
   if (needs_widening(x)) return conv2d_grad_weight(dweight, widened(x), widened(dy), params);
 #ifdef VERSOR_ONEDNN

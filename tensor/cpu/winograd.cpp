@@ -13,11 +13,8 @@
 #include <algorithm>
 #include <vector>
 
-#include "tensor/cpu/avx512.h"
-#include "tensor/cpu/matmul.h"
 #include "tensor/cpu/winograd_geometry.h"
 #include "tensor/cpu/winograd_kernels.h"
-#include "tensor/environment.h"
 
 namespace versor::cpu::winograd {
 namespace {
@@ -25,13 +22,10 @@ namespace {
 constexpr int64_t kMostPoints = 36;  // of a transformed tile
 constexpr int64_t kMostPanel = 32;   // channels of a panel
 constexpr int64_t kMostTaps = 9;
-constexpr int64_t kMostTiles = 24;  // that are transformed at a time
-// Of the weight gradient: channels per side of a block, and tiles that are transformed at a time.
-constexpr int64_t kBlockChannels = 128, kMostTilesOfBlock = 48;
-// Transformed filters are kept as a whole up to so many bytes, else in parts of at most half of
-// them.
-constexpr int64_t kFilterBytes = int64_t{10} << 20;
-constexpr int64_t kTileBytes = int64_t{1} << 20;  // of transformed tiles: the size of an L2 cache
+constexpr int64_t kMostTiles = 24;  // that are transformed at a time, and of the weight gradient:
+constexpr int64_t kMostTilesOfBlock = 48;
+constexpr int64_t kFewBlocks = 16;  // with fewer blocks of one panel the tiles are cut into slices
+constexpr int64_t kTileBytes = int64_t{1} << 20;  // of transformed tiles: an L2 cache
 
 // How far apart to keep what belongs to different points: with a power of two between them all 36
 // would compete for the same few places in the caches.
@@ -45,13 +39,6 @@ const Transforms<T>& transforms(const Kernels& kernels, int64_t taps) {
     return kernels.b16[taps - 2];
   else
     return kernels.f32[taps - 2];
-}
-
-// How many of `panels`, of so many bytes each, to take at a time, in equal groups.
-int64_t in_groups(int64_t panels, int64_t bytes) {
-  const int64_t groups =
-      panels * bytes <= kFilterBytes ? 1 : ceil_div(panels * bytes, kFilterBytes / 2);
-  return ceil_div(panels, std::min(panels, groups));
 }
 
 // Announces what the processor cannot foresee: the filters of an output some steps ahead.
@@ -211,7 +198,9 @@ class ImagePass {
 
 // The weight gradient, in blocks of some panels of outputs by some panels of inputs (phases and
 // channels), each computed by one thread. Blocks share no sums, so no thread waits for another; the
-// price is that tiles are transformed once for every row and column of blocks. A block has
+// price is that tiles are transformed once for every row and column of blocks. Of few channels
+// there are few blocks: then the tiles are cut into slices, as many as the shapes say, whose
+// gradients are added in their order. A block has
 //   v[point][p][tile][c]       of some tiles;  p: its panels of inputs
 //   dv[point][q][tile][o]      of their output gradients;  q: its panels of outputs
 //   du[point][q][p][o][c]      the sums over all tiles, in their order
@@ -231,20 +220,24 @@ class WeightGradient {
         all_(static_cast<int64_t>(pass.windows.size()) * in_),
         out_(ceil_div(f.O, panel_)),
         tiles_(std::min(kMostTilesOfBlock, tiling_.count())),
-        side_(kBlockChannels / panel_) {
-    while (side_ > 1 && blocks() < 2 * omp_get_max_threads()) side_ /= 2;
+        side_(kBlockChannels / panel_),
+        slices_(std::clamp<int64_t>(tiling_.count() / kMostTilesOfBlock, 1,
+                                    ceil_div(kFewBlocks, out_ * all_))) {
+    while (side_ > 1 && slices_ * blocks() < 2 * omp_get_max_threads()) side_ /= 2;
     v_step_ = spaced(side_ * tiles_ * panel_);
     du_step_ = spaced(side_ * side_ * panel_ * panel_);
   }
 
-  void run(float* dweight) {
+  void run(Tensor& dweight) {
     Tensor scratch({omp_get_max_threads(), f_.points * (2 * v_step_ + du_step_)});
+    Tensor sliced = slices_ == 1 ? dweight : Tensor({slices_, dweight.numel()});
     const Tensor zeros = zero_pixel<T>(std::max(f_.C, f_.O));
     zeros_ = zeros.data<T>();
 #pragma omp parallel for schedule(dynamic)
-    for (int64_t i = 0; i < blocks(); ++i) {
-      float* const v = scratch.data<float>() + omp_get_thread_num() * scratch.dim(1);
+    for (int64_t item = 0; item < slices_ * blocks(); ++item) {
+      const int64_t slice = item / blocks(), i = item % blocks();
       const int64_t across = ceil_div(all_, side_), q = i / across * side_, p = i % across * side_;
+      float* const v = scratch.data<float>() + omp_get_thread_num() * scratch.dim(1);
       const Block block{q,
                         std::min(side_, out_ - q),
                         p,
@@ -252,13 +245,18 @@ class WeightGradient {
                         v,
                         v + f_.points * v_step_,
                         v + f_.points * 2 * v_step_};
-      for (int64_t begin = 0; begin < tiling_.count(); begin += tiles_) {
-        const int64_t count = std::min(tiles_, tiling_.count() - begin);
+      const int64_t first = tiling_.count() * slice / slices_;
+      const int64_t end = tiling_.count() * (slice + 1) / slices_;
+      for (int64_t begin = first; begin < end; begin += tiles_) {
+        const int64_t count = std::min(tiles_, end - begin);
         for (int64_t t = 0; t < count; ++t) transform_tile(block, t, tiling_.at(begin + t));
-        multiply(block, count, begin > 0);
+        multiply(block, count, begin > first);
       }
-      write_filters(block, dweight);
+      write_filters(block, sliced.data<float>() + slice * dweight.numel());
     }
+    if (slices_ == 1) return;
+    Tensor flat = dweight.reshape({dweight.numel()});
+    flat.backend().sum_axis0(flat, sliced);
   }
 
  private:
@@ -328,7 +326,7 @@ class WeightGradient {
   Pass pass_;
   Tiling tiling_;
   int64_t in_, all_, out_;  // panels: of channels, of phases and channels, of outputs
-  int64_t tiles_, side_, v_step_, du_step_;
+  int64_t tiles_, side_, slices_, v_step_, du_step_;
   const T* zeros_ = nullptr;
 };
 
@@ -340,30 +338,6 @@ void with_type(const Tensor& images, const Body& body) {
 }
 
 }  // namespace
-
-const Kernels& best_kernels() {
-  static const Kernels& best =
-      avx512::has_products_of(DType::f32) ? avx512_kernels() : portable_kernels();
-  return best;
-}
-
-// Counts multiplications. What a transform costs for each of its values, and how much faster a
-// direct product of bf16 is where the processor has one, was measured (experiments/recorded).
-bool suits(const Shape& x, DType type, const Shape& weight, const Conv2dParams& p) {
-  static const bool on = environment_switch("VERSOR_WINOGRAD", true);
-  constexpr double kTransform = 24, kDirectBf16 = 2, kMargin = 0.9;
-  const int64_t O = weight[0], k = weight[1], C = weight[3], s = p.stride, r = k / s;
-  if (!on || weight[2] != k || k % s != 0 || r < 2 || r > 3) return false;
-  const bool direct_bf16 = type == DType::bf16 && has_bf16_products();
-  if (direct_bf16 && avx512::has_amx()) return false;
-  const int64_t rows = p.out_size(x[1], k), columns = p.out_size(x[2], k), n = r + kTile - 1;
-  const auto tiles = static_cast<double>(ceil_div(rows, kTile) * ceil_div(columns, kTile));
-  const auto direct = static_cast<double>(k * k * C * O * rows * columns);
-  const double ours =
-      static_cast<double>(n * n) * tiles *
-      (static_cast<double>(s * s * C * O) + kTransform * static_cast<double>(s * s * C + O));
-  return ours <= kMargin * direct / (direct_bf16 ? kDirectBf16 : 1);
-}
 
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
             const Conv2dParams& params, const Kernels& kernels) {
@@ -394,7 +368,7 @@ void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
   const Filters f(dweight, params);
   with_type(x, [&]<class T>(T) {
     WeightGradient<T>(images<T>(x), images<T>(dy), f, forward_pass(f, params.padding), kernels)
-        .run(dweight.data<float>());
+        .run(dweight);
   });
 }
 

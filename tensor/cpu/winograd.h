@@ -11,9 +11,11 @@
 
 namespace versor::cpu::winograd {
 
-// Whether these convolutions should run here, for images x of this shape and type: decided by the
+// Whether this convolution should run here, for images x of this shape and type: decided by the
 // shapes and what the processor can do. VERSOR_WINOGRAD=0 in the environment says no to all.
-bool suits(const Shape& x, DType type, const Shape& weight, const Conv2dParams& params);
+enum class Direction { forward, grad_input, grad_weight };
+bool suits(Direction direction, const Shape& x, DType type, const Shape& weight,
+           const Conv2dParams& params);
 
 // The kernels for this processor's widest vectors, and those for any processor.
 struct Kernels;

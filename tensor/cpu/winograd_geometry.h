@@ -2,6 +2,7 @@
 // See winograd.h.
 #pragma once
 
+#include <algorithm>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -116,5 +117,17 @@ inline Pass input_gradient_pass(const Filters& f, int64_t padding, int64_t b_h, 
           {b_h, b_w, s},
           true};
 }
+
+// Transformed filters are kept as a whole up to so many bytes, else in parts of at most half of
+// them.
+constexpr int64_t kFilterBytes = int64_t{10} << 20;
+// How many of `panels`, of so many bytes each, to take at a time, in equal groups.
+inline int64_t in_groups(int64_t panels, int64_t bytes) {
+  if (panels * bytes <= kFilterBytes) return panels;
+  const int64_t fitting = std::max<int64_t>(1, kFilterBytes / 2 / bytes);
+  return ceil_div(panels, ceil_div(panels, fitting));
+}
+
+constexpr int64_t kBlockChannels = 128;  // per side of a block of the weight gradient
 
 }  // namespace versor::cpu::winograd

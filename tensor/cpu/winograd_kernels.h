@@ -1,5 +1,5 @@
 // The inner loops of winograd.cpp: products of matrices, and transforms M X M^T of tiles, over a
-// panel of channels at a time. A panel is two vector registers wide.
+// panel of channels at a time. A panel is two vectors wide.
 //
 // winograd_kernels.inc has the code, which is compiled once for every vector width: for AVX-512
 // (winograd_avx512.cpp) and for whatever the compiler makes of 8 floats (winograd_portable.cpp).

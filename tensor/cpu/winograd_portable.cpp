@@ -13,6 +13,9 @@
 namespace versor::cpu::winograd {
 namespace {
 
+// Vectors wider than the processor's are passed in memory, within this file only.
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #define VERSOR_TARGET
 using Vector = float __attribute__((vector_size(32)));
 constexpr int kLanes = 8;
@@ -39,7 +42,7 @@ inline Vector broadcast(float x) {
   return Vector{x, x, x, x, x, x, x, x};
 }
 inline Vector multiply_add(Vector x, Vector y, Vector sum) {
-#ifdef __FP_FAST_FMAF
+#if defined(__FP_FAST_FMAF) || defined(__ARM_FEATURE_FMA)
   for (int i = 0; i < kLanes; ++i) sum[i] = std::fma(x[i], y[i], sum[i]);
   return sum;
 #else
