@@ -26,15 +26,15 @@ std::vector<ConvCase> cases() {
            // name, N, H, W, I, O, kh, kw, stride, padding, bias, relu
            {"one tile", 1, 4, 4, 32, 32, 3, 3, 1, 1},
            {"many tiles, odd sizes and channels", 5, 13, 10, 40, 70, 3, 3, 1, 1, true, true},
-           {"more tiles than are transformed at a time", 9, 16, 17, 33, 5, 3, 3, 1, 1, true},
+           {"more tiles than are transformed at a time", 9, 16, 17, 18, 5, 3, 3, 1, 1, true},
            {"2x2", 3, 6, 9, 20, 36, 2, 2, 1, 0, true, true},
            {"6x6 stride 2", 2, 15, 12, 17, 20, 6, 6, 2, 2, true, false},
            {"6x6 stride 3", 2, 14, 19, 18, 9, 6, 6, 3, 1, true, true},
            {"4x4 stride 2, more padding than taps", 2, 5, 6, 8, 8, 4, 4, 2, 4},
            {"images smaller than the stride", 2, 2, 1, 8, 8, 6, 6, 3, 3},
-           {"filters of more than one group", 1, 13, 9, 288, 320, 3, 3, 1, 1}})
+           {"filters of more than one group", 1, 18, 14, 160, 176, 4, 4, 2, 1}})
     all.push_back(c);
-  std::erase_if(all, [](const ConvCase& c) { return !can(c); });
+  std::erase_if(all, [](const ConvCase& c) { return !can(c) || c.N > 20; });
   return all;
 }
 
@@ -197,7 +197,7 @@ double error_of_points(const std::array<double, r + 2>& points) {
   const auto outputs = f.outputs.transposed();
   ref::Random random(5);
   double errors = 0, squares = 0;
-  for (int tile = 0; tile < 300; ++tile) {
+  for (int tile = 0; tile < 200; ++tile) {
     std::vector<float> sums(n * n);
     std::vector<double> exact(16);
     for (int c = 0; c < channels; ++c) {
