@@ -34,6 +34,7 @@ std::vector<ConvCase> cases() {
            {"images smaller than the stride", 2, 2, 1, 8, 8, 6, 6, 3, 3},
            {"filters of more than one group", 1, 18, 14, 160, 176, 4, 4, 2, 1}})
     all.push_back(c);
+  // The references are naive loops, and there are many combinations: no large batches.
   std::erase_if(all, [](const ConvCase& c) { return !can(c) || c.N > 20; });
   return all;
 }
