@@ -2,6 +2,7 @@
 #include "experiments/bench/convolution_benchmark.h"
 
 #include <cmath>
+#include <functional>
 
 #include "experiments/report/statistics.h"
 #include "tensor/cpu/matmul.h"

@@ -1,5 +1,7 @@
 // Every convolution of a training step on the CPU, as the backend computes it (with fewer
-// multiplications, tensor/cpu/winograd.h, where that pays) and directly, by oneDNN: time and error.
+// multiplications, tensor/cpu/winograd.h, where that pays) and as one convolution of oneDNN: time
+// and error. Input gradients of few channels are another product of oneDNN in the backend
+// (conv.cpp).
 #pragma once
 
 #include "experiments/bench/step_benchmark.h"

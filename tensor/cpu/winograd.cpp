@@ -22,10 +22,12 @@ namespace {
 constexpr int64_t kMostPoints = 36;  // of a transformed tile
 constexpr int64_t kMostPanel = 32;   // channels of a panel
 constexpr int64_t kMostTaps = 9;
-constexpr int64_t kMostTiles = 24;  // that are transformed at a time, and of the weight gradient:
-constexpr int64_t kMostTilesOfBlock = 48;
+// Tiles that are transformed at a time: by a thread that writes images, and for a block of the
+// weight gradient.
+constexpr int64_t kMostTiles = 24, kMostTilesOfBlock = 48;
 constexpr int64_t kFewBlocks = 16;  // with fewer blocks of one panel the tiles are cut into slices
-constexpr int64_t kTileBytes = int64_t{1} << 20;  // of transformed tiles: an L2 cache
+constexpr int64_t kTileBytes =
+    int64_t{1} << 20;  // of transformed tiles: an L2 cache; one block of rows at least
 
 // How far apart to keep what belongs to different points: with a power of two between them all 36
 // would compete for the same few places in the caches.
@@ -168,8 +170,7 @@ class ImagePass {
                     const Epilogue& epilogue) const {
     T* pixels[kTile * kTile];
     const T* residual_pixels[kTile * kTile];
-    Images<T> channels = target_;
-    channels.data += c;
+    const Images<T> channels = target_.from(c);
     Images<const T> residual{nullptr, target_.N, target_.H, target_.W, target_.C};
     if (epilogue.residual.defined()) residual.data = epilogue.residual.data<T>() + c;
     const Finish<T> finish{epilogue.bias.defined() ? epilogue.bias.data<float>() + c : nullptr,
@@ -274,17 +275,13 @@ class WeightGradient {
     for (int64_t p = block.p; p < block.p + block.ps;) {
       const int64_t phase = p / in_, c = p % in_ * panel_;
       const int64_t end = std::min(block.p + block.ps, (phase + 1) * in_);
-      Images<const T> channels = x_;
-      channels.data += c;
-      channels.pixels(pixels, f_.n, tile, pass_.windows[phase], zeros_);
+      x_.from(c).pixels(pixels, f_.n, tile, pass_.windows[phase], zeros_);
       transform_.input(block.v + ((p - block.p) * tiles_ + t) * panel_, v_step_, tiles_ * panel_,
                        pixels, std::min((end - p) * panel_, f_.C - c));
       p = end;
     }
     const int64_t o = block.q * panel_;
-    Images<const T> channels = dy_;
-    channels.data += o;
-    channels.pixels(pixels, kTile, tile, {0, 0, 1}, zeros_);
+    dy_.from(o).pixels(pixels, kTile, tile, pass_.place, zeros_);
     transform_.gradient(block.dv + t * panel_, v_step_, tiles_ * panel_, pixels,
                         std::min(block.qs * panel_, f_.O - o));
   }

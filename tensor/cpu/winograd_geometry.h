@@ -36,6 +36,9 @@ struct Images {
   T* data;
   int64_t N, H, W, C;
 
+  // The same images from channel c on.
+  Images from(int64_t c) const { return {data + c, N, H, W, C}; }
+
   // Addresses of size x size pixels, `outside` for those beyond the borders.
   void pixels(T** to, int64_t size, const Tile& tile, const Window& window, T* outside) const {
     for (int64_t i = 0; i < size; ++i) {
