@@ -26,8 +26,8 @@ constexpr int64_t kMostTaps = 9;
 // weight gradient.
 constexpr int64_t kMostTiles = 24, kMostTilesOfBlock = 48;
 constexpr int64_t kFewBlocks = 16;  // with fewer blocks of one panel the tiles are cut into slices
-constexpr int64_t kTileBytes =
-    int64_t{1} << 20;  // of transformed tiles: an L2 cache; one block of rows at least
+// Of transformed tiles, about what fits an L2 cache; but one block of rows is always taken.
+constexpr int64_t kTileBytes = int64_t{1} << 20;
 
 // How far apart to keep what belongs to different points: with a power of two between them all 36
 // would compete for the same few places in the caches.
