@@ -9,6 +9,8 @@
 # in headers, SEED=... for the same ones again. The format of tests/mutants/* is in tests/README.md.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+# the tests run in copies of the tree
+[ -z "${CIFAR10_DIR:-}" ] || export CIFAR10_DIR=$(realpath -m -- "$CIFAR10_DIR")
 readonly root=$PWD/build/mutants
 readonly log=$root/log
 kHinted=120 kAll=900  # seconds after which tests count as hanging: the named ones, all tests
