@@ -186,8 +186,12 @@ void run(BenchOptions o) {
     const StepMeasurement m = measure_step_in_detail(o.what, o.repeats);
     print(m);
     all["configurations"].push_back(to_json(m));
-    if (o.convolutions)
+    save();
+    if (!o.convolutions) continue;
+    if (m.no_floor.empty())
       all["convolutions"][name_of(o.what.precision)] = run_convolutions(o.what, o.repeats);
+    else
+      fmt::print("convolutions: not measured, {}\n", m.no_floor);
   }
   if (o.epoch > 0) {
     const EpochMeasurement m = measure_epoch(o.what, o.epoch);

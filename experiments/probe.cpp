@@ -4,9 +4,9 @@
 //   errors   each convolution plan of a step: time, and error against exact sums; does an fp32 plan
 //            round to TF32 without saying so?
 //   plans    every engine of cuDNN and its knobs for these convolutions, as far as the time goes;
-//   the
-//            step by the heuristics' plans and by the fastest; --plans FOLDER keeps these
-//   streams  input and weight gradient of a layer, on one stream and on two
+//            the step by the heuristics' plans and by the fastest; --plans FOLDER keeps these
+//   streams  input and weight gradient of a layer, on one stream and on two; the step without and
+//            with branches
 //   split    fp32 as three TF32 products (tensor/cuda/split.h): time and error beside fp32 and TF32
 //   bin/probe --seconds 240 --json probe.json
 #include <fmt/format.h>
@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 
 #include "experiments/bench/probe_report.h"
 #include "experiments/bench/step_benchmark.h"
@@ -33,7 +34,7 @@ using cuda::ConvTuner;
 using cuda::PlanTiming;
 using Json = nlohmann::ordered_json;
 
-constexpr double kStepsSeconds = 10, kStreamsSeconds = 20, kSplitSeconds = 40;
+constexpr double kStepsSeconds = 10, kStreamsSeconds = 40, kSplitSeconds = 40;
 constexpr double kWorthAnEntry = 0.97;  // of the heuristics' time; less is noise
 
 const std::vector<std::string> kItems{"errors", "plans", "streams", "split"};
@@ -94,15 +95,9 @@ class Probe {
         report_.add("no_time_for", name);
         continue;
       }
-      try {
-        (this->*item)();
-      } catch (const Error& e) {  // the other items may work all the same
-        failed_ = true;
-        say(fmt::format("  FAILED {}", e.what()));
-        report_.add("failed", {{"item", name}, {"why", e.what()}});
-      }
+      attempt(name, [&, item] { (this->*item)(); });
     }
-    check(!failed_, "probe", "an item failed, see above");
+    check(!failed_, "probe", "something failed, see above");
   }
 
  private:
@@ -111,17 +106,30 @@ class Probe {
     std::fflush(stdout);
   }
 
-  // Runs a step in each precision, and with that makes its plans.
-  void steps(const char* by) {
-    for (const std::string& name : o_.precisions) {
-      if (name == "tf32" && !backend_.info().has_tf32) continue;
-      step(name, by, {});
+  // What comes after a convolution or an item that fails may work all the same.
+  void attempt(const std::string& what, const std::function<void()>& work) {
+    try {
+      work();
+    } catch (const std::exception& e) {
+      failed_ = true;
+      say(fmt::format("  FAILED {}: {}", what, e.what()));
+      report_.add("failed", {{"what", what}, {"why", e.what()}});
     }
   }
-  void step(const std::string& precision, const char* by, const BackendOptions& change) {
+
+  // Runs a step in each precision, and with that makes its plans.
+  void steps(const char* by, const BackendOptions& change = {}) {
+    for (const std::string& name : o_.precisions) {
+      if (name == "tf32" && !backend_.info().has_tf32) continue;
+      step(name, by, change);
+    }
+  }
+  // With branches or split_f32 as said, instead of what the environment says.
+  void step(const std::string& precision, const char* by, BackendOptions change) {
     StepConfiguration what = o_.what;
     what.precision = resolve_precision(parse_name<Precision>(precision), what.device);
-    if (change.split_f32) backend_.configure(change);
+    change.tf32 = what.precision != Precision::fp32 && backend_.info().has_tf32;
+    backend_.configure(change);
     const double ms = 1e3 * StepBenchmark(what).time();
     say(fmt::format("  a step in {}, {}: {:.3f} ms", precision, by, ms));
     report_.add("steps", {{"precision", precision}, {"plans", by}, {"ms", ms}});
@@ -142,10 +150,12 @@ class Probe {
   void errors() {
     for (const ConvKey& key : keys()) {
       if (budget_.is_over()) return;
-      const auto t = ConvTuner(o_.what.device, key).measure_in_use();
-      if (!t) continue;
-      say(line_of(key, *t));
-      report_.add("errors", to_json(key, *t));
+      attempt(to_text(key), [&] {
+        const auto t = ConvTuner(o_.what.device, key).measure_in_use();
+        if (!t) return;
+        say(line_of(key, *t));
+        report_.add("errors", to_json(key, *t));
+      });
     }
   }
 
@@ -165,7 +175,8 @@ class Probe {
         budget_.except(kStepsSeconds + (o_.wants("streams") ? kStreamsSeconds : 0) +
                        (o_.wants("split") ? kSplitSeconds : 0));
     for (size_t i = 0; i < all.size() && !budget.is_over(); ++i) {
-      tune(all[i], budget.share(static_cast<int64_t>(all.size() - i)), table);
+      const TimeBudget share = budget.share(static_cast<int64_t>(all.size() - i));
+      attempt(to_text(all[i]), [&] { tune(all[i], share, table); });
       if (!o_.plans.empty()) write_file(path, table.text());
     }
     cuda::use_plans(o_.what.device, table);
@@ -220,16 +231,20 @@ class Probe {
       ConvKey input = weight;
       input.kind = ConvKind::grad_input;
       if (std::ranges::find(all, input) == all.end()) continue;
-      ConvTuner a(o_.what.device, input), b(o_.what.device, weight);
-      if (!a.measure_in_use() || !b.measure_in_use()) continue;
-      const ConvTuner::Pair t = ConvTuner::measure_pair(a, b);
-      say(fmt::format("  {:<55} {:>9.1f} us after the input's, {:>7.1f} us beside it ({:.2f})",
-                      to_text(weight), 1e6 * t.one_stream, 1e6 * t.two_streams,
-                      t.two_streams / t.one_stream));
-      report_.add("streams", {{"convolution", to_text(weight)},
-                              {"one_stream_us", 1e6 * t.one_stream},
-                              {"two_streams_us", 1e6 * t.two_streams}});
+      attempt(to_text(weight), [&] {
+        ConvTuner a(o_.what.device, input), b(o_.what.device, weight);
+        if (!a.measure_in_use() || !b.measure_in_use()) return;
+        const ConvTuner::Pair t = ConvTuner::measure_pair(a, b);
+        say(fmt::format("  {:<55} {:>9.1f} us after the input's, {:>7.1f} us beside it ({:.2f})",
+                        to_text(weight), 1e6 * t.one_stream, 1e6 * t.two_streams,
+                        t.two_streams / t.one_stream));
+        report_.add("streams", {{"convolution", to_text(weight)},
+                                {"one_stream_us", 1e6 * t.one_stream},
+                                {"two_streams_us", 1e6 * t.two_streams}});
+      });
     }
+    steps("one stream");
+    steps("branches", {.branches = true});
   }
 
   void split() {
@@ -239,13 +254,15 @@ class Probe {
       if (key.dtype != DType::f32 || key.tf32) continue;
       for (const auto& [name, options] : ways) {
         if (budget_.is_over()) return;
-        const PlanTiming t = ConvTuner(o_.what.device, key).measure_primitive(options);
-        say(fmt::format("  {:<55} {:<8} {:>9.1f} us  error {:.1e}", to_text(key), name,
-                        1e6 * t.seconds, t.error));
-        report_.add("split", {{"convolution", to_text(key)},
-                              {"by", name},
-                              {"us", 1e6 * t.seconds},
-                              {"error", fmt::format("{:.2e}", t.error)}});
+        attempt(to_text(key) + " by " + name, [&] {
+          const PlanTiming t = ConvTuner(o_.what.device, key).measure_primitive(options);
+          say(fmt::format("  {:<55} {:<8} {:>9.1f} us  error {:.1e}", to_text(key), name,
+                          1e6 * t.seconds, t.error));
+          report_.add("split", {{"convolution", to_text(key)},
+                                {"by", name},
+                                {"us", 1e6 * t.seconds},
+                                {"error", fmt::format("{:.2e}", t.error)}});
+        });
       }
     }
     step("fp32", "3 x tf32", {.split_f32 = true});

@@ -28,8 +28,8 @@ VARIANTS = {  # of a kind of device: mode of torch_step.py, what the table calls
     "cuda": [("eager", "eager, channels_last", ("fp32", "tf32", "bf16")),
              ("compile", "compile, channels_last", ("fp32", "tf32", "bf16")),
              ("graphs", "compile, CUDA graphs", ("fp32", "tf32", "bf16")),
-             ("autotune", "compile, max-autotune", ("fp32", "tf32", "bf16")),
-             ("whole", "whole step one graph", ("fp32", "tf32", "bf16"))]}
+             ("whole", "whole step one graph", ("fp32", "tf32", "bf16")),
+             ("autotune", "compile, max-autotune", ("fp32", "tf32", "bf16"))]}  # slow to start
 FLOOR_PAIRS, FLOOR_ROUNDS = 5, 5
 FLOOR_SIZE = (128, 256)  # batch and D that onednn_floor has built in
 
@@ -146,7 +146,7 @@ def compare_floor(args, us, precision):
 
 
 def compare_steps(args, us, precision):
-    rows = []
+    """One row after the other; which is the fastest, the caller has to find out."""
     for mode, name, precisions in VARIANTS["cpu" if args.device == "cpu" else "cuda"]:
         if precision not in precisions or (args.variants and mode not in args.variants):
             continue
@@ -156,11 +156,7 @@ def compare_steps(args, us, precision):
                 row.update(alternate(us, peer, args), pytorch=peer.hello["version"])
         except ProgramError as error:  # what this PyTorch cannot do is one row less
             row["error"] = str(error)
-        rows.append(row)
-    working = [row for row in rows if "error" not in row]
-    if working:
-        max(working, key=lambda row: row["ours_to_theirs"])["best"] = True
-    return rows
+        yield row
 
 
 def write_json(path, result):
@@ -170,15 +166,23 @@ def write_json(path, result):
         pathlib.Path(path).write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
-def print_rows(rows):
-    for row in rows:
-        head = f"{row['precision']:<5} {row['name'] + (' *' if row.get('best') else ''):<26}"
-        if "error" in row:
-            print(f"{head} error: {row['error']}", flush=True)
-            continue
-        print(f"{head} {row['our_ms']:9.1f} {row['their_ms']:10.1f} {row['ours_to_theirs']:11.3f} "
-              f"{row['our_peak_bytes'] / 2**20:9.0f} {row['their_peak_bytes'] / 2**20:11.0f} "
-              f"{100 * row['idle_share']:5.1f} %", flush=True)
+def print_row(row):
+    head = f"{row['precision']:<5} {row['name']:<26}"
+    if "error" in row:
+        print(f"{head} error: {row['error']}", flush=True)
+        return
+    print(f"{head} {row['our_ms']:9.1f} {row['their_ms']:10.1f} {row['ours_to_theirs']:11.3f} "
+          f"{row['our_peak_bytes'] / 2**20:9.0f} {row['their_peak_bytes'] / 2**20:11.0f} "
+          f"{100 * row['idle_share']:5.1f} %", flush=True)
+
+
+def mark_best(rows):
+    """The fastest of these variants."""
+    working = [row for row in rows if "error" not in row]
+    if working:
+        best = max(working, key=lambda row: row["ours_to_theirs"])
+        best["best"] = True
+        print(f"{best['precision']:<5} the fastest of PyTorch: {best['name']}", flush=True)
 
 
 def options():
@@ -218,11 +222,15 @@ def main():
             result["hardware"] = us.hello["device"]
             if args.floor and args.device == "cpu" and (args.batch, args.latent) == FLOOR_SIZE:
                 result["floors"].append(compare_floor(args, us, precision))
-            rows = compare_steps(args, us, precision)
-        result["steps"] += rows
-        print("      variant (* fastest)           ours ms  theirs ms  ours/theirs  peak MiB      "
-              "theirs    idle")
-        print_rows(rows)
+            print("      variant                       ours ms  theirs ms  ours/theirs  peak MiB      "
+                  "theirs    idle", flush=True)
+            rows = []
+            for row in compare_steps(args, us, precision):  # all is kept if a slow variant is killed
+                print_row(row)
+                rows.append(row)
+                write_json(args.json, result | {"steps": result["steps"] + rows})
+            mark_best(rows)
+            result["steps"] += rows
     write_json(args.json, result)
 
 

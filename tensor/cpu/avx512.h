@@ -8,10 +8,8 @@
 namespace versor::cpu::avx512 {
 
 // Whether products of this type should run on AVX-512: f32 on every processor that has it; bf16
-// where it has the dot products but not AMX, whose products of bf16 are many times faster still.
+// where it has the dot products, unless oneDNN uses AMX, which multiplies bf16 many times faster
+// still.
 bool has_products_of(DType type);
-
-// Whether the processor multiplies bf16 matrices in hardware (AMX-BF16).
-bool has_amx();
 
 }  // namespace versor::cpu::avx512

@@ -18,11 +18,12 @@ bool use_onednn() {
 #endif
 }
 
-bool has_bf16_products() {
+Isa library_isa() {
 #ifdef VERSOR_ONEDNN
-  return use_onednn() && onednn::has_bf16();
+  static const Isa isa = use_onednn() ? onednn::isa() : Isa::none;
+  return isa;
 #else
-  return false;
+  return Isa::none;
 #endif
 }
 

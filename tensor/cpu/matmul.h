@@ -8,8 +8,15 @@ namespace versor::cpu {
 
 // Whether this build has oneDNN and the environment variable VERSOR_ONEDNN is not 0.
 bool use_onednn();
-// Whether bf16 products run on instructions made for them; else they are computed in f32.
-bool has_bf16_products();
+// The best instructions that oneDNN uses on this processor, which ONEDNN_MAX_CPU_ISA limits.
+// `none`: there is no oneDNN, see above; `other`: AVX2, say, or those of another architecture.
+enum class Isa { none, other, avx512, avx512_bf16, amx };
+Isa library_isa();
+// Whether bf16 products run on instructions made for them; else they are computed in f32, which is
+// faster than oneDNN's emulation.
+inline bool has_bf16_products() {
+  return library_isa() >= Isa::avx512_bf16;
+}
 
 // y = a b^T with factors in bf16, summed in f32; only where has_bf16_products().   y f32 [M,N],
 // a bf16 [M,L],  b bf16 [N,L].
@@ -38,9 +45,8 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
 #ifdef VERSOR_ONEDNN
 namespace onednn {
 // All of them also take bf16: factors of matmul, whose y is f32; images and weights of the
-// convolutions. has_bf16(): whether the library multiplies bf16 with instructions made for it,
-// AVX-512 BF16 or AMX. Where it would only emulate them, f32 is faster.
-bool has_bf16();
+// convolutions.
+Isa isa();
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias);
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,

@@ -65,12 +65,14 @@ dnnl::stream& stream() {
   return instance;
 }
 
-bool has_bf16() {
-  static const bool has = [] {
-    const auto needed = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & needed) == needed;
-  }();
-  return has;
+Isa isa() {
+  const auto has = [bits = static_cast<unsigned>(dnnl::get_effective_cpu_isa())](dnnl::cpu_isa i) {
+    return (bits & static_cast<unsigned>(i)) == static_cast<unsigned>(i);
+  };
+  return has(dnnl::cpu_isa::avx512_core_amx)    ? Isa::amx
+         : has(dnnl::cpu_isa::avx512_core_bf16) ? Isa::avx512_bf16
+         : has(dnnl::cpu_isa::avx512_core)      ? Isa::avx512
+                                                : Isa::other;
 }
 
 Forward describe_forward(const ConvSizes& s, Format format, bool bias, bool relu) {

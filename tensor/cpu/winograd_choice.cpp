@@ -10,12 +10,16 @@ namespace versor::cpu::winograd {
 
 namespace {
 
-// Compiled for an x86-64 without FMA; the library looks for it when it runs.
+// Does the library have better instructions than we? It looks for them when it runs; our portable
+// kernels have those that the compiler was allowed.
+bool library_has_more() {
+  if (&best_kernels() != &portable_kernels()) return false;
 #if defined(__x86_64__) && !defined(__FMA__)
-constexpr bool kPortableIsSlow = true;
+  return use_onednn();
 #else
-constexpr bool kPortableIsSlow = false;
+  return library_isa() >= Isa::avx512;
 #endif
+}
 
 constexpr int64_t kMostBlockBytes = int64_t{4} << 20;  // of the fewest tiles that are taken
 
@@ -27,9 +31,9 @@ const Kernels& best_kernels() {
   return best;
 }
 
-// Counts multiplications. kTransform is what one transformed value costs, kDirectBf16 how much
-// faster direct products of bf16 are than of f32 where the processor has them; both were measured
-// on a Zen 5.
+// Counts multiplications. kTransform is what one transformed value costs, kDirectBf16 about how
+// much faster direct products of bf16 are than of f32 where the processor has them (1.6 to 1.9 on a
+// Zen 5); both were set so that what is chosen was the faster one there.
 bool suits(Direction direction, const Shape& x, DType type, const Shape& weight,
            const Conv2dParams& p) {
   static const bool on = environment_switch("VERSOR_WINOGRAD", true);
@@ -37,8 +41,7 @@ bool suits(Direction direction, const Shape& x, DType type, const Shape& weight,
   const int64_t k = weight[1], s = p.stride, r = k / s, phases = s * s;
   if (!on || weight[2] != k || k % s != 0 || r < 2 || r > 3) return false;
   const bool direct_bf16 = type == DType::bf16 && has_bf16_products();
-  if (direct_bf16 && avx512::has_amx()) return false;
-  if (kPortableIsSlow && use_onednn() && &best_kernels() == &portable_kernels()) return false;
+  if ((direct_bf16 && library_isa() == Isa::amx) || library_has_more()) return false;
   const bool backwards = direction == Direction::grad_input;
   const int64_t N = x[0], rows = p.out_size(x[1], k), columns = p.out_size(x[2], k);
   const int64_t n = r + kTile - 1, points = n * n, widest = 32;

@@ -122,7 +122,7 @@ inline Pass input_gradient_pass(const Filters& f, int64_t padding, int64_t b_h, 
 }
 
 // Transformed filters are kept as a whole up to so many bytes, else in parts of at most half of
-// them.
+// them, or one panel.
 constexpr int64_t kFilterBytes = int64_t{10} << 20;
 // How many of `panels`, of so many bytes each, to take at a time, in equal groups.
 inline int64_t in_groups(int64_t panels, int64_t bytes) {

@@ -21,7 +21,8 @@ std::vector<ConvKey> planned_convolutions(Device gpu);
 void use_plans(Device gpu, PlanTable table);
 
 // How far the results of a plan may be from exact ones, by the precision: ||difference|| over
-// ||exact||. Rounding in f32, of both factors to TF32, of the result to bf16.
+// ||exact||. Rounding in f32, of both factors to TF32, of the result to bf16; sums of products of
+// bf16.
 double error_bound(const ConvKey& key);
 
 struct PlanTiming {

@@ -235,6 +235,22 @@ TEST_CASE("bench: --json holds what the text says" * doctest::skip(without_progr
   CHECK(j["sweep"]["growth"][4]["axis"] == "K");
 }
 
+TEST_CASE("bench: where convolutions cannot be compared, the rest is measured" *
+          doctest::skip(without_programs())) {
+  const TemporaryFolder folder;
+  const std::string json = folder / "bench.json";
+  const Ended ended =
+      run("bench --batch 2 --latent 8 --codes 8 --repeats 1 --threads 1 --precision fp32 "
+          "--convolutions --epoch 1 --json " +
+              json,
+          {"VERSOR_ONEDNN=0"});
+  CHECK(ended.code == 0);
+  CHECK(contains(ended.out, "convolutions: not measured, this run has no oneDNN"));
+  const auto j = nlohmann::json::parse(read_file(json));
+  CHECK(j["configurations"].size() == 1);
+  CHECK(j["epoch"]["batches"] == 1);
+}
+
 TEST_CASE("bench: --serve answers a line with a time" * doctest::skip(without_programs())) {
   const TemporaryFolder folder;
   const auto served = [&](const std::string& requests) {
