@@ -81,7 +81,8 @@ else
 OPTIMIZE := $(if $(filter 1,$(DEBUG)),-Og -g $(CHECKS),-O3)
 endif
 NUMERICS := $(addprefix -march=,$(MARCH)) -ffp-contract=off -fno-math-errno -fno-trapping-math -fopenmp
-FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -I. -isystem .deps/include \
+# -Wno-psabi: vectors that are wider than the processor's are passed within a file only
+FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -Wno-psabi -I. -isystem .deps/include \
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 # not for tests and programs, which convert freely; only clang++ would include sign conversions
 LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conversion)

@@ -13,9 +13,6 @@
 namespace versor::cpu::winograd {
 namespace {
 
-// Vectors wider than the processor's are passed in memory, within this file only.
-#pragma GCC diagnostic ignored "-Wpsabi"
-
 #define VERSOR_TARGET
 using Vector = float __attribute__((vector_size(32)));
 constexpr int kLanes = 8;

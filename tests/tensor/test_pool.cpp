@@ -279,9 +279,11 @@ TEST_CASE("pool: what is freed while a branch is open is reused only after it" *
     CHECK(other != plain);
     c.pool.release_held();
     CHECK(c.pool.allocate(100) == pinned);  // each is back where it belongs
+    c.pool.free(pinned, 100);
     c.pool.free(other, 100);
   }
   CHECK(c.pool.allocate(100) == plain);
+  c.pool.free(plain, 100);
 }
 
 TEST_CASE("pool: tensors are aligned to 64 bytes and give their memory back") {
