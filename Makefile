@@ -107,8 +107,8 @@ ifneq ($(BUILDS),)
 $(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(LIBRARIES))
 $(if $(CUDA_FOUND),$(call stamp,$(B)/nvcc-flags,$(NVCC) $(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
-KERNELS := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
-$(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(KERNELS) -> $(B)))
+BACKEND := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
+$(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(BACKEND) -> $(B)))
 $(if $(DRY),,$(info $(if $(CUDA_FOUND),with $(CUDA_FOUND),without CUDA: $(CUDA_WHY))))
 endif
 $(B)/flags $(B)/nvcc-flags $(B)/commit: ;

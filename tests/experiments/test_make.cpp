@@ -62,6 +62,8 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
                "#!/bin/sh\necho \"in $VERSOR_BIN\"\necho 1 passed, 0 failed\n");
   checkout.make("test KERNELS=0");
   CHECK(contains(checkout.ended.out, "in " + checkout.here + "/build/cpu-reference/bin\n"));
+  checkout.make("test", "", {"KERNELS=0"});
+  CHECK_FALSE(contains(checkout.ended.out, "kernels on the CPU"));
 
   write_file(checkout.built() + "../libversor.a", "");
   write_file(checkout.here + "/tensor/some.h", "");
