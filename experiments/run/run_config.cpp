@@ -98,6 +98,7 @@ RunOptions options_of(const Json& config, const std::string& path) {
   }
   try {
     app.parse(line);
+    apply_preset(options);  // what a config leaves out is usual
   } catch (const UsageError& e) {
     fail("run", path, " is malformed: ", e.what());
   }

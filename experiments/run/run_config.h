@@ -23,7 +23,7 @@ nlohmann::ordered_json config_of(const RunOptions& options, const ImagesIdentity
 nlohmann::ordered_json config_of(const RunOptions& options, const DatasetPair& images);
 
 // The options of a config, images included as far as it names them: all but --data and --data-dir.
-// Throws Error, naming `path`, if the config is malformed.
+// What it leaves out has its usual value. Throws Error, naming `path`, if the config is malformed.
 RunOptions options_of(const nlohmann::ordered_json& config, const std::string& path);
 
 // "published-rotation-k1024-d256-beta0.25-seed1-1a2b3c4d": readable, and 8 hex digits of the hash

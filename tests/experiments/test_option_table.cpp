@@ -109,6 +109,7 @@ TEST_CASE("option table: every option comes back from config, name and listed co
     const RunOptions held = options_of(after, "config.json");
     if (in_config || of_images) CHECK(config_of(held, kImages)["epochs"] == after["epochs"]);
     if (in_config) CHECK(option.value(held) == option.value(other));
+    CHECK(held.lr_schedule.has_value());
 
     const std::string command = train_command(other);
     REQUIRE(command.starts_with("bin/train "));
