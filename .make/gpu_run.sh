@@ -34,8 +34,8 @@ for lib in lib/*; do
 done
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$PWD/missing OMP_NUM_THREADS=1
 if [ -n "${PROBE:-}" ]; then
-  env -u OMP_NUM_THREADS timeout $((PROBE + 60)) bin/probe --seconds "$PROBE" --json "$out/probe.json" --plans "$out/plans" 2>&1 |
-    tee "$out/probe.txt"
+  env -u OMP_NUM_THREADS timeout $((PROBE + 60)) bin/probe --seconds "$PROBE" \
+    --json "$out/probe.json" --plans "$out/plans" 2>&1 | tee "$out/probe.txt"
   if python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     env -u OMP_NUM_THREADS timeout 200 python3 -B peers/bench_peers.py --device cuda --precision bf16 \
       --variants whole,autotune --json "$out/peers.json" 2>&1 | tee "$out/peers.txt"

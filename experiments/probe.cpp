@@ -95,7 +95,7 @@ class Probe {
         report_.add("no_time_for", name);
         continue;
       }
-      attempt(name, [&, item] { (this->*item)(); });
+      attempt(name, [this, item = item] { (this->*item)(); });
     }
     check(!failed_, "probe", "something failed, see above");
   }
@@ -254,7 +254,7 @@ class Probe {
       if (key.dtype != DType::f32 || key.tf32) continue;
       for (const auto& [name, options] : ways) {
         if (budget_.is_over()) return;
-        attempt(to_text(key) + " by " + name, [&] {
+        attempt(to_text(key) + " by " + name, [&, name = name, &options = options] {
           const PlanTiming t = ConvTuner(o_.what.device, key).measure_primitive(options);
           say(fmt::format("  {:<55} {:<8} {:>9.1f} us  error {:.1e}", to_text(key), name,
                           1e6 * t.seconds, t.error));

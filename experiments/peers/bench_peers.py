@@ -146,7 +146,7 @@ def compare_floor(args, us, precision):
 
 
 def compare_steps(args, us, precision):
-    """One row after the other; which is the fastest, the caller has to find out."""
+    """Yields the row of each variant as soon as it is measured."""
     for mode, name, precisions in VARIANTS["cpu" if args.device == "cpu" else "cuda"]:
         if precision not in precisions or (args.variants and mode not in args.variants):
             continue

@@ -55,8 +55,8 @@ bool is_published(const Json& options) {
     const auto& table = run_option_table();
     RunOptions usual;
     apply_preset(usual);
-    const auto option =
-        std::find_if(table.begin(), table.end(), [&](const auto& o) { return o.key() == key; });
+    const auto option = std::find_if(table.begin(), table.end(),
+                                     [&key = key](const auto& o) { return o.key() == key; });
     if (option == table.end() || !same(value, option->value(usual))) return false;
   }
   return true;

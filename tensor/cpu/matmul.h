@@ -45,7 +45,7 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
 #ifdef VERSOR_ONEDNN
 namespace onednn {
 // All of them also take bf16: factors of matmul, whose y is f32; images and weights of the
-// convolutions.
+// convolutions. isa(): for library_isa().
 Isa isa();
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias);

@@ -54,21 +54,25 @@ class Checkout {
   // The programs' folder of a build without oneDNN.
   std::string built() const { return here + "/build/cpu-reference/bin/"; }
 
-  // Runs make with these shell words, in an environment that also has `variables`; nothing is
-  // built. Returns the recorded calls, one per line.
+  // Runs make with these shell words, in an environment that also has `more`; nothing is built.
+  // Returns the recorded calls, one per line.
   std::vector<std::string> make(const std::string& shell_words, const std::string& missing = "",
-                                std::vector<std::string> variables = {}) {
+                                const std::vector<std::string>& more = {}) {
     const std::string record = files_ / "record";
     write_file(record, "");
     write_file(files_ / "make.sh",
                "make -o all -o bin/bench -o bin/probe -o build/cpu-reference/bin/run_tests "
                "-o build/cpu-reference/bin/run_kernel_tests " +
                    shell_words);
-    for (const std::string& ours :
-         {"CIFAR10_DIR=" + data, "RESULTS=" + results, "RECORD=" + record, "MISSING=" + missing,
-          std::string("TORCH_PYTHON=python3"), std::string("ONEDNN=auto"), std::string("CUDA=auto"),
-          "PATH=" + here + "/fakes:" + getenv("PATH")})
-      variables.push_back(ours);
+    std::vector<std::string> variables = {"CIFAR10_DIR=" + data,
+                                          "RESULTS=" + results,
+                                          "RECORD=" + record,
+                                          "MISSING=" + missing,
+                                          "TORCH_PYTHON=python3",
+                                          "ONEDNN=auto",
+                                          "CUDA=auto",
+                                          "PATH=" + here + "/fakes:" + getenv("PATH")};
+    variables.insert(variables.end(), more.begin(), more.end());
     // A make that runs these tests exports its own variables.
     for (const char* other : {"MAKEFLAGS",  "MAKELEVEL",
                               "MFLAGS",     "DATA",
