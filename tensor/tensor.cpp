@@ -21,8 +21,15 @@ struct Tensor::Storage {
         bytes(bytes_),
         backend(&backend_for(device)),
         block(backend->pool().allocate(bytes)) {}
+  // Memory of somebody else.
+  Storage(void* address, size_t bytes_, Device device_, std::shared_ptr<void> owner_)
+      : device(device_),
+        bytes(bytes_),
+        backend(&backend_for(device)),
+        block(address),
+        owner(std::move(owner_)) {}
   ~Storage() {
-    if (block != nullptr) backend->pool().free(block, bytes);
+    if (block != nullptr && owner == nullptr) backend->pool().free(block, bytes);
   }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
@@ -31,6 +38,7 @@ struct Tensor::Storage {
   size_t bytes;
   Backend* backend;
   void* block;
+  std::shared_ptr<void> owner;  // of memory that is not the pool's
 };
 
 Tensor::Tensor(Shape shape, DType dtype, Device device, const char* asker)
@@ -39,6 +47,18 @@ Tensor::Tensor(Shape shape, DType dtype, Device device, const char* asker)
   check(storage_->block != nullptr, asker, "cannot allocate ", readable_bytes(bytes()), " for ",
         dtype, " ", shape, " on ", device, ", ", storage_->backend->pool().state(),
         "; smaller sizes need less, --max-memory sets the limit");
+}
+
+Tensor Tensor::wrap(void* address, Shape shape, DType dtype, Device device,
+                    std::shared_ptr<void> owner) {
+  check(address != nullptr && owner != nullptr, "tensor", "wraps memory that has an owner");
+  check(reinterpret_cast<uintptr_t>(address) % size_of(dtype) == 0, "tensor",
+        "the memory to wrap is not aligned to ", dtype);
+  Tensor t;
+  t.shape_ = shape;
+  t.dtype_ = dtype;
+  t.storage_ = std::make_shared<Storage>(address, t.bytes(), device, std::move(owner));
+  return t;
 }
 
 Device Tensor::device() const {

@@ -37,6 +37,12 @@ class Tensor {
     return from(std::span<const T>(values), shape, device);
   }
 
+  // A tensor in memory that is not the pool's, for example a mapped file or an array of another
+  // library. `owner` keeps it alive; the address must be aligned to the element type. The memory of
+  // a mapping may be read-only: then so is the tensor.
+  static Tensor wrap(void* address, Shape shape, DType dtype, Device device,
+                     std::shared_ptr<void> owner);
+
   bool defined() const { return storage_ != nullptr; }
   const Shape& shape() const { return shape_; }
   int64_t dim(int axis) const { return shape_[axis]; }
@@ -79,7 +85,7 @@ class Tensor {
   void copy_to_host(void* target) const;
 
  private:
-  struct Storage;  // a block of one device's pool, given back with its last owner
+  struct Storage;  // memory of one device, given back with its last Tensor
 
   void* typed_address(DType wanted) const;
 

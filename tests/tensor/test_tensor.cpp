@@ -114,6 +114,25 @@ TEST_CASE("device: names" * cpu_only()) {
   }
 }
 
+TEST_CASE("tensor: wraps memory of somebody else, which lives as long as it" * cpu_only()) {
+  const auto owner = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4});
+  {
+    const Tensor t = Tensor::wrap(owner->data(), {2, 2}, DType::f32, Device{}, owner);
+    CHECK(t.rows(1, 2).to_vector<float>() == std::vector<float>{3, 4});
+    (*owner)[3] = 5;
+    CHECK(t.to_vector<float>() == std::vector<float>{1, 2, 3, 5});
+    CHECK(owner.use_count() == 2);
+  }
+  CHECK(owner.use_count() == 1);
+  CHECK(contains(error_of([&] {
+                   Tensor::wrap(reinterpret_cast<char*>(owner->data()) + 1, {1}, DType::f32,
+                                Device{}, owner);
+                 }),
+                 "not aligned to f32"));
+  CHECK(contains(error_of([&] { Tensor::wrap(owner->data(), {1}, DType::f32, Device{}, {}); }),
+                 "has an owner"));
+}
+
 TEST_CASE("device: a GPU that is not there is an error, a tensor on the CPU stays there") {
   const Device far{DeviceType::cuda, 63};
   const Tensor x = Tensor::from<float>({1, 2}, {2});
