@@ -349,7 +349,7 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
-  cli/fmt cli/json_file cli/options cli/program cli/version \
+  cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
   run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
   run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
