@@ -36,6 +36,18 @@ MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
 BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack,$(GOALS))
 
+# A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
+VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS JOBS KERNELS KILLS LDFLAGS \
+  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET QUANTIZERS QUEUE QUICK \
+  RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
+  $(if $(findstring command line,$(origin $(name))),$(name))))
+ifneq ($(UNKNOWN),)
+$(error there is no variable $(firstword $(UNKNOWN))$(shell .make/did_you_mean.sh \
+  $(firstword $(UNKNOWN)) $(VARIABLES)) (make help lists them))
+endif
+
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
 # here and not in a recipe, so that `make clean test` cleans first
 $(shell rm -rf build bin)
