@@ -147,7 +147,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup train evaluate one_step install bundle check-layers size \
+  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -227,11 +227,21 @@ $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_p
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
 
+# small programs that explain one thing each; no part of `all`
+EXAMPLES := $(patsubst experiments/examples/%.cpp,%,$(wildcard experiments/examples/*.cpp))
+EXAMPLE_BINARIES := $(EXAMPLES:%=$(B)/bin/examples/%)
+$(EXAMPLE_BINARIES): $(B)/bin/examples/%: $(B)/experiments/examples/%.o $(call objects,$(SHARED)) $(B)/libversor.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
+examples: $(EXAMPLE_BINARIES) ## build and run experiments/examples; their pictures are in results/examples
+	@mkdir -p results/examples
+	@for name in $(EXAMPLES); do echo "-- $$name"; $(B)/bin/examples/$$name results/examples || exit 1; done
+
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 	@mkdir -p bin && ln -sfn ../$< $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(GPU) $(STUBS) \
-  $(SHARED) $(PROGRAMS:%=experiments/%.cpp)) $(call shim_objects,$(SHIM)))
+  $(SHARED) $(PROGRAMS:%=experiments/%.cpp) $(EXAMPLES:%=experiments/examples/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
 # CIFAR-10: the folder CIFAR10_DIR, or what `make data` downloaded; DATA=synthetic needs neither.
@@ -250,7 +260,7 @@ quick: all ## a miniature of the whole paper in minutes, in results/quick
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
 # VERSOR_CUDA: there is a third run of the tests, on the GPU
-test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
+test: all $(B)/bin/run_tests $(EXAMPLE_BINARIES) $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
 	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 # for .make/sanitize.sh: prints the folder on the last line and leaves bin/ alone
