@@ -63,4 +63,17 @@ TEST_CASE("examples: an operation and a quantizer of one's own" *
         0.8 * number_after("epoch 1  reconstruction loss ", output));
 }
 
+TEST_CASE("examples: the tutorial's twelve steps" * doctest::skip(without_programs())) {
+  const std::string output = printed("tutorial", {});
+  CHECK(lines(output).size() == 12);
+  // The rotation scales the gradient with |q| / |e|.
+  CHECK(number_after(", ratio ", output) ==
+        doctest::Approx(number_after("|q|/|e| ", output)).epsilon(1e-3));
+  const double latents = number_after("11  ", output);
+  CHECK(number_after("its N was ", output) == 1);
+  CHECK(number_after(" and is ", output) == doctest::Approx(0.8 + 0.2 * latents).epsilon(0.01));
+  CHECK(number_after("reconstruction loss is ", output) <
+        0.3 * number_after("of which reconstruction ", output));
+}
+
 }  // namespace versor::testing
