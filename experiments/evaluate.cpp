@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
     check(config.value("data_fingerprint", "") == hash, "evaluate", path,
           " is of other images than those that were read (--data, --data-dir)");
     refine.commitment = commitment.value_or(*options.beta);
-    const auto model = make_model(options, options.device, Rng(0));
+    const auto model = make_model(options, images.test.images.dim(3), options.device, Rng(0));
     load_state_dict(*model, read_safetensors(weights), weights);
     const Evaluation found = evaluate(*model, images.test, kBatch, options.device,
                                       refine.steps > 0 ? std::optional(refine) : std::nullopt);
