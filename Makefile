@@ -86,7 +86,7 @@ FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -Wno-psabi -I. -isys
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 # not for tests and programs, which convert freely; only clang++ would include sign conversions
 LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conversion)
-LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
+LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) -lpng -ljpeg $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \
   $(NVCCFLAGS)

@@ -33,11 +33,13 @@ void print(const char* title, const CodesQuality& q) {
 }
 
 // The run's options, but those of kOwn that were given from `asked`.
-RunOptions options_for(const Options& app, const RunOptions& asked, const Json& config,
-                       const std::string& path) {
-  RunOptions options = options_of(config, path);
-  options.data = asked.data;
-  options.data_dir = asked.data_dir;
+RunOptions options_for(const Options& app, const RunOptions& asked, const std::string& folder) {
+  RunOptions options = options_of_run(folder);
+  if (app.given("--data")) {
+    options.data = asked.data;
+    options.data_dir.clear();
+  }
+  if (app.given("--data-dir")) options.data_dir = asked.data_dir;
   options.max_memory = asked.max_memory;
   if (app.given("--device")) options.device = asked.device;
   if (app.given("--precision")) options.precision = asked.precision;
@@ -69,14 +71,11 @@ int main(int argc, char** argv) {
       ->check(kNotNegative);
   for (const char* option : kOwn) add_run_option(app, asked, option);
   return run_program(app, argc, argv, [&] {
-    const std::string path = folder + "/config.json", weights = folder + "/model.safetensors";
-    const Json config = config_in(path);
-    check(is_finished(folder, config), "evaluate", folder, " holds no finished run");
-    const RunOptions options = options_for(app, asked, config, path);
-    const DatasetPair images = load_data(options);
-    const std::string hash = identity_of(images).hash;
-    check(config.value("data_fingerprint", "") == hash, "evaluate", path,
-          " is of other images than those that were read (--data, --data-dir)");
+    const std::string weights = folder + "/model.safetensors";
+    check(is_finished(folder, config_in(folder + "/config.json")), "evaluate", folder,
+          " holds no finished run");
+    const RunOptions options = options_for(app, asked, folder);
+    const DatasetPair images = images_of_run(folder, options);
     refine.commitment = commitment.value_or(*options.beta);
     const auto model = make_model(options, options.device, Rng(0));
     load_state_dict(*model, read_safetensors(weights), weights);

@@ -64,8 +64,9 @@ AdamParams adam_params(const RunOptions& options, int64_t batches) {
                           : 0};
 }
 
-RunOptions resolved(RunOptions options) {
+RunOptions resolved(RunOptions options, const DatasetPair& images) {
   resolve(options);
+  take_form(options, images);
   return options;
 }
 
@@ -86,10 +87,10 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options)),
+    : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
+      folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
       device_(options_.device),
       rng_(options_.seed),
       model_(make_model(options_, device_, rng_.split(kModel))),
