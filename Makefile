@@ -101,7 +101,7 @@ LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conve
 # for libversor.so and the Python module; without the second flag a function's call of its neighbour
 # would be a detour, and with the third nobody else's inline functions replace ours
 POSITION_INDEPENDENT := -fPIC -fno-semantic-interposition -fvisibility-inlines-hidden
-LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) $(CUDA_LIBRARIES) $(LDLIBS)
+LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) -lpng -ljpeg $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off,-fPIC -Xptxas=--warn-on-spills \
   $(NVCCFLAGS)

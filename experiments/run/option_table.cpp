@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <sstream>
 
 namespace versor {
@@ -40,6 +41,16 @@ const Check kOrigin = {"NUMBER|mean", [](const std::string& text) {
                          return parse_origin(text) ? "" : text + " is neither a number nor mean";
                        }};
 
+// A path must lead to a folder: anything else is more likely a misspelt kind.
+const Check kSource = {
+    "KIND|FOLDER", [](const std::string& text) {
+      const bool known =
+          parse_source(text).kind != DataKind::folder || std::filesystem::is_directory(text);
+      return known ? ""
+                   : fmt::format("{} is neither a folder of pictures nor one of {}", text,
+                                 fmt::join(names_of<DataKind>(), ", "));
+    }};
+
 template <class T>
 Json json_of(const T& value) {
   if constexpr (IsOptional<T>::value)
@@ -56,6 +67,9 @@ Json json_of(const Device& device) {
 Json json_of(const std::vector<int64_t>& levels) {
   return fmt::format("{}", fmt::join(levels, ","));
 }
+Json json_of(const ImageSource& source) {
+  return text_of(source);
+}
 Json json_of(const RotationOrigin& origin) {
   return origin.mean ? Json("mean") : Json(origin.coordinate);
 }
@@ -67,6 +81,9 @@ void set_from(const std::string& text, T& value) {
 template <class T>
 void set_from(const std::string& text, std::optional<T>& value) {
   value = parse_name<T>(text);
+}
+void set_from(const std::string& text, ImageSource& source) {
+  source = parse_source(text);
 }
 void set_from(const std::string& text, Device& device) {
   device = parse_device(text);
@@ -289,10 +306,19 @@ std::vector<RunOption> quantizer_rows() {
 // A run's config has the images that were read in place of most of these options.
 std::vector<RunOption> data_rows() {
   return {
-      row("--data", &O::data, kNever, kAny, ""),
+      row("--data", &O::data, kNever, kSource,
+          "cifar10, cifar100, mnist, stl10, synthetic, or a folder of PNG and JPEG pictures"),
       row("--data-dir", &O::data_dir, kNever, kAny,
-          "folder of CIFAR-10's binary files; default $CIFAR10_DIR or data/cifar-10-batches-bin",
+          "where the files of that kind lie; default of cifar10: $CIFAR10_DIR or "
+          "data/cifar-10-batches-bin",
           /*show_default=*/false),
+      row("--size", &O::size, kNever, in_range(1, int64_t{1} << 13),
+          "crop the middle square of each image and resize it to so many pixels",
+          /*show_default=*/false),
+      row("--channels", &O::channels, kNever, one_of({"1", "3"}),
+          "1 grey, 3 colour; default grey if all images are grey", /*show_default=*/false),
+      row("--test-fraction", &O::test_fraction, kNever, kFraction,
+          "of the images, to test with if the files have no test images"),
       row("--train-images", &O::train_images, kNever, kCount, "the first so many; default all",
           /*show_default=*/false),
       row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",

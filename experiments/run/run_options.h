@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "data/image_source.h"
 #include "experiments/run/precision.h"
 #include "vq/model.h"
 #include "vq/names.h"
@@ -24,7 +25,6 @@ namespace versor {
 enum class Preset { versor, published, best };
 enum class ModelKind { vqvae, vqvae2 };
 enum class LrSchedule { constant, cosine };
-enum class ImageSource { cifar10, synthetic };
 
 template <>
 struct EnumNames<Preset> {
@@ -40,11 +40,6 @@ template <>
 struct EnumNames<LrSchedule> {
   static constexpr Named<LrSchedule> all[] = {{LrSchedule::constant, "constant"},
                                               {LrSchedule::cosine, "cosine"}};
-};
-template <>
-struct EnumNames<ImageSource> {
-  static constexpr Named<ImageSource> all[] = {{ImageSource::cifar10, "cifar10"},
-                                               {ImageSource::synthetic, "synthetic"}};
 };
 
 // What a preset decides is optional here: a value that is set overrides the preset's.
@@ -86,8 +81,11 @@ struct RunOptions {
   int threads = 0;                // 0: OpenMP's own choice
   uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
-  ImageSource data = ImageSource::cifar10;
-  std::string data_dir;  // "": $CIFAR10_DIR or data/cifar-10-batches-bin
+  ImageSource data;
+  std::string data_dir;  // of the files of a kind that has a name; "": its usual place
+  int64_t size = 0;      // side in pixels that images are cropped and resized to; 0: as they are
+  int64_t channels = 0;  // 1 grey, 3 colour; 0: grey if all images are grey
+  double test_fraction = .1;  // of the images, where the files have no test images
 };
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options
@@ -103,7 +101,9 @@ void resolve_machine(RunOptions& options);
 void prepare_device(RunOptions& options);
 void apply_preset(RunOptions& options);
 
-// Loads what `data` and `data_dir` name and cuts it to `train_images` and `test_images`.
+// Loads what `data` and `data_dir` name, in the form of `size` and `channels`, and cuts it to
+// `train_images` and `test_images`. With `validation_images` these replace the test images: the
+// first of the files' own validation images, or else the last of the training images.
 DatasetPair load_data(const RunOptions& options);
 
 // "test", or "validation" if held-back training images replace the test images.

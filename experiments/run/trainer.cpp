@@ -91,7 +91,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
     : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
+      folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
       device_(options_.device),
       rng_(options_.seed),
       model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
