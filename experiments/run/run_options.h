@@ -87,6 +87,7 @@ struct RunOptions {
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data = ImageSource::cifar10;
   std::string data_dir;  // "": $CIFAR10_DIR or data/cifar-10-batches-bin
+  std::string init;      // file with the first weights and codes; "": they are drawn
 };
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options
