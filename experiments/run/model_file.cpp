@@ -113,7 +113,7 @@ std::unique_ptr<VqModel> model_from(const SafetensorsFile& file, const RunOption
   const int64_t channels = file.at(first_weight(options.model), path).dim(1);
   std::unique_ptr<VqModel> model;
   try {
-    model = make_model(options, options.device, Rng(0), channels);
+    model = make_model(options, channels, options.device, Rng(0));
   } catch (const Error& e) {
     fail("run", path, ": ", e.what());
   }

@@ -111,7 +111,7 @@ void add_to(Options& app, const std::string& name, T& value, const Check& check,
 
 // --- rows ----------------------------------------------------------------------------------------
 
-const Check kAny = {};
+const Check kAny = {}, kDownsampling = one_of({"4", "8", "16"});
 const Check kCount = in_range(1, int64_t{1} << 30), kParts = in_range(1, 1 << 16);
 
 template <class T>
@@ -252,6 +252,8 @@ std::vector<RunOption> training_rows() {
 std::vector<RunOption> quantizer_rows() {
   return {
       row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
+      row("--downsampling", &O::downsampling, kUnusual, kDownsampling,
+          "pixels of the image per latent each way: 4, 8 or 16; more make a deeper network"),
       row("--quantizer", &O::quantizer, kUnusual, kAny,
           "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
       used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,

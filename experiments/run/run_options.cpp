@@ -130,6 +130,19 @@ DatasetPair load_data(const RunOptions& o) {
   return images;
 }
 
+void check_sizes(const RunOptions& o, const DatasetPair& images) {
+  const Shape &train = images.train.images.shape(), &test = images.test.images.shape();
+  const bool two_levels = o.model == ModelKind::vqvae2;
+  const int64_t factor = two_levels ? 2 * o.downsampling : o.downsampling;
+  check(train[1] % factor == 0 && train[2] % factor == 0, "data", "--downsampling ", o.downsampling,
+        two_levels ? " with --model vqvae2" : "",
+        " needs images whose height and width are multiples of ", factor, ", but those of ",
+        images.train.name, " have ", train[1], " x ", train[2], " pixels");
+  check(test[1] == train[1] && test[2] == train[2] && test[3] == train[3], "data", "the images of ",
+        images.test.name, ", ", test, ", differ in size from those of ", images.train.name, ", ",
+        train);
+}
+
 const char* evaluated_images(const RunOptions& o) {
   return o.validation_images > 0 ? "validation" : "test";
 }
@@ -170,16 +183,17 @@ VqVaeOptions model_options(const RunOptions& o) {
   q.layer_dropout = o.layer_dropout;
   q.codebook_dim = *o.codebook_dim;
   q.codebook = codebook_options(o);
+  m.downsampling = o.downsampling;
   m.activations = activations_of(o.precision);
   return m;
 }
 
-std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng,
-                                    int64_t image_channels) {
-  VqVaeOptions of_model = model_options(o);
-  of_model.image_channels = image_channels;
-  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(of_model, device, rng);
-  return std::make_unique<VqVae>(of_model, device, rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& o, int64_t image_channels, Device device,
+                                    Rng rng) {
+  VqVaeOptions m = model_options(o);
+  m.image_channels = image_channels;
+  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(m, device, rng);
+  return std::make_unique<VqVae>(m, device, rng);
 }
 
 }  // namespace versor

@@ -65,6 +65,7 @@ struct RunOptions {
   std::optional<int64_t> shift;         // pixels
 
   ModelKind model = ModelKind::vqvae;
+  int64_t downsampling = 4;            // pixels per latent each way: 4, 8 or 16
   int64_t codes = 1024, latent = 256;  // for each level of the model
   // The quantizer; the defaults are the paper's, one learned codebook.
   QuantizerKind quantizer = QuantizerKind::vq;
@@ -109,8 +110,13 @@ DatasetPair load_data(const RunOptions& options);
 // "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
 
+// Throws Error naming the option unless the model takes the images, of which both sets must have
+// the same size.
+void check_sizes(const RunOptions& options, const DatasetPair& images);
+
+// The options of a model of images with 3 channels; make_model() sets their number.
 VqVaeOptions model_options(const RunOptions& options);
-std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng,
-                                    int64_t image_channels = 3);
+std::unique_ptr<VqModel> make_model(const RunOptions& options, int64_t image_channels,
+                                    Device device, Rng rng);
 
 }  // namespace versor

@@ -65,8 +65,9 @@ AdamParams adam_params(const RunOptions& options, int64_t batches) {
                           : 0};
 }
 
-RunOptions resolved(RunOptions options) {
+RunOptions resolved(RunOptions options, const DatasetPair& images) {
   resolve(options);
+  check_sizes(options, images);
   return options;
 }
 
@@ -87,13 +88,13 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options)),
+    : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
       folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, device_, rng_.split(kModel), images.train.images.dim(3))),
+      model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
