@@ -259,6 +259,9 @@ std::vector<RunOption> training_rows() {
           "constant, or half a cosine down to 0 over all epochs"),
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
           "AdamW's: each step takes lr times this off every parameter"),
+      row("--init", &O::init, kNever, kAny,
+          "begin with the weights and codes of this model.safetensors, or of this run's folder",
+          /*show_default=*/false),
       memory_row(),
   };
 }

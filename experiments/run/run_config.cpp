@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "experiments/run/model_file.h"
 #include "experiments/run/option_table.h"
 #include "tensor/hash.h"
 
@@ -45,6 +46,7 @@ const RunOption* option_of(const std::string& key) {
 std::string title_of(const std::string& key) {
   if (key == "data") return "images:";
   if (key == "data_fingerprint") return "pixels and labels:";
+  if (key == "init_fingerprint") return "--init with the content";
   const RunOption* option = option_of(key);
   return option != nullptr ? option->name : key;
 }
@@ -96,6 +98,7 @@ Json config_of(const RunOptions& o, const ImagesIdentity& images) {
   // With a schedule a shorter run is not the beginning of a longer one: this second entry, unlike
   // "epochs", must be equal when a run continues another.
   if (*o.lr_schedule != LrSchedule::constant) config["lr_schedule_epochs"] = o.epochs;
+  if (!o.init.empty()) config["init_fingerprint"] = fingerprint_of_weights(o.init);
   return config;
 }
 
@@ -221,6 +224,7 @@ std::vector<std::string> differences_from_paper(const Json& c, int64_t codes, in
   for (const RunOption& option : run_option_table())
     if (option.in_config == InConfig::where_unusual && c.contains(option.key()))
       all.push_back(fmt::format("{} {}", option.key(), text_of(c[option.key()])));
+  if (c.contains("init_fingerprint")) all.push_back("given weights at the start");
   return all;
 }
 

@@ -86,6 +86,7 @@ struct RunOptions {
   int64_t size = 0;      // side in pixels that images are cropped and resized to; 0: as they are
   int64_t channels = 0;  // 1 grey, 3 colour; 0: grey if all images are grey
   double test_fraction = .1;  // of the images, where the files have no test images
+  std::string init;           // file with the first weights and codes; "": they are drawn
 };
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options

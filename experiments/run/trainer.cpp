@@ -120,7 +120,10 @@ TrainingEnd Trainer::run() {
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
-    start_codebooks();
+    if (options_.init.empty())
+      start_codebooks();
+    else
+      init_from(*model_, options_.init);
     write_snapshot(folder_.path(), 0, *model_, progress_.train.histogram().counts(), pictured());
   }
   started_at_ = saved_at_ = shown_at_ = Clock::now();
