@@ -42,7 +42,18 @@ const RunOption* option_of(const std::string& key) {
   return it == table.end() ? nullptr : &*it;
 }
 
-// How messages name an entry of a config, which need not be an option.
+// Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
+uint64_t hash_of(const Dataset& set, uint64_t hash) {
+  const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
+  if (std::equal(bytes.begin(), bytes.end(), set.labels.begin()))
+    hash = hash_words(bytes.data(), bytes.size(), hash);
+  else
+    hash = hash_words(set.labels.data(), set.labels.size() * sizeof(int32_t), hash);
+  return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
+}
+
+}  // namespace
+
 std::string title_of(const std::string& key) {
   if (key == "data") return "images:";
   if (key == "data_fingerprint") return "pixels and labels:";
@@ -57,18 +68,6 @@ std::string value_in(const Json& config, const std::string& key) {
   const Json usual = option != nullptr ? usual_value(*option) : Json();
   return usual.is_null() ? "none" : text_of(usual);
 }
-
-// Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
-uint64_t hash_of(const Dataset& set, uint64_t hash) {
-  const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
-  if (std::equal(bytes.begin(), bytes.end(), set.labels.begin()))
-    hash = hash_words(bytes.data(), bytes.size(), hash);
-  else
-    hash = hash_words(set.labels.data(), set.labels.size() * sizeof(int32_t), hash);
-  return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
-}
-
-}  // namespace
 
 ImagesIdentity identity_of(const DatasetPair& images) {
   const uint64_t hash = hash_of(images.test, hash_of(images.train, kHashStart));
