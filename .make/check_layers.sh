@@ -25,7 +25,7 @@ awk '
     room["tsne"] = "cli tsne"
     room["examples"] = "run examples"
     edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
-    third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt)[^/]*$|" \
+    third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt|png|jpeglib|jerror)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
   }
   # experiments/run/trainer.h -> run; "" for a program

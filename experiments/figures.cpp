@@ -145,6 +145,19 @@ void add_evolution(const Study& study, Section& section, const Series& series) {
 
 // --- gradient flow ------------------------------------------------------------------------------
 
+// The layers and residual blocks of the encoders and decoders, by the names of their columns:
+// "encoder.4" of "encoder.4.conv1.weight.norm".
+std::vector<std::string> layers_of(const MetricsTable& table) {
+  std::vector<std::string> layers;
+  for (const std::string& column : table.columns) {
+    const size_t number = column.find('.') + 1, end = column.find('.', number);
+    if (!(column.starts_with("encoder") || column.starts_with("decoder")) || number == 0) continue;
+    const std::string layer = column.substr(0, end);
+    if (layers.empty() || layers.back() != layer) layers.push_back(layer);
+  }
+  return layers;
+}
+
 void add_gradient_flow(const Study& study, Section& section) {
   constexpr double kDegrees = 180 / std::numbers::pi;
   LinePlot scale{.file = "gradient-scale",
@@ -175,11 +188,9 @@ void add_gradient_flow(const Study& study, Section& section) {
                   .title = "norm of the loss's gradient, preset " + preset,
                   .y_label = "norm",
                   .log_y = true};
-    const char* layers[] = {"encoder.0", "encoder.2", "encoder.4", "encoder.5",
-                            "decoder.0", "decoder.1", "decoder.2", "decoder.4"};
     const auto table = read_metrics(series.first().folder + "/gradients.csv");
     int layer_colour = 0;
-    for (const std::string layer : layers) {
+    for (const std::string& layer : layers_of(table)) {
       std::vector<double> norms(table.rows.size());
       for (size_t c = 0; c < table.columns.size(); ++c)
         if (table.columns[c].starts_with(layer + ".") && table.columns[c].ends_with(".norm"))

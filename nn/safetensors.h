@@ -39,9 +39,9 @@ std::map<std::string, Tensor> state_dict(const Module& module);
 Tensor to_torch_layout(const Tensor& tensor);
 Tensor from_torch_layout(const Tensor& tensor);
 
-// Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
-// another shape, is a parameter of integers, or is not known to the module; then the module is
-// unchanged. Buffers may be integers: PyTorch counts in I64.
+// Copies a state into a module. Throws Error naming `path` and the tensors (the first few of many)
+// that are missing, have another shape, are a parameter of integers, or are not known to the
+// module; then the module is unchanged. Buffers may be integers: PyTorch counts in I64.
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
 
 }  // namespace versor

@@ -44,8 +44,27 @@ nlohmann::ordered_json config_in(const std::string& path) {
   }
 }
 
+RunOptions options_of_run(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  RunOptions options = options_of(config_in(path), path);
+  take_source(
+      options,
+      read_json<nlohmann::ordered_json>(path).value("source", nlohmann::ordered_json::object()),
+      path);
+  return options;
+}
+
+DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
+                          const RunOptions& options) {
+  DatasetPair images = load_data(options);
+  check(config.value("data_fingerprint", "") == identity_of(images).hash, "run", path,
+        " is of other images than those that were read, ", images.train.title(),
+        " (--data, --data-dir)");
+  return images;
+}
+
 RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
-                     const std::string& hardware)
+                     const std::string& hardware, const RunOptions* options)
     : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -62,11 +81,12 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
       check(held == config, "run", "the folder ", path_, " holds a run with ",
             differing_options(held, config), "; choose another --out");
     } else {
-      const nlohmann::ordered_json record = {{"options", config},
-                                             {"version", version()},
-                                             {"commit", commit()},
-                                             {"hardware", hardware},
-                                             {"compiler", compiler_flags()}};
+      nlohmann::ordered_json record = {{"options", config},
+                                       {"version", version()},
+                                       {"commit", commit()},
+                                       {"hardware", hardware},
+                                       {"compiler", compiler_flags()}};
+      if (options != nullptr) record["source"] = source_of(*options);
       write_file(file("config.json"), record.dump(2) + "\n");
     }
   } catch (...) {

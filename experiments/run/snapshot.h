@@ -37,8 +37,8 @@ std::vector<std::string> snapshot_files(const std::string& run_folder, int64_t e
 // Throws Error naming the file if it is missing or malformed.
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch);
 
-// Writes images [n,H,W,C] as a PNG, eight per row, each row above its reconstructions. Changes
-// nothing in the model.
+// Writes the first of the images [n,H,W,C] as a PNG: two rows, each above its reconstructions, of
+// eight small images, enlarged, or of fewer large ones. Changes nothing in the model.
 void draw_reconstructions(const std::string& path, VqModel& model, const Tensor& images);
 
 }  // namespace versor
