@@ -24,6 +24,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kCheckpoint = "trainer.safetensors";
+
 std::string commit_in(const std::string& path) {
   try {
     return read_json<nlohmann::json>(path).at("commit").get<std::string>();
@@ -119,12 +121,12 @@ void RunFolder::write_csv(const std::string& name, const std::string& header,
 }
 
 void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
-  if (has("trainer.safetensors")) return;
+  if (has(kCheckpoint)) return;
   nlohmann::ordered_json shorter = config;
   for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {
     shorter["epochs"] = epochs;
     const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
-    if (!is_finished(from.string(), shorter)) continue;
+    if (!is_finished(from.string(), shorter) || !is_there((from / kCheckpoint).string())) continue;
     auto record = read_json<nlohmann::ordered_json>(file("config.json"));
     record["continues"] = {{"run", from.filename().string()},
                            {"epochs", epochs},
@@ -136,7 +138,7 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     for (const char* name : {"timing.csv", "gradients.csv"})
       if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
     // The checkpoint is copied last and atomically: once it is there, the run has begun.
-    versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
+    versor::copy_file((from / kCheckpoint).string(), file(kCheckpoint));
     return;
   }
 }
@@ -160,7 +162,8 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                              is_finished(folder, theirs)};
       if (theirs == same && twin.threads != config["threads"] &&
           twin.epochs <= config["epochs"].get<int64_t>() &&
-          (twin.finished || is_there(folder + "/trainer.safetensors")))
+          ((twin.finished && twin.epochs == config["epochs"]) ||
+           is_there(folder + "/" + kCheckpoint)))
         twins.push_back(twin);
     } catch (const std::exception&) {
       continue;
@@ -173,7 +176,7 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
 }
 
 std::string note_on_threads(const std::string& folder, const nlohmann::ordered_json& config) {
-  if (is_there(folder + "/trainer.safetensors") || is_finished(folder, config)) return "";
+  if (is_there(folder + "/" + kCheckpoint) || is_finished(folder, config)) return "";
   std::string notes;
   for (const ThreadsTwin& twin : threads_twins(fs::path(folder).parent_path().string(), config))
     notes +=

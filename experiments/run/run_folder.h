@@ -37,8 +37,8 @@ class RunFolder {
 
   // A run is the beginning of every longer run of the same options, except with a schedule of the
   // learning rate (lr_schedule_epochs in the config then differs). Copies the files of the longest
-  // finished shorter run beside this folder, so that this run continues from there. Does nothing if
-  // there is none, or if this run has begun already.
+  // finished shorter run beside this folder that has its checkpoint, so that this run continues
+  // from there. Does nothing if there is none, or if this run has begun already.
   void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
@@ -70,8 +70,8 @@ struct ThreadsTwin {
   int64_t epochs;
   bool finished;
 };
-// The twins of a config in a folder of runs that are finished or have a checkpoint, fewest threads
-// first. Folders that cannot be read as runs are skipped.
+// The twins of a config in a folder of runs, fewest threads first: those that have a checkpoint to
+// go on from, and finished ones of all its epochs. Folders that cannot be read as runs are skipped.
 std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                                        const nlohmann::ordered_json& config);
 
