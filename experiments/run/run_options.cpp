@@ -58,12 +58,25 @@ void apply_quantizer(RunOptions& o) {
     o.diveq_noise = EstimatorOptions().noise_deviation;
 }
 
+void check_course(const RunOptions& o) {
+  if (!o.lr_at.empty() && *o.lr_schedule != LrSchedule::constant)
+    throw UsageError("--lr-at", "needs --lr-schedule constant: another changes the rate itself");
+  if (!o.lr_at.empty() && o.lr_at.back().epoch > o.epochs)
+    throw UsageError("--lr-at", fmt::format("epoch {} is after the last, --epochs {}",
+                                            o.lr_at.back().epoch, o.epochs));
+  if (o.patience > 0 && evaluated_images(o) == std::string("test"))
+    throw UsageError("--patience",
+                     "needs --validation-images: a run that ended by its error on "
+                     "the test images would be chosen by them");
+}
+
 }  // namespace
 
 void apply_preset(RunOptions& o) {
   apply_quantizer(o);
   for (const RunOption& option : run_option_table())
     if (option.take_preset) option.take_preset(o);
+  check_course(o);
 }
 
 void refuse_ignored(const RunOptions& o) {
@@ -128,6 +141,13 @@ DatasetPair load_data(const RunOptions& o) {
   check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", images.train.size(), " training images");
   return images;
+}
+
+double learning_rate_in(const RunOptions& o, int64_t epoch) {
+  double lr = *o.lr;
+  for (const LrChange& change : o.lr_at)
+    if (change.epoch <= epoch) lr = change.lr;
+  return lr;
 }
 
 const char* evaluated_images(const RunOptions& o) {
