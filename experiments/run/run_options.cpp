@@ -194,9 +194,12 @@ VqVaeOptions model_options(const RunOptions& o) {
   return m;
 }
 
-std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng) {
-  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(model_options(o), device, rng);
-  return std::make_unique<VqVae>(model_options(o), device, rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng,
+                                    int64_t image_channels) {
+  VqVaeOptions of_model = model_options(o);
+  of_model.image_channels = image_channels;
+  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(of_model, device, rng);
+  return std::make_unique<VqVae>(of_model, device, rng);
 }
 
 }  // namespace versor

@@ -120,6 +120,7 @@ double learning_rate_in(const RunOptions& options, int64_t epoch);
 const char* evaluated_images(const RunOptions& options);
 
 VqVaeOptions model_options(const RunOptions& options);
-std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng,
+                                    int64_t image_channels = 3);
 
 }  // namespace versor

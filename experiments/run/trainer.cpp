@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/run/gradient_probe.h"
+#include "experiments/run/model_file.h"
 #include "experiments/run/snapshot.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
@@ -95,7 +96,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, device_, rng_.split(kModel))),
+      model_(make_model(options_, device_, rng_.split(kModel), images.train.images.dim(3))),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
@@ -238,8 +239,14 @@ void Trainer::take_metrics(Pass& pass) {
 // Saves the model for inspection; it has not changed since the non-finite number appeared.
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
-  write_safetensors(file, {state_dict(*model_), {}});
+  write_model(file);
   fail("train", what, " of epoch ", progress_.epoch + 1, "; the model as it was then is in ", file);
+}
+
+void Trainer::write_model(const std::string& path) const {
+  const Shape images = pictured().shape();  // [N,H,W,C]
+  write_model_file(path, *model_, options_, *config_, {images[1], images[2], images[3]},
+                   progress_.epoch);
 }
 
 void Trainer::evaluate() {
@@ -283,14 +290,14 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   train_pass_.next = test_pass_.next = 0;
   log_.add_epoch(progress_, timing, gradients);
   if (options_.patience > 0 && best_epoch(parse_rows(progress_)) == epoch)
-    write_safetensors(folder_.file("best.safetensors"), {state_dict(*model_), {}});
+    write_model(folder_.file("best.safetensors"));
   // The last checkpoint is written before the row that marks the run as finished. A run killed in
   // between resumes after that epoch and writes the row from the checkpoint's copy. The rows of
   // other epochs may be ahead of the checkpoint; what resumes from it takes them back.
   if (has_ended() || settings_.save_every > 0 ||
       seconds_since(saved_at_) > kSecondsBetweenEpochSaves) {
     save();
-    write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+    write_model(folder_.file("model.safetensors"));
   }
   log_.finish_epoch(progress_);
 }
@@ -332,7 +339,7 @@ bool Trainer::restore() {
   // The run may have been killed at the end of an epoch after the checkpoint was written but before
   // the model was.
   if (progress_.epoch > 0 && progress_.train.batches() == 0)
-    write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+    write_model(folder_.file("model.safetensors"));
   if (!settings_.quiet)
     std::fprintf(stderr, "resuming after %lld epochs and %lld batches\n",
                  static_cast<long long>(progress_.epoch),
