@@ -164,6 +164,17 @@ std::string run_name(const Json& c) {
                      hash >> 32);
 }
 
+Json beginning_of(Json config, int64_t epochs, const std::string& path) {
+  if (config.contains("lr_at")) {
+    RunOptions o = options_of(config, path);
+    std::erase_if(o.lr_at, [&](const LrChange& change) { return change.epoch > epochs; });
+    config["lr_at"] = option_of("lr_at")->value(o);
+    if (o.lr_at.empty()) config.erase("lr_at");
+  }
+  config["epochs"] = epochs;
+  return config;
+}
+
 std::string train_command(const RunOptions& o) {
   std::string line = "bin/train";
   for (const RunOption& option : run_option_table()) {
