@@ -8,6 +8,7 @@
 #   lib/versor/                   libraries that were unpacked in .deps/; the above find them there
 #   lib/pkgconfig/versor.pc       g++ a.cpp $(pkg-config --cflags --libs versor)
 #   lib/cmake/Versor/             find_package(Versor): Versor::versor, Versor::versor_static
+#   share/man/, share/bash-completion/    of the programs
 #   share/versor/                 versor_torch.py and the licence
 # Environment: PROGRAMS, VERSION, LIBRARIES (the linker's arguments for what the library needs).
 set -euo pipefail
@@ -51,7 +52,12 @@ link() {  # link NAME TARGET: TARGET becomes a link to NAME beside it
   installed+=("$2")
 }
 
-for program in $PROGRAMS; do put "$build/bin/$program" "bin/versor-${program//_/-}" 755; done
+for program in $PROGRAMS; do
+  name=versor-${program//_/-}
+  put "$build/bin/$program" "bin/$name" 755
+  put - "share/man/man1/$name.1" < <("$build/bin/$program" --man-page)
+  put - "share/bash-completion/completions/$name" < <("$build/bin/$program" --completion)
+done
 put "$build/libversor.a" lib/libversor.a
 put "$build/$shared" "lib/$shared" 755
 link "$shared" lib/libversor.so

@@ -203,8 +203,10 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
   return values;
 }
 
-MetricsTable read_metrics(const std::string& path) {
-  std::istringstream file(read_file(path, kLongestTable));
+namespace {
+
+MetricsTable table_in(const std::string& text, const std::string& path) {
+  std::istringstream file(text);
   const auto split = [](std::string_view line) {
     std::vector<std::string_view> cells;
     size_t begin = 0;
@@ -232,6 +234,18 @@ MetricsTable read_metrics(const std::string& path) {
     table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+}  // namespace
+
+MetricsTable read_metrics(const std::string& path) {
+  return table_in(read_file(path, kLongestTable), path);
+}
+
+MetricsTable read_growing_metrics(const std::string& path) {
+  if (!is_there(path)) return {path, {}, {}};
+  const std::string text = read_file(path, kLongestTable);
+  return table_in(text.substr(0, text.rfind('\n') + 1), path);
 }
 
 }  // namespace versor

@@ -9,15 +9,18 @@
 #include <string>
 #include <vector>
 
+#include "experiments/run/run_options.h"
+
 namespace versor {
 
 class RunFolder {
  public:
   // Opens or makes the folder and locks it for the lifetime of this object; the lock also ends with
   // the process. Throws Error if the folder cannot be written, belongs to a run with another config
-  // or is in use by another process. `hardware`, what the run computes on, is recorded.
+  // or is in use by another process. `hardware`, what the run computes on, is recorded, and if
+  // `options` are given, where its images came from.
   RunFolder(std::string path, const nlohmann::ordered_json& config,
-            const std::string& hardware = "");
+            const std::string& hardware = "", const RunOptions* options = nullptr);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -34,8 +37,8 @@ class RunFolder {
 
   // A run is the beginning of every longer run of the same options, except with a schedule of the
   // learning rate (lr_schedule_epochs in the config then differs). Copies the files of the longest
-  // finished shorter run beside this folder, so that this run continues from there. Does nothing if
-  // there is none, or if this run has begun already.
+  // finished shorter run beside this folder that has its checkpoint, so that this run continues
+  // from there. Does nothing if there is none, or if this run has begun already.
   void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
@@ -46,6 +49,14 @@ class RunFolder {
 // The config that the config.json at `path` holds; the rest of it records how the run was made.
 // Throws Error, naming the file, if it cannot be read or is malformed.
 nlohmann::ordered_json config_in(const std::string& path);
+
+// The options of the run in a folder, with where its images came from. Throws Error, naming the
+// file, if config.json cannot be read or is malformed.
+RunOptions options_of_run(const std::string& folder);
+// The images of a run: load_data(options), where `options` are the run's or differ in where the
+// images are. Throws Error, naming `path`, if they are not those of its config.
+DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
+                          const RunOptions& options);
 
 // Whether the folder holds the run of this config with all its epochs. The model may be missing: a
 // run made elsewhere can come without it, and only some tables need it.
@@ -59,8 +70,8 @@ struct ThreadsTwin {
   int64_t epochs;
   bool finished;
 };
-// The twins of a config in a folder of runs that are finished or have a checkpoint, fewest threads
-// first. Folders that cannot be read as runs are skipped.
+// The twins of a config in a folder of runs, fewest threads first: those that have a checkpoint to
+// go on from, and finished ones of all its epochs. Folders that cannot be read as runs are skipped.
 std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                                        const nlohmann::ordered_json& config);
 
