@@ -36,6 +36,18 @@ MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
 BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack,$(GOALS))
 
+# A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
+VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS JOBS KERNELS KILLS LDFLAGS \
+  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET QUANTIZERS QUEUE QUICK \
+  RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
+  $(if $(findstring command line,$(origin $(name))),$(name))))
+ifneq ($(UNKNOWN),)
+$(error there is no variable $(firstword $(UNKNOWN))$(shell .make/did_you_mean.sh \
+  $(firstword $(UNKNOWN)) $(VARIABLES)) (make help lists them))
+endif
+
 ifeq ($(filter clean,$(GOALS))$(DRY),clean)
 # here and not in a recipe, so that `make clean test` cleans first
 $(shell rm -rf build bin)
@@ -135,7 +147,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup train evaluate one_step install bundle check-layers size \
+  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -215,11 +227,21 @@ $(B)/bin/run_kernel_tests: $(call objects,$(filter-out tests/tensor/test_cudnn_p
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $^ $(LDFLAGS) $(LIBRARIES) -o $@
 
+# small programs that explain one thing each; no part of `all`
+EXAMPLES := $(patsubst experiments/examples/%.cpp,%,$(wildcard experiments/examples/*.cpp))
+EXAMPLE_BINARIES := $(EXAMPLES:%=$(B)/bin/examples/%)
+$(EXAMPLE_BINARIES): $(B)/bin/examples/%: $(B)/experiments/examples/%.o $(call objects,$(SHARED)) $(B)/libversor.a
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
+examples: $(EXAMPLE_BINARIES) ## build and run experiments/examples; their pictures are in results/examples
+	@mkdir -p results/examples
+	@for name in $(EXAMPLES); do echo "-- $$name"; $(B)/bin/examples/$$name results/examples || exit 1; done
+
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 	@mkdir -p bin && ln -sfn ../$< $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(GPU) $(STUBS) \
-  $(SHARED) $(PROGRAMS:%=experiments/%.cpp)) $(call shim_objects,$(SHIM)))
+  $(SHARED) $(PROGRAMS:%=experiments/%.cpp) $(EXAMPLES:%=experiments/examples/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
 # CIFAR-10: the folder CIFAR10_DIR, or what `make data` downloaded; DATA=synthetic needs neither.
@@ -238,7 +260,7 @@ quick: all ## a miniature of the whole paper in minutes, in results/quick
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
 # VERSOR_CUDA: there is a third run of the tests, on the GPU
-test: all $(B)/bin/run_tests $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
+test: all $(B)/bin/run_tests $(EXAMPLE_BINARIES) $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
 	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
 
 # for .make/sanitize.sh: prints the folder on the last line and leaves bin/ alone
@@ -349,7 +371,7 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
-  cli/fmt cli/json_file cli/options cli/program cli/version \
+  cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
   run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
   run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \

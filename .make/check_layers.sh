@@ -2,7 +2,7 @@
 # Checks the #include lines: dependencies go one way only between the layers,
 #   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
 # and between the rooms of experiments/,
-#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne
+#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne    run <- examples
 # and third-party headers stay at the edges. Lists each violation as file:line, then exits 1.
 set -euo pipefail
 files=$(.make/sources.sh)
@@ -23,6 +23,7 @@ awk '
     room["study"] = "cli run report study"
     room["bench"] = "cli run report bench"
     room["tsne"] = "cli tsne"
+    room["examples"] = "run examples"
     edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
     third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt|png|jpeglib|jerror)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"

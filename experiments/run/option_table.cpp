@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <sstream>
 
+#include "experiments/cli/help.h"
+
 namespace versor {
 namespace {
 
@@ -46,9 +48,10 @@ const Check kSource = {
     "KIND|FOLDER", [](const std::string& text) {
       const bool known =
           parse_source(text).kind != DataKind::folder || std::filesystem::is_directory(text);
+      const auto kinds = names_of<DataKind>();
       return known ? ""
-                   : fmt::format("{} is neither a folder of pictures nor one of {}", text,
-                                 fmt::join(names_of<DataKind>(), ", "));
+                   : fmt::format("{} is neither a folder of pictures nor one of {}{}", text,
+                                 fmt::join(kinds, ", "), did_you_mean(text, kinds));
     }};
 
 template <class T>
@@ -158,10 +161,14 @@ template <class T>
 RunOption row(const char* name, std::optional<T> RunOptions::*field,
               const std::type_identity_t<PerPreset<T>>& defaults, InConfig in_config,
               const Check& check, const std::string& help) {
-  RunOption option =
-      row(name, field, in_config, check, help + "; default: the preset's", /*show_default=*/false);
+  RunOption option = row(name, field, in_config, check, help, /*show_default=*/false);
   option.take_preset = [=](RunOptions& o) {
     if (!(o.*field)) o.*field = defaults.of(o.preset);
+  };
+  // --help shows the default of the preset that is given before it.
+  option.add = [=, add = option.add](Options& app, RunOptions& o) {
+    add(app, o);
+    app.show_default(name, [=, &o] { return text_of(json_of(defaults.of(o.preset))); });
   };
   return option;
 }
@@ -342,16 +349,38 @@ bool RunOption::is_used_by(QuantizerKind kind) const {
 const std::vector<RunOption>& run_option_table() {
   static const std::vector<RunOption> table = [] {
     std::vector<RunOption> all;
-    for (auto& rows : {codebook_rows(), training_rows(), quantizer_rows(), data_rows()})
-      all.insert(all.end(), rows.begin(), rows.end());
+    const auto add = [&](const char* group, const std::vector<RunOption>& rows) {
+      for (RunOption row : rows) {
+        row.group = group;
+        all.push_back(std::move(row));
+      }
+    };
+    add("Preset and codebook; defaults as in the preset", codebook_rows());
+    add("Training", training_rows());
+    add("Other models and quantizers", quantizer_rows());
+    add("Images", data_rows());
     return all;
   }();
   return table;
 }
 
+namespace {
+
+void add_options(Options& app, RunOptions& options,
+                 const std::function<bool(const RunOption&)>& wanted) {
+  for (const RunOption& option : run_option_table()) {
+    if (!wanted(option)) continue;
+    app.group(option.group);
+    option.add(app, options);
+  }
+  app.group("Options");
+}
+
+}  // namespace
+
 void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without) {
-  for (const RunOption& option : run_option_table())
-    if (!without.contains(option.name)) option.add(app, options);
+  add_options(app, options,
+              [&](const RunOption& option) { return !without.contains(option.name); });
 }
 
 void add_run_option(Options& app, RunOptions& options, const std::string& name) {
@@ -361,8 +390,7 @@ void add_run_option(Options& app, RunOptions& options, const std::string& name) 
 }
 
 void add_step_options(Options& app, RunOptions& options) {
-  for (const RunOption& option : run_option_table())
-    if (option.of_step) option.add(app, options);
+  add_options(app, options, [](const RunOption& option) { return option.of_step; });
 }
 
 std::optional<RotationOrigin> parse_origin(const std::string& text) {

@@ -23,7 +23,8 @@ enum class InConfig {
 };
 
 struct RunOption {
-  std::string name;  // "--dead-codes"
+  std::string name;   // "--dead-codes"
+  std::string group;  // its heading in --help
   InConfig in_config = InConfig::always;
   // Adds it to a program; the parsed value goes into the given RunOptions.
   std::function<void(Options&, RunOptions&)> add;

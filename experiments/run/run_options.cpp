@@ -165,10 +165,6 @@ DatasetPair load_data(const RunOptions& o) {
   return images;
 }
 
-void take_form(RunOptions& o, const DatasetPair& images) {
-  if (images.train.images.dim(3) == 1) o.channels = 1;
-}
-
 const char* evaluated_images(const RunOptions& o) {
   return o.validation_images > 0 ? "validation" : "test";
 }
@@ -209,14 +205,16 @@ VqVaeOptions model_options(const RunOptions& o) {
   q.layer_dropout = o.layer_dropout;
   q.codebook_dim = *o.codebook_dim;
   q.codebook = codebook_options(o);
-  if (o.channels == 1) m.image_channels = 1;
   m.activations = activations_of(o.precision);
   return m;
 }
 
-std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng) {
-  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(model_options(o), device, rng);
-  return std::make_unique<VqVae>(model_options(o), device, rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng,
+                                    int64_t image_channels) {
+  VqVaeOptions of_model = model_options(o);
+  of_model.image_channels = image_channels;
+  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(of_model, device, rng);
+  return std::make_unique<VqVae>(of_model, device, rng);
 }
 
 }  // namespace versor

@@ -104,13 +104,12 @@ void apply_preset(RunOptions& options);
 // `train_images` and `test_images`. With `validation_images` these replace the test images: the
 // first of the files' own validation images, or else the last of the training images.
 DatasetPair load_data(const RunOptions& options);
-// Decides what the options left to the images: with grey ones the network has one channel.
-void take_form(RunOptions& options, const DatasetPair& images);
 
 // "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
 
 VqVaeOptions model_options(const RunOptions& options);
-std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng,
+                                    int64_t image_channels = 3);
 
 }  // namespace versor

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/run/gradient_probe.h"
+#include "experiments/run/model_file.h"
 #include "experiments/run/snapshot.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
@@ -64,9 +65,8 @@ AdamParams adam_params(const RunOptions& options, int64_t batches) {
                           : 0};
 }
 
-RunOptions resolved(RunOptions options, const DatasetPair& images) {
+RunOptions resolved(RunOptions options) {
   resolve(options);
-  take_form(options, images);
   return options;
 }
 
@@ -87,13 +87,13 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options, images)),
+    : options_(resolved(options)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
       folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, device_, rng_.split(kModel))),
+      model_(make_model(options_, device_, rng_.split(kModel), images.train.images.dim(3))),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
@@ -202,8 +202,14 @@ void Trainer::take_metrics(Pass& pass) {
 // Saves the model for inspection; it has not changed since the non-finite number appeared.
 void Trainer::fail_not_finite(const std::string& what) {
   const std::string file = folder_.file("not-finite.safetensors");
-  write_safetensors(file, {state_dict(*model_), {}});
+  write_model(file);
   fail("train", what, " of epoch ", progress_.epoch + 1, "; the model as it was then is in ", file);
+}
+
+void Trainer::write_model(const std::string& path) const {
+  const Shape images = pictured().shape();  // [N,H,W,C]
+  write_model_file(path, *model_, options_, *config_, {images[1], images[2], images[3]},
+                   progress_.epoch);
 }
 
 void Trainer::evaluate() {
@@ -254,7 +260,7 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   if (epoch == options_.epochs || settings_.save_every > 0 ||
       seconds_since(saved_at_) > kSecondsBetweenEpochSaves) {
     save();
-    write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+    write_model(folder_.file("model.safetensors"));
   }
   folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
 }
@@ -298,8 +304,7 @@ bool Trainer::restore() {
   if (progress_.epoch > 0) {
     // The run may have been killed at the end of an epoch after the checkpoint was written but
     // before these two files were.
-    if (progress_.train.batches() == 0)
-      write_safetensors(folder_.file("model.safetensors"), {state_dict(*model_), {}});
+    if (progress_.train.batches() == 0) write_model(folder_.file("model.safetensors"));
     folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
   }
   if (!settings_.quiet)

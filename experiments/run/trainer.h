@@ -56,6 +56,7 @@ class Trainer {
   void take_metrics(Pass& pass);
   [[noreturn]] void fail_not_finite(const std::string& what);
   void finish_epoch(double train_seconds, double eval_seconds);
+  void write_model(const std::string& path) const;
   Tensor pictured() const;
   void save();
   bool restore();

@@ -57,7 +57,6 @@ Runs::Runs(const ManyRunsOptions& options) : options_(options) {
   if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
   resolve_machine(options_.run);
   images_ = load_data(options_.run);
-  take_form(options_.run, images_);
   identity_ = identity_of(images_);
 }
 
