@@ -9,6 +9,8 @@
 #include <filesystem>
 #include <sstream>
 
+#include "experiments/cli/help.h"
+
 namespace versor {
 namespace {
 
@@ -46,9 +48,10 @@ const Check kSource = {
     "KIND|FOLDER", [](const std::string& text) {
       const bool known =
           parse_source(text).kind != DataKind::folder || std::filesystem::is_directory(text);
+      const auto kinds = names_of<DataKind>();
       return known ? ""
-                   : fmt::format("{} is neither a folder of pictures nor one of {}", text,
-                                 fmt::join(names_of<DataKind>(), ", "));
+                   : fmt::format("{} is neither a folder of pictures nor one of {}{}", text,
+                                 fmt::join(kinds, ", "), did_you_mean(text, kinds));
     }};
 
 // Parses "10:1e-4,20:1e-5"; nothing if the text has another form or the epochs do not increase.

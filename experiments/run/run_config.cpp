@@ -121,10 +121,7 @@ RunOptions options_of(const Json& config, const std::string& path) {
   try {
     app.parse(line);
     apply_preset(options);  // what a config leaves out is usual
-    if (config.contains("image_shape") && config["image_shape"].at(2) == 1) options.channels = 1;
   } catch (const UsageError& e) {
-    fail("run", path, " is malformed: ", e.what());
-  } catch (const Json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
   return options;
