@@ -91,7 +91,7 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options)),
+    : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
       folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
