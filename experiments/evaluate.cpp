@@ -21,7 +21,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBatch = 500;
+constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
 // What the command line may decide otherwise than the run: where and how to compute.
 constexpr const char* kOwn[] = {"--device",     "--precision", "--threads",
@@ -80,8 +80,9 @@ int main(int argc, char** argv) {
     refine.commitment = commitment.value_or(*options.beta);
     const auto model = make_model(options, images.test.images.dim(3), options.device, Rng(0));
     load_state_dict(*model, read_safetensors(weights), weights);
-    const Evaluation found = evaluate(*model, images.test, kBatch, options.device,
-                                      refine.steps > 0 ? std::optional(refine) : std::nullopt);
+    const Evaluation found =
+        evaluate(*model, images.test, images_at_once(images.test, kBatch), options.device,
+                 refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
     Json record = to_json(found);

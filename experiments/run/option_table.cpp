@@ -239,6 +239,9 @@ std::vector<RunOption> training_rows() {
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
           "AdamW's: each step takes lr times this off every parameter"),
       memory_row(),
+      row("--feed", &O::feed, kNever, kAny,
+          "batches from the device's memory (resident) or from the host's, read ahead (streamed); "
+          "auto: streamed if the images would take more than half of what the device has free"),
   };
 }
 

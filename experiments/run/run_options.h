@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/batcher.h"
 #include "experiments/run/precision.h"
 #include "vq/model.h"
 #include "vq/names.h"
@@ -83,8 +83,9 @@ struct RunOptions {
   uint64_t seed = 1;
   Precision precision = Precision::automatic;
   Device device;
-  int threads = 0;                // 0: OpenMP's own choice
-  uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
+  int threads = 0;          // 0: OpenMP's own choice
+  uint64_t max_memory = 0;  // bytes of tensors on the device; 0: no limit
+  Feeding feed = Feeding::automatic;
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data = ImageSource::cifar10;
   std::string data_dir;  // "": $CIFAR10_DIR or data/cifar-10-batches-bin
