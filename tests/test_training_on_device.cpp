@@ -32,7 +32,7 @@ RunOptions tiny_run(Device device, Precision precision = Precision::fp32) {
   o.codes = 16;
   o.batch_size = 6;
   o.epochs = 3;
-  o.data = ImageSource::synthetic;
+  o.data.kind = DataKind::synthetic;
   o.train_images = 14;
   o.test_images = 5;
   o.device = device;
@@ -113,7 +113,7 @@ TEST_CASE("training: streamed images take the memory of batches only") {
   // As a mapped file: memory that is not the device's.
   const auto bytes = std::make_shared<std::vector<uint8_t>>(2000 * 3072);
   const Dataset set{Tensor::wrap(bytes->data(), {2000, 32, 32, 3}, DType::u8, {}, bytes),
-                    std::vector<uint8_t>(2000), "zeros"};
+                    std::vector<int32_t>(2000), "zeros"};
   MemoryPool& pool = backend_for(test_device()).pool();
   const size_t before = pool.current_bytes();
   pool.reset_peak();

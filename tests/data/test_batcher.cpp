@@ -29,7 +29,7 @@ using versor::testing::error_of;
 Dataset small_set(int64_t count) {
   std::vector<uint8_t> bytes(static_cast<size_t>(count * 12));
   std::iota(bytes.begin(), bytes.end(), uint8_t{0});
-  return {Tensor::from(bytes, {count, 2, 3, 2}), std::vector<uint8_t>(static_cast<size_t>(count)),
+  return {Tensor::from(bytes, {count, 2, 3, 2}), std::vector<int32_t>(static_cast<size_t>(count)),
           "a small set", true};
 }
 
@@ -163,7 +163,7 @@ TEST_CASE("batcher: how an image is mirrored and shifted depends on rng, epoch a
   std::vector<uint8_t> bytes;
   for (int64_t i = 0; i < count; ++i)
     for (uint8_t p = 0; p < 12; ++p) bytes.push_back(p);
-  const Dataset set{Tensor::from(bytes, {count, 3, 4, 1}), std::vector<uint8_t>(count), "s", true};
+  const Dataset set{Tensor::from(bytes, {count, 3, 4, 1}), std::vector<int32_t>(count), "s", true};
   // The changed images by the number of the image.
   const auto images_of = [&](const Epoch& epoch) {
     std::vector<std::vector<float>> images(count);
@@ -260,7 +260,7 @@ TEST_CASE("batcher: a set that would fill more than half of the device is stream
 
 TEST_CASE("batcher: a batch's labels are those of its images") {
   Dataset set = small_set(7);
-  for (size_t i = 0; i < 7; ++i) set.labels[i] = static_cast<uint8_t>(100 + i);
+  for (size_t i = 0; i < 7; ++i) set.labels[i] = static_cast<int32_t>(100 + i);
   const Epoch epoch = Batcher(set, 3).shuffled(Rng(5), 2);
   for (int64_t b = 0; b < 3; ++b) {
     std::vector<int32_t> expected = epoch.indices(b).to_vector<int32_t>();
