@@ -239,8 +239,10 @@ SafetensorsFile read_safetensors(const std::string& path) {
     fail(kName, path, ": the header is malformed (", e.what(), ")");
   }
   check_ranges(described, size - 8 - header_bytes, path);
-  for (const Described& d : described)
+  for (const Described& d : described) {
     result.tensors[d.name] = read_tensor(file, d, 8 + header_bytes);
+    result.types[d.name] = d.type->name;
+  }
   if (const auto checksum = result.metadata.extract(kChecksum))
     check(checksum.mapped() == checksum_of(result), kName, path,
           " is damaged: its content does not match its checksum");

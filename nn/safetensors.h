@@ -14,6 +14,8 @@ namespace versor {
 struct SafetensorsFile {
   std::map<std::string, Tensor> tensors;        // on the CPU, shapes as in the file
   std::map<std::string, std::string> metadata;  // the header's "__metadata__"
+  // The element types as the file spells them, "F16", by name; for reading only.
+  std::map<std::string, std::string> types = {};
 
   // The tensor of that name. Throws Error naming `path` if it is not there.
   const Tensor& at(const std::string& name, const std::string& path) const;

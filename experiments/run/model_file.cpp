@@ -186,6 +186,7 @@ LoadedModel load_model(const std::string& path, const std::function<void(RunOpti
     loaded.image = Shape{32, 32, 3};  // before files said it, there was only CIFAR-10
   }
   loaded.options = options_of(config, config_path);
+  if (config_path != loaded.path) take_source(loaded.options, source_in(config_path), config_path);
   if (!is_ours(file)) loaded.trained_epochs = loaded.options.epochs;
   if (change) change(loaded.options);
   try {

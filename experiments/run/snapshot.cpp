@@ -87,6 +87,10 @@ std::vector<int64_t> snapshot_epochs(const std::string& run_folder) {
   return epochs;
 }
 
+std::vector<std::string> snapshot_files(const std::string& run_folder, int64_t epoch) {
+  return {path_of(run_folder, epoch, ".safetensors"), path_of(run_folder, epoch, ".png")};
+}
+
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch) {
   const std::string path = path_of(run_folder, epoch, ".safetensors");
   const SafetensorsFile file = read_safetensors(path);

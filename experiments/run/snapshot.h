@@ -32,6 +32,8 @@ void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model
 
 // The epochs of a run's snapshots, ascending; none if it has no snapshots.
 std::vector<int64_t> snapshot_epochs(const std::string& run_folder);
+// The files of the snapshot of an epoch: the codebook and the picture.
+std::vector<std::string> snapshot_files(const std::string& run_folder, int64_t epoch);
 // Throws Error naming the file if it is missing or malformed.
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch);
 
