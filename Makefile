@@ -13,7 +13,7 @@ DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
 PYTHON3 ?= python3## the interpreter that `make python` builds a module for
-TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
+TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers and torch-check
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
 
@@ -150,7 +150,7 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
+.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
   gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install \
   uninstall install-check python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
@@ -328,9 +328,14 @@ bench: all ## speed of a training step against the floor of bare library calls, 
 	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(call bench_file,bench) $(ARGS)
 
 PYTHON = $(call quote,$(TORCH_PYTHON))
+NEEDS_PYTHON = @command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
+  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
+torch-check: bin/train bin/evaluate ## every model through PyTorch and back; ARGS='--only REGEX --part 1/4'
+	$(NEEDS_PYTHON)
+	@$(PYTHON) -B experiments/peers/round_trip.py \
+	  --out $(call quote,$(BENCH_RESULTS)/torch-round-trip) $(ARGS)
 bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step alternating with PyTorch's
-	@command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
-	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
+	$(NEEDS_PYTHON)
 	@mkdir -p $(call quote,$(BENCH_RESULTS))
 	@$(PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
 	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(call bench_file,bench-peers) $(ARGS)
