@@ -12,6 +12,7 @@ CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
+PYTHON3 ?= python3## the interpreter that `make python` builds a module for
 TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
@@ -151,7 +152,7 @@ Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
   gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install \
-  uninstall install-check bundle check-layers size \
+  uninstall install-check python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -384,7 +385,8 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
-  run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
+  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file run/one_step \
+  run/option_table run/precision run/progress_line run/run_log \
   run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
   study/published_runs study/runs \
   tsne/points)
@@ -409,6 +411,35 @@ fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 each, TARGETS=...
 
 data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check that folder
 	@.make/data.sh
+
+# ---- Python --------------------------------------------------------------------------------------
+ifneq ($(filter python python-test wheel,$(GOALS)),)
+PYTHON_SETUP := $(shell .make/python.sh $(call quote,$(PYTHON3)))
+ifneq ($(.SHELLSTATUS),0)
+$(error the set-up is not complete, see above)
+endif
+$(call stamp,$(B)/python-flags,$(PYTHON_SETUP))
+endif
+$(B)/python-flags: ;
+BINDINGS := $(call objects,$(wildcard python/bindings/*.cpp))
+$(BINDINGS): FLAGS += $(POSITION_INDEPENDENT) -fvisibility=hidden
+$(BINDINGS): DEFINES = $(wordlist 2,9,$(PYTHON_SETUP))
+$(BINDINGS): OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+$(BINDINGS): $(B)/python-flags
+PYTHON_MODULE := python/versor$(firstword $(PYTHON_SETUP))
+$(PYTHON_MODULE): $(BINDINGS) $(call objects,$(filter experiments/cli/% experiments/run/%,$(SHARED))) $(B)/libversor.a
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp -shared $^ $(LDFLAGS) $(LIBRARIES) -o $@
+-include $(BINDINGS:.o=.d)
+
+python: $(PYTHON_MODULE) ## the Python module, in python/: PYTHONPATH=python python3 python/examples/mlp.py
+	@echo "made $(PYTHON_MODULE)"
+
+python-test: python ## test the Python module; PYTHON3= one with NumPy and PyTorch tests these too
+	@PYTHONPATH=python OMP_NUM_THREADS=1 $(call quote,$(PYTHON3)) -B -m unittest discover -s python/tests
+
+wheel: python ## a wheel of it, in build/wheel
+	@$(call quote,$(PYTHON3)) -m pip wheel -q --no-deps --no-build-isolation -w build/wheel ./python
+	@ls build/wheel/*.whl
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
 setup: ## search again for compiler, libraries and gnuplot, and install what is missing

@@ -65,7 +65,7 @@ FormedPictures::FormedPictures(const PictureSet& set, const ImageForm& form)
 void FormedPictures::read(int64_t begin, int64_t end, uint8_t* pixels) const {
   for_each(end - begin, [&](int64_t i) {
     const int64_t number = order_[static_cast<size_t>(begin + i)];
-    const Picture picture = brought_to(pictures_.read(number), size_, shape_.channels);
+    const Bitmap picture = brought_to(pictures_.read(number), size_, shape_.channels);
     check(picture.shape == shape_, "data", pictures_.file(number), " has changed: ", picture.shape,
           " instead of ", shape_);
     std::copy(picture.pixels.begin(), picture.pixels.end(), pixels + i * shape_.bytes());

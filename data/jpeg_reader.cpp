@@ -131,7 +131,7 @@ int orientation_of(const Decoder& d) {
 }
 
 // The picture upright: orientation 2 to 4 mirror and turn by 180 degrees, 5 to 8 exchange the axes.
-Picture upright(Picture picture, int orientation) {
+Bitmap upright(Bitmap picture, int orientation) {
   if (orientation == 1) return picture;
   const PictureShape from = picture.shape;
   const bool exchanged = orientation >= 5;
@@ -140,7 +140,7 @@ Picture upright(Picture picture, int orientation) {
       orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
   const bool columns_back =
       orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-  Picture turned{from, std::vector<uint8_t>(picture.pixels.size())};
+  Bitmap turned{from, std::vector<uint8_t>(picture.pixels.size())};
   if (exchanged) std::swap(turned.shape.height, turned.shape.width);
   uint8_t* to = turned.pixels.data();
   for (int64_t y = 0; y < turned.shape.height; ++y)
@@ -188,11 +188,11 @@ PictureShape jpeg_shape(std::string_view bytes, const std::string& path) {
   return shape;
 }
 
-Picture decode_jpeg(std::string_view bytes, const std::string& path) {
+Bitmap decode_jpeg(std::string_view bytes, const std::string& path) {
   Decoder d;
   const auto failed = [&] { fail("jpeg", path, " cannot be decoded: ", d.error); };
   if (!read_header(d, bytes) || !begin(d)) failed();
-  Picture picture{{d.jpeg.output_height, d.jpeg.output_width, d.jpeg.output_components}, {}};
+  Bitmap picture{{d.jpeg.output_height, d.jpeg.output_width, d.jpeg.output_components}, {}};
   picture.pixels.resize(static_cast<size_t>(picture.shape.bytes()));
   const int orientation = orientation_of(d);  // the markers are gone afterwards
   if (!read_rows(d, picture.pixels.data())) failed();

@@ -18,7 +18,7 @@ PictureShape jpeg_shape(std::string_view bytes, const std::string& path);
 // turned and mirrored as EXIF's orientation says (Exif 2.32, tag 0x0112).
 // Throws Error, naming the path, if the file is damaged (also where libjpeg would only warn), has
 // more pixels than kMostPixels or than its size can hold, or more scans than a real picture.
-Picture decode_jpeg(std::string_view bytes, const std::string& path);
+Bitmap decode_jpeg(std::string_view bytes, const std::string& path);
 
 // The orientation 1..8 in the TIFF structure of an EXIF marker; 1 if it has none or is malformed.
 int exif_orientation(std::string_view tiff);

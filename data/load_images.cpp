@@ -93,7 +93,7 @@ Dataset in_form(const Dataset& set, const ImageForm& form) {
   const uint8_t* pixels = set.images.data<uint8_t>();
   uint8_t* out = formed.images.data<uint8_t>();
   for (int64_t i = 0; i < set.size(); ++i, pixels += from.bytes(), out += to.bytes()) {
-    const Picture picture =
+    const Bitmap picture =
         brought_to({from, {pixels, pixels + from.bytes()}}, form.size, to.channels);
     std::copy(picture.pixels.begin(), picture.pixels.end(), out);
   }

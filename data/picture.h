@@ -23,7 +23,7 @@ inline std::ostream& operator<<(std::ostream& out, const PictureShape& s) {
 // A file that promises more is refused: a side of 11,585, or what the largest cameras take.
 constexpr uint64_t kMostPixels = uint64_t{1} << 27;
 
-struct Picture {
+struct Bitmap {
   PictureShape shape;
   std::vector<uint8_t> pixels;  // [height,width,channels]
 };
@@ -37,7 +37,7 @@ class Pictures {
   virtual std::string file(int64_t i) const = 0;
   // These throw Error, naming the file, if it is not what it should be.
   virtual PictureShape shape(int64_t i) const = 0;
-  virtual Picture read(int64_t i) const = 0;
+  virtual Bitmap read(int64_t i) const = 0;
 };
 
 // What a reader finds in a folder.

@@ -31,7 +31,7 @@ class PictureFiles final : public Pictures {
     const std::string path = file(i), bytes = read_file(path, kLongestFile);
     return is_png(bytes) ? png_shape(bytes, path) : jpeg_shape(bytes, path);
   }
-  Picture read(int64_t i) const override {
+  Bitmap read(int64_t i) const override {
     const std::string path = file(i), bytes = read_file(path, kLongestFile);
     return is_png(bytes) ? decode_png(bytes, path) : decode_jpeg(bytes, path);
   }

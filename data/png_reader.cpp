@@ -98,8 +98,8 @@ PictureShape png_shape(std::string_view bytes, const std::string& path) {
   return {height, width, colour ? 3 : 1};
 }
 
-Picture decode_png(std::string_view bytes, const std::string& path) {
-  Picture picture{png_shape(bytes, path), {}};
+Bitmap decode_png(std::string_view bytes, const std::string& path) {
+  Bitmap picture{png_shape(bytes, path), {}};
   const auto width = static_cast<uint64_t>(picture.shape.width);
   const auto height = static_cast<uint64_t>(picture.shape.height);
   const auto depth = static_cast<uint8_t>(bytes[24]), kind = static_cast<uint8_t>(bytes[25]);

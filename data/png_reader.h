@@ -18,6 +18,6 @@ PictureShape png_shape(std::string_view bytes, const std::string& path);
 // what is transparent is laid on white. Gamma and colour profiles are not applied.
 // Throws Error, naming the path, if the file is damaged, or promises more pixels than its size can
 // hold (compression by more than 1032 is impossible in PNG) or than kMostPixels.
-Picture decode_png(std::string_view bytes, const std::string& path);
+Bitmap decode_png(std::string_view bytes, const std::string& path);
 
 }  // namespace versor

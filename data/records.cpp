@@ -68,8 +68,8 @@ std::vector<uint8_t> RecordPictures::record(int64_t i, int64_t bytes) const {
   return files_[file].read(i - first_[file], bytes);
 }
 
-Picture RecordPictures::read(int64_t i) const {
-  Picture picture{shape_, std::vector<uint8_t>(static_cast<size_t>(shape_.bytes()))};
+Bitmap RecordPictures::read(int64_t i) const {
+  Bitmap picture{shape_, std::vector<uint8_t>(static_cast<size_t>(shape_.bytes()))};
   pixels_of_(picture.pixels.data(), record(i, record_).data());
   return picture;
 }

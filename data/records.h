@@ -41,7 +41,7 @@ class RecordPictures final : public Pictures {
   int64_t size() const override { return first_.back(); }
   std::string file(int64_t i) const override { return files_[file_of(i)].path(); }
   PictureShape shape(int64_t) const override { return shape_; }
-  Picture read(int64_t i) const override;
+  Bitmap read(int64_t i) const override;
   // The first bytes of the record of picture i.
   std::vector<uint8_t> record(int64_t i, int64_t bytes) const;
 

@@ -50,9 +50,9 @@ uint8_t mean(const uint8_t* pixel, int64_t stride, const Window& window) {
 
 }  // namespace
 
-Picture with_channels(Picture picture, int64_t channels) {
+Bitmap with_channels(Bitmap picture, int64_t channels) {
   if (picture.shape.channels == channels) return picture;
-  Picture other{{picture.shape.height, picture.shape.width, channels}, {}};
+  Bitmap other{{picture.shape.height, picture.shape.width, channels}, {}};
   other.pixels.reserve(static_cast<size_t>(other.shape.bytes()));
   const auto step = static_cast<size_t>(picture.shape.channels);
   for (size_t at = 0; at < picture.pixels.size(); at += step) {
@@ -66,7 +66,7 @@ Picture with_channels(Picture picture, int64_t channels) {
   return other;
 }
 
-Picture cropped_and_resized(const Picture& picture, int64_t size) {
+Bitmap cropped_and_resized(const Bitmap& picture, int64_t size) {
   const auto [height, width, channels] = picture.shape;
   const int64_t side = std::min(height, width), row = width * channels;
   const uint8_t* corner =
@@ -78,7 +78,7 @@ Picture cropped_and_resized(const Picture& picture, int64_t size) {
     for (const Window& window : all)
       for (int64_t c = 0; c < channels; ++c)
         narrow.push_back(mean(corner + y * row + window.first * channels + c, channels, window));
-  Picture out{{size, size, channels}, {}};
+  Bitmap out{{size, size, channels}, {}};
   out.pixels.reserve(static_cast<size_t>(out.shape.bytes()));
   for (const Window& window : all)
     for (int64_t at = 0; at < size * channels; ++at)
@@ -87,7 +87,7 @@ Picture cropped_and_resized(const Picture& picture, int64_t size) {
   return out;
 }
 
-Picture brought_to(Picture picture, int64_t size, int64_t channels) {
+Bitmap brought_to(Bitmap picture, int64_t size, int64_t channels) {
   picture = with_channels(std::move(picture), channels);
   return size > 0 ? cropped_and_resized(picture, size) : picture;
 }

@@ -11,7 +11,7 @@
 #include <filesystem>
 #include <numbers>
 
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/run/snapshot.h"
 #include "experiments/study/experiment.h"
 #include "experiments/study/figure_epochs.h"
@@ -63,7 +63,7 @@ void add_training_curves(const Study& study, Section& section) {
       {"codebook_loss", "codebook loss", true},
       {"perplexity", "perplexity of a batch", false}};
   for (const auto& [metric, words, log_y] : quantities) {
-    LinePlot plot;
+    Plot plot;
     plot.file = fmt::format("final-{}", metric);
     plot.title = fmt::format("final run: {}", words);
     plot.y_label = words;
@@ -104,7 +104,7 @@ Panel panel_of(const Snapshot& snapshot, const Embedding& embedding, int64_t epo
 void add_codebooks(const Study& study, Section& section, const Series& series) {
   const Run& run = series.first();
   const auto shown = figure_epochs(snapshot_epochs(run.folder), run.options.epochs).codebooks;
-  CodebookPlot plot;
+  Plot plot;
   plot.file = fmt::format("figures6-8-{}", series.preset);
   plot.title = fmt::format("t-SNE of the codebook, preset {}", series.preset);
   std::string quality;
@@ -127,7 +127,7 @@ void add_codebooks(const Study& study, Section& section, const Series& series) {
 // Each panel starts from the layout of the previous one, so that codes can be followed.
 void add_evolution(const Study& study, Section& section, const Series& series) {
   const Run& run = series.first();
-  CodebookPlot plot;
+  Plot plot;
   plot.file = fmt::format("evolution-{}", series.preset);
   plot.title = fmt::format("evolution of the codebook, preset {}", series.preset);
   std::vector<double> start;
@@ -160,11 +160,11 @@ std::vector<std::string> layers_of(const MetricsTable& table) {
 
 void add_gradient_flow(const Study& study, Section& section) {
   constexpr double kDegrees = 180 / std::numbers::pi;
-  LinePlot scale{.file = "gradient-scale",
+  Plot scale{.file = "gradient-scale",
                  .title = "what the rotation does: lengths",
                  .y_label = "ratio of lengths",
                  .log_y = true};
-  LinePlot angle{.file = "gradient-angle",
+  Plot angle{.file = "gradient-angle",
                  .title = "what the rotation does: directions",
                  .y_label = "degrees"};
   int colour = 0;
@@ -184,7 +184,7 @@ void add_gradient_flow(const Study& study, Section& section) {
                                        column("gradient_angle", kDegrees), colour + 4, true));
     ++colour;
 
-    LinePlot flow{.file = "gradient-norms-" + preset,
+    Plot flow{.file = "gradient-norms-" + preset,
                   .title = "norm of the loss's gradient, preset " + preset,
                   .y_label = "norm",
                   .log_y = true};

@@ -14,7 +14,7 @@
 #include <limits>
 
 #include "experiments/cli/program.h"
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/run/quantizer_variants.h"
 #include "experiments/study/experiment.h"
 
@@ -197,8 +197,8 @@ void add_sentences(const Study& study, int rate, Section& section) {
         r.seconds, advice(r, all), section.scale.empty() ? "." : " (scaled down)."));
 }
 
-LinePlot rate_distortion(const Study& study) {
-  LinePlot plot;
+Plot rate_distortion(const Study& study) {
+  Plot plot;
   plot.file = "table_quantizers-rate-distortion";
   plot.title = "Test PSNR over the entropy of the codes";
   plot.x_label = "bits per image (entropy)";

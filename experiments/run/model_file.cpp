@@ -193,9 +193,8 @@ LoadedModel load_model(const std::string& path, const std::function<void(RunOpti
     config = config_in(config_path);
     loaded.image = Shape{32, 32, 3};  // before files said it, there was only CIFAR-10
   }
-  loaded.options = config_path == loaded.path
-                       ? options_of(config, config_path)
-                       : options_of_run(fs::path(config_path).parent_path().string());
+  loaded.options = options_of(config, config_path);
+  if (config_path != loaded.path) take_source(loaded.options, source_in(config_path), config_path);
   if (!is_ours(file)) loaded.trained_epochs = loaded.options.epochs;
   if (change) change(loaded.options);
   try {

@@ -42,7 +42,18 @@ const RunOption* option_of(const std::string& key) {
   return it == table.end() ? nullptr : &*it;
 }
 
-// How messages name an entry of a config, which need not be an option.
+// Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
+uint64_t hash_of(const Dataset& set, uint64_t hash) {
+  const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
+  if (std::equal(bytes.begin(), bytes.end(), set.labels.begin()))
+    hash = hash_words(bytes.data(), bytes.size(), hash);
+  else
+    hash = hash_words(set.labels.data(), set.labels.size() * sizeof(int32_t), hash);
+  return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
+}
+
+}  // namespace
+
 std::string title_of(const std::string& key) {
   if (key == "data") return "images:";
   if (key == "data_fingerprint") return "pixels and labels:";
@@ -57,18 +68,6 @@ std::string value_in(const Json& config, const std::string& key) {
   const Json usual = option != nullptr ? usual_value(*option) : Json();
   return usual.is_null() ? "none" : text_of(usual);
 }
-
-// Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
-uint64_t hash_of(const Dataset& set, uint64_t hash) {
-  const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
-  if (std::equal(bytes.begin(), bytes.end(), set.labels.begin()))
-    hash = hash_words(bytes.data(), bytes.size(), hash);
-  else
-    hash = hash_words(set.labels.data(), set.labels.size() * sizeof(int32_t), hash);
-  return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
-}
-
-}  // namespace
 
 ImagesIdentity identity_of(const DatasetPair& images) {
   const uint64_t hash = hash_of(images.test, hash_of(images.train, kHashStart));
@@ -122,10 +121,7 @@ RunOptions options_of(const Json& config, const std::string& path) {
   try {
     app.parse(line);
     apply_preset(options);  // what a config leaves out is usual
-    if (config.contains("image_shape") && config["image_shape"].at(2) == 1) options.channels = 1;
   } catch (const UsageError& e) {
-    fail("run", path, " is malformed: ", e.what());
-  } catch (const Json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
   return options;
@@ -163,6 +159,17 @@ std::string run_name(const Json& c) {
                      c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
                      c["latent"].get<int64_t>(), c["beta"].get<double>(), c["seed"].get<uint64_t>(),
                      hash >> 32);
+}
+
+Json beginning_of(Json config, int64_t epochs, const std::string& path) {
+  if (config.contains("lr_at")) {
+    RunOptions o = options_of(config, path);
+    std::erase_if(o.lr_at, [&](const LrChange& change) { return change.epoch > epochs; });
+    config["lr_at"] = option_of("lr_at")->value(o);
+    if (o.lr_at.empty()) config.erase("lr_at");
+  }
+  config["epochs"] = epochs;
+  return config;
 }
 
 std::string train_command(const RunOptions& o) {

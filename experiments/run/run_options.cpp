@@ -103,12 +103,25 @@ int64_t pixels_per_latent(const RunOptions& o) {
   return o.model == ModelKind::vqvae2 ? 2 * o.downsampling : o.downsampling;
 }
 
+void check_course(const RunOptions& o) {
+  if (!o.lr_at.empty() && *o.lr_schedule != LrSchedule::constant)
+    throw UsageError("--lr-at", "needs --lr-schedule constant: another changes the rate itself");
+  if (!o.lr_at.empty() && o.lr_at.back().epoch > o.epochs)
+    throw UsageError("--lr-at", fmt::format("epoch {} is after the last, --epochs {}",
+                                            o.lr_at.back().epoch, o.epochs));
+  if (o.patience > 0 && evaluated_images(o) == std::string("test"))
+    throw UsageError("--patience",
+                     "needs --validation-images: a run that ended by its error on "
+                     "the test images would be chosen by them");
+}
+
 }  // namespace
 
 void apply_preset(RunOptions& o) {
   apply_quantizer(o);
   for (const RunOption& option : run_option_table())
     if (option.take_preset) option.take_preset(o);
+  check_course(o);
 }
 
 void refuse_ignored(const RunOptions& o) {
@@ -181,6 +194,13 @@ void check_sizes(const RunOptions& o, const DatasetPair& images) {
   check(test[1] == train[1] && test[2] == train[2] && test[3] == train[3], "data", "the images of ",
         images.test.name, ", ", test, ", differ in size from those of ", images.train.name, ", ",
         train);
+}
+
+double learning_rate_in(const RunOptions& o, int64_t epoch) {
+  double lr = *o.lr;
+  for (const LrChange& change : o.lr_at)
+    if (change.epoch <= epoch) lr = change.lr;
+  return lr;
 }
 
 const char* evaluated_images(const RunOptions& o) {

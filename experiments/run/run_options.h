@@ -25,6 +25,11 @@ namespace versor {
 enum class Preset { versor, published, best };
 enum class ModelKind { vqvae, vqvae2 };
 enum class LrSchedule { constant, cosine };
+// From the beginning of this epoch (from 2 on) on, this learning rate.
+struct LrChange {
+  int64_t epoch;
+  double lr;
+};
 
 template <>
 struct EnumNames<Preset> {
@@ -73,6 +78,8 @@ struct RunOptions {
   std::optional<double> diveq_noise;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
+  std::vector<LrChange> lr_at;  // by epoch
+  int64_t patience = 0;         // epochs without a better evaluation before the run ends; 0: all
   int64_t train_images = 0, test_images = 0;  // 0: all
   int64_t validation_images = 0;  // this many of the last training images replace the test images
   uint64_t seed = 1;
@@ -80,6 +87,7 @@ struct RunOptions {
   Device device;
   int threads = 0;                // 0: OpenMP's own choice
   uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
+  bool tensorboard = false;       // event files beside the CSVs
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data;
   std::string data_dir;  // of the files of a kind that has a name; "": its usual place
@@ -106,6 +114,9 @@ void apply_preset(RunOptions& options);
 // `train_images` and `test_images`. With `validation_images` these replace the test images: the
 // first of the files' own validation images, or else the last of the training images.
 DatasetPair load_data(const RunOptions& options);
+
+// The learning rate of an epoch, 1, 2, ..., before warmup and schedule.
+double learning_rate_in(const RunOptions& options, int64_t epoch);
 
 // "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
