@@ -78,7 +78,7 @@ int main(int argc, char** argv) {
     }
     if (!settings.quiet)
       fmt::print("{}: {} of {}, {} on {}, {} threads\n", settings.folder, images.train.size(),
-                 images.train.name, name_of(options.precision),
+                 images.train.title(), name_of(options.precision),
                  backend_for(options.device).info().name, options.threads);
     std::fflush(stdout);
     Trainer trainer(options, images, settings);

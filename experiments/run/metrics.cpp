@@ -238,4 +238,9 @@ MetricsTable parse_metrics(const std::string& text, const std::string& path) {
   return table;
 }
 
+MetricsTable read_growing_metrics(const std::string& path) {
+  if (!is_there(path)) return {path, {}, {}};
+  return read_metrics(path);
+}
+
 }  // namespace versor

@@ -25,6 +25,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kCheckpoint = "trainer.safetensors";
+
 std::string commit_in(const std::string& path) {
   try {
     return read_json<nlohmann::json>(path).at("commit").get<std::string>();
@@ -51,8 +53,23 @@ nlohmann::ordered_json config_in(const std::string& path) {
   }
 }
 
+nlohmann::ordered_json source_in(const std::string& path) {
+  const auto record = read_json<nlohmann::ordered_json>(path);
+  const auto none = nlohmann::ordered_json::object();
+  return record.is_object() ? record.value("source", none) : none;
+}
+
+DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
+                          const std::string& path) {
+  DatasetPair images = load_data(options);
+  check(config.value("data_fingerprint", "") == identity_of(images).hash, "run", path,
+        " is of other images than those that were read, ", images.train.title(),
+        " (--data, --data-dir)");
+  return images;
+}
+
 RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
-                     const std::string& hardware)
+                     const std::string& hardware, const RunOptions* options)
     : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
@@ -69,11 +86,12 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
       check(held == config, "run", "the folder ", path_, " holds a run with ",
             differing_options(held, config), "; choose another --out");
     } else {
-      const nlohmann::ordered_json record = {{"options", config},
-                                             {"version", version()},
-                                             {"commit", commit()},
-                                             {"hardware", hardware},
-                                             {"compiler", compiler_flags()}};
+      nlohmann::ordered_json record = {{"options", config},
+                                       {"version", version()},
+                                       {"commit", commit()},
+                                       {"hardware", hardware},
+                                       {"compiler", compiler_flags()}};
+      if (options != nullptr) record["source"] = source_of(*options);
       write_file(file("config.json"), record.dump(2) + "\n");
     }
   } catch (...) {
@@ -107,11 +125,11 @@ void RunFolder::write_csv(const std::string& name, const std::string& header,
 }
 
 void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
-  if (has("trainer.safetensors")) return;
+  if (has(kCheckpoint)) return;
   for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {
     const auto shorter = beginning_of(config, epochs, file("config.json"));
     const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
-    if (!is_finished(from.string(), shorter)) continue;
+    if (!is_finished(from.string(), shorter) || !is_there((from / kCheckpoint).string())) continue;
     auto record = read_json<nlohmann::ordered_json>(file("config.json"));
     record["continues"] = {{"run", from.filename().string()},
                            {"epochs", epochs},
@@ -123,7 +141,7 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     for (const char* name : {"timing.csv", "gradients.csv", "steps.csv", "best.safetensors"})
       if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
     // The checkpoint is copied last and atomically: once it is there, the run has begun.
-    versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
+    versor::copy_file((from / kCheckpoint).string(), file(kCheckpoint));
     return;
   }
 }
@@ -146,7 +164,8 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                              is_finished(folder, theirs)};
       if (theirs == same && twin.threads != config["threads"] &&
           twin.epochs <= config["epochs"].get<int64_t>() &&
-          (twin.finished || is_there(folder + "/trainer.safetensors")))
+          ((twin.finished && twin.epochs == config["epochs"]) ||
+           is_there(folder + "/" + kCheckpoint)))
         twins.push_back(twin);
     } catch (const std::exception&) {
       continue;
@@ -159,7 +178,7 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
 }
 
 std::string note_on_threads(const std::string& folder, const nlohmann::ordered_json& config) {
-  if (is_there(folder + "/trainer.safetensors") || is_finished(folder, config)) return "";
+  if (is_there(folder + "/" + kCheckpoint) || is_finished(folder, config)) return "";
   std::string notes;
   for (const ThreadsTwin& twin : threads_twins(fs::path(folder).parent_path().string(), config))
     notes +=

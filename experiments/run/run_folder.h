@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "experiments/run/metrics.h"
+#include "experiments/run/run_options.h"
 
 namespace versor {
 
@@ -18,9 +19,10 @@ class RunFolder {
  public:
   // Opens or makes the folder and locks it for the lifetime of this object; the lock also ends with
   // the process. Throws Error if the folder cannot be written, belongs to a run with another config
-  // or is in use by another process. `hardware`, what the run computes on, is recorded.
+  // or is in use by another process. `hardware`, what the run computes on, is recorded, and if
+  // `options` are given, where its images came from.
   RunFolder(std::string path, const nlohmann::ordered_json& config,
-            const std::string& hardware = "");
+            const std::string& hardware = "", const RunOptions* options = nullptr);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -39,8 +41,8 @@ class RunFolder {
 
   // A run is the beginning of every longer run of the same options, except with a schedule of the
   // learning rate (lr_schedule_epochs in the config then differs). Copies the files of the longest
-  // finished shorter run beside this folder, so that this run continues from there. Does nothing if
-  // there is none, or if this run has begun already.
+  // finished shorter run beside this folder that has its checkpoint, so that this run continues
+  // from there. Does nothing if there is none, or if this run has begun already.
   void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
@@ -51,6 +53,14 @@ class RunFolder {
 // The config that the config.json at `path` holds; the rest of it records how the run was made.
 // Throws Error, naming the file, if it cannot be read or is malformed.
 nlohmann::ordered_json config_in(const std::string& path);
+
+// Where the run's images came from, for take_source (run_config.h), as the config.json at `path`
+// says it.
+nlohmann::ordered_json source_in(const std::string& path);
+// load_data(options), which must be the images of the run with this config. Throws Error, naming
+// `path`, if they are others.
+DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
+                          const std::string& path);
 
 // Whether these epochs are all of the run: as many as its config asks for or, with "patience", so
 // many that the last ones have not been better.
@@ -70,8 +80,8 @@ struct ThreadsTwin {
   int64_t epochs;
   bool finished;
 };
-// The twins of a config in a folder of runs that are finished or have a checkpoint, fewest threads
-// first. Folders that cannot be read as runs are skipped.
+// The twins of a config in a folder of runs, fewest threads first: those that have a checkpoint to
+// go on from, and finished ones of all its epochs. Folders that cannot be read as runs are skipped.
 std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                                        const nlohmann::ordered_json& config);
 

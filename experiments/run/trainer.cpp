@@ -68,8 +68,9 @@ MetricsTable parse_rows(const Progress& progress) {
   return parse_metrics(text, "metrics.csv");
 }
 
-RunOptions resolved(RunOptions options) {
+RunOptions resolved(RunOptions options, const DatasetPair& images) {
   resolve(options);
+  check_sizes(options, images);
   return options;
 }
 
@@ -90,13 +91,13 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options)),
+    : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      folder_(settings_.folder, *config_, backend_for(options_.device).info().name),
+      folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, device_, rng_.split(kModel), images.train.images.dim(3))),
+      model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
@@ -126,7 +127,10 @@ TrainingEnd Trainer::run() {
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
-    start_codebooks();
+    if (options_.init.empty())
+      start_codebooks();
+    else
+      init_from(*model_, options_.init);
     write_snapshot(folder_.path(), 0, *model_, progress_.train.histogram().counts(), pictured());
   }
   log_.restart(progress_);
