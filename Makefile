@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne $(PAPER)
+PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -44,7 +44,7 @@ VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CU
   RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
-ifneq ($(UNKNOWN),)
+ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
 $(error there is no variable $(firstword $(UNKNOWN))$(shell .make/did_you_mean.sh \
   $(firstword $(UNKNOWN)) $(VARIABLES)) (make help lists them))
 endif
@@ -151,7 +151,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install \
+  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
   uninstall install-check python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -309,6 +309,13 @@ table1 table2 table3 figures table_attribution table_estimators table_quantizers
 paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
 	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators verdicts report" $(OPTIONS)
 
+# every variable of the command line that is an option of a training; bin/sweep refuses others
+NOT_SWEPT := $(filter-out BETA DEVICE EPOCHS PRECISION PRESET SEED SEEDS TEST TRAIN,$(VARIABLES)) MAKE%
+SWEPT = $(foreach name,$(filter-out $(NOT_SWEPT),$(.VARIABLES)),$(if \
+  $(findstring command line,$(origin $(name))),$(call quote,$(name)=$($(name)))))
+sweep: $(NEEDS) ## all combinations of options: LR=1e-3,2e-3 BETA=0.25,1 BATCH_SIZE=64 SEEDS=1,2 EPOCHS=5 ...
+	$(EXPERIMENT) "sweep report" $(SWEPT) $(IMAGES)
+
 verdicts: $(if $(DRY),,all) ## what the runs of full length that are there show about the paper's figures
 	$(EXPERIMENT) "verdicts report"
 
@@ -390,9 +397,9 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
-  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file run/one_step \
-  run/option_table run/precision run/progress_line run/run_log \
-  run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
+  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file \
+  run/one_step run/option_table run/precision run/progress_line run/run_config run/run_folder \
+  run/run_log run/run_options run/snapshot run/trainer run/training_step \
   study/published_runs study/runs \
   tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
