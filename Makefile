@@ -350,7 +350,7 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   cli/fmt cli/json_file cli/options cli/program cli/version \
-  report/page report/section report/table \
+  report/gallery report/page report/page_style report/plot report/section report/svg report/table \
   run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
   run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
   study/published_runs study/runs \

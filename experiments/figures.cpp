@@ -63,12 +63,16 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
     fs::copy_file(read_snapshot(run.folder, epoch).picture, folder + "/" + name,
                   fs::copy_options::overwrite_existing);
     section.pictures.push_back(
-        {"figures/" + name,
-         fmt::format(
+        {.file = "figures/" + name,
+         .caption = fmt::format(
              "Figure {} (the paper's epoch {}), preset {}: test images and, below each row, "
              "their reconstructions after {} of {} epochs. The paper shows training images "
              "instead, others at each epoch.",
-             f + 1, kPictures[f], series.preset, epoch, run.options.epochs)});
+             f + 1, kPictures[f], series.preset, epoch, run.options.epochs),
+         .label = fmt::format("figure {}, {}, after {} of {} epochs", f + 1, series.preset, epoch,
+                              run.options.epochs),
+         .originals = "figures 1 to 5",
+         .rows = rows_pictured(*run.config)});
   }
 }
 
@@ -175,12 +179,12 @@ void add_evolution(const Study& study, Section& section, const Series& series) {
 void add_gradient_flow(const Study& study, Section& section) {
   constexpr double kDegrees = 180 / std::numbers::pi;
   Plot scale{.file = "gradient-scale",
-                 .title = "what the rotation does: lengths",
-                 .y_label = "ratio of lengths",
-                 .log_y = true};
+             .title = "what the rotation does: lengths",
+             .y_label = "ratio of lengths",
+             .log_y = true};
   Plot angle{.file = "gradient-angle",
-                 .title = "what the rotation does: directions",
-                 .y_label = "degrees"};
+             .title = "what the rotation does: directions",
+             .y_label = "degrees"};
   int colour = 0;
   for (const std::string& preset : study.options().presets) {
     const Series& series = study.find(kFinal, preset);
@@ -199,9 +203,9 @@ void add_gradient_flow(const Study& study, Section& section) {
     ++colour;
 
     Plot flow{.file = "gradient-norms-" + preset,
-                  .title = "norm of the loss's gradient, preset " + preset,
-                  .y_label = "norm",
-                  .log_y = true};
+              .title = "norm of the loss's gradient, preset " + preset,
+              .y_label = "norm",
+              .log_y = true};
     const char* layers[] = {"encoder.0", "encoder.2", "encoder.4", "encoder.5",
                             "decoder.0", "decoder.1", "decoder.2", "decoder.4"};
     const auto table = read_metrics(series.first().folder + "/gradients.csv");

@@ -30,8 +30,8 @@ RunOptions options_of(const nlohmann::ordered_json& config, const std::string& p
 // of the whole config.
 std::string run_name(const nlohmann::ordered_json& config);
 
-// How messages name an entry of a config, "--beta" or "images:", and its value as text, which is the
-// usual one where the config leaves it out.
+// How messages name an entry of a config, "--beta" or "images:", and its value as text, which is
+// the usual one where the config leaves it out.
 std::string title_of(const std::string& key);
 std::string value_in(const nlohmann::ordered_json& config, const std::string& key);
 
