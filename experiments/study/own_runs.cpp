@@ -149,13 +149,13 @@ std::string title_in_table(const std::string& key) {
   return title;
 }
 
-// The value that most settings have.
-std::string usual_among(const std::vector<Setting>& settings, const std::string& key) {
-  std::map<std::string, int> counts;
-  for (const Setting& s : settings) ++counts[value_in(s.config(), key)];
-  return std::max_element(counts.begin(), counts.end(),
-                          [](const auto& a, const auto& b) { return a.second < b.second; })
-      ->first;
+// Whether more than half of the settings have this value.
+bool is_usual(const std::vector<Setting>& settings, const std::string& key,
+              const std::string& value) {
+  const auto same = std::count_if(settings.begin(), settings.end(), [&](const Setting& s) {
+    return value_in(s.config(), key) == value;
+  });
+  return 2 * static_cast<size_t>(same) > settings.size();
 }
 
 // "beta 0.5, lr 0.001": the options that differ or, of many, those in which it differs from most; a
@@ -167,8 +167,7 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
     size_t named = 0;
     for (const std::string& key : keys) {
       std::string value = value_in(s.config(), key);
-      if (keys.size() > kNamed && (named == kNamed || value == usual_among(settings, key)))
-        continue;
+      if (keys.size() > kNamed && (named == kNamed || is_usual(settings, key, value))) continue;
       if (value.size() > kLongest) value.resize(kLongest);
       s.label += fmt::format("{}{} {}", named > 0 ? ", " : "", title_in_table(key), value);
       ++named;
