@@ -394,14 +394,9 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz \
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
-FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
-  cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
-  report/page report/section report/table \
-  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file \
-  run/one_step run/option_table run/precision run/progress_line run/run_config run/run_folder \
-  run/run_log run/run_options run/snapshot run/trainer run/training_step \
-  study/published_runs study/runs \
-  tsne/points)
+FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) \
+  $(wildcard experiments/cli/*.cpp experiments/report/*.cpp experiments/run/*.cpp) \
+  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;
