@@ -35,12 +35,13 @@ SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
-BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall,$(GOALS))
+FOR_PYTHON := $(filter python python-test wheel,$(GOALS))
+BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall docs,$(GOALS))
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
   DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
-  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET QUANTIZERS QUEUE QUICK \
+  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
   RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
@@ -58,7 +59,7 @@ endif
 ifneq ($(BUILDS),)
 ifeq ($(DRY),)
 $(shell CXX=$(call quote,$(if $(filter default,$(origin CXX)),,$(CXX))) ONEDNN='$(ONEDNN)' \
-  FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
+  PYTHON3=$(call quote,$(if $(FOR_PYTHON),$(PYTHON3))) FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
 endif
@@ -152,7 +153,7 @@ Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
   gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
-  uninstall install-check python python-test wheel bundle check-layers size \
+  uninstall install-check docs python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -420,7 +421,7 @@ data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check
 	@.make/data.sh
 
 # ---- Python --------------------------------------------------------------------------------------
-ifneq ($(filter python python-test wheel,$(GOALS)),)
+ifneq ($(FOR_PYTHON),)
 PYTHON_SETUP := $(shell .make/python.sh $(call quote,$(PYTHON3)))
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
@@ -458,6 +459,9 @@ bundle: ## copy oneDNN and headers to .deps, for a machine without network and r
 install: all $(B)/$(SHARED_LIBRARY) ## copy programs, library and headers to PREFIX (/usr/local), for pkg-config and CMake
 	@PROGRAMS='$(PROGRAMS)' VERSION='$(VERSION)' LIBRARIES=$(call quote,$(strip $(LIBRARIES))) \
 	  .make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) '$(B)'
+
+docs: ## the library's interface as HTML, with doxygen: build/docs/html/index.html
+	@.make/docs.sh '$(VERSION)'
 
 uninstall: ## remove what make install put under PREFIX
 	@.make/install.sh --remove $(call quote,$(DESTDIR)$(PREFIX))
