@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBatch = 500;
+constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
 // What the command line may decide otherwise than the run: where and how to compute.
 constexpr const char* kOwn[] = {"--device",     "--precision", "--threads",
@@ -35,8 +35,11 @@ void print(const char* title, const CodesQuality& q) {
 
 // Decides what was given of kOwn otherwise than the run.
 void take_own(const Options& app, const RunOptions& asked, RunOptions& options) {
-  options.data = asked.data;
-  options.data_dir = asked.data_dir;
+  if (app.given("--data")) {
+    options.data = asked.data;
+    options.data_dir.clear();
+  }
+  if (app.given("--data-dir")) options.data_dir = asked.data_dir;
   options.max_memory = asked.max_memory;
   if (app.given("--device")) options.device = asked.device;
   if (app.given("--precision")) options.precision = asked.precision;
@@ -73,12 +76,11 @@ int main(int argc, char** argv) {
     const LoadedModel loaded =
         load_model(path, [&](RunOptions& options) { take_own(app, asked, options); });
     const RunOptions& options = loaded.options;
-    const DatasetPair images = load_data(options);
-    check(loaded.config->value("data_fingerprint", "") == identity_of(images).hash, "evaluate",
-          path, " is of other images than those that were read (--data, --data-dir)");
+    const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);
-    const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
-                                      refine.steps > 0 ? std::optional(refine) : std::nullopt);
+    const Evaluation found =
+        evaluate(*loaded.model, images.test, images_at_once(images.test, kBatch), options.device,
+                 refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
     Json record = to_json(found);

@@ -1,117 +1,16 @@
 // The table of options: see option_table.h. The rows are at the end.
 #include "experiments/run/option_table.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <sstream>
+
+#include "experiments/run/option_types.h"
 
 namespace versor {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-// --- types of options: to text, from text, on a command line -------------------------------------
-
-template <class T>
-struct IsOptional : std::false_type {};
-template <class T>
-struct IsOptional<std::optional<T>> : std::true_type {};
-
-// Parses "8,5,5,5"; nothing if the text has another form.
-std::optional<std::vector<int64_t>> parse_levels(const std::string& text) {
-  std::vector<int64_t> levels;
-  std::istringstream parts(text + ",");  // the comma turns an empty last part into a part
-  for (std::string part; std::getline(parts, part, ',');) {
-    int64_t level = 0;
-    const auto [stop, error] = std::from_chars(part.data(), part.data() + part.size(), level);
-    if (error != std::errc() || stop != part.data() + part.size()) return {};
-    levels.push_back(level);
-  }
-  return levels;
-}
-const Check kLevels = {"LEVELS", [](const std::string& text) {
-                         return parse_levels(text) ? "" : text + " is no list like 8,5,5,5";
-                       }};
-
-const Check kOrigin = {"NUMBER|mean", [](const std::string& text) {
-                         return parse_origin(text) ? "" : text + " is neither a number nor mean";
-                       }};
-
-template <class T>
-Json json_of(const T& value) {
-  if constexpr (IsOptional<T>::value)
-    return value ? json_of(*value) : Json();
-  else if constexpr (std::is_enum_v<T>)
-    return name_of(value);
-  else
-    return value;
-}
-// The first GPU is always written "cuda", even if it was given as "cuda:0".
-Json json_of(const Device& device) {
-  return device == Device{DeviceType::cuda, 0} ? "cuda" : str(device);
-}
-Json json_of(const std::vector<int64_t>& levels) {
-  return fmt::format("{}", fmt::join(levels, ","));
-}
-Json json_of(const RotationOrigin& origin) {
-  return origin.mean ? Json("mean") : Json(origin.coordinate);
-}
-
-template <class T>
-void set_from(const std::string& text, T& value) {
-  value = parse_name<T>(text);
-}
-template <class T>
-void set_from(const std::string& text, std::optional<T>& value) {
-  value = parse_name<T>(text);
-}
-void set_from(const std::string& text, Device& device) {
-  device = parse_device(text);
-}
-void set_from(const std::string& text, std::vector<int64_t>& levels) {
-  levels = *parse_levels(text);
-}
-void set_from(const std::string& text, RotationOrigin& origin) {
-  origin = *parse_origin(text);
-}
-
-template <class T>
-struct Inner {
-  using type = T;
-};
-template <class T>
-struct Inner<std::optional<T>> {
-  using type = T;
-};
-
-// The command line itself parses numbers and texts; all other types are parsed here.
-template <class T>
-void add_to(Options& app, const std::string& name, T& value, const Check& check,
-            const std::string& help, bool show_default) {
-  using Value = typename Inner<T>::type;
-  if constexpr (std::is_same_v<T, bool>) {
-    app.add_flag(name, value, help);
-  } else if constexpr (std::is_arithmetic_v<Value> || std::is_same_v<Value, std::string>) {
-    const Option option = app.add_option(name, value, help);
-    if (check.wrong) option.check(check);
-    if (show_default) option.capture_default_str();
-  } else {
-    const std::string shown = show_default ? text_of(json_of(value)) : "";
-    const Option option = app.add_text(
-        name, [&value](const std::string& text) { set_from(text, value); }, shown, help);
-    if constexpr (std::is_enum_v<Value>)
-      option.check(one_of(names_of<Value>()));
-    else
-      option.check(check);
-  }
-}
-
 // --- rows ----------------------------------------------------------------------------------------
 
-const Check kAny = {};
+const Check kAny = {}, kDownsampling = one_of({"4", "8", "16"});
 const Check kCount = in_range(1, int64_t{1} << 30), kParts = in_range(1, 1 << 16);
 
 template <class T>
@@ -125,6 +24,8 @@ RunOption row(const char* name, T RunOptions::*field, InConfig in_config, const 
   };
   option.value = [=](const RunOptions& o) { return json_of(o.*field); };
   option.is_flag = std::is_same_v<T, bool>;
+  option.is_list =
+      std::is_same_v<T, std::vector<int64_t>> || std::is_same_v<T, std::vector<LrChange>>;
   return option;
 }
 
@@ -240,15 +141,31 @@ std::vector<RunOption> training_rows() {
       row("--lr-schedule", &O::lr_schedule,
           {LrSchedule::constant, LrSchedule::constant, LrSchedule::cosine}, kUnusual, kAny,
           "constant, or half a cosine down to 0 over all epochs"),
+      row("--lr-at", &O::lr_at, kUnusual, kLrChanges,
+          "10:1e-4,20:1e-5: from the beginning of epoch 10 on another learning rate, and so on",
+          /*show_default=*/false),
+      row("--patience", &O::patience, kUnusual, in_range(0, int64_t{1} << 30),
+          "end after so many epochs without a lower reconstruction loss on the validation images; "
+          "0: never"),
+      row("--tensorboard", &O::tensorboard, kNever, kAny,
+          "write TensorBoard's event files too, in the run's folder"),
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
           "AdamW's: each step takes lr times this off every parameter"),
+      row("--init", &O::init, kNever, kAny,
+          "begin with the weights and codes of this model.safetensors, or of this run's folder",
+          /*show_default=*/false),
       memory_row(),
+      row("--feed", &O::feed, kNever, kAny,
+          "batches from the device's memory (resident) or from the host's, read ahead (streamed); "
+          "auto: streamed if the images would take more than half of what the device has free"),
   };
 }
 
 std::vector<RunOption> quantizer_rows() {
   return {
       row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
+      row("--downsampling", &O::downsampling, kUnusual, kDownsampling,
+          "pixels of the image per latent each way: 4, 8 or 16; more make a deeper network"),
       row("--quantizer", &O::quantizer, kUnusual, kAny,
           "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
       used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,
@@ -287,10 +204,19 @@ std::vector<RunOption> quantizer_rows() {
 // A run's config has the images that were read in place of most of these options.
 std::vector<RunOption> data_rows() {
   return {
-      row("--data", &O::data, kNever, kAny, ""),
+      row("--data", &O::data, kNever, kSource,
+          "cifar10, cifar100, mnist, stl10, synthetic, or a folder of PNG and JPEG pictures"),
       row("--data-dir", &O::data_dir, kNever, kAny,
-          "folder of CIFAR-10's binary files; default $CIFAR10_DIR or data/cifar-10-batches-bin",
+          "where the files of that kind lie; default of cifar10: $CIFAR10_DIR or "
+          "data/cifar-10-batches-bin",
           /*show_default=*/false),
+      row("--size", &O::size, kNever, in_range(1, int64_t{1} << 13),
+          "crop the middle square of each image and resize it to so many pixels",
+          /*show_default=*/false),
+      row("--channels", &O::channels, kNever, one_of({"1", "3"}),
+          "1 grey, 3 colour; default grey if all images are grey", /*show_default=*/false),
+      row("--test-fraction", &O::test_fraction, kNever, kFraction,
+          "of the images, to test with if the files have no test images"),
       row("--train-images", &O::train_images, kNever, kCount, "the first so many; default all",
           /*show_default=*/false),
       row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",
