@@ -232,8 +232,8 @@ TEST_CASE("layers: a classifier of all of them learns, and is another after load
     backward(loss);
     adam.step();
   }
-  for (const auto& [name, bits] : state_bits(model))
-    CHECK_MESSAGE(before.at(name) != bits, name << " has not moved");
+  for (const auto& entry : state_bits(model))
+    CHECK_MESSAGE(before.at(entry.first) != entry.second, entry.first << " has not moved");
   const auto [images, labels] = striped(random, 60);
   model.set_training(false);
   const Tensor logits = model(images).value();
