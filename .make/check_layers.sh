@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Checks the #include lines: dependencies go one way only between the layers,
-#   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
+#   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests and python
+#                                                    everything
 # and between the rooms of experiments/,
-#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne
+#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne    run <- examples
 # and third-party headers stay at the edges. Lists each violation as file:line, then exits 1.
 set -euo pipefail
 files=$(.make/sources.sh)
@@ -15,6 +16,7 @@ awk '
     may["vq"] = "tensor autograd nn vq"
     may["data"] = "tensor data"
     may["experiments"] = "tensor autograd nn vq data experiments"
+    may["python"] = "tensor autograd nn vq data experiments python"
     may["tests"] = "tensor autograd nn vq data experiments tests"
     # inside experiments/, whose programs (the files on top) may include every room
     room["cli"] = "cli"
@@ -23,8 +25,9 @@ awk '
     room["study"] = "cli run report study"
     room["bench"] = "cli run report bench"
     room["tsne"] = "cli tsne"
-    edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
-    third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt)[^/]*$|" \
+    room["examples"] = "run examples"
+    edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|python/|tests/)"
+    third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt|png|jpeglib|jerror)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
   }
   # experiments/run/trainer.h -> run; "" for a program

@@ -151,12 +151,12 @@ Dataset draw_set(int64_t count, Rng rng) {
   check(count >= 1 && count <= kMostImages, "synthetic", "cannot make ", count,
         " images; expected 1 to ", kMostImages);
   Dataset set{Tensor({count, kSide, kSide, 3}, DType::u8),
-              std::vector<uint8_t>(static_cast<size_t>(count)), "synthetic images (not CIFAR-10)",
+              std::vector<int32_t>(static_cast<size_t>(count)), "synthetic images (not CIFAR-10)",
               true};
   uint8_t* images = set.images.data<uint8_t>();
   for (int64_t i = 0; i < count; ++i) {
     const int label = static_cast<int>(i % kClasses);
-    set.labels[static_cast<size_t>(i)] = static_cast<uint8_t>(label);
+    set.labels[static_cast<size_t>(i)] = label;
     draw_image(images + i * kSide * kSide * 3, label, rng.split(static_cast<uint64_t>(i)));
   }
   return set;

@@ -1,6 +1,7 @@
 // Evaluates the model of a finished run on the images that the run was evaluated on: the error and
 // the use of codes with one pass through the encoder and, with --refine, with searched codes.
-// Writes evaluation.json into the run's folder, and changes nothing else there.
+// Writes evaluation.json into the run's folder, and changes nothing else there; given a file, it
+// only prints.
 //   bin/evaluate results/runs/NAME --refine 60
 #include <fmt/format.h>
 
@@ -8,11 +9,11 @@
 
 #include "experiments/cli/program.h"
 #include "experiments/cli/version.h"
+#include "experiments/run/model_file.h"
 #include "experiments/run/option_table.h"
 #include "experiments/run/run_config.h"
 #include "experiments/run/run_folder.h"
 #include "experiments/study/evaluation.h"
-#include "nn/safetensors.h"
 #include "tensor/file.h"
 
 using namespace versor;
@@ -32,29 +33,28 @@ void print(const char* title, const CodesQuality& q) {
              title, q.mse, q.psnr, q.ssim, q.usage, q.perplexity);
 }
 
-// The run's options, but those of kOwn that were given from `asked`.
-RunOptions options_for(const Options& app, const RunOptions& asked, const Json& config,
-                       const std::string& path) {
-  RunOptions options = options_of(config, path);
-  options.data = asked.data;
-  options.data_dir = asked.data_dir;
+// Decides what was given of kOwn otherwise than the run.
+void take_own(const Options& app, const RunOptions& asked, RunOptions& options) {
+  if (app.given("--data")) {
+    options.data = asked.data;
+    options.data_dir.clear();
+  }
+  if (app.given("--data-dir")) options.data_dir = asked.data_dir;
   options.max_memory = asked.max_memory;
   if (app.given("--device")) options.device = asked.device;
   if (app.given("--precision")) options.precision = asked.precision;
   if (app.given("--threads")) options.threads = asked.threads;
-  resolve(options);
-  return options;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   Options app("Evaluates a finished run: the error with one pass, and with searched codes.");
-  std::string folder;
+  std::string path;
   RunOptions asked;
   RefineOptions refine;
   refine.steps = 0;
-  app.add_option("run", folder, "the run's folder")->required();
+  app.add_option("run", path, "the run's folder, or a model.safetensors")->required();
   app.add_option("--refine", refine.steps, "steps of the search for better codes; 0: none")
       ->check(in_range(0, 1 << 20))
       ->capture_default_str();
@@ -69,18 +69,16 @@ int main(int argc, char** argv) {
       ->check(kNotNegative);
   for (const char* option : kOwn) add_run_option(app, asked, option);
   return run_program(app, argc, argv, [&] {
-    const std::string path = folder + "/config.json", weights = folder + "/model.safetensors";
-    const Json config = config_in(path);
-    check(is_finished(folder, config), "evaluate", folder, " holds no finished run");
-    const RunOptions options = options_for(app, asked, config, path);
-    const DatasetPair images = load_data(options);
-    const std::string hash = identity_of(images).hash;
-    check(config.value("data_fingerprint", "") == hash, "evaluate", path,
-          " is of other images than those that were read (--data, --data-dir)");
+    const bool is_file = weights_in(path) == path;
+    if (!is_file)
+      check(is_finished(path, config_in(path + "/config.json")), "evaluate", path,
+            " holds no finished run");
+    const LoadedModel loaded =
+        load_model(path, [&](RunOptions& options) { take_own(app, asked, options); });
+    const RunOptions& options = loaded.options;
+    const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);
-    const auto model = make_model(options, options.device, Rng(0));
-    load_state_dict(*model, read_safetensors(weights), weights);
-    const Evaluation found = evaluate(*model, images.test, kBatch, options.device,
+    const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
                                       refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
@@ -100,7 +98,7 @@ int main(int argc, char** argv) {
     record["precision"] = name_of(options.precision);
     record["hardware"] = backend_for(options.device).info().name;
     record["commit"] = commit();
-    write_file(folder + "/evaluation.json", record.dump(2) + "\n");
+    if (!is_file) write_file(path + "/evaluation.json", record.dump(2) + "\n");
     return 0;
   });
 }

@@ -12,6 +12,9 @@ VqModel::VqModel(const VqVaeOptions& options) : options_(options) {
   if (options_.hidden == 0) options_.hidden = latent() / 2;
   check(options_.hidden > 0, "vqvae", "latent size ", latent(),
         " is too small: it is halved between the layers");
+  const int64_t factor = options_.downsampling;
+  check(factor == 4 || factor == 8 || factor == 16, "vqvae", "downsampling by ", factor,
+        " is none of 4, 8 and 16");
 }
 
 void VqModel::add_level(std::string name, QuantizerPointer quantizer) {
@@ -25,6 +28,10 @@ void VqModel::check_images(const char* who, const Tensor& images, int64_t factor
   check(images.shape().rank() == 4 && images.dim(1) % factor == 0 && images.dim(2) % factor == 0 &&
             images.dim(1) > 0 && images.dim(2) > 0,
         who, "needs images [N,H,W,C] with H and W multiples of ", factor, ", got ", images.shape());
+}
+
+Variable VqModel::latent_image(const Tensor& codes, const Shape& images, int64_t factor) const {
+  return Variable(codes.reshape({images[0], images[1] / factor, images[2] / factor, latent()}));
 }
 
 Variable VqModel::quantize(size_t level, const Variable& latents, int64_t number,

@@ -14,6 +14,9 @@ struct VqVaeOptions {
   QuantizerOptions quantizer = {};  // for each level
   int64_t image_channels = 3;
   int64_t hidden = 0;  // channels between image and latent; 0: D/2
+  // Pixels of the image per latent in each direction (in the bottom level): 4, 8 or 16. It gives
+  // the depth of the network (vqvae.h).
+  int64_t downsampling = 4;
   // The type of the activations in the encoder and the decoder: f32, or bf16 (mixed precision).
   // Everything else, latents and codes included, is f32.
   DType activations = DType::f32;
@@ -84,6 +87,8 @@ class VqModel : public Module {
                     VqVaeOutput& output) const;
   // Throws Error unless images are [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;
+  // Codes [R,D] of images of the given shape, as the latents [N,H/factor,W/factor,D].
+  Variable latent_image(const Tensor& codes, const Shape& images, int64_t factor) const;
 
  private:
   VqVaeOptions options_;

@@ -16,19 +16,31 @@ ConvOptions stride_two(int64_t in, int64_t out, Activation activation) {
 }
 
 void add_encoder(Sequential& encoder, const VqVaeOptions& o, Rng rng, Device device) {
-  const int64_t C = o.image_channels, hidden = o.hidden, D = o.quantizer.codebook.latent;
-  encoder.add<Conv2d>("0", stride_two(C, hidden, Activation::relu), rng.split(0), device);
-  encoder.add<Conv2d>("2", stride_two(hidden, D, Activation::relu), rng.split(2), device);
-  encoder.add<ResidualBlock>("4", D, D, rng.split(4), device);
-  encoder.add<ResidualBlock>("5", D, D, rng.split(5), device);
+  const int64_t hidden = o.hidden, D = o.quantizer.codebook.latent;
+  uint64_t layer = 0;
+  int64_t in = o.image_channels;
+  for (int64_t factor = 1; factor < o.downsampling; factor *= 2, layer += 2) {
+    const int64_t out = factor == 1 ? hidden : D;
+    encoder.add<Conv2d>(str(layer), stride_two(in, out, Activation::relu), rng.split(layer),
+                        device);
+    in = out;
+  }
+  for (const uint64_t end = layer + 2; layer < end; ++layer)
+    encoder.add<ResidualBlock>(str(layer), D, D, rng.split(layer), device);
 }
 
 void add_decoder(Sequential& decoder, const VqVaeOptions& o, Rng rng, Device device) {
-  const int64_t C = o.image_channels, hidden = o.hidden, D = o.quantizer.codebook.latent;
-  decoder.add<ResidualBlock>("0", D, D, rng.split(0), device);
-  decoder.add<ResidualBlock>("1", D, D, rng.split(1), device);
-  decoder.add<ConvTranspose2d>("2", stride_two(D, hidden, Activation::relu), rng.split(2), device);
-  decoder.add<ConvTranspose2d>("4", stride_two(hidden, C, Activation::none), rng.split(4), device);
+  const int64_t hidden = o.hidden, D = o.quantizer.codebook.latent;
+  uint64_t layer = 0;
+  for (; layer < 2; ++layer) decoder.add<ResidualBlock>(str(layer), D, D, rng.split(layer), device);
+  int64_t in = D;
+  for (int64_t factor = o.downsampling; factor > 1; factor /= 2, layer += 2) {
+    const int64_t out = factor == 2 ? o.image_channels : factor == 4 ? hidden : D;
+    const Activation activation = factor == 2 ? Activation::none : Activation::relu;
+    decoder.add<ConvTranspose2d>(str(layer), stride_two(in, out, activation), rng.split(layer),
+                                 device);
+    in = out;
+  }
 }
 
 VqVae::VqVae(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPointer own)
@@ -42,7 +54,7 @@ VqVae::VqVae(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPoin
 }
 
 Variable VqVae::encode(const Tensor& images) const {
-  check_images("vqvae", images, 4);
+  check_images("vqvae", images, options().downsampling);
   return cast(encoder_(cast(Variable(images), options().activations)), DType::f32);
 }
 
@@ -56,8 +68,8 @@ Tensor VqVae::decode_symbols(const std::vector<Tensor>& symbols, const Shape& im
         "decodes the symbols of one level to images [N,H,W,C], got ", symbols.size(),
         " levels for ", images);
   const NoGradGuard no_grad;
-  const Tensor q = quantizer().decode(symbols[0]);
-  return decode(Variable(q.reshape({images[0], images[1] / 4, images[2] / 4, latent()}))).value();
+  const Tensor codes = quantizer().decode(symbols[0]);
+  return decode(latent_image(codes, images, options().downsampling)).value();
 }
 
 VqVaeOutput VqVae::operator()(const Tensor& images, int64_t number) const {

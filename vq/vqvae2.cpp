@@ -63,7 +63,7 @@ VqVae2::VqVae2(const VqVaeOptions& of_model, Device device, Rng rng, QuantizerPo
 }
 
 Variable VqVae2::features_of(const Tensor& images) const {
-  check_images("vqvae2", images, 8);
+  check_images("vqvae2", images, 2 * options().downsampling);
   return encoder_bottom_(cast(Variable(images), options().activations));
 }
 
@@ -96,11 +96,11 @@ Tensor VqVae2::decode_symbols(const std::vector<Tensor>& symbols, const Shape& i
         "decodes the symbols of two levels to images [N,H,W,C], got ", symbols.size(),
         " levels for ", images);
   const NoGradGuard no_grad;
-  const auto values = [&](Levels level, int64_t factor) {
-    const Tensor q = quantizer_of(level).decode(symbols[level]);
-    return Variable(q.reshape({images[0], images[1] / factor, images[2] / factor, latent()}));
+  const int64_t factor = options().downsampling;
+  const auto values = [&](Levels level, int64_t of_level) {
+    return latent_image(quantizer_of(level).decode(symbols[level]), images, of_level);
   };
-  return decode(values(kTop, 8), values(kBottom, 4)).value();
+  return decode(values(kTop, 2 * factor), values(kBottom, factor)).value();
 }
 
 VqVaeOutput VqVae2::operator()(const Tensor& images, int64_t number) const {

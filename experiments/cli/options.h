@@ -5,12 +5,15 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "experiments/cli/help.h"
 
 namespace CLI {
 class App;
@@ -28,8 +31,9 @@ struct UsageError : std::runtime_error {
 
 // Checks the text given for an option: `wrong` returns what is wrong with it, "" if nothing is.
 struct Check {
-  std::string name;  // for --help: "FLOAT >= 0"
+  std::string name;  // of the value, in --help: "N"
   std::function<std::string(const std::string&)> wrong;
+  std::vector<std::string> choices = {};  // the words that pass, if these are all
 };
 Check in_range(int64_t low, int64_t high);
 Check one_of(const std::vector<std::string>& words);
@@ -47,7 +51,7 @@ std::optional<uint64_t> parse_bytes(const std::string& text);
 
 class Option {
  public:
-  explicit Option(CLI::Option* option) : option_(option) {}
+  Option(CLI::Option* option, OptionHelp* help) : option_(option), help_(help) {}
 
   const Option* operator->() const { return this; }  // app.add_option(...)->check(...)
   Option check(const Check& check) const;
@@ -57,6 +61,7 @@ class Option {
 
  private:
   CLI::Option* option_;
+  OptionHelp* help_;
 };
 
 class Options {
@@ -74,8 +79,13 @@ class Options {
   Option add_text(const std::string& name, const std::function<void(const std::string&)>& take,
                   const std::string& shown, const std::string& help);
 
-  // Adds --version, then parses. If --version or --help was given, prints it and returns false.
-  // Throws UsageError.
+  // The heading in --help of the options that are added from now on.
+  void group(const std::string& heading) { group_ = heading; }
+  // The default that --help shows for an option, asked for when the others have been parsed.
+  void show_default(const std::string& name, std::function<std::string()> usual);
+
+  // Adds --version, then parses. If --version, --help, --man-page or --completion was given, prints
+  // it and returns false. Throws UsageError, which names the option that was probably meant.
   bool parse(int argc, char** argv);
   void parse(const std::string& line);
   // Whether the option was given on the command line.
@@ -84,7 +94,14 @@ class Options {
   void parse_complete_callback(const std::function<void()>& callback);
 
  private:
+  Option added(CLI::Option* option, const std::string& value, const std::string& help);
+  std::string meant_by(const std::vector<std::string>& unexpected) const;
+  ProgramHelp program_help(const std::string& command) const;
+
   std::unique_ptr<CLI::App> app_;
+  std::string summary_, group_ = "Options";
+  std::deque<OptionHelp> helps_;  // a deque: an Option points to its own
+  std::vector<std::pair<std::string, std::function<std::string()>>> usual_later_;
 };
 
 }  // namespace versor

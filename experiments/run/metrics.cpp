@@ -203,9 +203,11 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
   return values;
 }
 
-namespace {
+MetricsTable read_metrics(const std::string& path) {
+  return parse_metrics(read_file(path, kLongestTable), path);
+}
 
-MetricsTable table_in(const std::string& text, const std::string& path) {
+MetricsTable parse_metrics(const std::string& text, const std::string& path) {
   std::istringstream file(text);
   const auto split = [](std::string_view line) {
     std::vector<std::string_view> cells;
@@ -219,7 +221,7 @@ MetricsTable table_in(const std::string& text, const std::string& path) {
   std::string line;
   std::getline(file, line);
   for (const std::string_view name : split(line)) table.columns.emplace_back(name);
-  while (std::getline(file, line)) {
+  while (std::getline(file, line) && !file.eof()) {
     std::vector<double> row;
     for (const std::string_view cell : split(line)) {
       double value = 0;  // a number out of range for f64 is refused: we never wrote it
@@ -236,16 +238,9 @@ MetricsTable table_in(const std::string& text, const std::string& path) {
   return table;
 }
 
-}  // namespace
-
-MetricsTable read_metrics(const std::string& path) {
-  return table_in(read_file(path, kLongestTable), path);
-}
-
 MetricsTable read_growing_metrics(const std::string& path) {
   if (!is_there(path)) return {path, {}, {}};
-  const std::string text = read_file(path, kLongestTable);
-  return table_in(text.substr(0, text.rfind('\n') + 1), path);
+  return read_metrics(path);
 }
 
 }  // namespace versor

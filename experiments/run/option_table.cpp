@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <filesystem>
 #include <sstream>
+
+#include "experiments/cli/help.h"
 
 namespace versor {
 namespace {
@@ -40,6 +43,42 @@ const Check kOrigin = {"NUMBER|mean", [](const std::string& text) {
                          return parse_origin(text) ? "" : text + " is neither a number nor mean";
                        }};
 
+// A path must lead to a folder: anything else is more likely a misspelt kind.
+const Check kSource = {
+    "KIND|FOLDER", [](const std::string& text) {
+      const bool known =
+          parse_source(text).kind != DataKind::folder || std::filesystem::is_directory(text);
+      const auto kinds = names_of<DataKind>();
+      return known ? ""
+                   : fmt::format("{} is neither a folder of pictures nor one of {}{}", text,
+                                 fmt::join(kinds, ", "), did_you_mean(text, kinds));
+    }};
+
+// Parses "10:1e-4,20:1e-5"; nothing if the text has another form or the epochs do not increase.
+std::optional<std::vector<LrChange>> parse_lr_changes(const std::string& text) {
+  std::vector<LrChange> changes;
+  std::istringstream parts(text + ",");
+  for (std::string part; std::getline(parts, part, ',');) {
+    LrChange change{};
+    const char* end = part.data() + part.size();
+    const auto epoch = std::from_chars(part.data(), end, change.epoch);
+    if (epoch.ec != std::errc() || epoch.ptr == end || *epoch.ptr != ':') return {};
+    const auto lr = std::from_chars(epoch.ptr + 1, end, change.lr);
+    if (lr.ec != std::errc() || lr.ptr != end || !(change.lr >= 0) || !std::isfinite(change.lr))
+      return {};
+    if (change.epoch <= (changes.empty() ? 1 : changes.back().epoch)) return {};
+    changes.push_back(change);
+  }
+  return changes;
+}
+const Check kLrChanges = {"EPOCH:LR,...", [](const std::string& text) {
+                            return parse_lr_changes(text)
+                                       ? ""
+                                       : text +
+                                             " is no list like 10:1e-4,20:1e-5 of epochs from "
+                                             "2 on, in order, and their rates";
+                          }};
+
 template <class T>
 Json json_of(const T& value) {
   if constexpr (IsOptional<T>::value)
@@ -56,6 +95,15 @@ Json json_of(const Device& device) {
 Json json_of(const std::vector<int64_t>& levels) {
   return fmt::format("{}", fmt::join(levels, ","));
 }
+Json json_of(const ImageSource& source) {
+  return text_of(source);
+}
+Json json_of(const std::vector<LrChange>& changes) {
+  std::string text;
+  for (const LrChange& c : changes)
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", c.epoch, c.lr);
+  return text;
+}
 Json json_of(const RotationOrigin& origin) {
   return origin.mean ? Json("mean") : Json(origin.coordinate);
 }
@@ -68,11 +116,17 @@ template <class T>
 void set_from(const std::string& text, std::optional<T>& value) {
   value = parse_name<T>(text);
 }
+void set_from(const std::string& text, ImageSource& source) {
+  source = parse_source(text);
+}
 void set_from(const std::string& text, Device& device) {
   device = parse_device(text);
 }
 void set_from(const std::string& text, std::vector<int64_t>& levels) {
   levels = *parse_levels(text);
+}
+void set_from(const std::string& text, std::vector<LrChange>& changes) {
+  changes = *parse_lr_changes(text);
 }
 void set_from(const std::string& text, RotationOrigin& origin) {
   origin = *parse_origin(text);
@@ -111,7 +165,7 @@ void add_to(Options& app, const std::string& name, T& value, const Check& check,
 
 // --- rows ----------------------------------------------------------------------------------------
 
-const Check kAny = {};
+const Check kAny = {}, kDownsampling = one_of({"4", "8", "16"});
 const Check kCount = in_range(1, int64_t{1} << 30), kParts = in_range(1, 1 << 16);
 
 template <class T>
@@ -125,6 +179,8 @@ RunOption row(const char* name, T RunOptions::*field, InConfig in_config, const 
   };
   option.value = [=](const RunOptions& o) { return json_of(o.*field); };
   option.is_flag = std::is_same_v<T, bool>;
+  option.is_list =
+      std::is_same_v<T, std::vector<int64_t>> || std::is_same_v<T, std::vector<LrChange>>;
   return option;
 }
 
@@ -141,10 +197,14 @@ template <class T>
 RunOption row(const char* name, std::optional<T> RunOptions::*field,
               const std::type_identity_t<PerPreset<T>>& defaults, InConfig in_config,
               const Check& check, const std::string& help) {
-  RunOption option =
-      row(name, field, in_config, check, help + "; default: the preset's", /*show_default=*/false);
+  RunOption option = row(name, field, in_config, check, help, /*show_default=*/false);
   option.take_preset = [=](RunOptions& o) {
     if (!(o.*field)) o.*field = defaults.of(o.preset);
+  };
+  // --help shows the default of the preset that is given before it.
+  option.add = [=, add = option.add](Options& app, RunOptions& o) {
+    add(app, o);
+    app.show_default(name, [=, &o] { return text_of(json_of(defaults.of(o.preset))); });
   };
   return option;
 }
@@ -236,8 +296,19 @@ std::vector<RunOption> training_rows() {
       row("--lr-schedule", &O::lr_schedule,
           {LrSchedule::constant, LrSchedule::constant, LrSchedule::cosine}, kUnusual, kAny,
           "constant, or half a cosine down to 0 over all epochs"),
+      row("--lr-at", &O::lr_at, kUnusual, kLrChanges,
+          "10:1e-4,20:1e-5: from the beginning of epoch 10 on another learning rate, and so on",
+          /*show_default=*/false),
+      row("--patience", &O::patience, kUnusual, in_range(0, int64_t{1} << 30),
+          "end after so many epochs without a lower reconstruction loss on the validation images; "
+          "0: never"),
+      row("--tensorboard", &O::tensorboard, kNever, kAny,
+          "write TensorBoard's event files too, in the run's folder"),
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
           "AdamW's: each step takes lr times this off every parameter"),
+      row("--init", &O::init, kNever, kAny,
+          "begin with the weights and codes of this model.safetensors, or of this run's folder",
+          /*show_default=*/false),
       memory_row(),
   };
 }
@@ -245,6 +316,8 @@ std::vector<RunOption> training_rows() {
 std::vector<RunOption> quantizer_rows() {
   return {
       row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
+      row("--downsampling", &O::downsampling, kUnusual, kDownsampling,
+          "pixels of the image per latent each way: 4, 8 or 16; more make a deeper network"),
       row("--quantizer", &O::quantizer, kUnusual, kAny,
           "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
       used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,
@@ -283,10 +356,19 @@ std::vector<RunOption> quantizer_rows() {
 // A run's config has the images that were read in place of most of these options.
 std::vector<RunOption> data_rows() {
   return {
-      row("--data", &O::data, kNever, kAny, ""),
+      row("--data", &O::data, kNever, kSource,
+          "cifar10, cifar100, mnist, stl10, synthetic, or a folder of PNG and JPEG pictures"),
       row("--data-dir", &O::data_dir, kNever, kAny,
-          "folder of CIFAR-10's binary files; default $CIFAR10_DIR or data/cifar-10-batches-bin",
+          "where the files of that kind lie; default of cifar10: $CIFAR10_DIR or "
+          "data/cifar-10-batches-bin",
           /*show_default=*/false),
+      row("--size", &O::size, kNever, in_range(1, int64_t{1} << 13),
+          "crop the middle square of each image and resize it to so many pixels",
+          /*show_default=*/false),
+      row("--channels", &O::channels, kNever, one_of({"1", "3"}),
+          "1 grey, 3 colour; default grey if all images are grey", /*show_default=*/false),
+      row("--test-fraction", &O::test_fraction, kNever, kFraction,
+          "of the images, to test with if the files have no test images"),
       row("--train-images", &O::train_images, kNever, kCount, "the first so many; default all",
           /*show_default=*/false),
       row("--test-images", &O::test_images, kNever, kCount, "the first so many; default all",
@@ -316,16 +398,38 @@ bool RunOption::is_used_by(QuantizerKind kind) const {
 const std::vector<RunOption>& run_option_table() {
   static const std::vector<RunOption> table = [] {
     std::vector<RunOption> all;
-    for (auto& rows : {codebook_rows(), training_rows(), quantizer_rows(), data_rows()})
-      all.insert(all.end(), rows.begin(), rows.end());
+    const auto add = [&](const char* group, const std::vector<RunOption>& rows) {
+      for (RunOption row : rows) {
+        row.group = group;
+        all.push_back(std::move(row));
+      }
+    };
+    add("Preset and codebook; defaults as in the preset", codebook_rows());
+    add("Training", training_rows());
+    add("Other models and quantizers", quantizer_rows());
+    add("Images", data_rows());
     return all;
   }();
   return table;
 }
 
+namespace {
+
+void add_options(Options& app, RunOptions& options,
+                 const std::function<bool(const RunOption&)>& wanted) {
+  for (const RunOption& option : run_option_table()) {
+    if (!wanted(option)) continue;
+    app.group(option.group);
+    option.add(app, options);
+  }
+  app.group("Options");
+}
+
+}  // namespace
+
 void add_run_options(Options& app, RunOptions& options, const std::set<std::string>& without) {
-  for (const RunOption& option : run_option_table())
-    if (!without.contains(option.name)) option.add(app, options);
+  add_options(app, options,
+              [&](const RunOption& option) { return !without.contains(option.name); });
 }
 
 void add_run_option(Options& app, RunOptions& options, const std::string& name) {
@@ -335,8 +439,7 @@ void add_run_option(Options& app, RunOptions& options, const std::string& name) 
 }
 
 void add_step_options(Options& app, RunOptions& options) {
-  for (const RunOption& option : run_option_table())
-    if (option.of_step) option.add(app, options);
+  add_options(app, options, [](const RunOption& option) { return option.of_step; });
 }
 
 std::optional<RotationOrigin> parse_origin(const std::string& text) {

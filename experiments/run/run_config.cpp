@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 
+#include "experiments/run/model_file.h"
 #include "experiments/run/option_table.h"
 #include "tensor/hash.h"
 
@@ -17,6 +20,10 @@ using Json = nlohmann::ordered_json;
 // Characters without a special meaning in a shell.
 constexpr const char* kPlain =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+.,:/";
+
+// Where the images came from.
+const std::set<std::string> kSourceOptions = {"--data", "--data-dir", "--size", "--channels",
+                                              "--test-fraction"};
 
 // The default of an option, which commands and some configs leave out.
 Json usual_value(const RunOption& option) {
@@ -35,8 +42,13 @@ const RunOption* option_of(const std::string& key) {
   return it == table.end() ? nullptr : &*it;
 }
 
+// Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
 uint64_t hash_of(const Dataset& set, uint64_t hash) {
-  hash = hash_words(set.labels.data(), set.labels.size(), hash);
+  const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
+  if (std::equal(bytes.begin(), bytes.end(), set.labels.begin()))
+    hash = hash_words(bytes.data(), bytes.size(), hash);
+  else
+    hash = hash_words(set.labels.data(), set.labels.size() * sizeof(int32_t), hash);
   return hash_words(set.images.data<uint8_t>(), static_cast<size_t>(set.images.numel()), hash);
 }
 
@@ -45,6 +57,7 @@ uint64_t hash_of(const Dataset& set, uint64_t hash) {
 std::string title_of(const std::string& key) {
   if (key == "data") return "images:";
   if (key == "data_fingerprint") return "pixels and labels:";
+  if (key == "init_fingerprint") return "--init with the content";
   const RunOption* option = option_of(key);
   return option != nullptr ? option->name : key;
 }
@@ -58,7 +71,14 @@ std::string value_in(const Json& config, const std::string& key) {
 
 ImagesIdentity identity_of(const DatasetPair& images) {
   const uint64_t hash = hash_of(images.test, hash_of(images.train, kHashStart));
-  return {images.train.name, fmt::format("{:016x}", hash), images.train.size(), images.test.size()};
+  const Shape shape = images.train.images.shape();
+  return {images.train.name,
+          fmt::format("{:016x}", hash),
+          images.train.size(),
+          images.test.size(),
+          shape[1],
+          shape[2],
+          shape[3]};
 }
 
 Json config_of(const RunOptions& o, const ImagesIdentity& images) {
@@ -69,12 +89,15 @@ Json config_of(const RunOptions& o, const ImagesIdentity& images) {
   config["data_fingerprint"] = images.hash;
   config["train_images"] = images.train;
   config["test_images"] = images.test;
+  const std::vector<int64_t> shape = {images.height, images.width, images.channels};
+  if (shape != std::vector<int64_t>{32, 32, 3}) config["image_shape"] = shape;
   for (const RunOption& option : run_option_table())
     if (option.in_config == InConfig::where_unusual && option.value(o) != usual_value(option))
       config[option.key()] = option.value(o);
   // With a schedule a shorter run is not the beginning of a longer one: this second entry, unlike
   // "epochs", must be equal when a run continues another.
   if (*o.lr_schedule != LrSchedule::constant) config["lr_schedule_epochs"] = o.epochs;
+  if (!o.init.empty()) config["init_fingerprint"] = fingerprint_of_weights(o.init);
   return config;
 }
 
@@ -88,7 +111,7 @@ RunOptions options_of(const Json& config, const std::string& path) {
   std::string line;
   for (const RunOption& option : run_option_table()) {
     option.add(app, options);
-    if (option.name == "--data" || !config.contains(option.key())) continue;
+    if (kSourceOptions.contains(option.name) || !config.contains(option.key())) continue;
     const std::string text = text_of(config[option.key()]);
     if (!option.is_flag)
       line += " " + option.name + " " + shell_quoted(text);
@@ -104,12 +127,49 @@ RunOptions options_of(const Json& config, const std::string& path) {
   return options;
 }
 
+Json source_of(const RunOptions& o) {
+  const auto absolute = [](const std::string& folder) {
+    return folder.empty() ? folder : std::filesystem::absolute(folder).lexically_normal().string();
+  };
+  Json source;
+  for (const RunOption& option : run_option_table())
+    if (kSourceOptions.contains(option.name)) source[option.key()] = option.value(o);
+  if (o.data.kind == DataKind::folder) source["data"] = absolute(o.data.folder);
+  source["data_dir"] = absolute(o.data_dir);
+  return source;
+}
+
+void take_source(RunOptions& o, const Json& source, const std::string& path) {
+  try {
+    if (source.contains("data")) o.data = parse_source(source["data"].get<std::string>());
+    if (source.contains("data_dir")) o.data_dir = source["data_dir"].get<std::string>();
+    o.size = source.value("size", o.size);
+    o.channels = source.value("channels", o.channels);
+    o.test_fraction = source.value("test_fraction", o.test_fraction);
+  } catch (const Json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(o.data_dir, ignored)) o.data_dir.clear();
+}
+
 std::string run_name(const Json& c) {
   const uint64_t hash = hash_text(c.dump());
   return fmt::format("{}-{}-k{}-d{}-beta{:g}-seed{}-{:08x}", c["estimator"].get<std::string>(),
                      c["codebook_start"].get<std::string>(), c["codes"].get<int64_t>(),
                      c["latent"].get<int64_t>(), c["beta"].get<double>(), c["seed"].get<uint64_t>(),
                      hash >> 32);
+}
+
+Json beginning_of(Json config, int64_t epochs, const std::string& path) {
+  if (config.contains("lr_at")) {
+    RunOptions o = options_of(config, path);
+    std::erase_if(o.lr_at, [&](const LrChange& change) { return change.epoch > epochs; });
+    config["lr_at"] = option_of("lr_at")->value(o);
+    if (o.lr_at.empty()) config.erase("lr_at");
+  }
+  config["epochs"] = epochs;
+  return config;
 }
 
 std::string train_command(const RunOptions& o) {
@@ -171,6 +231,7 @@ std::vector<std::string> differences_from_paper(const Json& c, int64_t codes, in
   for (const RunOption& option : run_option_table())
     if (option.in_config == InConfig::where_unusual && c.contains(option.key()))
       all.push_back(fmt::format("{} {}", option.key(), text_of(c[option.key()])));
+  if (c.contains("init_fingerprint")) all.push_back("given weights at the start");
   return all;
 }
 

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include "data/cifar10.h"
+#include "data/load_images.h"
 #include "data/synthetic.h"
 #include "experiments/run/option_table.h"
 #include "tensor/backend.h"
@@ -15,9 +15,49 @@
 namespace versor {
 namespace {
 
+// Where the files of a kind that has a name lie; the folders are those of the official archives.
 std::string data_folder(const RunOptions& options) {
   if (!options.data_dir.empty()) return options.data_dir;
-  return environment("CIFAR10_DIR").value_or("data/cifar-10-batches-bin");
+  switch (options.data.kind) {
+    case DataKind::cifar10:
+      return environment("CIFAR10_DIR").value_or("data/cifar-10-batches-bin");
+    case DataKind::cifar100:
+      return "data/cifar-100-binary";
+    case DataKind::mnist:
+      return "data/mnist";
+    case DataKind::stl10:
+      return "data/stl10_binary";
+    default:
+      return "";
+  }
+}
+
+// All images that the options name, before they are cut.
+DatasetPair all_images(const RunOptions& o) {
+  const ImageForm form{o.size, o.channels, o.test_fraction};
+  if (o.data.kind == DataKind::synthetic) {
+    const DatasetPair drawn =
+        synthetic_images((o.train_images > 0 ? o.train_images : 50'000) + o.validation_images,
+                         o.test_images > 0 ? o.test_images : 10'000);
+    return {in_form(drawn.train, form), in_form(drawn.test, form)};
+  }
+  return load_images(o.data, data_folder(o), form,
+                     [](const std::string& note) { fmt::print(stderr, "{}\n", note); });
+}
+
+// Evaluation on validation images instead of test images: those of the files, or the last ones of
+// the training images.
+void hold_back(DatasetPair& images, int64_t validation) {
+  if (images.validation.size() > 0) {
+    check(validation <= images.validation.size(), "data", "--validation-images ", validation,
+          " is more than there are, ", images.validation.size());
+    images.test = head(images.validation, validation);
+    return;
+  }
+  check(validation < images.train.size(), "data", "--validation-images ", validation,
+        " leaves none of the ", images.train.size(), " training images");
+  images.test = tail(images.train, validation);
+  images.train = head(images.train, images.train.size() - validation);
 }
 
 // The first n images, or all if n is 0.
@@ -58,12 +98,30 @@ void apply_quantizer(RunOptions& o) {
     o.diveq_noise = EstimatorOptions().noise_deviation;
 }
 
+// Of the coarsest level, each way.
+int64_t pixels_per_latent(const RunOptions& o) {
+  return o.model == ModelKind::vqvae2 ? 2 * o.downsampling : o.downsampling;
+}
+
+void check_course(const RunOptions& o) {
+  if (!o.lr_at.empty() && *o.lr_schedule != LrSchedule::constant)
+    throw UsageError("--lr-at", "needs --lr-schedule constant: another changes the rate itself");
+  if (!o.lr_at.empty() && o.lr_at.back().epoch > o.epochs)
+    throw UsageError("--lr-at", fmt::format("epoch {} is after the last, --epochs {}",
+                                            o.lr_at.back().epoch, o.epochs));
+  if (o.patience > 0 && evaluated_images(o) == std::string("test"))
+    throw UsageError("--patience",
+                     "needs --validation-images: a run that ended by its error on "
+                     "the test images would be chosen by them");
+}
+
 }  // namespace
 
 void apply_preset(RunOptions& o) {
   apply_quantizer(o);
   for (const RunOption& option : run_option_table())
     if (option.take_preset) option.take_preset(o);
+  check_course(o);
 }
 
 void refuse_ignored(const RunOptions& o) {
@@ -90,8 +148,13 @@ void prepare_device(RunOptions& o) {
 }
 
 void resolve_machine(RunOptions& o) {
-  if (o.data == ImageSource::synthetic && !o.data_dir.empty())
-    throw UsageError("--data-dir", "does not go with --data synthetic");
+  if ((o.data.kind == DataKind::synthetic || o.data.kind == DataKind::folder) &&
+      !o.data_dir.empty())
+    throw UsageError("--data-dir", "does not go with --data " + text_of(o.data));
+  if (const int64_t factor = pixels_per_latent(o); o.size % factor != 0)
+    throw UsageError("--size",
+                     fmt::format("{} is no multiple of {}, the pixels of a latent (--downsampling)",
+                                 o.size, factor));
   if (o.train_images > 0 && o.batch_size > o.train_images)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
@@ -112,22 +175,32 @@ void resolve(RunOptions& o) {
 }
 
 DatasetPair load_data(const RunOptions& o) {
-  DatasetPair images =
-      o.data == ImageSource::synthetic
-          ? synthetic_images((o.train_images > 0 ? o.train_images : 50'000) + o.validation_images,
-                             o.test_images > 0 ? o.test_images : 10'000)
-          : load_cifar10(data_folder(o));
-  if (o.validation_images > 0) {
-    check(o.validation_images < images.train.size(), "data", "--validation-images ",
-          o.validation_images, " leaves none of the ", images.train.size(), " training images");
-    images.test = tail(images.train, o.validation_images);
-    images.train = head(images.train, images.train.size() - o.validation_images);
-  }
+  DatasetPair images = all_images(o);
+  if (o.validation_images > 0) hold_back(images, o.validation_images);
   images.train = first_of(images.train, o.train_images, "--train-images");
   images.test = first_of(images.test, o.test_images, "--test-images");
   check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", images.train.size(), " training images");
   return images;
+}
+
+void check_sizes(const RunOptions& o, const DatasetPair& images) {
+  const Shape &train = images.train.images.shape(), &test = images.test.images.shape();
+  const int64_t factor = pixels_per_latent(o);
+  check(train[1] % factor == 0 && train[2] % factor == 0, "data", "--downsampling ", o.downsampling,
+        o.model == ModelKind::vqvae2 ? " with --model vqvae2" : "",
+        " needs images whose height and width are multiples of ", factor, ", but those of ",
+        images.train.name, " have ", train[1], " x ", train[2], " pixels");
+  check(test[1] == train[1] && test[2] == train[2] && test[3] == train[3], "data", "the images of ",
+        images.test.name, ", ", test, ", differ in size from those of ", images.train.name, ", ",
+        train);
+}
+
+double learning_rate_in(const RunOptions& o, int64_t epoch) {
+  double lr = *o.lr;
+  for (const LrChange& change : o.lr_at)
+    if (change.epoch <= epoch) lr = change.lr;
+  return lr;
 }
 
 const char* evaluated_images(const RunOptions& o) {
@@ -170,13 +243,17 @@ VqVaeOptions model_options(const RunOptions& o) {
   q.layer_dropout = o.layer_dropout;
   q.codebook_dim = *o.codebook_dim;
   q.codebook = codebook_options(o);
+  m.downsampling = o.downsampling;
   m.activations = activations_of(o.precision);
   return m;
 }
 
-std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng) {
-  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(model_options(o), device, rng);
-  return std::make_unique<VqVae>(model_options(o), device, rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& o, int64_t image_channels, Device device,
+                                    Rng rng) {
+  VqVaeOptions m = model_options(o);
+  m.image_channels = image_channels;
+  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(m, device, rng);
+  return std::make_unique<VqVae>(m, device, rng);
 }
 
 }  // namespace versor

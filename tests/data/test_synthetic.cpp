@@ -41,7 +41,7 @@ TEST_CASE("synthetic: sets have the shape and name they should have, and balance
     CHECK(set->name == "synthetic images (not CIFAR-10)");
     CHECK(set->synthetic);
     std::array<int64_t, 10> count{};
-    for (uint8_t label : set->labels) ++count.at(label);
+    for (int32_t label : set->labels) ++count.at(label);
     for (int64_t n : count) CHECK(n == set->size() / 10);
   }
   CHECK(pair.train.size() == 60);

@@ -34,7 +34,7 @@ class Checkout {
       write_script(here + "/.make/" + name + ".sh", "#!/bin/sh\n");
     std::filesystem::create_directories(here + "/build");
     write_file(here + "/build/setup-auto.mk",
-               "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\nGNUPLOT :=\n");
+               "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\n");
     write_file(here + "/build/setup-cuda-auto.mk", "CUDA_FOUND :=\n");
     write_script(here + "/fakes/python3", kRecorder);
     for (const std::string& name : names())
@@ -57,7 +57,7 @@ class Checkout {
   // Runs make with these shell words, in an environment that also has `more`; nothing is built.
   // Returns the recorded calls, one per line.
   std::vector<std::string> make(const std::string& shell_words, const std::string& missing = "",
-                                const std::vector<std::string>& more = {}) {
+                                const std::vector<std::string>& more = {}, int code = 0) {
     const std::string record = files_ / "record";
     write_file(record, "");
     write_file(files_ / "make.sh",
@@ -91,7 +91,7 @@ class Checkout {
     ended = run("sh " + (files_ / "make.sh"), variables, here);
     CAPTURE(shell_words);
     CAPTURE(ended.err);
-    CHECK(ended.code == 0);
+    CHECK(ended.code == code);
     return lines(read_file(record));
   }
   Ended ended;

@@ -74,4 +74,15 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
   CHECK(fs::exists(prefix + "/include/versor/tensor/some.h"));
 }
 
+TEST_CASE("make: a misspelt variable is refused and not ignored") {
+  Checkout checkout;
+  const auto refused = [&](const std::string& arguments) {
+    CHECK(checkout.make(arguments, "", {}, /*code=*/2).empty());
+    return checkout.ended.err;
+  };
+  CHECK(contains(refused("table3 EPOCH=5"), "no variable EPOCH; did you mean EPOCHS?"));
+  CHECK(contains(refused("quick SEDES=1"), "no variable SEDES; did you mean SEEDS?"));
+  CHECK(contains(refused("-n table3 COLOUR=red"), "there is no variable COLOUR (make help"));
+}
+
 }  // namespace versor::testing

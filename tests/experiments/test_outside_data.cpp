@@ -10,7 +10,7 @@
 #include <future>
 #include <nlohmann/json.hpp>
 
-#include "data/cifar10.h"
+#include "data/load_images.h"
 #include "experiments/cli/json_file.h"
 #include "experiments/report/section.h"
 #include "experiments/run/checkpoint.h"
@@ -68,8 +68,9 @@ const Reader kReaders[] = {
     {"data_batch_1.bin",
      [](const RunFolder& run) {
        write_file(run.file("data_batch_1.bin"), std::string(3073, '\0'));
+       write_file(run.file("test_batch.bin"), std::string(3073, '\0'));
      },
-     [](const RunFolder& run) { read_cifar10_files({run.file("data_batch_1.bin")}, 1); }}};
+     [](const RunFolder& run) { load_images({DataKind::cifar10}, run.path()); }}};
 
 // The message of reading. A reader that waits for a named pipe's writer has failed; it then gets
 // one.

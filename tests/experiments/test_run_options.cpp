@@ -100,7 +100,7 @@ TEST_CASE("options: the defaults are the published runs' sizes") {
         (backend_for({}).info().fast_bf16 ? Precision::bf16 : Precision::fp32));  // of "auto"
   CHECK(parsed("--precision fp32").precision == Precision::fp32);
   CHECK(o.device == Device());
-  CHECK(o.data == ImageSource::cifar10);
+  CHECK(o.data == ImageSource{DataKind::cifar10});
 }
 
 TEST_CASE("options: a flag of its own wins over the preset, before it or after it") {
@@ -216,7 +216,7 @@ TEST_CASE("options: validation images are the last of the training images") {
   CHECK(held.train.size() == 20);
   CHECK(held.test.size() == 10);
   CHECK(held.test.labels ==
-        std::vector<uint8_t>(all.train.labels.end() - 10, all.train.labels.end()));
+        std::vector<int32_t>(all.train.labels.end() - 10, all.train.labels.end()));
   CHECK((bits_of(held.test.images) == bits_of(all.train.images.rows(20, 30))));
 }
 
@@ -242,8 +242,8 @@ TEST_CASE("options: the model is in the config where it is not the paper's") {
   CHECK(config(two)["model"] == "vqvae2");
   CHECK(run_name(config(usual)) != run_name(config(two)));
   CHECK(run_name(config(usual)) == run_name(config(parsed("--latent 8 --codes 4 --model vqvae"))));
-  CHECK(make_model(usual, {}, Rng(1))->levels().size() == 1);
-  CHECK(make_model(two, {}, Rng(1))->levels().size() == 2);
+  CHECK(make_model(usual, 3, {}, Rng(1))->levels().size() == 1);
+  CHECK(make_model(two, 3, {}, Rng(1))->levels().size() == 2);
   CHECK(contains(usage_error_of("--model wrong"), "--model"));
   bool named = false;
   for (const std::string& difference : differences_from_paper(config(two), 4, 50))
@@ -256,7 +256,7 @@ TEST_CASE("options: what contradicts itself is wrong usage") {
   CHECK(usage_error_of("--batch-size 64 --train-images 64") == "");
   CHECK(contains(usage_error_of("--data synthetic --data-dir x"), "--data-dir"));
   RunOptions options;
-  options.data = ImageSource::synthetic;
+  options.data.kind = DataKind::synthetic;
   options.train_images = 20;
   options.test_images = 10;
   options.batch_size = 21;
@@ -267,7 +267,7 @@ TEST_CASE("options: what contradicts itself is wrong usage") {
 
 TEST_CASE("options: data are cut to the first images") {
   RunOptions options;
-  options.data = ImageSource::synthetic;
+  options.data.kind = DataKind::synthetic;
   options.train_images = 20;
   options.test_images = 10;
   options.batch_size = 20;
