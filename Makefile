@@ -5,13 +5,14 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate one_step bench probe tsne $(PAPER)
+PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
+PYTHON3 ?= python3## the interpreter that `make python` builds a module for
 TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
@@ -34,11 +35,11 @@ SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
-BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack,$(GOALS))
+BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall,$(GOALS))
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS JOBS KERNELS KILLS LDFLAGS \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
   LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET QUANTIZERS QUEUE QUICK \
   RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
@@ -98,15 +99,18 @@ FLAGS := -std=c++20 -pipe $(NUMERICS) -Wall -Wextra -Werror -Wno-psabi -I. -isys
   $(if $(WITH_ONEDNN),-DVERSOR_ONEDNN=1) $(CXXFLAGS)
 # not for tests and programs, which convert freely; only clang++ would include sign conversions
 LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conversion)
+# for libversor.so and the Python module; without the second flag a function's call of its neighbour
+# would be a detour, and with the third nobody else's inline functions replace ours
+POSITION_INDEPENDENT := -fPIC -fno-semantic-interposition -fvisibility-inlines-hidden
 LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) -lpng -ljpeg $(CUDA_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
-  -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off -Xptxas=--warn-on-spills \
+  -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off,-fPIC -Xptxas=--warn-on-spills \
   $(NVCCFLAGS)
 ifneq ($(wildcard .deps/lib),)
 # the checkout's programs (also through bin/) and installed programs find unpacked libraries, and so
 # do, with the old kind of rpath, those libraries themselves
 RPATH := $$ORIGIN/../../../.deps/lib:$$ORIGIN/../.deps/lib:$$ORIGIN/../lib/versor
-LIBRARIES += -L.deps/lib -Wl,-rpath-link,.deps/lib -Wl,--disable-new-dtags,-rpath,'$(RPATH)'
+override LDFLAGS += -L.deps/lib -Wl,-rpath-link,.deps/lib -Wl,--disable-new-dtags,-rpath,'$(RPATH)'
 endif
 DESCRIBE := git --git-dir=.git --work-tree=. describe --always --dirty --abbrev=12 --exclude='*'
 COMMIT := $(or $(shell $(DESCRIBE) 2>/dev/null),unknown)
@@ -116,7 +120,7 @@ BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
-$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(LIBRARIES))
+$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(POSITION_INDEPENDENT) $(LDFLAGS) $(LIBRARIES))
 $(if $(CUDA_FOUND),$(call stamp,$(B)/nvcc-flags,$(NVCC) $(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
 BACKEND := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
@@ -138,7 +142,7 @@ PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
-TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp,$(shell find tests -name '*.cpp'))
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/%,$(shell find tests -name '*.cpp'))
 # our CUDA kernels compiled as plain C++, for tests without a GPU
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
 objects = $(patsubst %,$(B)/%.o,$(basename $1))
@@ -147,7 +151,8 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install bundle check-layers size \
+  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install \
+  uninstall install-check python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -170,6 +175,8 @@ ifneq ($(findstring clang,$(CXX)),)
 $(B)/tests/%.o: FLAGS += -include tests/sanitizers/capture.h
 endif
 $(call objects,$(LIBRARY)) $(call shim_objects,$(KERNEL_FILES)): WARNINGS := $(LIBRARY_WARNINGS)
+LIBRARY_OBJECTS := $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS))) $(PLAN_OBJECT)
+$(LIBRARY_OBJECTS) $(call objects,$(SHARED)): FLAGS += $(POSITION_INDEPENDENT)
 
 # a misaligned access in a kernel ends the program, as on a GPU; SANITIZE=address already includes
 # this check
@@ -205,9 +212,14 @@ $(B)/plan_files.cpp: $(PLAN_FILES) $(B)/plan-files
 $(B)/plan_files.o: $(B)/plan_files.cpp $(B)/flags
 	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) -c $< -o $@
 
-$(B)/libversor.a: $(call objects,$(LIBRARY) $(if $(CUDA_FOUND),$(GPU),$(STUBS))) $(PLAN_OBJECT)
+$(B)/libversor.a: $(LIBRARY_OBJECTS)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
+
+# libversor.so.0.1, which is also its name in the programs that are linked with it
+SHARED_LIBRARY := libversor.so.$(basename $(VERSION))
+$(B)/$(SHARED_LIBRARY): $(LIBRARY_OBJECTS)
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp -shared -Wl,-soname,$(@F) -Wl,--no-undefined $^ $(LDFLAGS) $(LIBRARIES) -o $@
 
 $(B)/bin/run_tests: $(call objects,$(TESTS))
 $(BINARIES): $(B)/bin/%: $(B)/experiments/%.o
@@ -373,7 +385,8 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
 FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
   cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
   report/page report/section report/table \
-  run/checkpoint run/gradient_probe run/metrics run/one_step run/option_table run/precision \
+  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file run/one_step \
+  run/option_table run/precision run/progress_line run/run_log \
   run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
   study/published_runs study/runs \
   tsne/points)
@@ -399,6 +412,35 @@ fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 each, TARGETS=...
 data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check that folder
 	@.make/data.sh
 
+# ---- Python --------------------------------------------------------------------------------------
+ifneq ($(filter python python-test wheel,$(GOALS)),)
+PYTHON_SETUP := $(shell .make/python.sh $(call quote,$(PYTHON3)))
+ifneq ($(.SHELLSTATUS),0)
+$(error the set-up is not complete, see above)
+endif
+$(call stamp,$(B)/python-flags,$(PYTHON_SETUP))
+endif
+$(B)/python-flags: ;
+BINDINGS := $(call objects,$(wildcard python/bindings/*.cpp))
+$(BINDINGS): FLAGS += $(POSITION_INDEPENDENT) -fvisibility=hidden
+$(BINDINGS): DEFINES = $(wordlist 2,9,$(PYTHON_SETUP))
+$(BINDINGS): OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+$(BINDINGS): $(B)/python-flags
+PYTHON_MODULE := python/versor$(firstword $(PYTHON_SETUP))
+$(PYTHON_MODULE): $(BINDINGS) $(call objects,$(filter experiments/cli/% experiments/run/%,$(SHARED))) $(B)/libversor.a
+	$(Q)$(CXX) $(OPTIMIZE) -fopenmp -shared $^ $(LDFLAGS) $(LIBRARIES) -o $@
+-include $(BINDINGS:.o=.d)
+
+python: $(PYTHON_MODULE) ## the Python module, in python/: PYTHONPATH=python python3 python/examples/mlp.py
+	@echo "made $(PYTHON_MODULE)"
+
+python-test: python ## test the Python module; PYTHON3= one with NumPy and PyTorch tests these too
+	@PYTHONPATH=python OMP_NUM_THREADS=1 $(call quote,$(PYTHON3)) -B -m unittest discover -s python/tests
+
+wheel: python ## a wheel of it, in build/wheel
+	@$(call quote,$(PYTHON3)) -m pip wheel -q --no-deps --no-build-isolation -w build/wheel ./python
+	@ls build/wheel/*.whl
+
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
 setup: ## search again for compiler, libraries and gnuplot, and install what is missing
 	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
@@ -406,8 +448,15 @@ setup: ## search again for compiler, libraries and gnuplot, and install what is 
 bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)
 
-install: all ## copy programs, library and headers to PREFIX (/usr/local)
-	@.make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) "$(B)" "$(PROGRAMS)"
+install: all $(B)/$(SHARED_LIBRARY) ## copy programs, library and headers to PREFIX (/usr/local), for pkg-config and CMake
+	@PROGRAMS='$(PROGRAMS)' VERSION='$(VERSION)' LIBRARIES=$(call quote,$(strip $(LIBRARIES))) \
+	  .make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) '$(B)'
+
+uninstall: ## remove what make install put under PREFIX
+	@.make/install.sh --remove $(call quote,$(DESTDIR)$(PREFIX))
+
+install-check: ## install for a try, and build tests/install against it with pkg-config and CMake
+	+@MAKE='$(MAKE)' CXX='$(CXX)' .make/install_check.sh
 
 check-layers: ## check that includes only go one way between the layers
 	@.make/check_layers.sh

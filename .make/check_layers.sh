@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the #include lines: dependencies go one way only between the layers,
-#   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests everything
+#   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests and python
+#                                                    everything
 # and between the rooms of experiments/,
 #   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne    run <- examples
 # and third-party headers stay at the edges. Lists each violation as file:line, then exits 1.
@@ -15,6 +16,7 @@ awk '
     may["vq"] = "tensor autograd nn vq"
     may["data"] = "tensor data"
     may["experiments"] = "tensor autograd nn vq data experiments"
+    may["python"] = "tensor autograd nn vq data experiments python"
     may["tests"] = "tensor autograd nn vq data experiments tests"
     # inside experiments/, whose programs (the files on top) may include every room
     room["cli"] = "cli"
@@ -24,7 +26,7 @@ awk '
     room["bench"] = "cli run report bench"
     room["tsne"] = "cli tsne"
     room["examples"] = "run examples"
-    edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|tests/)"
+    edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|python/|tests/)"
     third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt|png|jpeglib|jerror)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
   }

@@ -13,6 +13,23 @@ Variable unary(const Variable& x, UnaryOp op) {
                 [=](Tensor dy) { return ops::unary_grad(std::move(dy), saved, op); });
 }
 
+// f of two shapes that differ.
+Variable repeated(Variable (*f)(const Variable&, const Variable&), const Variable& a,
+                  const Variable& b) {
+  const Shape shape = ops::broadcast_shape(a.shape(), b.shape());
+  return f(expand(a, shape), expand(b, shape));
+}
+
+// y = op(a, b), one of the two;  da = dy where y is a and not b, db = dy elsewhere.
+Variable chosen(const Variable& a, const Variable& b, BinaryOp op) {
+  const Tensor va = a.value(), vb = b.value();
+  return record(name_of(op), ops::binary(va, vb, op), {a, b}, [=](const Tensor& dy) {
+    const Tensor da =
+        ops::relu_grad(dy, op == BinaryOp::maximum ? ops::sub(va, vb) : ops::sub(vb, va));
+    return Gradients{da, ops::sub(dy, da)};
+  });
+}
+
 }  // namespace
 
 // y = max(x, 0);  dx = dy where y > 0, else 0.
@@ -43,9 +60,41 @@ Variable square(const Variable& x) {
 Variable silu(const Variable& x) {
   return unary(x, UnaryOp::silu);
 }
+// y = 1 / (1 + exp(-x));  dx = dy y (1 - y).
+Variable sigmoid(const Variable& x) {
+  return unary(x, UnaryOp::sigmoid);
+}
+// y = x P(x), P(x) = (1 + erf(x / sqrt(2))) / 2;  dx = dy (P(x) + x exp(-x^2/2) / sqrt(2 pi)).
+Variable gelu(const Variable& x) {
+  return unary(x, UnaryOp::gelu);
+}
+// y = |x|;  dx = dy where x > 0, -dy where x < 0, else 0.
+Variable abs(const Variable& x) {
+  return unary(x, UnaryOp::abs);
+}
+// y = exp(p log x).
+Variable pow(const Variable& x, float power) {
+  return exp(scale(log(x), power));
+}
+
+// y = min(max(x, low), high);  dx = dy where low < x < high, else 0.
+Variable clamp(const Variable& x, float low, float high) {
+  check(low <= high, "clamp", "the range ", low, "..", high, " is empty");
+  const Tensor vx = x.value();
+  const auto bound = [&](float value) {
+    return ops::full(vx.shape(), value, vx.device(), vx.dtype());
+  };
+  const Tensor above = ops::binary(vx, bound(low), BinaryOp::maximum);
+  return record("clamp", ops::binary(above, bound(high), BinaryOp::minimum), {x},
+                [=](const Tensor& dy) {
+                  const Tensor d = ops::relu_grad(dy, ops::affine(vx, 1.f, -low));
+                  return ops::relu_grad(d, ops::affine(vx, -1.f, high));
+                });
+}
 
 // y = a + b;  da = db = dy.
 Variable add(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(add, a, b);
   return record("add", ops::add(a.value(), b.value()), {a, b}, [](const Tensor& dy) {
     return Gradients{dy, dy};
   });
@@ -53,6 +102,7 @@ Variable add(const Variable& a, const Variable& b) {
 
 // y = a - b;  da = dy, db = -dy.
 Variable sub(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(sub, a, b);
   return record("sub", ops::sub(a.value(), b.value()), {a, b},
                 [](const Tensor& dy, const Needed& needed) {
                   return Gradients{dy, needed[1] ? ops::scaled(dy, -1.f) : Tensor()};
@@ -61,6 +111,7 @@ Variable sub(const Variable& a, const Variable& b) {
 
 // y = a b;  da = dy b, db = dy a.
 Variable mul(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(mul, a, b);
   const Tensor va = a.value(), vb = b.value();
   return record("mul", ops::mul(va, vb), {a, b}, [=](const Tensor& dy, const Needed& needed) {
     return Gradients{needed[0] ? ops::mul(dy, vb) : Tensor(),
@@ -70,11 +121,21 @@ Variable mul(const Variable& a, const Variable& b) {
 
 // y = a / b;  da = dy / b, db = -dy y / b.
 Variable div(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(div, a, b);
   const Tensor vb = b.value(), y = ops::binary(a.value(), vb, BinaryOp::div);
   return record("div", y, {a, b}, [=](const Tensor& dy, const Needed& needed) {
     const Tensor da = ops::binary(dy, vb, BinaryOp::div);
     return Gradients{da, needed[1] ? ops::scaled(ops::mul(da, y), -1.f) : Tensor()};
   });
+}
+
+Variable maximum(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(maximum, a, b);
+  return chosen(a, b, BinaryOp::maximum);
+}
+Variable minimum(const Variable& a, const Variable& b) {
+  if (a.shape() != b.shape()) return repeated(minimum, a, b);
+  return chosen(a, b, BinaryOp::minimum);
 }
 
 // y = max(a + b, 0);  da = db = dy where y > 0, else 0.

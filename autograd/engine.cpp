@@ -2,11 +2,15 @@
 // descending order of their numbers, a valid order for the chain rule because a node is made after
 // everything it depends on. No recursion anywhere. This file is the only place where gradients are
 // accumulated; a function may ask for the last one separately, to add it in a pass of its own.
+#include <algorithm>
 #include <atomic>
 #include <map>
+#include <optional>
 #include <utility>
 
+#include "autograd/tape.h"
 #include "autograd/variable.h"
+#include "tensor/backend.h"
 #include "tensor/branch.h"
 #include "tensor/ops.h"
 
@@ -17,8 +21,10 @@ namespace versor {
 struct Edge {
   std::shared_ptr<Node> producer;
   std::shared_ptr<Variable::State> leaf;
+  std::optional<Shape> shape;  // of the input; nothing if it is undefined
 
   explicit Edge(const Variable& input) {
+    if (input.defined()) shape = input.shape();
     if (!input.requires_grad()) return;
     if (input.state_->node) {
       producer = input.state_->node;
@@ -168,6 +174,36 @@ void backward(const Variable& loss, bool retain_graph) {
     node.inputs.clear();
   }
   branches.join();
+}
+
+std::vector<TapeEntry> take_tape(const Variable& result) {
+  std::vector<TapeEntry> tape;
+  std::map<uint64_t, std::shared_ptr<Node>> open;  // by number
+  const auto reach = [&](const Edge& edge) {
+    if (edge.producer) open[edge.producer->number] = edge.producer;
+  };
+  reach(Edge(result));
+  const MemoryPool& pool = result.value().backend().pool();
+  while (!open.empty()) {
+    const std::shared_ptr<Node> node = std::prev(open.end())->second;
+    open.erase(node->number);
+    TapeEntry entry{node->number, node->name, {}, node->shape};
+    for (const Edge& edge : node->inputs) {
+      reach(edge);
+      if (!edge.shape) continue;
+      TapeEntry::Input input{{}, *edge.shape};
+      if (edge.producer) input.made_by = edge.producer->number;
+      if (edge.leaf) input.leaf = edge.leaf->value.address();
+      entry.inputs.push_back(input);
+    }
+    const size_t before = pool.current_bytes();
+    node->backward = nullptr;
+    entry.saved_bytes = before - pool.current_bytes();
+    node->inputs.clear();
+    tape.push_back(std::move(entry));
+  }
+  std::reverse(tape.begin(), tape.end());
+  return tape;
 }
 
 }  // namespace versor

@@ -21,10 +21,19 @@ Variable log(const Variable& x);
 Variable sqrt(const Variable& x);
 Variable square(const Variable& x);
 Variable silu(const Variable& x);
+Variable sigmoid(const Variable& x);
+Variable gelu(const Variable& x);  // by erf, as PyTorch's default, not its approximation by tanh
+Variable abs(const Variable& x);
+Variable pow(const Variable& x, float power);              // x > 0
+Variable clamp(const Variable& x, float low, float high);  // no gradient outside low < x < high
+// Of two shapes, by NumPy's rules: axes are aligned from the last, and one of extent 1, or one that
+// is lacking, is repeated; its gradient is added up. Repeated tensors are f32.
 Variable add(const Variable& a, const Variable& b);
 Variable sub(const Variable& a, const Variable& b);
 Variable mul(const Variable& a, const Variable& b);
 Variable div(const Variable& a, const Variable& b);
+Variable maximum(const Variable& a, const Variable& b);  // of equals, b gets the gradient
+Variable minimum(const Variable& a, const Variable& b);
 Variable add_relu(const Variable& a, const Variable& b);  // max(a + b, 0), one pass
 Variable scale(const Variable& x, float factor);
 Variable add_scalar(const Variable& x, float c);
@@ -42,9 +51,19 @@ inline Variable operator-(const Variable& a, const Variable& b) {
 inline Variable operator*(const Variable& a, const Variable& b) {
   return mul(a, b);
 }
+inline Variable operator/(const Variable& a, const Variable& b) {
+  return div(a, b);
+}
 inline Variable operator*(float factor, const Variable& x) {
   return scale(x, factor);
 }
+
+// broadcast.cpp
+Variable expand(const Variable& x, Shape shape);  // x repeated to a shape, by NumPy's rules
+// Over the given axes (negative ones count from the end), which disappear or, with `keep`, stay
+// with extent 1.
+Variable sum(const Variable& x, const std::vector<int>& axes, bool keep = false);
+Variable mean(const Variable& x, const std::vector<int>& axes, bool keep = false);
 
 // conv.cpp
 // x [N,H,W,I], weight [O,kh,kw,I], bias [O] or undefined, residual, added before the activation,
@@ -74,7 +93,16 @@ Variable sum_axis1(const Variable& x);                                    // [R,
 Variable normalize_rows(const Variable& x);
 
 // softmax.cpp
-Variable softmax(const Variable& x);  // of every row [R,K]
+Variable softmax(const Variable& x);      // of every row [R,K]
+Variable log_softmax(const Variable& x);  // of every row [R,K]
+// y[r] = x[r,index[r]].   x [R,K], index i32 [R] -> [R]
+Variable pick(const Variable& x, const Tensor& index);
+Variable max_axis1(const Variable& x);  // [R,K] -> [R]; the first of equals gets the gradient
+// The mean over the rows of -log softmax(x)[r,label[r]].   logits [R,K], labels i32 [R] -> [1]
+// A label outside 0..K-1 is an error on the CPU; on a GPU it makes the loss NaN.
+Variable cross_entropy(const Variable& logits, const Tensor& labels);
+// The part of the rows whose largest logit is the label's, [1]; without a gradient.
+Tensor accuracy(const Tensor& logits, const Tensor& labels);
 
 // group_norm.cpp: normalises every group of C/groups channels of every image to mean 0 and variance
 // 1, then applies a factor and a bias per channel.   x [N,H,W,C], weight [C], bias [C]

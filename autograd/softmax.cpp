@@ -1,4 +1,4 @@
-// Softmax and its derivative.
+// Softmax, its logarithm, choices among the columns of rows, and their derivatives.
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 
@@ -9,6 +9,36 @@ namespace versor {
 Variable softmax(const Variable& x) {
   const Tensor y = ops::softmax(x.value());
   return record("softmax", y, {x}, [=](Tensor dy) { return ops::softmax_grad(std::move(dy), y); });
+}
+
+// y[r,k] = x[r,k] - log(sum of exp(x[r,j]) over j);
+// dx[r,k] = dy[r,k] - exp(y[r,k]) * sum of dy[r,j] over j.
+Variable log_softmax(const Variable& x) {
+  const Tensor y = ops::log_softmax(x.value());
+  return record("log_softmax", y, {x}, [=](const Tensor& dy) {
+    return ops::sub(dy, ops::scale_rows(ops::unary(y, UnaryOp::exp), ops::sum_axis1(dy)));
+  });
+}
+
+// y[r] = x[r,index[r]];  dx[r,k] = dy[r] where k = index[r], else 0.
+Variable pick(const Variable& x, const Tensor& index) {
+  const int64_t columns = x.shape()[-1];
+  return record("pick", ops::pick(x.value(), index), {x}, [=](const Tensor& dy) {
+    return ops::scale_rows(ops::one_hot(index, columns), dy);
+  });
+}
+
+Variable max_axis1(const Variable& x) {
+  return pick(x, ops::argmax(x.value()));
+}
+
+Variable cross_entropy(const Variable& logits, const Tensor& labels) {
+  return scale(mean(pick(log_softmax(logits), labels)), -1.f);
+}
+
+Tensor accuracy(const Tensor& logits, const Tensor& labels) {
+  const Tensor hits = ops::pick(ops::one_hot(ops::argmax(logits), logits.dim(1)), labels);
+  return ops::sum(hits, static_cast<float>(1.0 / static_cast<double>(hits.numel())));
 }
 
 }  // namespace versor

@@ -44,8 +44,11 @@ struct BenchOptions {
 void add_options(Options& app, BenchOptions& o) {
   const auto positive = in_range(1, int64_t{1} << 20);
   app.add_option("--batch,--batch-size", o.what.batch)->check(positive)->capture_default_str();
-  for (const char* name : {"--device", "--latent", "--codes", "--threads"})
+  for (const char* name : {"--device", "--latent", "--codes", "--threads", "--downsampling"})
     add_run_option(app, o.run, name);
+  app.add_option("--size", o.what.image, "pixels per side of the images")
+      ->check(in_range(4, 1 << 12))
+      ->capture_default_str();
   app.add_option("--repeats", o.repeats, "medians are taken over so many")
       ->check(positive)
       ->capture_default_str();
@@ -93,7 +96,8 @@ nlohmann::ordered_json run_convolutions(const StepConfiguration& what, int64_t r
   nlohmann::ordered_json rows;
   const DType type = activations_of(what.precision);
   print_convolutions_header(type);
-  for (const StepConvolution& conv : step_convolutions(what.batch, kImage, what.latent)) {
+  for (const StepConvolution& conv :
+       step_convolutions(what.batch, what.image, what.latent, what.downsampling)) {
     const ConvolutionMeasurement m = measure_convolution(conv, type, repeats);
     print_convolutions_row(m);
     rows.push_back(to_json(m));
@@ -167,6 +171,7 @@ void run(BenchOptions o) {
   o.what.device = o.run.device;
   o.what.latent = o.run.latent;
   o.what.codes = o.run.codes;
+  o.what.downsampling = o.run.downsampling;
   o.what.threads = o.run.threads > 0 ? o.run.threads : omp_get_max_threads();
   std::vector<Precision> measured;
   nlohmann::ordered_json all = {{"program", "bench " + version() + " (commit " + commit() + ")"},
@@ -215,6 +220,11 @@ int main(int argc, char** argv) {
   BenchOptions options;
   add_options(app, options);
   return run_program(app, argc, argv, [&] {
+    if (options.what.image % options.run.downsampling != 0)
+      throw UsageError("--size", fmt::format("{} is no multiple of --downsampling {}",
+                                             options.what.image, options.run.downsampling));
+    if (options.epoch > 0 && options.what.image != 32)
+      throw UsageError("--epoch", "has images of 32 x 32 pixels; not with --size");
     if (options.epoch * options.what.batch > kMostEpochImages)
       throw UsageError("--epoch", "more than 1000000 images");
     if (options.serve && (options.precisions.size() > 1 || options.sweep || options.nearest ||

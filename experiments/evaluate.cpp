@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
     const LoadedModel loaded =
         load_model(path, [&](RunOptions& options) { take_own(app, asked, options); });
     const RunOptions& options = loaded.options;
-    const DatasetPair images = images_of_run(options, *loaded.config, path);
+    const DatasetPair images = images_of_run(*loaded.config, path, options);
     refine.commitment = commitment.value_or(*options.beta);
     const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
                                       refine.steps > 0 ? std::optional(refine) : std::nullopt);

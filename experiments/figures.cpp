@@ -8,13 +8,13 @@
 //   command  make figures;  smaller: make figures EPOCHS=5 TRAIN=10000 (a final run of 10 epochs)
 #include <fmt/format.h>
 
-#include <cmath>
 #include <filesystem>
 #include <numbers>
 
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/run/snapshot.h"
 #include "experiments/study/experiment.h"
+#include "experiments/study/figure_epochs.h"
 #include "experiments/tsne/embedding.h"
 
 using namespace versor;
@@ -22,11 +22,6 @@ using namespace versor;
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int64_t kPaperEpochs = 100;  // of the final run
-constexpr int64_t kPictures[] = {0, 25, 50, 75, 99};
-constexpr int64_t kCodebooks[] = {0, 25, 49};
-constexpr int kEvolution = 8;  // panels
 
 const char* kFinal = "final";
 
@@ -36,18 +31,6 @@ void plan(Study& study) {
         kFinal, preset, [](RunOptions& o) { o.epochs *= 2; }, /*one_seed=*/true);
 }
 
-// Maps the caption "epoch c" of the paper's 100 epochs to an epoch of a run of another length.
-int64_t state_of(int64_t caption, int64_t epochs) {
-  const double share = static_cast<double>(caption) / static_cast<double>(kPaperEpochs - 1);
-  return 1 + std::llround(share * static_cast<double>(epochs - 1));
-}
-
-int64_t nearest(const std::vector<int64_t>& kept, int64_t epoch) {
-  return *std::min_element(kept.begin(), kept.end(), [&](int64_t a, int64_t b) {
-    return std::llabs(a - epoch) < std::llabs(b - epoch);
-  });
-}
-
 // --- figures 1-5 --------------------------------------------------------------------------------
 
 void add_reconstructions(const Study& study, Section& section, const Series& series) {
@@ -55,10 +38,11 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
   const auto kept = snapshot_epochs(run.folder);
   check(!kept.empty(), "figures", run.folder,
         " has no snapshots: remove the folder to train again");
+  const std::vector<int64_t> shown = figure_epochs(kept, run.options.epochs).pictures;
   const std::string folder = study.options().results + "/figures";
   fs::create_directories(folder);
-  for (size_t f = 0; f < std::size(kPictures); ++f) {
-    const int64_t epoch = nearest(kept, state_of(kPictures[f], run.options.epochs));
+  for (size_t f = 0; f < std::size(kPaperPictures); ++f) {
+    const int64_t epoch = shown[f];
     const std::string name = fmt::format("figure{}-{}.png", f + 1, series.preset);
     fs::copy_file(read_snapshot(run.folder, epoch).picture, folder + "/" + name,
                   fs::copy_options::overwrite_existing);
@@ -68,7 +52,7 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
              "Figure {} (the paper's epoch {}), preset {}: test images and, below each row, "
              "their reconstructions after {} of {} epochs. The paper shows training images "
              "instead, others at each epoch.",
-             f + 1, kPictures[f], series.preset, epoch, run.options.epochs)});
+             f + 1, kPaperPictures[f], series.preset, epoch, run.options.epochs)});
   }
 }
 
@@ -79,7 +63,7 @@ void add_training_curves(const Study& study, Section& section) {
       {"codebook_loss", "codebook loss", true},
       {"perplexity", "perplexity of a batch", false}};
   for (const auto& [metric, words, log_y] : quantities) {
-    LinePlot plot;
+    Plot plot;
     plot.file = fmt::format("final-{}", metric);
     plot.title = fmt::format("final run: {}", words);
     plot.y_label = words;
@@ -119,15 +103,13 @@ Panel panel_of(const Snapshot& snapshot, const Embedding& embedding, int64_t epo
 
 void add_codebooks(const Study& study, Section& section, const Series& series) {
   const Run& run = series.first();
-  const auto kept = snapshot_epochs(run.folder);
-  CodebookPlot plot;
+  const auto shown = figure_epochs(snapshot_epochs(run.folder), run.options.epochs).codebooks;
+  Plot plot;
   plot.file = fmt::format("figures6-8-{}", series.preset);
   plot.title = fmt::format("t-SNE of the codebook, preset {}", series.preset);
-  std::vector<int64_t> epochs = {0};
-  for (int64_t caption : kCodebooks) epochs.push_back(state_of(caption, run.options.epochs));
   std::string quality;
-  for (int64_t wanted : epochs) {
-    const Snapshot snapshot = read_snapshot(run.folder, nearest(kept, wanted));
+  for (int64_t epoch : shown) {
+    const Snapshot snapshot = read_snapshot(run.folder, epoch);
     const Embedding embedding = tsne(snapshot.codebook, {.seed = run.options.seed});
     plot.panels.push_back(panel_of(snapshot, embedding, run.options.epochs));
     quality += fmt::format("{}{:.3f} ({} distinct codes)", quality.empty() ? "" : ", ",
@@ -139,26 +121,17 @@ void add_codebooks(const Study& study, Section& section, const Series& series) {
                   "(after {}, {} and {} epochs). t-SNE with perplexity 30, learning rate 200, "
                   "1000 iterations. A point's area is the code's use in that epoch; a cross is "
                   "a code that nothing used. KL: {}.",
-                  series.preset, nearest(kept, epochs[1]), nearest(kept, epochs[2]),
-                  nearest(kept, epochs[3]), quality));
+                  series.preset, shown[1], shown[2], shown[3], quality));
 }
 
 // Each panel starts from the layout of the previous one, so that codes can be followed.
 void add_evolution(const Study& study, Section& section, const Series& series) {
   const Run& run = series.first();
-  const auto kept = snapshot_epochs(run.folder);
-  CodebookPlot plot;
+  Plot plot;
   plot.file = fmt::format("evolution-{}", series.preset);
   plot.title = fmt::format("evolution of the codebook, preset {}", series.preset);
-  std::vector<int64_t> epochs;
-  for (int i = 0; i < kEvolution; ++i) {
-    const double share = static_cast<double>(i) / (kEvolution - 1);
-    const int64_t epoch =
-        nearest(kept, std::llround(share * static_cast<double>(run.options.epochs)));
-    if (epochs.empty() || epoch > epochs.back()) epochs.push_back(epoch);
-  }
   std::vector<double> start;
-  for (int64_t epoch : epochs) {
+  for (int64_t epoch : figure_epochs(snapshot_epochs(run.folder), run.options.epochs).evolution) {
     const Snapshot snapshot = read_snapshot(run.folder, epoch);
     const Embedding embedding = tsne(snapshot.codebook, {.seed = run.options.seed}, start);
     plot.panels.push_back(panel_of(snapshot, embedding, run.options.epochs));
@@ -172,13 +145,26 @@ void add_evolution(const Study& study, Section& section, const Series& series) {
 
 // --- gradient flow ------------------------------------------------------------------------------
 
+// The layers and residual blocks of the encoders and decoders, by the names of their columns:
+// "encoder.4" of "encoder.4.conv1.weight.norm".
+std::vector<std::string> layers_of(const MetricsTable& table) {
+  std::vector<std::string> layers;
+  for (const std::string& column : table.columns) {
+    const size_t number = column.find('.') + 1, end = column.find('.', number);
+    if (!(column.starts_with("encoder") || column.starts_with("decoder")) || number == 0) continue;
+    const std::string layer = column.substr(0, end);
+    if (layers.empty() || layers.back() != layer) layers.push_back(layer);
+  }
+  return layers;
+}
+
 void add_gradient_flow(const Study& study, Section& section) {
   constexpr double kDegrees = 180 / std::numbers::pi;
-  LinePlot scale{.file = "gradient-scale",
+  Plot scale{.file = "gradient-scale",
                  .title = "what the rotation does: lengths",
                  .y_label = "ratio of lengths",
                  .log_y = true};
-  LinePlot angle{.file = "gradient-angle",
+  Plot angle{.file = "gradient-angle",
                  .title = "what the rotation does: directions",
                  .y_label = "degrees"};
   int colour = 0;
@@ -198,15 +184,13 @@ void add_gradient_flow(const Study& study, Section& section) {
                                        column("gradient_angle", kDegrees), colour + 4, true));
     ++colour;
 
-    LinePlot flow{.file = "gradient-norms-" + preset,
+    Plot flow{.file = "gradient-norms-" + preset,
                   .title = "norm of the loss's gradient, preset " + preset,
                   .y_label = "norm",
                   .log_y = true};
-    const char* layers[] = {"encoder.0", "encoder.2", "encoder.4", "encoder.5",
-                            "decoder.0", "decoder.1", "decoder.2", "decoder.4"};
     const auto table = read_metrics(series.first().folder + "/gradients.csv");
     int layer_colour = 0;
-    for (const std::string layer : layers) {
+    for (const std::string& layer : layers_of(table)) {
       std::vector<double> norms(table.rows.size());
       for (size_t c = 0; c < table.columns.size(); ++c)
         if (table.columns[c].starts_with(layer + ".") && table.columns[c].ends_with(".norm"))

@@ -22,6 +22,9 @@ namespace {
 constexpr const char* kClasses[] = {"airplane", "automobile", "bird",  "cat",  "deer",
                                     "dog",      "frog",       "horse", "ship", "truck"};
 
+// Of an image, for --anchors: the time of the eigenvalues grows with the third power.
+constexpr int64_t kMostComponents = 4096;
+
 // Mean and standard deviation of the pixels, as the network sees them: byte p as p * 2/255 - 1.
 Summary pixels(const Dataset& set) {
   const uint8_t* p = set.images.data<uint8_t>();
@@ -105,6 +108,10 @@ int main(int argc, char** argv) {
     if (whole.data.kind != DataKind::synthetic) whole.train_images = whole.test_images = 0;
     whole.batch_size = 1;
     const DatasetPair images = load_data(whole);
+    const int64_t components = images.train.images.numel() / images.train.size();
+    if (with_anchors && components > kMostComponents)
+      throw UsageError("--anchors", fmt::format("takes images of up to {} numbers, these have {}",
+                                                kMostComponents, components));
     Section section = make_section(images, !images.train.synthetic);
     if (with_anchors) section.tables.push_back(anchors(images.train));
     write_section(options.results, section);

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "experiments/cli/program.h"
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/study/comparison.h"
 
 using namespace versor;
@@ -84,7 +84,7 @@ void fill_section(const Study& study, Section& section) {
       comparison_table(section.name, "model", table2_columns(), rows(study, compare), compare));
   for (const auto& [metric, words] : {std::pair("recon_loss", "reconstruction loss"),
                                       std::pair("perplexity", "perplexity of a batch")}) {
-    LinePlot plot;
+    Plot plot;
     plot.file = fmt::format("table2-{}", metric);
     plot.title = fmt::format("training, {}", words);
     plot.y_label = words;

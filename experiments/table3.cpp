@@ -8,7 +8,7 @@
 #include <algorithm>
 
 #include "experiments/cli/program.h"
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/study/comparison.h"
 #include "experiments/study/published_runs.h"
 
@@ -90,7 +90,7 @@ void add_plots(const Study& study, Section& section, const std::vector<Published
       {"perplexity", "perplexity of a batch"}};
   for (const std::string& preset : study.options().presets)
     for (const auto& [metric, words] : quantities) {
-      LinePlot plot;
+      Plot plot;
       plot.file = fmt::format("table3-{}-{}", preset, metric);
       plot.title = fmt::format("training, {}, preset {}", words, preset);
       plot.y_label = words;

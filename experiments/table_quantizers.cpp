@@ -5,7 +5,8 @@
 //            sentence per quantizer on when to use it
 //   command  make table_quantizers SEEDS=1,2,3;  other rates: RATES=320,640,1280 (bits per image);
 //            only some rows: QUANTIZERS=ste,rotation,fsq
-// That is 5, 10 or 20 bits for each of 64 latents; with VQ-VAE-2, 4, 8 or 16 for each of 80.
+// That is 5, 10 or 20 bits for each of 64 latents; with VQ-VAE-2, 4, 8 or 16 for each of 80. Images
+// of another size, or another --downsampling, have another number of latents, and rates to match.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 #include <limits>
 
 #include "experiments/cli/program.h"
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 #include "experiments/run/quantizer_variants.h"
 #include "experiments/study/experiment.h"
 
@@ -21,15 +22,17 @@ using namespace versor;
 
 namespace {
 
-constexpr int kRates[] = {320, 640, 1280};
-constexpr int kMainRate = 640;
+constexpr int kBits[] = {5, 10, 20};  // per latent
+constexpr int kMainBits = 10;
 
+int latents = 64;           // of an image
+bool has_hierarchy = true;  // whether VQ-VAE-2 takes the images, whose top level halves the sides
 std::vector<std::string> rates_wanted, rows_wanted;
 
 // Codes of up to 10 bits are one symbol. Codes of 20 bits are two groups of 10 bits, since a
 // codebook of 2^20 codes is out of reach; the grouped quantizer is then the plain one.
 bool is_grouped(int rate) {
-  return rate / 64 > 10;
+  return rate / latents > 10;
 }
 
 bool wanted(const std::vector<std::string>& list, const std::string& name) {
@@ -43,11 +46,14 @@ std::string label_of(const QuantizerVariant& row, int rate) {
 // Calls take(row, rate) for all combinations that exist and were asked for.
 template <class Take>
 void for_each_cell(const Take& take) {
-  for (int rate : kRates)
-    for (const QuantizerVariant& row : quantizer_variants())
+  for (int bits : kBits)
+    for (const QuantizerVariant& row : quantizer_variants()) {
+      const int rate = bits * latents;
       if (wanted(rates_wanted, std::to_string(rate)) && wanted(rows_wanted, row.label) &&
-          !(row.halves_bits && rate / 64 % 2 == 1) && !(row.grouped && is_grouped(rate)))
+          !(row.halves_bits && bits % 2 == 1) && !(row.grouped && is_grouped(rate)) &&
+          !(row.two_levels && !has_hierarchy))
         take(row, rate);
+    }
 }
 
 // The preset that all rows share.
@@ -66,17 +72,23 @@ void check_wanted(const Study& study) {
   for (const std::string& name : rows_wanted)
     if (!known(name)) throw UsageError("--quantizers", "there is no quantizer " + name);
   for (const std::string& rate : rates_wanted)
-    if (std::none_of(std::begin(kRates), std::end(kRates),
-                     [&](int r) { return rate == std::to_string(r); }))
-      throw UsageError("--rates", rate + " is none of 320, 640 and 1280 bits per image");
+    if (std::none_of(std::begin(kBits), std::end(kBits),
+                     [&](int bits) { return rate == std::to_string(bits * latents); }))
+      throw UsageError("--rates",
+                       fmt::format("{} is none of {}, {} and {} bits per image", rate,
+                                   kBits[0] * latents, kBits[1] * latents, kBits[2] * latents));
 }
 
 // Layers and groups are compared with a single symbol at rates that can be halved.
 void plan(Study& study) {
+  const Shape& images = study.runs().images().train.images.shape();
+  const int64_t side = study.options().run.downsampling;
+  latents = static_cast<int>((images[1] / side) * (images[2] / side));
+  has_hierarchy = images[1] % (2 * side) == 0 && images[2] % (2 * side) == 0;
   check_wanted(study);
   for_each_cell([&](const QuantizerVariant& row, int rate) {
     study.add(label_of(row, rate), preset_of(study), [&](RunOptions& o) {
-      const int bits = rate / (row.two_levels ? 80 : 64);
+      const int bits = rate / (row.two_levels ? latents + latents / 4 : latents);
       o.codes = int64_t{1} << (row.halves_bits || is_grouped(rate) ? bits / 2 : bits);
       if (is_grouped(rate) && !row.halves_bits) o.groups = 2;
       row.change(o);
@@ -185,8 +197,8 @@ void add_sentences(const Study& study, int rate, Section& section) {
         r.seconds, advice(r, all), section.scale.empty() ? "." : " (scaled down)."));
 }
 
-LinePlot rate_distortion(const Study& study) {
-  LinePlot plot;
+Plot rate_distortion(const Study& study) {
+  Plot plot;
   plot.file = "table_quantizers-rate-distortion";
   plot.title = "Test PSNR over the entropy of the codes";
   plot.x_label = "bits per image (entropy)";
@@ -215,14 +227,15 @@ void fill_section(const Study& study, Section& section) {
       "the symbols' use over the test set, which an ideal entropy coder needs. All share network "
       "(but vqvae2, a model of its own), steps and seeds, and the rest of preset " +
       preset_of(study) +
-      ". At 1,280 bits every quantizer is used in two groups (grouped is ste then), residual ones "
-      "with two codebooks of 1,024.");
+      ". At 20 bits per latent every quantizer is used in two groups (grouped is ste then), "
+      "residual ones with two codebooks of 1,024.");
   int shown = 0;
-  for (int rate : kRates)
-    if (wanted(rates_wanted, std::to_string(rate))) {
-      section.tables.push_back(table_of(study, rate));
-      if (shown == 0 || rate == kMainRate) shown = rate;
-    }
+  for (int bits : kBits) {
+    const int rate = bits * latents;
+    if (!wanted(rates_wanted, std::to_string(rate))) continue;
+    section.tables.push_back(table_of(study, rate));
+    if (shown == 0 || bits == kMainBits) shown = rate;
+  }
   add_plot(section, study.options().results, rate_distortion(study),
            "Rate and distortion: up and to the left is better.");
   add_sentences(study, shown, section);
@@ -239,7 +252,9 @@ int main(int argc, char** argv) {
                .presets = {"versor"}};
   e.paper_codes = 0;
   e.add_options = [](Options& app) {
-    app.add_option("--rates", rates_wanted, "bits per image, of 320,640,1280; default all")
+    app.add_option("--rates", rates_wanted,
+                   "bits per image, 5, 10 or 20 per latent: of 320,640,1280 for 32 x 32 pixels; "
+                   "default all")
         ->delimiter(',');
     app.add_option("--quantizers", rows_wanted, "some rows of the table; default all")
         ->delimiter(',');

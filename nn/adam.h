@@ -19,6 +19,9 @@ class Adam {
   // Moves every parameter that has a gradient. Nothing moves once the guard (FiniteGuard::state)
   // has found something.
   void step(const Tensor& guard = {});
+  // For the steps from now on. Captured steps (tensor/replay.h) keep the one they were captured
+  // with.
+  void set_learning_rate(float lr) { params_.lr = lr; }
   void zero_grad() { parameters_.zero_grad(); }  // forgets the gradients, which would add up
 
   // State for a checkpoint, the vectors in the order of the parameters.

@@ -239,8 +239,10 @@ SafetensorsFile read_safetensors(const std::string& path) {
     fail(kName, path, ": the header is malformed (", e.what(), ")");
   }
   check_ranges(described, size - 8 - header_bytes, path);
-  for (const Described& d : described)
+  for (const Described& d : described) {
     result.tensors[d.name] = read_tensor(file, d, 8 + header_bytes);
+    result.types[d.name] = d.type->name;
+  }
   if (const auto checksum = result.metadata.extract(kChecksum))
     check(checksum.mapped() == checksum_of(result), kName, path,
           " is damaged: its content does not match its checksum");
@@ -277,28 +279,51 @@ std::map<std::string, Tensor> state_dict(const Module& module) {
   return state;
 }
 
+namespace {
+
+// What is wrong with a file's tensor for a variable of the module; "" if nothing is.
+std::string misfit(const std::string& name, const Variable& variable, const SafetensorsFile& file,
+                   bool parameter) {
+  const auto it = file.tensors.find(name);
+  if (it == file.tensors.end()) return str("there is no tensor \"", name, "\"");
+  const Tensor& tensor = it->second;
+  const DType type = tensor.dtype();
+  if (parameter && type != DType::f32 && type != DType::bf16)
+    return str(name, " has the type ", type, ", a parameter needs floating-point numbers");
+  const Tensor needed = to_torch_layout(variable.value());
+  if (tensor.shape() == needed.shape()) return "";
+  return str(name, " has the shape ", tensor.shape(), ", the model needs ", needed.shape());
+}
+
+// The first few of many, in one line.
+std::string joined(const std::vector<std::string>& all) {
+  constexpr size_t kMost = 4;
+  std::string line;
+  for (size_t i = 0; i < std::min(all.size(), kMost); ++i) line += (i > 0 ? "; " : "") + all[i];
+  return all.size() > kMost ? str(line, "; and ", all.size() - kMost, " more") : line;
+}
+
+}  // namespace
+
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path) {
   NamedVariables all = module.named_parameters();
-  for (const auto& [name, parameter] : all) {
-    const DType type = file.at(name, path).dtype();
-    check(type == DType::f32 || type == DType::bf16, kName, path, ": ", name, " has the type ",
-          type, ", a parameter needs floating-point numbers");
-  }
+  const size_t parameters = all.size();
   for (auto& buffer : module.named_buffers()) all.push_back(buffer);
-  std::map<std::string, Tensor> values;  // all are checked before the first one is copied
-  for (const auto& [name, variable] : all) {
-    const Tensor value = from_torch_layout(file.at(name, path));
-    check(value.shape() == variable.shape(), kName, path, ": ", name, " has the shape ",
-          file.at(name, path).shape(), ", the model needs ",
-          to_torch_layout(variable.value()).shape());
-    values[name] = value;
+  std::vector<std::string> misfits;  // all are checked before the first tensor is copied
+  std::set<std::string> known;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const auto& [name, variable] = all[i];
+    known.insert(name);
+    if (const std::string what = misfit(name, variable, file, i < parameters); !what.empty())
+      misfits.push_back(what);
   }
   for (const auto& [name, tensor] : file.tensors)
-    check(values.contains(name), kName, path, " has a tensor \"", name,
-          "\" that the model does not know");
+    if (!known.contains(name))
+      misfits.push_back(str("the model does not know the tensor \"", name, "\""));
+  check(misfits.empty(), kName, path, ": ", joined(misfits));
   for (auto& [name, variable] : all) {
     const DType dtype = variable.value().dtype();
-    Tensor value = values[name];
+    Tensor value = from_torch_layout(file.at(name, path));
     if (value.dtype() != dtype) value = ops::cast(value, dtype);
     ops::copy(variable.mutable_value(), value.to(variable.value().device()));
   }

@@ -14,6 +14,8 @@ namespace versor {
 struct SafetensorsFile {
   std::map<std::string, Tensor> tensors;        // on the CPU, shapes as in the file
   std::map<std::string, std::string> metadata;  // the header's "__metadata__"
+  // The element types as the file spells them, "F16", by name; for reading only.
+  std::map<std::string, std::string> types = {};
 
   // The tensor of that name. Throws Error naming `path` if it is not there.
   const Tensor& at(const std::string& name, const std::string& path) const;
@@ -37,9 +39,9 @@ std::map<std::string, Tensor> state_dict(const Module& module);
 Tensor to_torch_layout(const Tensor& tensor);
 Tensor from_torch_layout(const Tensor& tensor);
 
-// Copies a state into a module. Throws Error naming the tensor and `path` if one is missing, has
-// another shape, is a parameter of integers, or is not known to the module; then the module is
-// unchanged. Buffers may be integers: PyTorch counts in I64.
+// Copies a state into a module. Throws Error naming `path` and the tensors (the first few of many)
+// that are missing, have another shape, are a parameter of integers, or are not known to the
+// module; then the module is unchanged. Buffers may be integers: PyTorch counts in I64.
 void load_state_dict(Module& module, const SafetensorsFile& file, const std::string& path);
 
 }  // namespace versor

@@ -148,6 +148,10 @@ class Backend {
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
   // y[r,c] = s[r] * x[r,c].   y, x [R,C],  s [R].
   virtual void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) = 0;
+  // y[i] = x[i] / (1 - p), or 0 with probability p (p < 1): where number i of stream
+  // rng.split(draw[0]), uniform on [0,1), is below p.   y, x equal types, f32 or bf16;  draw i32
+  // [1].
+  virtual void dropout(Tensor& y, const Tensor& x, const Tensor& draw, Rng rng, float p) = 0;
   // y[i] = s[0] * factor.   s [1] stays on the device.
   virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
 
@@ -232,8 +236,17 @@ class Backend {
                                   const Conv2dParams& params) = 0;
 
   // --- rows -------------------------------------------------------------------------------------
+  // On the CPU the front end has checked all indices. A device on which that would mean to wait
+  // must not read or write outside for an index that does not exist: what it would pick is NaN, and
+  // it counts and adds nothing.
+  //
   // y[r,:] = x[index[r],:].   y [R,D],  x [K,D],  index i32 [R] in 0..K-1.
   virtual void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) = 0;
+  // y[r] = x[r,index[r]].   y [R],  x [R,K],  index i32 [R] in 0..K-1.
+  virtual void pick(Tensor& y, const Tensor& x, const Tensor& index) = 0;
+  // y[r,k] = 1 where k = index[r], else 0; a whole row of NaN for an index that does not exist.
+  // y [R,K],  index i32 [R].
+  virtual void one_hot(Tensor& y, const Tensor& index) = 0;
   // y[n,h,w,c] = images[order[b*batch_size + n],h,w,c] * scale + shift with b = batch[0], read on
   // the device.   y [N,H,W,C],  images u8 [M,H,W,C],  order i32 [M'],  batch i32 [1], or
   // undefined for 0.

@@ -56,6 +56,17 @@ inline void check_scalar(const char* op, const Tensor& t) {
   check(t.numel() == 1, op, "needs a tensor of one element, got ", t.shape());
 }
 
+// On the CPU, that an index has no value outside 0..number-1; on a GPU the host would have to wait
+// for the values, and the primitive itself deals with those that do not exist (backend.h). `of`
+// says what the index counts: "rows".
+inline void check_indices(const char* op, const Tensor& index, int64_t number, const char* of) {
+  if (index.device().type != DeviceType::cpu) return;
+  const int32_t* values = index.data<int32_t>();
+  for (int64_t i = 0; i < index.numel(); ++i)
+    check(0 <= values[i] && values[i] < number, op, "index ", values[i], " is outside the ", number,
+          " ", of);
+}
+
 inline double count(const Tensor& t) {
   return static_cast<double>(t.numel());
 }

@@ -1,6 +1,6 @@
 // Element-wise arithmetic, written once for every device: the CPU loops and the CUDA kernels call
-// these functions, so their results agree bit for bit (up to tanh, exp and log, which come from
-// each device's mathematical library).
+// these functions, so their results agree bit for bit (up to tanh, exp, log and erf, which come
+// from each device's mathematical library).
 #pragma once
 
 #include <cmath>
@@ -10,8 +10,8 @@
 
 namespace versor {
 
-enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, silu, count };
-enum class BinaryOp : int { add, sub, mul, div, add_relu, count };
+enum class UnaryOp : int { relu, tanh, exp, log, sqrt, square, silu, sigmoid, gelu, abs, count };
+enum class BinaryOp : int { add, sub, mul, div, add_relu, maximum, minimum, count };
 
 // Whether an operation's derivative is computed from its input or its output: whichever is needed
 // anyway or gives the simpler formula. A differentiable function saves it for the backward pass.
@@ -82,6 +82,38 @@ struct Operation<UnaryOp::silu> {
     return dy * (s * (1.f + x * (1.f - s)));
   }
 };
+// 1 / (1 + exp(-x)).
+template <>
+struct Operation<UnaryOp::sigmoid> {
+  static constexpr const char* name = "sigmoid";
+  static constexpr Saved saved = Saved::output;
+  VERSOR_HD static float value(float x) { return 1.f / (1.f + std::exp(-x)); }
+  VERSOR_HD static float gradient(float dy, float y) { return dy * (y * (1.f - y)); }
+};
+// x P(x) with P the distribution function of the normal distribution, (1 + erf(x / sqrt(2))) / 2
+// (Hendrycks and Gimpel 2016; the exact form, which is PyTorch's default). The gradient is
+// P(x) + x exp(-x^2 / 2) / sqrt(2 pi).
+template <>
+struct Operation<UnaryOp::gelu> {
+  static constexpr const char* name = "gelu";
+  static constexpr Saved saved = Saved::input;
+  // By erfc where x < 0: 1 + erf would lose all digits far from 0.
+  VERSOR_HD static float probability(float x) { return 0.5f * std::erfc(x * -0.70710678f); }
+  VERSOR_HD static float value(float x) { return x * probability(x); }
+  VERSOR_HD static float gradient(float dy, float x) {
+    return dy * (probability(x) + x * 0.39894228f * std::exp(-0.5f * x * x));
+  }
+};
+// |x|, with no gradient at 0.
+template <>
+struct Operation<UnaryOp::abs> {
+  static constexpr const char* name = "abs";
+  static constexpr Saved saved = Saved::input;
+  VERSOR_HD static float value(float x) { return std::fabs(x); }
+  VERSOR_HD static float gradient(float dy, float x) {
+    return x > 0.f ? dy : (x < 0.f ? -dy : 0.f);
+  }
+};
 
 // Binary ones: y = value(a, b).
 template <>
@@ -108,6 +140,17 @@ template <>
 struct Operation<BinaryOp::add_relu> {
   static constexpr const char* name = "add_relu";
   VERSOR_HD static float value(float a, float b) { return rectified(a + b); }
+};
+// The larger and the smaller of two; NaN where one of them is.
+template <>
+struct Operation<BinaryOp::maximum> {
+  static constexpr const char* name = "maximum";
+  VERSOR_HD static float value(float a, float b) { return a > b || a != a ? a : b; }
+};
+template <>
+struct Operation<BinaryOp::minimum> {
+  static constexpr const char* name = "minimum";
+  VERSOR_HD static float value(float a, float b) { return a < b || a != a ? a : b; }
 };
 
 template <class Op>

@@ -2,16 +2,18 @@
 // Backend::move_images.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "tensor/hostdevice.h"
 
 namespace versor {
 
-// Reflects an index outside 0..size-1 at the first or last pixel, which is not repeated.
+// Reflects an index outside 0..size-1 at the first or last pixel, which is not repeated. What a
+// move that is too large would take from beyond the other end comes from that end.
 VERSOR_HD inline int64_t border(int64_t i, int64_t size) {
-  if (i < 0) return -i;
-  return i < size ? i : 2 * (size - 1) - i;
+  const int64_t reflected = i < 0 ? -i : i < size ? i : 2 * (size - 1) - i;
+  return std::min(std::max(reflected, int64_t{0}), size - 1);
 }
 
 // move: (mirrored, down, right).

@@ -109,6 +109,7 @@ void write_row(Tensor& table, const Tensor& row, const std::vector<Tensor>& valu
     check(value.dtype() == DType::f32 || value.dtype() == DType::i32, "write_row",
           "needs f32 or i32, got ", value.dtype());
   }
+  check_indices("write_row", row, table.dim(0), "rows of the table");
   TraceScope trace("write_row", backend, 0, {&row});
   trace.run(backend, &Backend::write_row, table, row, values);
 }
@@ -159,6 +160,18 @@ Tensor binary(const Tensor& a, const Tensor& b, BinaryOp op) {
   Tensor y(a.shape(), a.dtype(), a.device());
   TraceScope trace({"binary", name_of(op)}, backend, count(a), {&y, &a, &b});
   trace.run(backend, &Backend::binary, y, a, b, op);
+  return y;
+}
+
+Tensor dropout(const Tensor& x, const Tensor& draw, Rng rng, float p) {
+  Backend& backend = same_device("dropout", {&x, &draw});
+  check_float("dropout", {&x});
+  check_dtype("dropout", draw, DType::i32);
+  check_scalar("dropout", draw);
+  check(p >= 0 && p < 1, "dropout", "the probability ", p, " is not in [0,1)");
+  Tensor y(x.shape(), x.dtype(), x.device());
+  TraceScope trace("dropout", backend, count(x), {&y, &x});
+  trace.run(backend, &Backend::dropout, y, x, draw, rng, p);
   return y;
 }
 

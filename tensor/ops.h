@@ -51,6 +51,15 @@ void add_to(Tensor& y, const Tensor& x);                            // y += x
 Tensor binary_rows(const Tensor& x, const Tensor& v, BinaryOp op);  // any rank; v [last axis]
 Tensor scale_rows(const Tensor& x, const Tensor& s);                // x [R,C], s [R]
 Tensor broadcast(const Tensor& s, Shape shape, float factor = 1.f);
+// Each element 0 with probability p, else x / (1 - p). draw i32 [1] is the number of the draw: the
+// same draw of the same rng drops the same elements.
+Tensor dropout(const Tensor& x, const Tensor& draw, Rng rng, float p);
+// x repeated to `shape` by NumPy's rules: axes are aligned from the last; one of extent 1, or one
+// that x lacks, is repeated. Its adjoint adds up what is repeated.
+Tensor expand(const Tensor& x, Shape shape);
+Tensor sum_to(const Tensor& y, Shape shape);
+// The shape of a and b together by these rules. Throws Error where they do not fit.
+Shape broadcast_shape(const Shape& a, const Shape& b);
 inline Tensor relu(const Tensor& x) {
   return unary(x, UnaryOp::relu);
 }
@@ -93,6 +102,9 @@ Tensor sum_axis1(const Tensor& x);  // [R,C] -> [R]
 Tensor softmax(const Tensor& x);    // of every row [R,K]
 // dx is written over dy where nobody else holds it (move dy in).
 Tensor softmax_grad(Tensor dy, const Tensor& y);
+// x less the logarithm of the sum of exp(x) of its row; from differences to the largest of the row,
+// so that nothing overflows.
+Tensor log_softmax(const Tensor& x);
 Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]
 Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);
@@ -121,8 +133,12 @@ Tensor conv2d_grad_weight(const Tensor& x, const Tensor& dy, Shape weight,
 Tensor conv_transpose2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
                         const Conv2dParams& params);
 
-// rows; the values of an index lie on the device and are not checked
+// Rows. On the CPU an index that does not exist is an error. On a GPU nobody waits to see the
+// values: nothing is read or written outside, what such an index picks is NaN (which FiniteGuard
+// finds), and segment_sum, bincount and write_row leave it out.
 Tensor gather_rows(const Tensor& x, const Tensor& index);
+Tensor pick(const Tensor& x, const Tensor& index);     // x [R,K], index i32 [R] -> [R]
+Tensor one_hot(const Tensor& index, int64_t classes);  // i32 [R] -> [R,K]
 // Batch number batch[0] (0 if undefined) of `count` images, in the given order.
 Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& batch,
                      int64_t batch_size, int64_t count, float scale, float shift);

@@ -6,12 +6,31 @@
 namespace versor::ops {
 namespace {
 
-// The number of a batch, i32 [1] beside the images, may be undefined.
-void check_batch_number(const char* who, const Tensor& batch, const Tensor& images) {
-  if (!batch.defined()) return;
+// The number of a batch, i32 [1] beside the images, may be undefined. Returns the place of its
+// first image where the host can know it, on the CPU, else 0.
+int64_t check_batch(const char* who, const Tensor& batch, const Tensor& images, int64_t batch_size,
+                    int64_t number, int64_t places) {
+  if (!batch.defined()) return 0;
   same_device(who, {&images, &batch});
   check_dtype(who, batch, DType::i32);
   check_scalar(who, batch);
+  if (batch.device().type != DeviceType::cpu) return 0;
+  const int64_t which = batch.data<int32_t>()[0], first = which * batch_size;
+  check(0 <= first && first + number <= places, who, "batch ", which, " of ", batch_size,
+        " images is outside the ", places, " places");
+  return first;
+}
+
+// The choice of one column for each row.
+Backend& check_choice(const char* op, const Tensor& x, const Tensor& index) {
+  Backend& backend = same_device(op, {&x, &index});
+  check_f32(op, {&x});
+  check_dtype(op, index, DType::i32);
+  check_matrix(op, x);
+  check(index.numel() == x.dim(0), op, "index ", index.shape(), " does not match the rows of ",
+        x.shape());
+  check_indices(op, index, x.dim(1), "columns");
+  return backend;
 }
 
 }  // namespace
@@ -21,9 +40,28 @@ Tensor gather_rows(const Tensor& x, const Tensor& index) {
   check_f32("gather_rows", {&x});
   check_dtype("gather_rows", index, DType::i32);
   check_matrix("gather_rows", x);
+  check_indices("gather_rows", index, x.dim(0), "rows");
   Tensor y({index.numel(), x.dim(1)}, DType::f32, x.device());
   TraceScope trace("gather_rows", backend, 0, {&y, &index});
   trace.run(backend, &Backend::gather_rows, y, x, index);
+  return y;
+}
+
+Tensor pick(const Tensor& x, const Tensor& index) {
+  Backend& backend = check_choice("pick", x, index);
+  Tensor y({x.dim(0)}, DType::f32, x.device());
+  TraceScope trace("pick", backend, 0, {&y, &index});
+  trace.run(backend, &Backend::pick, y, x, index);
+  return y;
+}
+
+Tensor one_hot(const Tensor& index, int64_t classes) {
+  same_device("one_hot", {&index});
+  check(classes > 0, "one_hot", "there are no classes");
+  Tensor y({index.numel(), classes}, DType::f32, index.device());
+  Backend& backend = check_choice("one_hot", y, index);
+  TraceScope trace("one_hot", backend, 0, {&y, &index});
+  trace.run(backend, &Backend::one_hot, y, index);
   return y;
 }
 
@@ -36,7 +74,10 @@ Tensor gather_images(const Tensor& images, const Tensor& order, const Tensor& ba
         "needs images [M,H,W,C], got ", images.shape());
   check(0 <= number && number <= batch_size && number <= order.numel(), "gather_images", number,
         " images asked for, in batches of ", batch_size, " of ", order.numel());
-  check_batch_number("gather_images", batch, images);
+  const int64_t first =
+      check_batch("gather_images", batch, images, batch_size, number, order.numel());
+  check_indices("gather_images", order.reshape({order.numel()}).rows(first, first + number),
+                images.dim(0), "images");
   Tensor y({number, images.dim(1), images.dim(2), images.dim(3)}, DType::f32, images.device());
   TraceScope trace("gather_images", backend, 2 * count(y), {&y});
   trace.run(backend, &Backend::gather_images, y, images, order, batch, batch_size, scale, shift);
@@ -52,7 +93,7 @@ Tensor move_images(const Tensor& x, const Tensor& moves, const Tensor& batch, in
         "needs three numbers for each image, got ", moves.shape());
   check(x.dim(0) <= batch_size && x.dim(0) <= moves.dim(0), "move_images", x.dim(0),
         " images given, in batches of ", batch_size, " of ", moves.dim(0));
-  check_batch_number("move_images", batch, x);
+  check_batch("move_images", batch, x, batch_size, x.dim(0), moves.dim(0));
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("move_images", backend, 0, {&y, &x});
   trace.run(backend, &Backend::move_images, y, x, moves, batch, batch_size);
@@ -66,6 +107,7 @@ Tensor segment_sum(const Tensor& x, const Tensor& index, int64_t segments) {
   check_matrix("segment_sum", x);
   check(index.numel() == x.dim(0) && segments > 0, "segment_sum", "index ", index.shape(),
         " does not match the rows of ", x.shape(), ", or there are no segments");
+  check_indices("segment_sum", index, segments, "segments");
   Tensor y({segments, x.dim(1)}, DType::f32, x.device());
   TraceScope trace("segment_sum", backend, count(x), {&y, &x, &index});
   trace.run(backend, &Backend::segment_sum, y, x, index);
@@ -76,6 +118,7 @@ Tensor bincount(const Tensor& index, int64_t segments) {
   Backend& backend = same_device("bincount", {&index});
   check_dtype("bincount", index, DType::i32);
   check(segments > 0, "bincount", "there are no segments to count");
+  check_indices("bincount", index, segments, "segments");
   Tensor counts({segments}, DType::i32, index.device());
   TraceScope trace("bincount", backend, 0, {&counts, &index});
   trace.run(backend, &Backend::bincount, counts, index);

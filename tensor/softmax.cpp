@@ -26,6 +26,17 @@ Tensor softmax_grad(Tensor dy, const Tensor& y) {
   return dx;
 }
 
+Tensor log_softmax(const Tensor& x) {
+  same_device("log_softmax", {&x});
+  check_f32("log_softmax", {&x});
+  check_matrix("log_softmax", x);
+  const Shape column{x.dim(0), 1};
+  const Tensor largest = pick(x, argmax(x)).reshape(column);
+  const Tensor below = sub(x, expand(largest, x.shape()));
+  const Tensor total = unary(sum_axis1(unary(below, UnaryOp::exp)), UnaryOp::log);
+  return sub(below, expand(total.reshape(column), x.shape()));
+}
+
 Tensor argmax(const Tensor& x) {
   Backend& backend = same_device("argmax", {&x});
   check_f32("argmax", {&x});

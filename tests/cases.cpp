@@ -335,6 +335,7 @@ const std::vector<OperationCase>& operation_cases() {
     for (auto add : {add_unary, add_binary, add_rows, add_functions_of_rows, add_reductions,
                      add_products, add_group_norm, add_shapes, add_columns})
       add(list);
+    for (OperationCase& c : composed_operation_cases()) list.push_back(std::move(c));
     return list;
   }();
   return cases;

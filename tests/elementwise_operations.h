@@ -37,6 +37,10 @@ inline const Unary kUnary[] = {
     {UnaryOp::sqrt, sqrt, ref::sqrt, ref::sqrt_grad, Saved::output, 0.01, 5, 2.25, 1.5},
     {UnaryOp::square, square, ref::square, ref::square_grad, Saved::input, -5, 5, -3, 9},
     {UnaryOp::silu, silu, ref::silu, ref::silu_grad, Saved::input, -6, 6, 1, 0.7310585786300049},
+    {UnaryOp::sigmoid, sigmoid, ref::sigmoid, ref::sigmoid_grad, Saved::output, -6, 6, 1,
+     0.7310585786300049},
+    {UnaryOp::gelu, gelu, ref::gelu, ref::gelu_grad, Saved::input, -6, 6, -1, -0.15865525393145707},
+    {UnaryOp::abs, abs, ref::abs, ref::abs_grad, Saved::input, -1, 1, -2, 2},
 };
 static_assert(std::size(kUnary) == static_cast<size_t>(UnaryOp::count));
 
@@ -60,6 +64,8 @@ inline const Binary kBinary[] = {
     {BinaryOp::add_relu, add_relu, ref::add_relu,
      [](auto& dy, auto& a, auto& b) { return ref::add_relu_grad(dy, ref::add_relu(a, b)); }, 0.4,
      0.5, 0},
+    {BinaryOp::maximum, maximum, ref::maximum, ref::maximum_grad, 1, 0, 3},
+    {BinaryOp::minimum, minimum, ref::minimum, ref::minimum_grad, 1, 0, -4},
 };
 static_assert(std::size(kBinary) == static_cast<size_t>(BinaryOp::count));
 

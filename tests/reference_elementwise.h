@@ -99,6 +99,26 @@ inline Array silu_grad(const Array& dy, const Array& x) {
   });
 }
 
+// y = 1 / (1 + e^-x);  dx = dy y (1 - y).
+inline Array sigmoid(const Array& x) {
+  return map(x, [](double v) { return 1.0 / (1.0 + std::exp(-v)); });
+}
+inline Array sigmoid_grad(const Array& dy, const Array& y) {
+  return map(dy, y, [](double d, double v) { return d * v * (1.0 - v); });
+}
+
+// y = x P(x), P(x) = (1 + erf(x / sqrt 2)) / 2;  dx = dy (P(x) + x P'(x)), P'(x) the normal
+// density.
+inline Array gelu(const Array& x) {
+  return map(x, [](double v) { return v * std::erfc(-v / std::sqrt(2.0)) / 2.0; });
+}
+inline Array gelu_grad(const Array& dy, const Array& x) {
+  return map(dy, x, [](double d, double v) {
+    const double density = std::exp(-v * v / 2.0) / std::sqrt(2.0 * std::acos(-1.0));
+    return d * (std::erfc(-v / std::sqrt(2.0)) / 2.0 + v * density);
+  });
+}
+
 // y = |x|;  dx = dy sign(x), 0 at x = 0.
 inline Array abs(const Array& x) {
   return map(x, [](double v) { return std::abs(v); });
@@ -161,6 +181,38 @@ inline Array div(const Array& a, const Array& b) {
 }
 inline Two div_grad(const Array& dy, const Array& a, const Array& b) {
   return {div(dy, b), neg(div(mul(dy, a), mul(b, b)))};
+}
+
+// y = max(a, b);  da = dy where a > b, else 0,  db = dy - da.   y = min(a, b): where a < b.
+inline Array maximum(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u > v ? u : v; });
+}
+inline Two maximum_grad(const Array& dy, const Array& a, const Array& b) {
+  const Array da = relu_grad(dy, sub(a, b));
+  return {da, sub(dy, da)};
+}
+inline Array minimum(const Array& a, const Array& b) {
+  return map(a, b, [](double u, double v) { return u < v ? u : v; });
+}
+inline Two minimum_grad(const Array& dy, const Array& a, const Array& b) {
+  const Array da = relu_grad(dy, sub(b, a));
+  return {da, sub(dy, da)};
+}
+
+// y = min(max(x, low), high);  dx = dy where low < x < high, else 0.
+inline Array clamp(const Array& x, double low, double high) {
+  return map(x, [=](double v) { return std::clamp(v, low, high); });
+}
+inline Array clamp_grad(const Array& dy, const Array& x, double low, double high) {
+  return map(dy, x, [=](double d, double v) { return low < v && v < high ? d : 0.0; });
+}
+
+// y = x^p, x > 0;  dx = dy p x^(p-1).
+inline Array pow(const Array& x, double p) {
+  return map(x, [=](double v) { return std::pow(v, p); });
+}
+inline Array pow_grad(const Array& dy, const Array& x, double p) {
+  return map(dy, x, [=](double d, double v) { return d * p * std::pow(v, p - 1.0); });
 }
 
 // ---- sums ----

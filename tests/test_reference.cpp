@@ -296,6 +296,10 @@ TEST_CASE("reference: functions of rows") {
   CHECK(relative_error(ref::softmax(m), {{2, 3}, {a, b, c, a, b, c}}) <= kExact);
   CHECK(relative_error(ref::softmax({{1, 3}, {-1e4, -INFINITY, -1e4}}), {{1, 3}, {0.5, 0, 0.5}}) <=
         kExact);
+  CHECK(relative_error(ref::log_softmax(m), {{2, 3},
+                                             {std::log(a), std::log(b), std::log(c), std::log(a),
+                                              std::log(b), std::log(c)}}) <= kExact);
+  CHECK(ref::cross_entropy(m, {2, 0}) == doctest::Approx(-(std::log(c) + std::log(a)) / 2));
   CHECK(ref::argmax({{2, 3}, {1, 3, 3, -1, -2, -3}}) == Indices{1, 0});
   CHECK(ref::argmax({{3, 2}, {NAN, -INFINITY, NAN, NAN, -INFINITY, -INFINITY}}) ==
         Indices{1, 0, 0});
@@ -313,6 +317,14 @@ TEST_CASE("reference: functions of rows") {
     CHECK(gradient_error(ref::scale_rows_grad(dy, x, s).second, scale_s, s, dy) <= kTolerance);
     CHECK(gradient_error(ref::softmax_grad(dy, ref::softmax(x)), ref::softmax, x, dy) <=
           kTolerance);
+    const Indices index = random.indices(rows, columns);
+    const Array dr = random.array({rows}), d1 = ref::scalar(0.7);
+    const Function pick = [&](const Array& v) { return ref::pick(v, index); };
+    const Function loss = [&](const Array& v) { return ref::scalar(ref::cross_entropy(v, index)); };
+    CHECK(gradient_error(ref::log_softmax_grad(dy, ref::log_softmax(x)), ref::log_softmax, x, dy) <=
+          kTolerance);
+    CHECK(gradient_error(ref::pick_grad(dr, index, columns), pick, x, dr) <= kTolerance);
+    CHECK(gradient_error(ref::cross_entropy_grad(0.7, x, index), loss, x, d1) <= kTolerance);
     const Function normalize = [](const Array& v) { return ref::normalize_rows(v, 0.25); };
     CHECK(gradient_error(ref::normalize_rows_grad(dy, x, 0.25), normalize, x, dy) <= kTolerance);
   }

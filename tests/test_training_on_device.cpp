@@ -129,7 +129,7 @@ TEST_CASE("training: the test metrics are those of the saved model on all test i
   Trainer trainer(options, images, {.folder = path, .quiet = true});
   REQUIRE(trainer.run() == TrainingEnd::finished);
 
-  const auto made = make_model(options, test_device(), Rng(0));
+  const auto made = make_model(options, 3, test_device(), Rng(0));
   VqModel& model = *made;
   load_state_dict(model, read_safetensors(path + "/model.safetensors"), path);
   model.set_training(false);

@@ -104,16 +104,19 @@ Json to_json(const StepMemory& m) {
 Json to_json(const StepConfiguration& c) {
   return {{"device", str(c.device)}, {"precision", name_of(c.precision)},
           {"threads", c.threads},    {"batch", c.batch},
-          {"latent", c.latent},      {"codes", c.codes}};
+          {"latent", c.latent},      {"codes", c.codes},
+          {"image", c.image},        {"downsampling", c.downsampling}};
 }
 
 }  // namespace
 
 void print(const StepMeasurement& m) {
   const auto [least, most] = std::minmax_element(m.seconds.begin(), m.seconds.end());
-  fmt::print("training step on {}, {} threads, {}{}: D {}, K {}, batch {}\n", where(m.what),
-             m.what.threads, name_of(m.what.precision), m.captured ? ", CUDA graph" : "",
-             m.what.latent, m.what.codes, m.what.batch);
+  fmt::print(
+      "training step on {}, {} threads, {}{}: D {}, K {}, batch {}, images {} x {}, downsampling "
+      "{}\n",
+      where(m.what), m.what.threads, name_of(m.what.precision), m.captured ? ", CUDA graph" : "",
+      m.what.latent, m.what.codes, m.what.batch, m.what.image, m.what.image, m.what.downsampling);
   fmt::print("step   {:8.3f} ms (median of {}, {:.3f} to {:.3f}), {:.0f} images/s\n",
              1e3 * m.step_seconds(), m.seconds.size(), 1e3 * *least, 1e3 * *most,
              images_per_second(m));

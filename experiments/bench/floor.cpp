@@ -124,8 +124,9 @@ std::string StepConvolution::name() const {
   return fmt::format("{} {}x{} {}->{} {}", layer, k, k, I, O, names[static_cast<int>(pass)]);
 }
 
-std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image, int64_t D) {
-  const int64_t half = D / 2, mid = image / 2, low = image / 4;
+std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image, int64_t D,
+                                               int64_t downsampling) {
+  const int64_t half = D / 2, mid = image / 2, low = image / downsampling;
   const auto outer = [&](Pass pass, int64_t count) {
     return StepConvolution{"image", batch, image, image, 3, half, 4, 2, 1, pass, count};
   };
@@ -134,7 +135,9 @@ std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image, int
                                     outer(Pass::grad_weight, 2)};
   for (Pass pass : {Pass::forward, Pass::grad_input, Pass::grad_weight}) {
     list.push_back({"middle", batch, mid, mid, half, D, 4, 2, 1, pass, 2});  // encoder.2, decoder.2
-    list.push_back({"block", batch, low, low, D, D, 3, 1, 1, pass, 8});      // residual blocks
+    for (int64_t size = image / 4; size > low; size /= 2)  // encoder.4 and 6, and the decoder's
+      list.push_back({"deeper", batch, size, size, D, D, 4, 2, 1, pass, 2});
+    list.push_back({"block", batch, low, low, D, D, 3, 1, 1, pass, 8});  // residual blocks
   }
   return list;
 }

@@ -33,7 +33,8 @@ struct StepConvolution {
 
 // The convolutions of one step of the VQ-VAE. A transposed convolution's passes are those of the
 // convolution whose input gradient it is, in other roles: its forward pass is an input gradient.
-std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image_size, int64_t latent);
+std::vector<StepConvolution> step_convolutions(int64_t batch, int64_t image_size, int64_t latent,
+                                               int64_t downsampling = 4);
 
 struct FloorItem {
   StepConvolution conv;

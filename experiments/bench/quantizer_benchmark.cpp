@@ -21,10 +21,11 @@ class VariantBenchmark {
                 RunOptions o;
                 o.codes = what.codes;
                 o.latent = what.latent;
+                o.downsampling = what.downsampling;
                 o.precision = what.precision;
                 variant.change(o);
                 apply_preset(o);
-                return make_model(o, what.device, Rng(1));
+                return make_model(o, 3, what.device, Rng(1));
               }),
         latents_(latents()) {
     alone();

@@ -25,8 +25,13 @@ VqVaeOptions model_of(const StepConfiguration& what) {
   VqVaeOptions options;
   options.quantizer.codebook.latent = what.latent;
   options.quantizer.codebook.codes = what.codes;
+  options.downsampling = what.downsampling;
   options.activations = activations_of(what.precision);
   return options;
+}
+
+std::vector<StepConvolution> convolutions_of(const StepConfiguration& what) {
+  return step_convolutions(what.batch, what.image, what.latent, what.downsampling);
 }
 
 bool on_gpu(const StepConfiguration& what) {
@@ -157,7 +162,7 @@ double StepMeasurement::step_seconds() const {
 
 double StepMeasurement::flops() const {
   double sum = 0;
-  for (const StepConvolution& c : step_convolutions(what.batch, kImage, what.latent))
+  for (const StepConvolution& c : convolutions_of(what))
     sum += static_cast<double>(c.count) * c.flops();
   return sum;
 }
@@ -179,8 +184,8 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& mak
       arena_(std::make_shared<MemoryPool::Arena>(backend_.pool())),
       model_(make()),
       adam_(model_->flat_parameters()),
-      images_(
-          ops::uniform({what.batch, kImage, kImage, 3}, Rng(kImageSeed), -1.f, 1.f, what.device)),
+      images_(ops::uniform({what.batch, what.image, what.image, 3}, Rng(kImageSeed), -1.f, 1.f,
+                           what.device)),
       replay_(backend_, arena_, what.graph && model_->capturable()) {
   omp_set_num_threads(what.threads);
   model_->start_codebooks(1, [&](int64_t) { return images_; });
@@ -234,11 +239,11 @@ std::map<std::string, ProfileEntry> StepBenchmark::profile(int64_t steps) {
 }
 
 std::unique_ptr<Floor> make_floor(const StepConfiguration& what, std::string& why) {
-  const auto convolutions = step_convolutions(what.batch, kImage, what.latent);
+  const auto convolutions = convolutions_of(what);
   const DType type = activations_of(what.precision);
   omp_set_num_threads(what.threads);
   if (on_gpu(what)) {
-    const int64_t rows = what.batch * (kImage / 4) * (kImage / 4);
+    const int64_t side = what.image / what.downsampling, rows = what.batch * side * side;
     return device_floor(convolutions, rows, what.codes, what.latent, type, what.device);
   }
   if (!cpu::use_onednn()) {

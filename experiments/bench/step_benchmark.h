@@ -18,12 +18,11 @@
 
 namespace versor {
 
-constexpr int64_t kImage = 32;  // pixels per side of a step's images; latents have a quarter
-
 struct StepConfiguration {
   Device device;
   Precision precision = Precision::fp32;  // the process is set to it (precision.h)
   int64_t batch = 128, latent = 256, codes = 1024;
+  int64_t image = 32, downsampling = 4;  // pixels per side of an image, and of a latent
   int threads = 1;
   bool graph = true;  // on a GPU: capture the step once and replay it
 };
@@ -62,7 +61,7 @@ struct StepMeasurement {
 };
 
 // A model with everything that a training step needs, on one batch of random images; the content of
-// images does not change what a step costs.
+// images does not change what a step costs. They are square and have 3 channels.
 class StepBenchmark {
  public:
   explicit StepBenchmark(const StepConfiguration& what);

@@ -76,6 +76,12 @@ std::string arguments_of(const ProgramHelp& program) {
   return line + " [OPTIONS]";
 }
 
+std::string installed_name(const ProgramHelp& program) {
+  std::string name = "versor-" + program.program;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
 // roff gives these a meaning; at the start of a line, so do . and '.
 std::string roff(const std::string& text) {
   std::string out;
@@ -132,11 +138,11 @@ std::string help_text(const ProgramHelp& program) {
 }
 
 std::string manual_page(const ProgramHelp& program, const std::string& version) {
-  const std::string name = "versor-" + program.program;
+  const std::string name = installed_name(program);
   std::string page = fmt::format(
       ".TH {} 1 \"\" \"versor {}\" \"Versor\"\n.SH NAME\n{} \\- {}\n.SH SYNOPSIS\n.B {}\n{}\n",
       name, roff(version), roff(name), roff(program.summary), roff(name),
-      roff(arguments_of(program)));
+      roff(arguments_of(program).substr(1)));
   for (const std::string& group : groups_of(program)) {
     std::string title = group;
     std::transform(title.begin(), title.end(), title.begin(),
@@ -172,12 +178,8 @@ std::string completion_script(const ProgramHelp& program) {
       "    -*) COMPREPLY=($(compgen -W '{2}' -- \"$word\")) ;;\n"
       "    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n"
       "  esac\n}}\n"
-      "complete -o filenames -F {0} {3} bin/{3} versor-{4}\n",
-      function, cases, all, program.program, [&] {
-        std::string dashed = program.program;
-        std::replace(dashed.begin(), dashed.end(), '_', '-');
-        return dashed;
-      }());
+      "complete -o filenames -F {0} {3} bin/{3} {4}\n",
+      function, cases, all, program.program, installed_name(program));
 }
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {

@@ -169,7 +169,11 @@ ProgramHelp Options::program_help(const std::string& command) const {
   std::string program = command.substr(command.rfind('/') + 1);
   const bool installed = program.starts_with("versor-");
   if (installed) program = program.substr(7);
-  ProgramHelp all = {program, (installed ? "versor-" : "bin/") + program, summary_, {}};
+  std::replace(program.begin(), program.end(), '-', '_');
+  ProgramHelp all = {program,
+                     (installed ? command.substr(command.rfind('/') + 1) : "bin/" + program),
+                     summary_,
+                     {}};
   for (OptionHelp help : helps_) {
     for (const auto& [name, usual] : usual_later_)
       if (name == help.names) help.usual = usual();

@@ -4,48 +4,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "experiments/cli/version.h"
+#include "experiments/report/gallery.h"
 #include "experiments/report/inference.h"
-#include "tensor/error.h"
-#include "tensor/file.h"
+#include "experiments/report/page_style.h"
 
 namespace versor {
 namespace {
-
-// Readable on a phone: one column, and tables scroll sideways on their own. 32x32 images are
-// enlarged without smoothing.
-constexpr const char* kStyle = R"(
-body{font:16px/1.5 sans-serif;margin:0 auto;padding:0 .9em 3em;max-width:62em;color:#1a1a1a}
-h1{line-height:1.2}h2{margin-top:2.5em;border-top:3px solid #0072b2;padding-top:.4em}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:14px}
-th,td{border-bottom:1px solid #ccc;padding:.3em .7em;text-align:left;vertical-align:top}
-th{background:#f2f5f8}
-.verdict{background:#f2f5f8;border-left:6px solid #0072b2;padding:.2em 1em}
-.scale{background:#fff3d6;border-left:6px solid #e69f00;padding:.5em 1em}
-figure{margin:1.5em 0}figcaption{color:#444;font-size:14px}
-img{max-width:100%;width:100%;height:auto}img.pixels{image-rendering:pixelated}
-nav a{margin-right:1em;white-space:nowrap}
-)";
 
 std::string paragraph(const std::string& text, const char* style = "") {
   return fmt::format("<p{}>{}</p>\n", style, html_escape(text));
 }
 
-std::string picture(const std::string& results, const Picture& p) {
-  // a results folder from elsewhere must not put other files of this machine onto the page
-  check(!p.file.starts_with('/') && p.file.find("..") == std::string::npos, "report",
-        "the picture ", p.file, " is not below ", results);
-  const bool svg = p.file.ends_with(".svg");
-  return fmt::format(
-      "<figure><img{} alt=\"{}\" "
-      "src=\"data:image/{};base64,{}\"><figcaption>{}</figcaption></figure>\n",
-      svg ? "" : " class=\"pixels\"", html_escape(p.caption), svg ? "svg+xml" : "png",
-      base64(read_file(results + "/" + p.file)), html_escape(p.caption));
+std::string folded(const std::string& summary, const std::string& html) {
+  return fmt::format("<details><summary>{}</summary>\n{}</details>\n", html_escape(summary), html);
 }
 
 std::string joined(const std::set<std::string>& parts) {
@@ -74,15 +50,19 @@ std::string duration_of(const std::map<std::string, RunRecord>& runs) {
                         : fmt::format("{:.1f} hours", seconds / 3600);
 }
 
+// Whether it shows a part of the paper.
+bool is_part(const Section& section) {
+  return section.name != "errata" && section.name != kOwnRuns;
+}
+
 // The verdicts of each part.
-std::string verdict_table(const std::vector<Section>& sections,
-                          const std::vector<PagePart>& missing) {
+Table verdict_table(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
   constexpr const char* kVerdicts[] = {kEquivalent, kCompatible, kDiffers, kContradictory};
   Table table{.file = "", .title = "Part by part, in cells of the paper's tables"};
   table.columns = {"part", "state"};
   for (const char* verdict : kVerdicts) table.columns.push_back(verdict);
   for (const Section& s : sections) {
-    if (s.name == "errata") continue;
+    if (!is_part(s)) continue;
     std::vector<std::string> row{s.title, !s.scale.empty()     ? "scaled down, not compared"
                                           : s.verdicts.empty() ? "shown"
                                                                : "compared"};
@@ -95,7 +75,7 @@ std::string verdict_table(const std::vector<Section>& sections,
   for (const PagePart& part : missing)
     table.rows.push_back(
         {part.title, fmt::format("not run: make {}", part.target), "", "", "", ""});
-  return table.html();
+  return table;
 }
 
 // The first sentence: how much of the paper is reproduced.
@@ -116,84 +96,143 @@ std::string summary(const std::vector<Section>& sections, const std::vector<Page
                 "contradict themselves.",
                 compared, cells[kEquivalent], cells[kCompatible], cells[kDiffers],
                 cells[kContradictory]);
-  if (!missing.empty()) text += fmt::format(" {} parts have not been run.", missing.size());
+  if (missing.size() == 1) text += " 1 part has not been run.";
+  if (missing.size() > 1) text += fmt::format(" {} parts have not been run.", missing.size());
   return text;
 }
 
-std::string opening(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
-  std::string html;
-  std::set<std::string> hardware, commits, precisions;
-  std::vector<const Section*> scaled;
-  for (const Section& s : sections)
-    if (!s.scale.empty()) scaled.push_back(&s);
-  const size_t parts = sections.size() + missing.size() - 1;  // without the errata
+// How the runs on the page were made.
+std::string runs_sentence(const std::vector<Section>& sections) {
   const auto runs = all_runs(sections);
+  const std::string made =
+      fmt::format("This page was made by versor {}, commit {}.", version(), commit());
+  if (runs.empty()) return "No training run is on this page. " + made;
+  std::set<std::string> hardware, commits, precisions;
   for (const auto& [folder, run] : runs) {
     hardware.insert(run.hardware.empty() ? run.device : run.hardware);
     commits.insert(run.commit);
     precisions.insert(run.precision);
   }
-  if (!scaled.empty())
-    html +=
-        paragraph(fmt::format("Scaled down: {} of the {} parts on this page are not compared with "
-                              "the paper. Each says how it differs from it; the first: {}.",
-                              scaled.size(), parts, scaled.front()->scale),
-                  " class=\"scale\"");
-  html += "<div class=\"verdict\"><h2 style=\"border:0;margin-top:.3em\">Verdict</h2>\n";
-  html += paragraph(summary(sections, missing));
+  return fmt::format(
+      "{} training run{}, {} of training and evaluation, on {} in {}; the runs' commit: {}. {}{}",
+      runs.size(), runs.size() == 1 ? "" : "s", duration_of(runs), joined(hardware),
+      joined(precisions), joined(commits), made,
+      commits.size() > 1 ? " Warning: the runs were made by different commits." : "");
+}
+
+// The table of the first screen: of table 3 what testing showed, or else the first table of own
+// runs. Null if there is neither.
+std::optional<Table> key_table(const std::vector<Section>& sections) {
+  const Section* from = nullptr;
+  for (const char* name : {kOwnRuns, "table3"})
+    for (const Section& s : sections)
+      if (s.name == name && !s.tables.empty()) from = &s;
+  if (from == nullptr) return {};
+  Table key = from->tables.front();
+  if (from->name != "table3") return key;
+  std::vector<size_t> kept;
+  for (size_t c = 0; c < key.columns.size(); ++c)
+    if (c < 2 || (key.columns[c].starts_with("Test ") && key.columns[c] != "Test Loss"))
+      kept.push_back(c);
+  const auto reduce = [&](std::vector<std::string>& cells) {
+    std::vector<std::string> some;
+    for (size_t c : kept)
+      if (c < cells.size()) some.push_back(cells[c]);
+    cells = some;
+  };
+  reduce(key.columns);
+  for (auto& row : key.rows) reduce(row);
+  return key;
+}
+
+std::string opening(const std::vector<Section>& sections, const std::vector<PagePart>& missing,
+                    const PageHead& head, const std::vector<std::string>& damaged,
+                    const std::vector<Strips>& strips) {
+  std::string html = "<section class=\"verdict\" id=\"verdict\"><h2>Verdict</h2>\n";
+  html += paragraph(head.verdict.empty() ? summary(sections, missing) : head.verdict,
+                    " class=\"lead\"");
+  std::vector<const Section*> scaled;
   for (const Section& s : sections)
-    for (const std::string& finding : s.findings) html += paragraph(finding);
-  html += verdict_table(sections, missing);
-  html +=
-      paragraph(fmt::format("{} training runs, {} of training and evaluation, on {} in "
-                            "{}; the runs' commit: {}. "
-                            "This page was made by versor {}, commit {}.",
-                            runs.size(), duration_of(runs), joined(hardware), joined(precisions),
-                            joined(commits), version(), commit()));
-  if (commits.size() > 1) html += paragraph("Warning: the runs were made by different commits.");
-  return html + "</div>\n";
+    if (!s.scale.empty()) scaled.push_back(&s);
+  const auto parts = std::count_if(sections.begin(), sections.end(), is_part) +
+                     static_cast<int64_t>(missing.size());
+  if (!scaled.empty())
+    html += paragraph(
+        fmt::format("Scaled down: {} of the {} parts on this page are not compared with the "
+                    "paper; each says how it differs.",
+                    scaled.size(), parts),
+        " class=\"scale\"");
+  for (const std::string& message : damaged) html += damage_html(message);
+  if (!strips.empty()) {
+    const Strips& s = sections.front().name == kOwnRuns ? strips.front() : strips.back();
+    html += fmt::format(
+        "<div class=\"strips\"><span>originals</span>{}<span>ours, {}</span>{}</div>\n",
+        s.row(0, "the original images"), html_escape(s.picture->label),
+        s.row(1, s.picture->caption));
+  }
+  if (const auto key = key_table(sections))
+    html += "<h3>" + html_escape(key->title) + "</h3>\n" + key->html();
+  html += paragraph(runs_sentence(sections), " class=\"soft\"");
+  std::string more;
+  for (const Section& s : sections)
+    for (const std::string& finding : s.findings) more += paragraph(finding);
+  if (!more.empty()) html += folded("What each part found", more);
+  const Table by_part = verdict_table(sections, missing);
+  if (head.verdict.empty()) html += folded(by_part.title, by_part.html());
+  return html + "</section>\n";
+}
+
+std::string table_html(const Table& table, bool open) {
+  std::string notes;
+  for (const std::string& note : table.notes) notes += paragraph(note, " class=\"soft\"");
+  if (open) return "<h3>" + html_escape(table.title) + "</h3>\n" + notes + table.html();
+  return folded(table.title, notes + table.html());
+}
+
+// Its first table and all pictures are open; how it was made and further tables are folded.
+std::string section_html(const std::string& results, const Section& s,
+                         std::vector<std::string>& damaged, std::vector<Strips>& strips) {
+  std::string html = fmt::format("<section>\n<h2 id=\"{}\">{}</h2>\n", html_escape(s.name),
+                                 html_escape(s.title));
+  if (!s.scale.empty()) html += paragraph(s.scale, " class=\"scale\"");
+  for (const std::string& message : s.damaged) html += damage_html(message);
+  damaged.insert(damaged.end(), s.damaged.begin(), s.damaged.end());
+  std::string notes;
+  for (const std::string& note : s.notes)
+    (note.starts_with("failed") || note.starts_with("warning") ? html : notes) += paragraph(note);
+  if (!notes.empty()) html += folded("How this was made", notes);
+  for (size_t i = 0; i < s.tables.size(); ++i) html += table_html(s.tables[i], i == 0);
+  return html + pictures_html(results, s, damaged, strips) + "</section>\n";
+}
+
+// "Table 3" of "Table 3: the weight of the commitment loss".
+std::string short_title(const std::string& title) {
+  return title.substr(0, title.find(':'));
 }
 
 }  // namespace
 
-std::string base64(const std::string& bytes) {
-  constexpr const char* kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  text.reserve((bytes.size() + 2) / 3 * 4);
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const size_t n = std::min<size_t>(3, bytes.size() - i);
-    uint32_t group = 0;
-    for (size_t j = 0; j < 3; ++j)
-      group = group << 8 | (j < n ? static_cast<unsigned char>(bytes[i + j]) : 0u);
-    for (size_t j = 0; j < 4; ++j) text += j <= n ? kDigits[group >> (18 - 6 * j) & 63] : '=';
-  }
-  return text;
-}
-
-std::string report_page(const std::string& results, const std::vector<Section>& sections,
-                        const std::vector<PagePart>& missing) {
-  const std::string title = "The rotation-rescale VQ-VAE on CIFAR-10, reproduced";
-  std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-      "<title>{0}</title>\n<style>{1}</style></head><body>\n<h1>{0}</h1>\n",
-      html_escape(title), kStyle);
-  html += opening(sections, missing) + "<nav>";
-  for (const Section& s : sections)
-    html += fmt::format("<a href=\"#{}\">{}</a> ", html_escape(s.name), html_escape(s.title));
-  html += "</nav>\n";
+Page report_page(const std::string& results, const std::vector<Section>& sections,
+                 const std::vector<PagePart>& missing, const PageHead& head) {
+  Page page;
+  std::vector<Strips> strips;
+  std::string nav = "<nav aria-label=\"Sections\"><a href=\"#verdict\">Verdict</a> ", body;
   for (const Section& s : sections) {
-    html += fmt::format("<h2 id=\"{}\">{}</h2>\n", html_escape(s.name), html_escape(s.title));
-    if (!s.scale.empty()) html += paragraph(s.scale, " class=\"scale\"");
-    for (const std::string& note : s.notes) html += paragraph(note);
-    for (const Table& table : s.tables) html += table.html();
-    for (const Picture& p : s.pictures) html += picture(results, p);
+    nav += fmt::format("<a href=\"#{}\">{}</a> ", html_escape(s.name),
+                       html_escape(short_title(s.title)));
+    body += section_html(results, s, page.damaged, strips);
   }
   for (const PagePart& part : missing)
-    html += fmt::format("<h2>{}</h2>\n", html_escape(part.title)) +
-            paragraph(fmt::format("Not run yet: make {}", part.target));
-  return html + "</body></html>\n";
+    body += fmt::format("<section>\n<h2>{}</h2>\n{}</section>\n", html_escape(part.title),
+                        paragraph(fmt::format("Not run yet: make {}", part.target)));
+  page.html = fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+      "<title>{0}</title>\n<style>{1}</style></head>\n<body data-reload=\"{2}\">\n{3}</nav>\n"
+      "<main>\n<h1>{0}</h1>\n{4}{5}</main>\n<script>{6}</script>\n</body></html>\n",
+      html_escape(head.title), kPageStyle, head.reload_seconds, nav,
+      opening(sections, missing, head, page.damaged, strips), body, kPageScript);
+  return page;
 }
 
 }  // namespace versor

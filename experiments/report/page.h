@@ -1,4 +1,4 @@
-// The report as one HTML page that needs no other file: pictures are inside.
+// The report as one HTML page that needs no other file: pictures, style and script are inside.
 #pragma once
 
 #include <string>
@@ -15,10 +15,22 @@ struct PagePart {
   const char* target;  // the make target that makes it
 };
 
-// `sections`: those that exist, in the order of the page; `missing`: the other parts.
-std::string report_page(const std::string& results, const std::vector<Section>& sections,
-                        const std::vector<PagePart>& missing);
+// The name of the section of runs that belong to no part of the paper.
+constexpr const char* kOwnRuns = "own-runs";
 
-std::string base64(const std::string& bytes);
+struct PageHead {
+  std::string title = "The rotation-rescale VQ-VAE on CIFAR-10, reproduced";
+  std::string verdict = {};  // one sentence; empty: how much of the paper is reproduced
+  int reload_seconds = 0;    // the page loads itself again this often; 0: never
+};
+
+struct Page {
+  std::string html;                  // whole, with a box in each place where something is damaged
+  std::vector<std::string> damaged;  // what could not be read, each naming its file
+};
+
+// `sections`: those that exist, in the order of the page; `missing`: the other parts.
+Page report_page(const std::string& results, const std::vector<Section>& sections,
+                 const std::vector<PagePart>& missing, const PageHead& head = {});
 
 }  // namespace versor

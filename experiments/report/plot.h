@@ -1,14 +1,13 @@
-// Plots: a CSV file of the numbers, a gnuplot script, and the SVG that gnuplot makes of the two.
-// All three are kept in <results>/plots, so that anyone can change a script and redraw:
-//   cd results/plots && gnuplot table3-recon.gp
-// gnuplot is $GNUPLOT or the one in PATH. Without it there is no SVG.
+// Plots: lines over x, or a codebook in the plane. A plot is data; svg.h draws it. Its numbers are
+// also kept in <results>/plots as CSV, with a gnuplot script for those who want to change how it
+// looks:
+//   cd results/plots && gnuplot table3-recon.gp    draws table3-recon-gnuplot.svg
+// The programs themselves do not need gnuplot.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
-
-#include "experiments/report/section.h"
-#include "tensor/tensor.h"
 
 namespace versor {
 
@@ -18,17 +17,11 @@ struct Curve {
   std::vector<double> x, y;
   int colour = 0;  // one of eight that colour-blind readers can tell apart
   int dash = 0;    // 0: solid, 1: dashed, 2: dotted; each with its own marks
+  std::vector<double> low = {}, high = {};  // a band about it, as long as x; empty: none
 };
 // x = 1, 2, ... (epochs).
 Curve epoch_curve(const std::string& name, const std::vector<double>& y, int colour,
                   bool dashed = false);
-
-struct LinePlot {
-  std::string file;  // without folder and ending
-  std::string title, x_label = "epoch", y_label;
-  bool log_y = false;
-  std::vector<Curve> curves = {};
-};
 
 // A codebook in the plane.
 struct CodePoint {
@@ -40,26 +33,17 @@ struct Panel {
   std::string title;
   std::vector<CodePoint> points;
 };
-struct CodebookPlot {
-  std::string file, title;
-  std::vector<Panel> panels;  // side by side, four in a row
+
+struct Plot {
+  std::string file = {};  // without folder and ending
+  std::string title = {}, x_label = "epoch", y_label = {};
+  bool log_y = false;
+  std::vector<Curve> curves = {};
+  std::vector<Panel> panels = {};  // codebooks instead of curves, four in a row
 };
 
-// Write <results>/plots/<file>.csv, .gp and .svg. False where there is no gnuplot; throws Error
-// naming the file if gnuplot fails.
-bool draw(const std::string& results, const LinePlot& plot);
-bool draw(const std::string& results, const CodebookPlot& plot);
-
-// Draws the plot and adds it to the section, or a note where there is no gnuplot.
-template <class Plot>
-void add_plot(Section& section, const std::string& results, const Plot& plot,
-              const std::string& caption) {
-  const std::string name = "plots/" + plot.file;
-  if (draw(results, plot))
-    section.pictures.push_back({name + ".svg", caption});
-  else
-    section.notes.push_back("not drawn, there is no gnuplot: " + name + ".csv with its script " +
-                            name + ".gp");
-}
+// Writes <results>/plots/<file>.csv, .gp and .svg. Throws Error naming a file that cannot be
+// written.
+void write_plot(const std::string& results, const Plot& plot);
 
 }  // namespace versor

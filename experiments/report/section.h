@@ -6,16 +6,25 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/report/plot.h"
 #include "experiments/report/table.h"
 
 namespace versor {
 
+// A plot, or an image file. Consecutive images of the same originals are shown together, with the
+// originals once.
 struct Picture {
-  std::string file;  // relative to the results folder: .png or .svg
+  std::string file;  // relative to the results folder: .png, or the .svg of a plot
   std::string caption;
+  std::string label = {};      // in a few words, beside its rows of images
+  std::string originals = {};  // which images it reconstructs, any text; empty: none
+  int64_t rows = 0;            // of originals, each above its reconstructions
+  std::optional<Plot> plot = {};
+  std::string png = {};  // the image itself, where it does not come from `file`; not in the JSON
 };
 
 // What the report needs to know about a run.
@@ -35,7 +44,12 @@ struct Section {
   std::vector<Picture> pictures;
   std::vector<RunRecord> runs;
   std::map<std::string, int> verdicts;  // "equivalent": 12, ...; empty: nothing was compared
+  std::vector<std::string> damaged;     // what could not be read, naming the file; not in the JSON
 };
+
+// Writes the plot's files (write_plot) and adds it to the section.
+void add_plot(Section& section, const std::string& results, const Plot& plot,
+              const std::string& caption);
 
 // Writes the files named above; throws Error naming a file that cannot be written.
 void write_section(const std::string& results, const Section& section);

@@ -1,7 +1,14 @@
 // Tables: see table.h.
 #include "experiments/report/table.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <string_view>
 
 namespace versor {
 namespace {
@@ -32,6 +39,49 @@ std::string csv_line(std::vector<std::string> cells) {
     cell = quoted + "\"";
   }
   return joined(cells, ",") + "\n";
+}
+
+// The number that a cell begins with: "0.0095 ± 0.0002".
+std::optional<double> leading_number(const std::string& cell) {
+  const char* begin = cell.data() + (cell.starts_with('+') ? 1 : 0);
+  double value = 0;
+  const auto [stop, error] = std::from_chars(begin, cell.data() + cell.size(), value);
+  if (error != std::errc() || !std::isfinite(value)) return {};
+  return value;
+}
+
+// Whether a column is read as numbers: all of its cells are, or say that there is none.
+bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
+  bool any = false;
+  for (const auto& row : rows) {
+    if (column >= row.size()) continue;
+    std::string cell = row[column];
+    for (const char* sign : {"× ", "["})
+      if (cell.starts_with(sign)) cell.erase(0, std::string_view(sign).size());
+    if (cell.empty() || cell == "–" || cell == "failed") continue;
+    if (!leading_number(cell)) return false;
+    any = true;
+  }
+  return any;
+}
+
+// The best cell of a column whose heading says which direction is better; "" if it does not, or
+// where there is nothing to compare.
+std::string best_of(const std::vector<std::vector<std::string>>& rows, size_t column,
+                    const std::string& heading) {
+  const auto has = [&](const char* word) { return heading.find(word) != std::string::npos; };
+  const bool higher = has("PSNR") || has("SSIM");
+  const bool lower = (has("Recon") && !has("against")) || has("MSE") || has("mse(");
+  if (!higher && !lower) return "";
+  std::string best;
+  std::set<double> values;
+  for (const auto& row : rows) {
+    const auto value = column < row.size() ? leading_number(row[column]) : std::nullopt;
+    if (!value) continue;
+    values.insert(*value);
+    if (*value == (higher ? *values.rbegin() : *values.begin())) best = row[column];
+  }
+  return values.size() > 1 ? best : "";
 }
 
 }  // namespace
@@ -73,17 +123,35 @@ std::string Table::terminal() const {
 }
 
 std::string Table::html() const {
-  std::string text = "<h3>" + html_escape(title) + "</h3>\n<p>";
-  for (const std::string& note : notes) text += html_escape(note) + "<br>\n";
-  text += "</p>\n<div class=\"wide\"><table>\n<tr>";
-  for (const std::string& c : columns) text += "<th>" + html_escape(c) + "</th>";
-  text += "</tr>\n";
+  std::string text = fmt::format(
+      "<div class=\"wide\" tabindex=\"0\"><table style=\"--columns:{}\" aria-label=\"{}\">\n"
+      "<thead><tr>",
+      columns.size(), html_escape(title));
+  std::vector<bool> numeric;
+  std::vector<std::string> best;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    numeric.push_back(c > 0 && is_numeric(rows, c));
+    best.push_back(numeric[c] ? best_of(rows, c, columns[c]) : "");
+    text += fmt::format("<th scope=\"col\"{}>{}</th>", numeric[c] ? " class=\"n\"" : "",
+                        html_escape(columns[c]));
+  }
+  text += "</tr></thead>\n<tbody>\n";
   for (const auto& row : rows) {
     text += "<tr>";
-    for (const std::string& cell : row) text += "<td>" + html_escape(cell) + "</td>";
+    for (size_t c = 0; c < row.size(); ++c) {
+      const std::string cell = html_escape(row[c]);
+      const bool number = c < numeric.size() && numeric[c];
+      if (c == 0)
+        text += "<th scope=\"row\">" + cell + "</th>";
+      else if (number && !best[c].empty() && leading_number(row[c]) == leading_number(best[c]))
+        text += "<td class=\"n\"><strong class=\"best\" title=\"best of the column\">" + cell +
+                "</strong></td>";
+      else
+        text += fmt::format("<td{}>{}</td>", number ? " class=\"n\"" : "", cell);
+    }
     text += "</tr>\n";
   }
-  return text + "</table></div>\n";
+  return text + "</tbody></table></div>\n";
 }
 
 std::string html_escape(const std::string& text) {

@@ -16,6 +16,7 @@ struct Table {
   std::string markdown() const;
   std::string csv() const;
   std::string terminal() const;
+  // The grid alone, without title and notes: numbers to the right, the best of a column marked.
   std::string html() const;
 };
 

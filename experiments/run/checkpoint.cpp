@@ -53,9 +53,12 @@ void check_options(const SafetensorsFile& file, const nlohmann::ordered_json& co
   const auto options = file.metadata.find("options");
   check(options != file.metadata.end(), "run", path,
         " does not say which options it belongs to; was it made by an older version?");
-  auto of_file = nlohmann::ordered_json::parse(options->second, nullptr, false), ours = config;
+  const auto of_file = nlohmann::ordered_json::parse(options->second, nullptr, false);
   check(of_file.is_object(), "run", path, ": its options are malformed");
-  of_file["epochs"] = ours["epochs"] = nullptr;
+  const auto epochs = of_file.find("epochs");
+  const bool shorter = epochs != of_file.end() && epochs->is_number_integer();
+  check(shorter, "run", path, ": its options have no number of epochs");
+  const auto ours = beginning_of(config, epochs->get<int64_t>(), path);
   check(of_file == ours, "run", path, " is the checkpoint of a run with ",
         differing_options(of_file, ours));
 }

@@ -204,7 +204,11 @@ std::vector<double> MetricsTable::column(const std::string& name) const {
 }
 
 MetricsTable read_metrics(const std::string& path) {
-  std::istringstream file(read_file(path, kLongestTable));
+  return parse_metrics(read_file(path, kLongestTable), path);
+}
+
+MetricsTable parse_metrics(const std::string& text, const std::string& path) {
+  std::istringstream file(text);
   const auto split = [](std::string_view line) {
     std::vector<std::string_view> cells;
     size_t begin = 0;
@@ -217,7 +221,7 @@ MetricsTable read_metrics(const std::string& path) {
   std::string line;
   std::getline(file, line);
   for (const std::string_view name : split(line)) table.columns.emplace_back(name);
-  while (std::getline(file, line)) {
+  while (std::getline(file, line) && !file.eof()) {
     std::vector<double> row;
     for (const std::string_view cell : split(line)) {
       double value = 0;  // a number out of range for f64 is refused: we never wrote it
@@ -232,6 +236,11 @@ MetricsTable read_metrics(const std::string& path) {
     table.rows.push_back(std::move(row));
   }
   return table;
+}
+
+MetricsTable read_growing_metrics(const std::string& path) {
+  if (!is_there(path)) return {path, {}, {}};
+  return read_metrics(path);
 }
 
 }  // namespace versor

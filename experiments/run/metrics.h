@@ -42,6 +42,7 @@ class PassMetrics {
   void add(MetricsLog& log, int64_t begin, int64_t end);
 
   int64_t batches() const { return batches_; }
+  double images() const { return sums_.images; }
   double loss() const { return mean(sums_.loss); }
   double reconstruction_loss() const { return mean(sums_.reconstruction); }
   double codebook_loss() const { return mean(sums_.codebook); }
@@ -79,7 +80,8 @@ std::string metrics_header();
 std::string metrics_row(int64_t epoch, const PassMetrics& train, const PassMetrics& test);
 
 // metrics.csv as a table, with columns by name. Reading throws Error naming the file if it is
-// malformed.
+// malformed. A last row without its line break is left out: it is being written, or a kill cut it
+// off.
 struct MetricsTable {
   std::string path;  // for errors
   std::vector<std::string> columns;
@@ -88,5 +90,10 @@ struct MetricsTable {
   std::vector<double> column(const std::string& name) const;
 };
 MetricsTable read_metrics(const std::string& path);
+// The same of a run that may be writing it now: nothing of a file that is not there yet, and a last
+// line without its end is left out.
+MetricsTable read_growing_metrics(const std::string& path);
+// The same of a text, which errors call `path`.
+MetricsTable parse_metrics(const std::string& text, const std::string& path);
 
 }  // namespace versor

@@ -1,6 +1,8 @@
 // Model files: see model_file.h.
 #include "experiments/run/model_file.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -11,6 +13,7 @@
 #include "experiments/run/run_folder.h"
 #include "nn/safetensors.h"
 #include "tensor/file.h"
+#include "tensor/hash.h"
 
 namespace versor {
 namespace {
@@ -110,7 +113,7 @@ std::unique_ptr<VqModel> model_from(const SafetensorsFile& file, const RunOption
   const int64_t channels = file.at(first_weight(options.model), path).dim(1);
   std::unique_ptr<VqModel> model;
   try {
-    model = make_model(options, options.device, Rng(0), channels);
+    model = make_model(options, channels, options.device, Rng(0));
   } catch (const Error& e) {
     fail("run", path, ": ", e.what());
   }
@@ -145,7 +148,22 @@ void write_model_file(const std::string& path, const VqModel& model, const RunOp
 
 std::string weights_in(const std::string& path) {
   std::error_code none;
-  return fs::is_directory(path, none) ? path + "/model.safetensors" : path;
+  const bool file = path.ends_with(".safetensors") || fs::is_regular_file(path, none);
+  return file ? path : path + "/model.safetensors";
+}
+
+void init_from(VqModel& model, const std::string& path) {
+  const std::string weights = weights_in(path);
+  load_state_dict(model, read_safetensors(weights), weights);
+}
+
+std::string fingerprint_of_weights(const std::string& path) {
+  uint64_t hash = kHashStart;
+  for (const auto& [name, tensor] : read_safetensors(weights_in(path)).tensors) {
+    hash = hash_text(str(name, '\n', tensor.dtype(), tensor.shape(), '\n'), hash);
+    hash = hash_bytes(tensor.address(), tensor.bytes(), hash);
+  }
+  return fmt::format("{:016x}", hash);
 }
 
 LoadedModel load_model(const std::string& path, const std::function<void(RunOptions&)>& change) {
@@ -175,11 +193,16 @@ LoadedModel load_model(const std::string& path, const std::function<void(RunOpti
     config = config_in(config_path);
     loaded.image = Shape{32, 32, 3};  // before files said it, there was only CIFAR-10
   }
-  loaded.options = options_of(config, config_path);
-  if (config_path != loaded.path) take_source(loaded.options, source_in(config_path), config_path);
+  loaded.options = config_path == loaded.path
+                       ? options_of(config, config_path)
+                       : options_of_run(fs::path(config_path).parent_path().string());
   if (!is_ours(file)) loaded.trained_epochs = loaded.options.epochs;
   if (change) change(loaded.options);
-  resolve(loaded.options);
+  try {
+    resolve(loaded.options);
+  } catch (const UsageError& e) {
+    fail("run", "for the model in ", loaded.path, ": ", e.what());
+  }
   loaded.config = std::make_shared<const Json>(std::move(config));
   loaded.model = model_from(file, loaded.options, loaded.path);
   check(loaded.model->options().image_channels == loaded.image[2], "run", loaded.path,

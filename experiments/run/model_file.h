@@ -45,7 +45,13 @@ struct LoadedModel {
 LoadedModel load_model(const std::string& path,
                        const std::function<void(RunOptions&)>& change = {});
 
-// The file with the weights: `path` itself, or model.safetensors if it is a folder.
+// Copies the weights, codes and buffers of a file, ours or PyTorch's, or of a run's folder into a
+// model. Metadata do not matter: the tensors must fit. Throws Error naming those that do not.
+void init_from(VqModel& model, const std::string& path);
+// 16 hex digits of the hash of all tensors that init_from() would read, and their names.
+std::string fingerprint_of_weights(const std::string& path);
+
+// The file with the weights: `path` itself, or model.safetensors in it if it is a folder.
 std::string weights_in(const std::string& path);
 
 }  // namespace versor

@@ -21,13 +21,23 @@ int64_t extent(const SafetensorsFile& file, const std::string& path, const std::
   return shape[axis];
 }
 
+// Each convolution of stride 2 in the file's encoder halves the image. They have the even places
+// before the residual blocks, whose weights have longer names (vqvae.h).
+int64_t downsampling_of(const SafetensorsFile& file) {
+  int64_t factor = 1;
+  for (int place = 0; file.tensors.contains(str("encoder.", place, ".weight")); place += 2)
+    factor *= 2;
+  return std::clamp<int64_t>(factor, 4, 16);
+}
+
 // The small tensors of a file give the model's sizes. This refuses a file whose large tensors do
 // not match them, before a model of these sizes takes memory in proportion to their product.
 void check_sizes(const SafetensorsFile& file, const std::string& path, const VqVaeOptions& m) {
   const int64_t d = m.quantizer.codebook.latent;
   const std::pair<const char*, Shape> expected[] = {
       {"encoder.2.weight", {d, m.hidden, 4, 4}},
-      {"encoder.4.conv1.weight", {d, d, 3, 3}},
+      {m.downsampling == 4 ? "encoder.4.conv1.weight" : "encoder.4.weight",
+       m.downsampling == 4 ? Shape{d, d, 3, 3} : Shape{d, d, 4, 4}},
       {"encoder.0.weight", {m.hidden, m.image_channels, 4, 4}}};
   for (const auto& [name, shape] : expected)
     check(file.at(name, path).shape() == shape, "one_step", path, ": ", name, " has the shape ",
@@ -67,6 +77,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   quantizer.estimator = options.estimator;
   m.hidden = extent(weights, weights_path, "encoder.0.weight", 4, 0);
   m.image_channels = extent(weights, weights_path, "encoder.0.weight", 4, 1);
+  m.downsampling = downsampling_of(weights);
   codebook.codes = extent(weights, weights_path, "codebook.weight", 2, 0);
   codebook.latent = extent(weights, weights_path, "codebook.weight", 2, 1);
   codebook.learning = options.learning;
@@ -81,9 +92,11 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
 
   const Tensor& nchw = batch.at("images", batch_path);
   check(nchw.dtype() == DType::f32 && nchw.shape().rank() == 4 && nchw.numel() > 0 &&
-            nchw.dim(1) == m.image_channels && nchw.dim(2) % 4 == 0 && nchw.dim(3) % 4 == 0,
+            nchw.dim(1) == m.image_channels && nchw.dim(2) % m.downsampling == 0 &&
+            nchw.dim(3) % m.downsampling == 0,
         "one_step", batch_path, ": images must be f32 [N,", m.image_channels,
-        ",H,W] with H and W multiples of 4, got ", nchw.dtype(), " ", nchw.shape());
+        ",H,W] with H and W multiples of ", m.downsampling, ", got ", nchw.dtype(), " ",
+        nchw.shape());
   check_numbers(batch_path, "images", nchw);
   const Tensor images = ops::nchw_to_nhwc(nchw.to(device));
 

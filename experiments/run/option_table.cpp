@@ -54,6 +54,31 @@ const Check kSource = {
                                  fmt::join(kinds, ", "), did_you_mean(text, kinds));
     }};
 
+// Parses "10:1e-4,20:1e-5"; nothing if the text has another form or the epochs do not increase.
+std::optional<std::vector<LrChange>> parse_lr_changes(const std::string& text) {
+  std::vector<LrChange> changes;
+  std::istringstream parts(text + ",");
+  for (std::string part; std::getline(parts, part, ',');) {
+    LrChange change{};
+    const char* end = part.data() + part.size();
+    const auto epoch = std::from_chars(part.data(), end, change.epoch);
+    if (epoch.ec != std::errc() || epoch.ptr == end || *epoch.ptr != ':') return {};
+    const auto lr = std::from_chars(epoch.ptr + 1, end, change.lr);
+    if (lr.ec != std::errc() || lr.ptr != end || !(change.lr >= 0) || !std::isfinite(change.lr))
+      return {};
+    if (change.epoch <= (changes.empty() ? 1 : changes.back().epoch)) return {};
+    changes.push_back(change);
+  }
+  return changes;
+}
+const Check kLrChanges = {"EPOCH:LR,...", [](const std::string& text) {
+                            return parse_lr_changes(text)
+                                       ? ""
+                                       : text +
+                                             " is no list like 10:1e-4,20:1e-5 of epochs from "
+                                             "2 on, in order, and their rates";
+                          }};
+
 template <class T>
 Json json_of(const T& value) {
   if constexpr (IsOptional<T>::value)
@@ -72,6 +97,12 @@ Json json_of(const std::vector<int64_t>& levels) {
 }
 Json json_of(const ImageSource& source) {
   return text_of(source);
+}
+Json json_of(const std::vector<LrChange>& changes) {
+  std::string text;
+  for (const LrChange& c : changes)
+    text += fmt::format("{}{}:{}", text.empty() ? "" : ",", c.epoch, c.lr);
+  return text;
 }
 Json json_of(const RotationOrigin& origin) {
   return origin.mean ? Json("mean") : Json(origin.coordinate);
@@ -93,6 +124,9 @@ void set_from(const std::string& text, Device& device) {
 }
 void set_from(const std::string& text, std::vector<int64_t>& levels) {
   levels = *parse_levels(text);
+}
+void set_from(const std::string& text, std::vector<LrChange>& changes) {
+  changes = *parse_lr_changes(text);
 }
 void set_from(const std::string& text, RotationOrigin& origin) {
   origin = *parse_origin(text);
@@ -131,7 +165,7 @@ void add_to(Options& app, const std::string& name, T& value, const Check& check,
 
 // --- rows ----------------------------------------------------------------------------------------
 
-const Check kAny = {};
+const Check kAny = {}, kDownsampling = one_of({"4", "8", "16"});
 const Check kCount = in_range(1, int64_t{1} << 30), kParts = in_range(1, 1 << 16);
 
 template <class T>
@@ -145,6 +179,8 @@ RunOption row(const char* name, T RunOptions::*field, InConfig in_config, const 
   };
   option.value = [=](const RunOptions& o) { return json_of(o.*field); };
   option.is_flag = std::is_same_v<T, bool>;
+  option.is_list =
+      std::is_same_v<T, std::vector<int64_t>> || std::is_same_v<T, std::vector<LrChange>>;
   return option;
 }
 
@@ -260,8 +296,19 @@ std::vector<RunOption> training_rows() {
       row("--lr-schedule", &O::lr_schedule,
           {LrSchedule::constant, LrSchedule::constant, LrSchedule::cosine}, kUnusual, kAny,
           "constant, or half a cosine down to 0 over all epochs"),
+      row("--lr-at", &O::lr_at, kUnusual, kLrChanges,
+          "10:1e-4,20:1e-5: from the beginning of epoch 10 on another learning rate, and so on",
+          /*show_default=*/false),
+      row("--patience", &O::patience, kUnusual, in_range(0, int64_t{1} << 30),
+          "end after so many epochs without a lower reconstruction loss on the validation images; "
+          "0: never"),
+      row("--tensorboard", &O::tensorboard, kNever, kAny,
+          "write TensorBoard's event files too, in the run's folder"),
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,
           "AdamW's: each step takes lr times this off every parameter"),
+      row("--init", &O::init, kNever, kAny,
+          "begin with the weights and codes of this model.safetensors, or of this run's folder",
+          /*show_default=*/false),
       memory_row(),
   };
 }
@@ -269,6 +316,8 @@ std::vector<RunOption> training_rows() {
 std::vector<RunOption> quantizer_rows() {
   return {
       row("--model", &O::model, kUnusual, kAny, "one level of latents (vqvae) or two (vqvae2)"),
+      row("--downsampling", &O::downsampling, kUnusual, kDownsampling,
+          "pixels of the image per latent each way: 4, 8 or 16; more make a deeper network"),
       row("--quantizer", &O::quantizer, kUnusual, kAny,
           "learned codes (vq), frozen ones under a learned map (simvq), or a fixed grid"),
       used_by({QuantizerKind::fsq}, &O::levels, RunOptions().levels,

@@ -37,6 +37,7 @@ struct RunOption {
   nlohmann::ordered_json unused_value = {};
   std::function<void(RunOptions&)> set_unused = {};
   bool is_flag = false;  // its name alone stands for true
+  bool is_list = false;  // its value is a list with commas
   bool of_step = false;  // it matters in a single training step: bin/one_step takes it
 
   std::string key() const;  // in config.json: "dead_codes"

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "experiments/run/model_file.h"
 #include "experiments/run/option_table.h"
 #include "tensor/hash.h"
 
@@ -41,21 +42,6 @@ const RunOption* option_of(const std::string& key) {
   return it == table.end() ? nullptr : &*it;
 }
 
-// How messages name an entry of a config, which need not be an option.
-std::string title_of(const std::string& key) {
-  if (key == "data") return "images:";
-  if (key == "data_fingerprint") return "pixels and labels:";
-  const RunOption* option = option_of(key);
-  return option != nullptr ? option->name : key;
-}
-
-std::string value_in(const Json& config, const std::string& key) {
-  if (config.contains(key)) return text_of(config[key]);
-  const RunOption* option = option_of(key);
-  const Json usual = option != nullptr ? usual_value(*option) : Json();
-  return usual.is_null() ? "none" : text_of(usual);
-}
-
 // Labels count as bytes, as in CIFAR-10's files, unless one of them is larger.
 uint64_t hash_of(const Dataset& set, uint64_t hash) {
   const std::vector<uint8_t> bytes(set.labels.begin(), set.labels.end());
@@ -67,6 +53,21 @@ uint64_t hash_of(const Dataset& set, uint64_t hash) {
 }
 
 }  // namespace
+
+std::string title_of(const std::string& key) {
+  if (key == "data") return "images:";
+  if (key == "data_fingerprint") return "pixels and labels:";
+  if (key == "init_fingerprint") return "--init with the content";
+  const RunOption* option = option_of(key);
+  return option != nullptr ? option->name : key;
+}
+
+std::string value_in(const Json& config, const std::string& key) {
+  if (config.contains(key)) return text_of(config[key]);
+  const RunOption* option = option_of(key);
+  const Json usual = option != nullptr ? usual_value(*option) : Json();
+  return usual.is_null() ? "none" : text_of(usual);
+}
 
 ImagesIdentity identity_of(const DatasetPair& images) {
   const uint64_t hash = hash_of(images.test, hash_of(images.train, kHashStart));
@@ -96,6 +97,7 @@ Json config_of(const RunOptions& o, const ImagesIdentity& images) {
   // With a schedule a shorter run is not the beginning of a longer one: this second entry, unlike
   // "epochs", must be equal when a run continues another.
   if (*o.lr_schedule != LrSchedule::constant) config["lr_schedule_epochs"] = o.epochs;
+  if (!o.init.empty()) config["init_fingerprint"] = fingerprint_of_weights(o.init);
   return config;
 }
 
@@ -159,6 +161,17 @@ std::string run_name(const Json& c) {
                      hash >> 32);
 }
 
+Json beginning_of(Json config, int64_t epochs, const std::string& path) {
+  if (config.contains("lr_at")) {
+    RunOptions o = options_of(config, path);
+    std::erase_if(o.lr_at, [&](const LrChange& change) { return change.epoch > epochs; });
+    config["lr_at"] = option_of("lr_at")->value(o);
+    if (o.lr_at.empty()) config.erase("lr_at");
+  }
+  config["epochs"] = epochs;
+  return config;
+}
+
 std::string train_command(const RunOptions& o) {
   std::string line = "bin/train";
   for (const RunOption& option : run_option_table()) {
@@ -218,6 +231,7 @@ std::vector<std::string> differences_from_paper(const Json& c, int64_t codes, in
   for (const RunOption& option : run_option_table())
     if (option.in_config == InConfig::where_unusual && c.contains(option.key()))
       all.push_back(fmt::format("{} {}", option.key(), text_of(c[option.key()])));
+  if (c.contains("init_fingerprint")) all.push_back("given weights at the start");
   return all;
 }
 

@@ -40,6 +40,17 @@ void take_source(RunOptions& options, const nlohmann::ordered_json& source,
 // of the whole config.
 std::string run_name(const nlohmann::ordered_json& config);
 
+// How messages name an entry of a config, "--beta" or "images:", and its value as text, which is
+// the usual one where the config leaves it out.
+std::string title_of(const std::string& key);
+std::string value_in(const nlohmann::ordered_json& config, const std::string& key);
+
+// The config of the run that ends after the first `epochs` epochs of this one. (With a schedule of
+// the learning rate there is none; lr_schedule_epochs then differs from every run's.) Throws Error,
+// naming `path`, if the config is malformed.
+nlohmann::ordered_json beginning_of(nlohmann::ordered_json config, int64_t epochs,
+                                    const std::string& path);
+
 // The shell command that trains a run of these options, "bin/train --estimator ...", without --out.
 // It leaves out options that are still undecided, so give it resolved ones.
 std::string train_command(const RunOptions& options);

@@ -15,6 +15,7 @@
 
 #include "experiments/cli/json_file.h"
 #include "experiments/cli/version.h"
+#include "experiments/run/appended_file.h"
 #include "experiments/run/run_config.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -24,12 +25,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kCheckpoint = "trainer.safetensors";
+
 std::string commit_in(const std::string& path) {
   try {
     return read_json<nlohmann::json>(path).at("commit").get<std::string>();
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
+}
+
+// The lines of a file that may end in the middle of one, which is left out.
+std::vector<std::string> complete_lines(const std::string& text) {
+  std::istringstream in(text.substr(0, text.rfind('\n') + 1));
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
 }
 
 }  // namespace
@@ -42,14 +53,18 @@ nlohmann::ordered_json config_in(const std::string& path) {
   }
 }
 
-nlohmann::ordered_json source_in(const std::string& path) {
-  const auto record = read_json<nlohmann::ordered_json>(path);
-  const auto none = nlohmann::ordered_json::object();
-  return record.is_object() ? record.value("source", none) : none;
+RunOptions options_of_run(const std::string& folder) {
+  const std::string path = folder + "/config.json";
+  RunOptions options = options_of(config_in(path), path);
+  take_source(
+      options,
+      read_json<nlohmann::ordered_json>(path).value("source", nlohmann::ordered_json::object()),
+      path);
+  return options;
 }
 
-DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
-                          const std::string& path) {
+DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
+                          const RunOptions& options) {
   DatasetPair images = load_data(options);
   check(config.value("data_fingerprint", "") == identity_of(images).hash, "run", path,
         " is of other images than those that were read, ", images.train.title(),
@@ -100,10 +115,9 @@ bool RunFolder::has(const std::string& name) const {
 std::vector<std::string> RunFolder::csv_rows(const std::string& name, int64_t keep) const {
   std::vector<std::string> rows;
   if (!has(name)) return rows;
-  std::istringstream text(read_file(file(name)));
-  std::string line;
-  std::getline(text, line);
-  while (static_cast<int64_t>(rows.size()) < keep && std::getline(text, line)) rows.push_back(line);
+  rows = complete_lines(read_file(file(name)));
+  if (!rows.empty()) rows.erase(rows.begin());
+  rows.resize(std::min(rows.size(), static_cast<size_t>(keep)));
   return rows;
 }
 
@@ -111,16 +125,15 @@ void RunFolder::write_csv(const std::string& name, const std::string& header,
                           const std::vector<std::string>& rows) const {
   std::string text = header + "\n";
   for (const std::string& row : rows) text += row + "\n";
-  write_file(file(name), text);
+  append_up_to(file(name), text);
 }
 
 void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
-  if (has("trainer.safetensors")) return;
-  nlohmann::ordered_json shorter = config;
+  if (has(kCheckpoint)) return;
   for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {
-    shorter["epochs"] = epochs;
+    const auto shorter = beginning_of(config, epochs, file("config.json"));
     const fs::path from = fs::path(path_).parent_path() / run_name(shorter);
-    if (!is_finished(from.string(), shorter)) continue;
+    if (!is_finished(from.string(), shorter) || !is_there((from / kCheckpoint).string())) continue;
     auto record = read_json<nlohmann::ordered_json>(file("config.json"));
     record["continues"] = {{"run", from.filename().string()},
                            {"epochs", epochs},
@@ -129,10 +142,10 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     const auto overwrite = fs::copy_options::overwrite_existing;
     if (is_there((from / "snapshots").string()))
       fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
-    for (const char* name : {"timing.csv", "gradients.csv"})
+    for (const char* name : {"timing.csv", "gradients.csv", "steps.csv", "best.safetensors"})
       if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
     // The checkpoint is copied last and atomically: once it is there, the run has begun.
-    versor::copy_file((from / "trainer.safetensors").string(), file("trainer.safetensors"));
+    versor::copy_file((from / kCheckpoint).string(), file(kCheckpoint));
     return;
   }
 }
@@ -149,14 +162,14 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
       continue;
     try {
       const auto theirs = config_in(folder + "/config.json");
-      auto same = config;
+      auto same = beginning_of(config, theirs.at("epochs").get<int64_t>(), folder);
       same["threads"] = theirs.at("threads");
-      same["epochs"] = theirs.at("epochs");
       const ThreadsTwin twin{folder, theirs["threads"].get<int>(), theirs["epochs"].get<int64_t>(),
                              is_finished(folder, theirs)};
       if (theirs == same && twin.threads != config["threads"] &&
           twin.epochs <= config["epochs"].get<int64_t>() &&
-          (twin.finished || is_there(folder + "/trainer.safetensors")))
+          ((twin.finished && twin.epochs == config["epochs"]) ||
+           is_there(folder + "/" + kCheckpoint)))
         twins.push_back(twin);
     } catch (const std::exception&) {
       continue;
@@ -169,7 +182,7 @@ std::vector<ThreadsTwin> threads_twins(const std::string& runs,
 }
 
 std::string note_on_threads(const std::string& folder, const nlohmann::ordered_json& config) {
-  if (is_there(folder + "/trainer.safetensors") || is_finished(folder, config)) return "";
+  if (is_there(folder + "/" + kCheckpoint) || is_finished(folder, config)) return "";
   std::string notes;
   for (const ThreadsTwin& twin : threads_twins(fs::path(folder).parent_path().string(), config))
     notes +=
@@ -181,14 +194,25 @@ std::string note_on_threads(const std::string& folder, const nlohmann::ordered_j
   return notes;
 }
 
+bool has_ended(const nlohmann::ordered_json& config, const MetricsTable& metrics) {
+  const auto epochs = static_cast<int64_t>(metrics.rows.size());
+  if (epochs == config["epochs"].get<int64_t>()) return true;
+  const int64_t patience = config.value("patience", int64_t{0});
+  return patience > 0 && epochs > 0 && epochs - best_epoch(metrics) >= patience;
+}
+
+int64_t best_epoch(const MetricsTable& metrics) {
+  const auto losses = metrics.column("test_recon_loss");
+  return std::min_element(losses.begin(), losses.end()) - losses.begin() + 1;
+}
+
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config) {
   for (const char* name : {"/config.json", "/metrics.csv"})
     if (!is_there(folder + name)) return false;
   if (config_in(folder + "/config.json") != config) return false;
-  std::istringstream metrics(read_file(folder + "/metrics.csv"));
-  int64_t lines = 0;
-  for (std::string line; std::getline(metrics, line);) ++lines;
-  return lines == 1 + config["epochs"].get<int64_t>();
+  if (config.contains("patience")) return has_ended(config, read_metrics(folder + "/metrics.csv"));
+  const auto lines = complete_lines(read_file(folder + "/metrics.csv"));
+  return static_cast<int64_t>(lines.size()) == 1 + config["epochs"].get<int64_t>();
 }
 
 }  // namespace versor

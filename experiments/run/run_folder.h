@@ -2,13 +2,15 @@
 // pictures), and what it needs to resume after an interruption (trainer.safetensors).
 //   results/runs/<name>/config.json metrics.csv gradients.csv timing.csv model.safetensors
 //                       trainer.safetensors reconstructions.png snapshots/
-// Every file is written under another name and then renamed, so that it is always complete.
+// The CSV files are appended to, row by row. Every other file is written under another name and
+// then renamed, so that it is always complete.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "experiments/run/metrics.h"
 #include "experiments/run/run_options.h"
 
 namespace versor {
@@ -30,15 +32,17 @@ class RunFolder {
   bool has(const std::string& name) const;
 
   // The rows of a CSV file without its header; none if there is no file. Rows after the first
-  // `keep` are left out: they belong to epochs that a resumed run will repeat.
+  // `keep` are left out: they belong to epochs that a resumed run will repeat. So is a last row
+  // without its line break, which a kill has cut off.
   std::vector<std::string> csv_rows(const std::string& name, int64_t keep) const;
+  // Makes the file hold these rows; those that it has already stay where they are (append_up_to).
   void write_csv(const std::string& name, const std::string& header,
                  const std::vector<std::string>& rows) const;
 
   // A run is the beginning of every longer run of the same options, except with a schedule of the
   // learning rate (lr_schedule_epochs in the config then differs). Copies the files of the longest
-  // finished shorter run beside this folder, so that this run continues from there. Does nothing if
-  // there is none, or if this run has begun already.
+  // finished shorter run beside this folder that has its checkpoint, so that this run continues
+  // from there. Does nothing if there is none, or if this run has begun already.
   void continue_shorter_run(const nlohmann::ordered_json& config) const;
 
  private:
@@ -50,16 +54,22 @@ class RunFolder {
 // Throws Error, naming the file, if it cannot be read or is malformed.
 nlohmann::ordered_json config_in(const std::string& path);
 
-// Where the run's images came from, for take_source (run_config.h), as the config.json at `path`
-// says it.
-nlohmann::ordered_json source_in(const std::string& path);
-// load_data(options), which must be the images of the run with this config. Throws Error, naming
-// `path`, if they are others.
-DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
-                          const std::string& path);
+// The options of the run in a folder, with where its images came from. Throws Error, naming the
+// file, if config.json cannot be read or is malformed.
+RunOptions options_of_run(const std::string& folder);
+// The images of a run: load_data(options), where `options` are the run's or differ in where the
+// images are. Throws Error, naming `path`, if they are not those of its config.
+DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
+                          const RunOptions& options);
 
-// Whether the folder holds the run of this config with all its epochs. The model may be missing: a
-// run made elsewhere can come without it, and only some tables need it.
+// Whether these epochs are all of the run: as many as its config asks for or, with "patience", so
+// many that the last ones have not been better.
+bool has_ended(const nlohmann::ordered_json& config, const MetricsTable& metrics);
+// The first epoch with the least reconstruction loss on the evaluated images, 1, 2, ...
+int64_t best_epoch(const MetricsTable& metrics);
+
+// Whether the folder holds the run of this config from beginning to end. The model may be missing:
+// a run made elsewhere can come without it, and only some tables need it.
 bool is_finished(const std::string& folder, const nlohmann::ordered_json& config);
 
 // A run whose config differs from another's only in the number of threads; it may have fewer
@@ -70,8 +80,8 @@ struct ThreadsTwin {
   int64_t epochs;
   bool finished;
 };
-// The twins of a config in a folder of runs that are finished or have a checkpoint, fewest threads
-// first. Folders that cannot be read as runs are skipped.
+// The twins of a config in a folder of runs, fewest threads first: those that have a checkpoint to
+// go on from, and finished ones of all its epochs. Folders that cannot be read as runs are skipped.
 std::vector<ThreadsTwin> threads_twins(const std::string& runs,
                                        const nlohmann::ordered_json& config);
 

@@ -98,12 +98,30 @@ void apply_quantizer(RunOptions& o) {
     o.diveq_noise = EstimatorOptions().noise_deviation;
 }
 
+// Of the coarsest level, each way.
+int64_t pixels_per_latent(const RunOptions& o) {
+  return o.model == ModelKind::vqvae2 ? 2 * o.downsampling : o.downsampling;
+}
+
+void check_course(const RunOptions& o) {
+  if (!o.lr_at.empty() && *o.lr_schedule != LrSchedule::constant)
+    throw UsageError("--lr-at", "needs --lr-schedule constant: another changes the rate itself");
+  if (!o.lr_at.empty() && o.lr_at.back().epoch > o.epochs)
+    throw UsageError("--lr-at", fmt::format("epoch {} is after the last, --epochs {}",
+                                            o.lr_at.back().epoch, o.epochs));
+  if (o.patience > 0 && evaluated_images(o) == std::string("test"))
+    throw UsageError("--patience",
+                     "needs --validation-images: a run that ended by its error on "
+                     "the test images would be chosen by them");
+}
+
 }  // namespace
 
 void apply_preset(RunOptions& o) {
   apply_quantizer(o);
   for (const RunOption& option : run_option_table())
     if (option.take_preset) option.take_preset(o);
+  check_course(o);
 }
 
 void refuse_ignored(const RunOptions& o) {
@@ -133,9 +151,10 @@ void resolve_machine(RunOptions& o) {
   if ((o.data.kind == DataKind::synthetic || o.data.kind == DataKind::folder) &&
       !o.data_dir.empty())
     throw UsageError("--data-dir", "does not go with --data " + text_of(o.data));
-  if (o.size % 4 != 0)
+  if (const int64_t factor = pixels_per_latent(o); o.size % factor != 0)
     throw UsageError("--size",
-                     fmt::format("{} is no multiple of 4, which the network needs", o.size));
+                     fmt::format("{} is no multiple of {}, the pixels of a latent (--downsampling)",
+                                 o.size, factor));
   if (o.train_images > 0 && o.batch_size > o.train_images)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
@@ -163,6 +182,25 @@ DatasetPair load_data(const RunOptions& o) {
   check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", images.train.size(), " training images");
   return images;
+}
+
+void check_sizes(const RunOptions& o, const DatasetPair& images) {
+  const Shape &train = images.train.images.shape(), &test = images.test.images.shape();
+  const int64_t factor = pixels_per_latent(o);
+  check(train[1] % factor == 0 && train[2] % factor == 0, "data", "--downsampling ", o.downsampling,
+        o.model == ModelKind::vqvae2 ? " with --model vqvae2" : "",
+        " needs images whose height and width are multiples of ", factor, ", but those of ",
+        images.train.name, " have ", train[1], " x ", train[2], " pixels");
+  check(test[1] == train[1] && test[2] == train[2] && test[3] == train[3], "data", "the images of ",
+        images.test.name, ", ", test, ", differ in size from those of ", images.train.name, ", ",
+        train);
+}
+
+double learning_rate_in(const RunOptions& o, int64_t epoch) {
+  double lr = *o.lr;
+  for (const LrChange& change : o.lr_at)
+    if (change.epoch <= epoch) lr = change.lr;
+  return lr;
 }
 
 const char* evaluated_images(const RunOptions& o) {
@@ -205,16 +243,17 @@ VqVaeOptions model_options(const RunOptions& o) {
   q.layer_dropout = o.layer_dropout;
   q.codebook_dim = *o.codebook_dim;
   q.codebook = codebook_options(o);
+  m.downsampling = o.downsampling;
   m.activations = activations_of(o.precision);
   return m;
 }
 
-std::unique_ptr<VqModel> make_model(const RunOptions& o, Device device, Rng rng,
-                                    int64_t image_channels) {
-  VqVaeOptions of_model = model_options(o);
-  of_model.image_channels = image_channels;
-  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(of_model, device, rng);
-  return std::make_unique<VqVae>(of_model, device, rng);
+std::unique_ptr<VqModel> make_model(const RunOptions& o, int64_t image_channels, Device device,
+                                    Rng rng) {
+  VqVaeOptions m = model_options(o);
+  m.image_channels = image_channels;
+  if (o.model == ModelKind::vqvae2) return std::make_unique<VqVae2>(m, device, rng);
+  return std::make_unique<VqVae>(m, device, rng);
 }
 
 }  // namespace versor

@@ -25,6 +25,11 @@ namespace versor {
 enum class Preset { versor, published, best };
 enum class ModelKind { vqvae, vqvae2 };
 enum class LrSchedule { constant, cosine };
+// From the beginning of this epoch (from 2 on) on, this learning rate.
+struct LrChange {
+  int64_t epoch;
+  double lr;
+};
 
 template <>
 struct EnumNames<Preset> {
@@ -60,6 +65,7 @@ struct RunOptions {
   std::optional<int64_t> shift;         // pixels
 
   ModelKind model = ModelKind::vqvae;
+  int64_t downsampling = 4;            // pixels per latent each way: 4, 8 or 16
   int64_t codes = 1024, latent = 256;  // for each level of the model
   // The quantizer; the defaults are the paper's, one learned codebook.
   QuantizerKind quantizer = QuantizerKind::vq;
@@ -72,6 +78,8 @@ struct RunOptions {
   std::optional<double> diveq_noise;
   double temperature = 0, soft_em = 0, orthogonality = 0, diversity = 0, entropy_weight = 0.1;
   int64_t batch_size = 128, epochs = 50;
+  std::vector<LrChange> lr_at;  // by epoch
+  int64_t patience = 0;         // epochs without a better evaluation before the run ends; 0: all
   int64_t train_images = 0, test_images = 0;  // 0: all
   int64_t validation_images = 0;  // this many of the last training images replace the test images
   uint64_t seed = 1;
@@ -79,12 +87,14 @@ struct RunOptions {
   Device device;
   int threads = 0;                // 0: OpenMP's own choice
   uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
+  bool tensorboard = false;       // event files beside the CSVs
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data;
   std::string data_dir;  // of the files of a kind that has a name; "": its usual place
   int64_t size = 0;      // side in pixels that images are cropped and resized to; 0: as they are
   int64_t channels = 0;  // 1 grey, 3 colour; 0: grey if all images are grey
   double test_fraction = .1;  // of the images, where the files have no test images
+  std::string init;           // file with the first weights and codes; "": they are drawn
 };
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options
@@ -105,11 +115,19 @@ void apply_preset(RunOptions& options);
 // first of the files' own validation images, or else the last of the training images.
 DatasetPair load_data(const RunOptions& options);
 
+// The learning rate of an epoch, 1, 2, ..., before warmup and schedule.
+double learning_rate_in(const RunOptions& options, int64_t epoch);
+
 // "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
 
+// Throws Error naming the option unless the model takes the images, of which both sets must have
+// the same size.
+void check_sizes(const RunOptions& options, const DatasetPair& images);
+
+// The options of a model of images with 3 channels; make_model() sets their number.
 VqVaeOptions model_options(const RunOptions& options);
-std::unique_ptr<VqModel> make_model(const RunOptions& options, Device device, Rng rng,
-                                    int64_t image_channels = 3);
+std::unique_ptr<VqModel> make_model(const RunOptions& options, int64_t image_channels,
+                                    Device device, Rng rng);
 
 }  // namespace versor

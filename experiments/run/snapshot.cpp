@@ -15,7 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kPerRow = 8;  // pictures side by side
+// Images side by side: at most eight, fewer where they are wide; and rows of them.
+constexpr int64_t kMostPerRow = 8, kWidth = 800, kRows = 2;
+constexpr int64_t kEnlargedTo = 96;  // pixels; larger images are not enlarged
 
 std::string path_of(const std::string& run_folder, int64_t epoch, const char* ending) {
   return fmt::format("{}/snapshots/epoch-{:04d}{}", run_folder, epoch, ending);
@@ -31,15 +33,20 @@ void draw_reconstructions(const std::string& path, VqModel& model, const Tensor&
   const NoGradGuard no_grad;
   const bool training = model.training();
   model.set_training(false);
-  const Tensor reconstructions = model(images).reconstruction.value();
+  const int64_t larger = std::max(images.dim(1), images.dim(2));
+  const int64_t scale = std::max<int64_t>(1, kEnlargedTo / larger);
+  const int64_t per_row = std::clamp<int64_t>(kWidth / (scale * images.dim(2)), 1, kMostPerRow);
+  const int64_t shown = std::min(images.dim(0), kRows * per_row);
+  const Tensor originals = images.rows(0, shown);
+  const Tensor reconstructions = model(originals).reconstruction.value();
   model.set_training(training);
   std::vector<Tensor> rows;
-  for (int64_t i = 0; i < images.dim(0); i += kPerRow) {
-    const int64_t end = std::min(i + kPerRow, images.dim(0));
-    rows.push_back(images.rows(i, end));
+  for (int64_t i = 0; i < shown; i += per_row) {
+    const int64_t end = std::min(i + per_row, shown);
+    rows.push_back(originals.rows(i, end));
     rows.push_back(reconstructions.rows(i, end));
   }
-  write_image_grid(path, rows, 3);
+  write_image_grid(path, rows, static_cast<int>(scale));
 }
 
 void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model,
@@ -78,6 +85,10 @@ std::vector<int64_t> snapshot_epochs(const std::string& run_folder) {
   }
   std::sort(epochs.begin(), epochs.end());
   return epochs;
+}
+
+std::vector<std::string> snapshot_files(const std::string& run_folder, int64_t epoch) {
+  return {path_of(run_folder, epoch, ".safetensors"), path_of(run_folder, epoch, ".png")};
 }
 
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch) {

@@ -32,11 +32,13 @@ void write_snapshot(const std::string& run_folder, int64_t epoch, VqModel& model
 
 // The epochs of a run's snapshots, ascending; none if it has no snapshots.
 std::vector<int64_t> snapshot_epochs(const std::string& run_folder);
+// The files of the snapshot of an epoch: the codebook and the picture.
+std::vector<std::string> snapshot_files(const std::string& run_folder, int64_t epoch);
 // Throws Error naming the file if it is missing or malformed.
 Snapshot read_snapshot(const std::string& run_folder, int64_t epoch);
 
-// Writes images [n,H,W,C] as a PNG, eight per row, each row above its reconstructions. Changes
-// nothing in the model.
+// Writes the first of the images [n,H,W,C] as a PNG: two rows, each above its reconstructions, of
+// eight small images, enlarged, or of fewer large ones. Changes nothing in the model.
 void draw_reconstructions(const std::string& path, VqModel& model, const Tensor& images);
 
 }  // namespace versor

@@ -32,10 +32,7 @@ enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };
 // A checkpoint is written at the end of an epoch if the last one is this old, so that short epochs
 // do not spend their time on files, and inside an epoch if it is older still.
 constexpr double kSecondsBetweenEpochSaves = 10, kSecondsBetweenSaves = 120;
-constexpr int64_t kMostLines = 1000;  // of progress in a log file, besides one per epoch
 constexpr int64_t kPictures = 16;
-constexpr const char* kTimingHeader =
-    "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
 
 volatile std::sig_atomic_t signal_received = 0;
 
@@ -65,8 +62,15 @@ AdamParams adam_params(const RunOptions& options, int64_t batches) {
                           : 0};
 }
 
-RunOptions resolved(RunOptions options) {
+MetricsTable parse_rows(const Progress& progress) {
+  std::string text = metrics_header() + "\n";
+  for (const std::string& row : progress.rows) text += row + "\n";
+  return parse_metrics(text, "metrics.csv");
+}
+
+RunOptions resolved(RunOptions options, const DatasetPair& images) {
   resolve(options);
+  check_sizes(options, images);
   return options;
 }
 
@@ -87,24 +91,27 @@ bool InterruptGuard::interrupted() {
 }
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
-    : options_(resolved(options)),
+    : options_(resolved(options, images)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
       folder_(settings_.folder, *config_, backend_for(options_.device).info().name, &options_),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, device_, rng_.split(kModel), images.train.images.dim(3))),
+      model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}),
       // Evaluation has no smallest batch: a small test set is one batch.
       test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
-      adam_(model_->flat_parameters(), adam_params(options_, train_images_.batches())),
+      adam_params_(adam_params(options_, train_images_.batches())),
+      adam_(model_->flat_parameters(), adam_params_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->vocabulary()),
       train_pass_(train_images_, progress_.train, device_),
       test_pass_(test_images_, progress_.test, device_),
       guard_(train_pass_.batch),
-      graph_(settings_.graph && model_->capturable()) {}
+      graph_(settings_.graph && model_->capturable()),
+      log_(folder_, options_.tensorboard, train_images_.batches(), gradients_header(*model_)),
+      line_(folder_.path()) {}
 
 Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device device)
     : batches(images.batches()),
@@ -115,27 +122,43 @@ Trainer::Pass::Pass(const Batcher& images, PassMetrics& pass_metrics, Device dev
 
 TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
+  started_at_ = Clock::now();
   backend_for(device_).pool().reset_peak();  // so that the recorded peak is this run's
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
-    start_codebooks();
+    if (options_.init.empty())
+      start_codebooks();
+    else
+      init_from(*model_, options_.init);
     write_snapshot(folder_.path(), 0, *model_, progress_.train.histogram().counts(), pictured());
   }
-  started_at_ = saved_at_ = shown_at_ = Clock::now();
-  while (progress_.epoch < options_.epochs) {
+  log_.restart(progress_);
+  saved_at_ = Clock::now();
+  while (!has_ended()) {
     train_epoch();
     const double train_seconds = seconds_since(epoch_started_at_);
     const auto start = Clock::now();
     evaluate();
     if (test_pass_.next < test_pass_.batches) {
       save();
-      return TrainingEnd::interrupted;
+      return InterruptGuard::interrupted() ? TrainingEnd::interrupted : TrainingEnd::stopped;
     }
     finish_epoch(train_seconds, seconds_since(start));
   }
   forget_previous_checkpoint(folder_);
   return TrainingEnd::finished;
+}
+
+bool Trainer::has_ended() const {
+  if (progress_.epoch == options_.epochs) return true;
+  if (options_.patience == 0) return false;
+  return versor::has_ended(*config_, parse_rows(progress_));
+}
+
+bool Trainer::must_stop() const {
+  return InterruptGuard::interrupted() ||
+         (settings_.stop_after > 0 && seconds_since(started_at_) >= settings_.stop_after);
 }
 
 // k-means sees the first max(8K, R) latents of the untrained encoder: whole batches of the first
@@ -174,21 +197,39 @@ void Trainer::step(Pass& pass, bool training) {
   });
 }
 
+// Of the epoch that begins. Captured steps contain the rate, so another is captured anew.
+void Trainer::set_learning_rate() {
+  const auto lr = static_cast<float>(learning_rate_in(options_, progress_.epoch + 1));
+  if (lr == adam_params_.lr) return;
+  adam_params_.lr = lr;
+  adam_.set_learning_rate(lr);
+  train_pass_.replays.clear();
+}
+
 void Trainer::train_epoch() {
   model_->set_training(true);
+  set_learning_rate();
   train_pass_.order.take(train_images_.shuffled(rng_.split(kShuffle), progress_.epoch));
   begin(train_pass_);
   // Steps that are not captured are checked one by one.
   const bool at_once = !(graph_ && backend_for(device_).info().can_capture);
   epoch_started_at_ = Clock::now();
   epoch_started_batch_ = train_pass_.next;
-  while (train_pass_.next < train_pass_.batches && !InterruptGuard::interrupted()) {
+  log_.begin_steps(progress_.train);
+  while (train_pass_.next < train_pass_.batches && !must_stop()) {
     step(train_pass_, true);
     if (at_once) take_metrics(train_pass_);
     show_progress();
+    if (log_.step_due()) log_step();
     if (time_to_save()) save();
   }
+  log_step();
+}
+
+void Trainer::log_step() {
   take_metrics(train_pass_);
+  const int64_t step = progress_.epoch * train_pass_.batches + train_pass_.next;
+  log_.add_step(progress_, learning_rate(adam_params_, static_cast<int>(step)));
 }
 
 // Reads what the steps since the last call have logged. Fails if any of it was not finite.
@@ -217,8 +258,7 @@ void Trainer::evaluate() {
   const NoGradGuard no_grad;
   model_->set_training(false);
   begin(test_pass_);
-  while (test_pass_.next < test_pass_.batches && !InterruptGuard::interrupted())
-    step(test_pass_, false);
+  while (test_pass_.next < test_pass_.batches && !must_stop()) step(test_pass_, false);
   take_metrics(test_pass_);
   // Parameters that the last step of the epoch made non-finite show up here first.
   if (progress_.test.batches() > 0 && !std::isfinite(progress_.test.loss())) {
@@ -231,38 +271,39 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   const int64_t epoch = progress_.epoch + 1;
   const PassMetrics &train = progress_.train, &test = progress_.test;
   MemoryPool& pool = backend_for(device_).pool();
-  timings_.push_back(fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
-                                 static_cast<double>(images_seen()) / train_seconds,
-                                 pool.peak_bytes()));
-  if (!settings_.quiet) {
-    std::fprintf(stderr, "%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "",
-                 fmt::format("epoch {}/{}  train recon {:.4f} codebook {:.4f} perplexity {:.1f}  "
-                             "{} recon {:.4f} perplexity {:.1f}  codes {}/{}  {:.0f} s",
-                             epoch, options_.epochs, train.reconstruction_loss(),
-                             train.codebook_loss(), train.perplexity(), evaluated_images(options_),
-                             test.reconstruction_loss(), test.perplexity(), test.histogram().used(),
-                             test.histogram().counts().size(), train_seconds + eval_seconds)
-                     .c_str());
-  }
+  if (!settings_.quiet)
+    line_.keep(
+        {fmt::format("epoch {}/{}", epoch, options_.epochs),
+         fmt::format("recon {:.4f}", train.reconstruction_loss()),
+         fmt::format("{} {:.4f}", evaluated_images(options_), test.reconstruction_loss()),
+         fmt::format("perplexity {:.1f}", train.perplexity()),
+         fmt::format("codes {}/{}", test.histogram().used(), test.histogram().counts().size()),
+         fmt::format("{:.0f} s", train_seconds + eval_seconds),
+         fmt::format("codebook {:.4f}", train.codebook_loss())});
   draw_reconstructions(folder_.file("reconstructions.png"), *model_, pictured());
   if (is_kept(epoch, options_.epochs))
     write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
-  gradients_.push_back(gradients_row(epoch, *model_, train_images_.in_order().batch(0),
-                                     static_cast<float>(*options_.beta)));
+  const std::string gradients = gradients_row(epoch, *model_, train_images_.in_order().batch(0),
+                                              static_cast<float>(*options_.beta));
+  const std::string timing =
+      fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
+                  static_cast<double>(images_seen()) / train_seconds, pool.peak_bytes());
   progress_.rows.push_back(metrics_row(epoch, train, test));
   progress_.epoch = epoch;
   progress_.train = progress_.test = PassMetrics(model_->vocabulary());
   train_pass_.next = test_pass_.next = 0;
-  folder_.write_csv("timing.csv", kTimingHeader, timings_);
-  folder_.write_csv("gradients.csv", gradients_header(*model_), gradients_);
+  log_.add_epoch(progress_, timing, gradients);
+  if (options_.patience > 0 && best_epoch(parse_rows(progress_)) == epoch)
+    write_model(folder_.file("best.safetensors"));
   // The last checkpoint is written before the row that marks the run as finished. A run killed in
-  // between resumes after that epoch and writes the row from the checkpoint's copy.
-  if (epoch == options_.epochs || settings_.save_every > 0 ||
+  // between resumes after that epoch and writes the row from the checkpoint's copy. The rows of
+  // other epochs may be ahead of the checkpoint; what resumes from it takes them back.
+  if (has_ended() || settings_.save_every > 0 ||
       seconds_since(saved_at_) > kSecondsBetweenEpochSaves) {
     save();
     write_model(folder_.file("model.safetensors"));
   }
-  folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
+  log_.finish_epoch(progress_);
 }
 
 // The test images that pictures show: the first ones.
@@ -299,14 +340,10 @@ bool Trainer::restore() {
                         saved->test.batches() <= test_pass_.batches;
   check(possible, "run", folder_.path(), ": the checkpoint's position lies outside the run");
   progress_ = *saved;
-  timings_ = folder_.csv_rows("timing.csv", progress_.epoch);
-  gradients_ = folder_.csv_rows("gradients.csv", progress_.epoch);
-  if (progress_.epoch > 0) {
-    // The run may have been killed at the end of an epoch after the checkpoint was written but
-    // before these two files were.
-    if (progress_.train.batches() == 0) write_model(folder_.file("model.safetensors"));
-    folder_.write_csv("metrics.csv", metrics_header(), progress_.rows);
-  }
+  // The run may have been killed at the end of an epoch after the checkpoint was written but before
+  // the model was.
+  if (progress_.epoch > 0 && progress_.train.batches() == 0)
+    write_model(folder_.file("model.safetensors"));
   if (!settings_.quiet)
     std::fprintf(stderr, "resuming after %lld epochs and %lld batches\n",
                  static_cast<long long>(progress_.epoch),
@@ -314,31 +351,23 @@ bool Trainer::restore() {
   return true;
 }
 
-// Prints one line of progress. On a terminal it is rewritten five times a second; else a new line
-// follows every half minute, or less often, so that the whole run has at most kMostLines.
 void Trainer::show_progress() {
-  const bool terminal = isatty(STDERR_FILENO);
-  if (settings_.quiet || seconds_since(shown_at_) < (terminal ? 0.2 : 30)) return;
   const int64_t batch = train_pass_.next, batches = train_pass_.batches;
   const double seconds = seconds_since(epoch_started_at_);
   const double per_step = seconds / static_cast<double>(batch - epoch_started_batch_);
   const auto left =
       static_cast<double>((options_.epochs - progress_.epoch) * batches - batch) * per_step;
-  if (!terminal && seconds_since(shown_at_) < (seconds_since(started_at_) + left) / kMostLines)
-    return;
-  shown_at_ = Clock::now();
+  if (settings_.quiet || !line_.due(seconds_since(started_at_) + left)) return;
   take_metrics(train_pass_);
   const PassMetrics& train = progress_.train;
-  std::fprintf(
-      stderr, "%s%s%s", terminal ? "\r" : "",
-      fmt::format("epoch {}/{} [{}/{}]  loss {:.4f} recon {:.4f} codebook {:.4f}  perplexity {:.1f}"
-                  "  codes {}  {:.0f} images/s  {:.0f}:{:02.0f} left",
-                  progress_.epoch + 1, options_.epochs, batch, batches, train.loss(),
-                  train.reconstruction_loss(), train.codebook_loss(), train.perplexity(),
-                  train.histogram().used(), static_cast<double>(images_seen()) / seconds,
-                  std::floor(left / 60), std::floor(std::fmod(left, 60)))
-          .c_str(),
-      terminal ? "\033[K" : "\n");
+  line_.show(
+      {fmt::format("epoch {}/{} [{}/{}]", progress_.epoch + 1, options_.epochs, batch, batches),
+       fmt::format("recon {:.4f}", train.reconstruction_loss()),
+       fmt::format("perplexity {:.1f}", train.perplexity()),
+       fmt::format("{:.0f}:{:02.0f} left", std::floor(left / 60), std::floor(std::fmod(left, 60))),
+       fmt::format("{:.0f} images/s", static_cast<double>(images_seen()) / seconds),
+       fmt::format("codebook {:.4f}", train.codebook_loss()),
+       fmt::format("codes {}", train.histogram().used())});
 }
 
 }  // namespace versor

@@ -9,7 +9,9 @@
 
 #include "data/batcher.h"
 #include "experiments/run/checkpoint.h"
+#include "experiments/run/progress_line.h"
 #include "experiments/run/run_config.h"
+#include "experiments/run/run_log.h"
 #include "experiments/run/training_step.h"
 #include "tensor/replay.h"
 
@@ -20,9 +22,10 @@ struct TrainerSettings {
   bool quiet = false;      // no progress
   int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
   bool graph = true;       // capture a step once and replay it, if the device can
+  double stop_after = 0;   // seconds until it saves and stops; 0: never
 };
 
-enum class TrainingEnd { finished, was_finished, interrupted };
+enum class TrainingEnd { finished, was_finished, stopped, interrupted };
 
 class Trainer {
  public:
@@ -30,7 +33,7 @@ class Trainer {
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
   // Trains the remaining epochs. After SIGINT, SIGTERM or SIGHUP it finishes the current step, of
-  // training or evaluation, saves and returns `interrupted`.
+  // training or evaluation, saves and returns `interrupted`; after settings.stop_after, `stopped`.
   TrainingEnd run();
 
  private:
@@ -49,6 +52,9 @@ class Trainer {
   };
 
   void start_codebooks();
+  bool has_ended() const;
+  bool must_stop() const;
+  void set_learning_rate();
   void train_epoch();
   void evaluate();
   void begin(Pass& pass);
@@ -62,6 +68,7 @@ class Trainer {
   bool restore();
   bool time_to_save() const;
   int64_t images_seen() const;
+  void log_step();
   void show_progress();
 
   RunOptions options_;
@@ -72,15 +79,17 @@ class Trainer {
   Rng rng_;
   std::unique_ptr<VqModel> model_;
   Batcher train_images_, test_images_;
+  AdamParams adam_params_;
   Adam adam_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
   Progress progress_;
   Pass train_pass_, test_pass_;
   FiniteGuard guard_;
   bool graph_;  // whether steps are captured
-  std::vector<std::string> timings_, gradients_;
+  RunLog log_;
+  ProgressLine line_;
 
-  std::chrono::steady_clock::time_point started_at_, saved_at_, shown_at_, epoch_started_at_;
+  std::chrono::steady_clock::time_point started_at_, saved_at_, epoch_started_at_;
   int64_t epoch_started_batch_ = 0;
 };
 

@@ -16,9 +16,9 @@
 
 namespace versor {
 
-// The covariance [C,C] of the images' C = 32*32*3 components about their mean, row by row; divided
-// by the number of images. Pixels lie in [-1,1]. Products are summed in f32 over 1,000 images at
-// most.
+// The covariance [C,C] of the images' C = H*W*channels components about their mean, row by row;
+// divided by the number of images. Pixels lie in [-1,1]. Products are summed in f32 over 1,000
+// images at most.
 std::vector<double> covariance_of(const Dataset& set);
 
 // The eigenvalues, in ascending order, of a symmetric matrix [n,n], of which the lower triangle is

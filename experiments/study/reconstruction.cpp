@@ -32,7 +32,7 @@ void for_each_reconstruction(
     const Run& run, const Dataset& test,
     const std::function<void(const Tensor&, const Tensor&, int64_t)>& take) {
   const Device device = run.options.device;
-  const auto model = make_model(run.options, device, Rng(0), test.images.dim(3));
+  const auto model = make_model(run.options, test.images.dim(3), device, Rng(0));
   const std::string path = run.folder + "/model.safetensors";
   load_state_dict(*model, read_safetensors(path), path);
   model->set_training(false);

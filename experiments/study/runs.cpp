@@ -96,10 +96,10 @@ std::string Runs::command(const Run& run) const {
 RunRecord record_of(const Run& run) {
   RunRecord record;
   record.folder = run.folder.substr(run.folder.rfind('/') + 1);
-  record.precision = (*run.config)["precision"];
-  record.device = (*run.config)["device"];
   const std::string path = run.folder + "/config.json";
   try {
+    record.precision = run.config->at("precision").get<std::string>();
+    record.device = run.config->at("device").get<std::string>();
     const auto config = read_json<nlohmann::json>(path);
     record.commit = config.at("commit").get<std::string>();
     record.hardware = config.value("hardware", "");
@@ -110,7 +110,8 @@ RunRecord record_of(const Run& run) {
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
-  const MetricsTable timing = read_metrics(run.folder + "/timing.csv");
+  const MetricsTable timing = read_growing_metrics(run.folder + "/timing.csv");
+  if (timing.rows.empty()) return record;
   const auto train = timing.column("train_seconds"), eval = timing.column("eval_seconds");
   for (size_t i = 0; i < train.size(); ++i) record.seconds.push_back(train[i] + eval[i]);
   return record;

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "experiments/report/distributions.h"
-#include "experiments/report/plot.h"
+#include "experiments/report/section.h"
 
 namespace versor {
 namespace {
@@ -322,7 +322,7 @@ void add_band_plots(const Evidence& evidence, const std::string& results, Sectio
         high.push_back(ratio.interval(0.95).high);
       }
       if (middle.empty()) continue;
-      LinePlot plot;
+      Plot plot;
       plot.file = fmt::format("verdicts-{}-k{}-beta{:g}", c.metric, setting.codes, setting.beta);
       plot.title = fmt::format("{}, {}", c.title, name_of_setting(setting));
       plot.y_label = c.title;

@@ -82,6 +82,22 @@ void cpu::apply_epilogue(Tensor& y, const Tensor& x, const Epilogue& epilogue) {
   });
 }
 
+void CpuBackend::dropout(Tensor& y, const Tensor& x, const Tensor& draw, Rng rng, float p) {
+  const Rng stream = rng.split(static_cast<uint64_t>(draw.data<int32_t>()[0]));
+  const float factor = 1.f / (1.f - p);
+  with_float_type(y.dtype(), [&](auto element) {
+    using T = decltype(element);
+    const T* in = x.data<T>();
+    T* out = y.data<T>();
+    cpu::parallel_blocks(y.numel(), [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = static_cast<T>(stream.uniform(static_cast<uint64_t>(i)) < p
+                                    ? 0.f
+                                    : factor * static_cast<float>(in[i]));
+    });
+  });
+}
+
 void CpuBackend::broadcast(Tensor& y, const Tensor& s, float factor) {
   fill(y, s.data<float>()[0] * factor);
 }

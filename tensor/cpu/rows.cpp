@@ -25,6 +25,22 @@ void CpuBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
   });
 }
 
+void CpuBackend::pick(Tensor& y, const Tensor& x, const Tensor& index) {
+  const int64_t columns = x.dim(1);
+  const float* in = x.data<float>();
+  const int32_t* at = index.data<int32_t>();
+  float* out = y.data<float>();
+  for (int64_t r = 0; r < index.numel(); ++r) out[r] = in[r * columns + at[r]];
+}
+
+void CpuBackend::one_hot(Tensor& y, const Tensor& index) {
+  const int64_t columns = y.dim(1);
+  const int32_t* at = index.data<int32_t>();
+  float* out = y.data<float>();
+  fill(y, 0.f);
+  for (int64_t r = 0; r < index.numel(); ++r) out[r * columns + at[r]] = 1.f;
+}
+
 void CpuBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& order,
                                const Tensor& batch, int64_t batch_size, float scale, float shift) {
   const int64_t size = images.numel() / images.dim(0);

@@ -63,6 +63,7 @@ class CudaBackend final : public Backend {
   void binary(Tensor& y, const Tensor& a, const Tensor& b, BinaryOp op) override;
   void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) override;
   void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) override;
+  void dropout(Tensor& y, const Tensor& x, const Tensor& draw, Rng rng, float p) override;
   void broadcast(Tensor& y, const Tensor& s, float factor) override;
 
   void permute(Tensor& y, const Tensor& x, std::span<const int> axes) override;
@@ -98,6 +99,8 @@ class CudaBackend final : public Backend {
                           const Conv2dParams& params) override;
 
   void gather_rows(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void pick(Tensor& y, const Tensor& x, const Tensor& index) override;
+  void one_hot(Tensor& y, const Tensor& index) override;
   void gather_images(Tensor& y, const Tensor& images, const Tensor& order, const Tensor& batch,
                      int64_t batch_size, float scale, float shift) override;
   void move_images(Tensor& y, const Tensor& x, const Tensor& moves, const Tensor& batch,

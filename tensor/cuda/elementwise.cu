@@ -97,6 +97,21 @@ struct Scalar {
   }
 };
 
+// Number i of the stream of a draw.
+struct Uniform {
+  Rng rng;
+  const int32_t* draw;
+
+  bool allows_vectors() const { return true; }
+  __device__ void start() { rng = rng.split(static_cast<uint64_t>(*draw)); }
+  template <int L>
+  __device__ Floats<L> read(int64_t i) const {
+    Floats<L> x;
+    for (int l = 0; l < L; ++l) x.lane[l] = rng.uniform(static_cast<uint64_t>(i + l));
+    return x;
+  }
+};
+
 // --- the functions of map_kernel ----------------------------------------------------------------
 
 struct ScaledDifference {
@@ -104,6 +119,10 @@ struct ScaledDifference {
 };
 struct Same {
   __device__ float operator()(float x) const { return x; }
+};
+struct Dropped {
+  float p, factor;
+  __device__ float operator()(float x, float u) const { return u < p ? 0.f : factor * x; }
 };
 
 // --- map_kernel ---------------------------------------------------------------------------------
@@ -171,6 +190,14 @@ void CudaBackend::binary_rows(Tensor& y, const Tensor& x, const Tensor& v, Binar
 void CudaBackend::scale_rows(Tensor& y, const Tensor& x, const Tensor& s) {
   map<float>("scale_rows", *this, y, Value<BinaryOp::mul>(), Elements<float>(x),
              ColumnVector{s.data<float>(), x.dim(1)});
+}
+
+void CudaBackend::dropout(Tensor& y, const Tensor& x, const Tensor& draw, Rng rng, float p) {
+  with_float_type(y.dtype(), [&](auto element) {
+    using T = decltype(element);
+    map<T>("dropout", *this, y, Dropped{p, 1.f / (1.f - p)}, Elements<T>(x),
+           Uniform{rng, draw.data<int32_t>()});
+  });
 }
 
 void CudaBackend::broadcast(Tensor& y, const Tensor& s, float factor) {

@@ -2,6 +2,8 @@
 // segment_sum copy, or count with integer atomics, whose order cannot matter. segment_sum must add
 // floats in a fixed order without sorting the rows: each block searches for the rows of one segment
 // and lists them in order. Read next: backend.cpp.
+#include <limits>
+
 #include "tensor/cuda/launch.h"
 #include "tensor/image_moves.h"
 
@@ -19,26 +21,70 @@ constexpr int kWarps = kThreads / kWarp;
 
 // --- gathering ----------------------------------------------------------------------------------
 
+// Whether an index exists; a negative one becomes a very large unsigned number.
+__device__ inline bool exists(int64_t index, int64_t count) {
+  return static_cast<uint64_t>(index) < static_cast<uint64_t>(count);
+}
+
+__device__ inline void set_nan(float& y) {
+  y = std::numeric_limits<float>::quiet_NaN();
+}
+__device__ inline void set_nan(float4& y) {
+  set_nan(y.x), set_nan(y.y), set_nan(y.z), set_nan(y.w);
+}
+
 // y[r,:] = x[index[r],:], a warp per row. T is a float or a float4, and columns counts those.
 template <class T>
 __global__ void gather_rows_kernel(T* y, const T* x, const int32_t* index, int64_t rows,
-                                   int64_t columns) {
+                                   int64_t columns, int64_t table_rows) {
   const int lane = threadIdx.x % kWarp;
   const int64_t warps = cuda::global_threads() / kWarp;
   for (int64_t r = cuda::global_index() / kWarp; r < rows; r += warps) {
-    const T* from = x + index[r] * columns;
-    for (int64_t c = lane; c < columns; c += kWarp) y[r * columns + c] = from[c];
+    const int64_t at = index[r];
+    const T* from = x + at * columns;
+    if (exists(at, table_rows))
+      for (int64_t c = lane; c < columns; c += kWarp) y[r * columns + c] = from[c];
+    else
+      for (int64_t c = lane; c < columns; c += kWarp) set_nan(y[r * columns + c]);
   }
 }
 
+__global__ void pick_kernel(float* y, const float* x, const int32_t* index, int64_t rows,
+                            int64_t columns) {
+  for (int64_t r = cuda::global_index(); r < rows; r += cuda::global_threads())
+    if (exists(index[r], columns))
+      y[r] = x[r * columns + index[r]];
+    else
+      set_nan(y[r]);
+}
+
+__global__ void one_hot_kernel(float* y, const int32_t* index, int64_t count, int64_t columns) {
+  for (int64_t i = cuda::global_index(); i < count; i += cuda::global_threads()) {
+    const int64_t at = index[i / columns];
+    if (exists(at, columns))
+      y[i] = at == i % columns ? 1.f : 0.f;
+    else
+      set_nan(y[i]);
+  }
+}
+
+// The images of a batch: where in the order it starts, and how many images and places there are.
+struct Batch {
+  const int32_t* number;  // null means batch 0
+  int64_t size, images, places;
+
+  __device__ int64_t first() const { return number != nullptr ? number[0] * size : 0; }
+};
+
 // Image n of the batch is blockIdx.x; each thread handles L of its `size` elements at a time, where
-// size is a multiple of L. No batch means batch 0.
+// size is a multiple of L.
 template <int L>
 __global__ void gather_images_kernel(float* y, const uint8_t* images, const int32_t* order,
-                                     const int32_t* batch, int64_t batch_size, int64_t size,
-                                     float scale, float shift) {
-  const int64_t n = blockIdx.x, first = batch != nullptr ? batch[0] * batch_size : 0;
-  const uint8_t* image = images + order[first + n] * size;
+                                     Batch batch, int64_t size, float scale, float shift) {
+  const int64_t n = blockIdx.x, place = batch.first() + n;
+  const int64_t at = exists(place, batch.places) ? order[place] : -1;
+  const uint8_t* image = images + at * size;
+  if (!exists(at, batch.images)) set_nan(shift), image = images;
   const int64_t step = static_cast<int64_t>(gridDim.y) * blockDim.x * L;
   int64_t i = (static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x) * L;
   for (; i < size; i += step) {
@@ -49,15 +95,17 @@ __global__ void gather_images_kernel(float* y, const uint8_t* images, const int3
   }
 }
 
-// A thread per element. No batch means batch 0.
-__global__ void move_images_kernel(float* y, const float* x, const int32_t* moves,
-                                   const int32_t* batch, int64_t batch_size, int64_t count,
-                                   int64_t H, int64_t W, int64_t C) {
-  const int64_t first = batch != nullptr ? batch[0] * batch_size : 0;
+// A thread per element.
+__global__ void move_images_kernel(float* y, const float* x, const int32_t* moves, Batch batch,
+                                   int64_t count, int64_t H, int64_t W, int64_t C) {
+  const int64_t first = batch.first();
   for (int64_t i = cuda::global_index(); i < count; i += cuda::global_threads()) {
     const int64_t c = i % C, w = i / C % W, h = i / (C * W) % H, n = i / (C * W * H);
     const int32_t* move = moves + 3 * (first + n);
-    y[i] = x[((n * H + moved_row(move, h, H)) * W + moved_column(move, w, W)) * C + c];
+    if (!exists(first + n, batch.places))
+      set_nan(y[i]);
+    else
+      y[i] = x[((n * H + moved_row(move, h, H)) * W + moved_column(move, w, W)) * C + c];
   }
 }
 
@@ -141,9 +189,10 @@ __global__ void segment_sum_kernel(float* y, const float* x, const int32_t* inde
 
 // --- counts -------------------------------------------------------------------------------------
 
-__global__ void bincount_kernel(int32_t* counts, const int32_t* index, int64_t rows) {
+__global__ void bincount_kernel(int32_t* counts, const int32_t* index, int64_t rows,
+                                int64_t segments) {
   for (int64_t r = cuda::global_index(); r < rows; r += cuda::global_threads())
-    atomicAdd(&counts[index[r]], 1);
+    if (exists(index[r], segments)) atomicAdd(&counts[index[r]], 1);
 }
 
 struct CounterList {
@@ -167,14 +216,18 @@ struct RowValues {
 };
 
 // table[row[0], first + j] = values[j], one thread per j.
-__global__ void write_row_kernel(float* table, const int32_t* row, int64_t columns, int64_t first,
-                                 RowValues values) {
+__global__ void write_row_kernel(float* table, const int32_t* row, int64_t rows, int64_t columns,
+                                 int64_t first, RowValues values) {
   const int j = threadIdx.x;
-  if (j >= values.count) return;
+  if (j >= values.count || !exists(row[0], rows)) return;
   const void* from = values.address[j];
   table[row[0] * columns + first + j] = values.is_integer[j]
                                             ? static_cast<float>(*static_cast<const int32_t*>(from))
                                             : *static_cast<const float*>(from);
+}
+
+Batch batch_of(const Tensor& number, int64_t size, int64_t images, int64_t places) {
+  return {number.defined() ? number.data<int32_t>() : nullptr, size, images, places};
 }
 
 }  // namespace
@@ -187,11 +240,21 @@ void CudaBackend::gather_rows(Tensor& y, const Tensor& x, const Tensor& index) {
   if (columns % 4 == 0 && is_aligned(out, sizeof(float4)) && is_aligned(in, sizeof(float4))) {
     cuda::launch("gather_rows", stream(), blocks, kThreads, gather_rows_kernel<float4>,
                  reinterpret_cast<float4*>(out), reinterpret_cast<const float4*>(in),
-                 index.data<int32_t>(), rows, columns / 4);
+                 index.data<int32_t>(), rows, columns / 4, x.dim(0));
   } else {
     cuda::launch("gather_rows", stream(), blocks, kThreads, gather_rows_kernel<float>, out, in,
-                 index.data<int32_t>(), rows, columns);
+                 index.data<int32_t>(), rows, columns, x.dim(0));
   }
+}
+
+void CudaBackend::pick(Tensor& y, const Tensor& x, const Tensor& index) {
+  cuda::launch("pick", stream(), grid_for(*this, y.numel(), kThreads), kThreads, pick_kernel,
+               y.data<float>(), x.data<float>(), index.data<int32_t>(), x.dim(0), x.dim(1));
+}
+
+void CudaBackend::one_hot(Tensor& y, const Tensor& index) {
+  cuda::launch("one_hot", stream(), grid_for(*this, y.numel(), kThreads), kThreads, one_hot_kernel,
+               y.data<float>(), index.data<int32_t>(), y.numel(), y.dim(1));
 }
 
 void CudaBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& order,
@@ -208,7 +271,7 @@ void CudaBackend::gather_images(Tensor& y, const Tensor& images, const Tensor& o
                     static_cast<unsigned>(std::min(parts, kMostBlocksOfAnImage)));
   cuda::launch("gather_images", stream(), blocks, kThreads,
                whole ? gather_images_kernel<L> : gather_images_kernel<1>, out, in,
-               order.data<int32_t>(), batch.defined() ? batch.data<int32_t>() : nullptr, batch_size,
+               order.data<int32_t>(), batch_of(batch, batch_size, images.dim(0), order.numel()),
                size, scale, shift);
 }
 
@@ -217,8 +280,8 @@ void CudaBackend::move_images(Tensor& y, const Tensor& x, const Tensor& moves, c
   if (y.numel() == 0) return;
   cuda::launch("move_images", stream(), grid_for(*this, y.numel(), kThreads), kThreads,
                move_images_kernel, y.data<float>(), x.data<float>(), moves.data<int32_t>(),
-               batch.defined() ? batch.data<int32_t>() : nullptr, batch_size, y.numel(), x.dim(1),
-               x.dim(2), x.dim(3));
+               batch_of(batch, batch_size, x.dim(0), moves.dim(0)), y.numel(), x.dim(1), x.dim(2),
+               x.dim(3));
 }
 
 void CudaBackend::segment_sum(Tensor& y, const Tensor& x, const Tensor& index) {
@@ -231,7 +294,8 @@ void CudaBackend::segment_sum(Tensor& y, const Tensor& x, const Tensor& index) {
 void CudaBackend::bincount(Tensor& counts, const Tensor& index) {
   fill(counts, 0.f);
   cuda::launch("bincount", stream(), grid_for(*this, index.numel(), kThreads), kThreads,
-               bincount_kernel, counts.data<int32_t>(), index.data<int32_t>(), index.numel());
+               bincount_kernel, counts.data<int32_t>(), index.data<int32_t>(), index.numel(),
+               counts.numel());
 }
 
 void CudaBackend::increment(Tensor& counters, std::span<const int32_t> which) {
@@ -258,7 +322,8 @@ void CudaBackend::write_row(Tensor& table, const Tensor& row, std::span<const Te
       part.is_integer[part.count++] = value.dtype() == DType::i32;
     }
     cuda::launch("write_row", stream(), 1, kWarp, write_row_kernel, table.data<float>(),
-                 row.data<int32_t>(), table.dim(1), static_cast<int64_t>(first), part);
+                 row.data<int32_t>(), table.dim(0), table.dim(1), static_cast<int64_t>(first),
+                 part);
   }
 }
 

@@ -40,6 +40,18 @@ TEST_CASE("errors: differentiable functions") {
        },
        "[matmul] inner sizes 3 and 5 differ (a [2,3], b [4,5] transposed)"},
       {[&] { concat({}); }, "[concat] nothing to join"},
+      {[&] {
+         mul(x, Variable(f32({2, 2, 2})));
+       },
+       "[binary] shapes differ: [2,3] and [2,2,2]"},
+      {[&] {
+         sum(x, {0, -2});
+       },
+       "[sum] axis -2 of [2,3] does not exist or is given twice"},
+      {[&] { mean(x, {2}); }, "[sum] axis 2 of [2,3] does not exist or is given twice"},
+      {[&] { clamp(x, 1, 0); }, "[clamp] the range 1..0 is empty"},
+      {[&] { cross_entropy(x, index_tensor({0})); },
+       "[pick] index [1] does not match the rows of [2,3]"},
       {[&] { slice(x, 0, 5); }, "[slice] columns 0..5 are outside [2,3]"},
   });
 }

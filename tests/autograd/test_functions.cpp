@@ -1,5 +1,6 @@
 // Every differentiable function against the double reference: values and the gradients of
 // f = <dy, y> with a random dy, over the whole table of cases (tests/cases.h).
+#include <cmath>
 #include <set>
 
 #include "tests/cases.h"
@@ -74,14 +75,16 @@ TEST_CASE("functions: in bf16 the activations are bf16, rounded on the way") {
 }
 
 TEST_CASE("functions: each one of functions.h has cases" * cpu_only()) {
-  std::set<std::string> expected{"scale",    "cast",       "add_scalar",
-                                 "add_bias", "scale_rows", "scale_columns",
-                                 "conv2d",   "matmul",     "conv_transpose2d",
-                                 "linear",   "sum",        "mean",
-                                 "mse",      "sum_axis1",  "normalize_rows",
-                                 "softmax",  "group_norm", "reshape",
-                                 "rows",     "permute",    "slice",
-                                 "concat",   "gather_rows"};
+  std::set<std::string> expected{"scale",         "cast",        "add_scalar",
+                                 "add_bias",      "scale_rows",  "scale_columns",
+                                 "conv2d",        "matmul",      "conv_transpose2d",
+                                 "linear",        "sum",         "mean",
+                                 "mse",           "sum_axis1",   "normalize_rows",
+                                 "softmax",       "group_norm",  "reshape",
+                                 "rows",          "permute",     "slice",
+                                 "concat",        "gather_rows", "expand",
+                                 "pick",          "max_axis1",   "log_softmax",
+                                 "cross_entropy", "clamp",       "pow"};
   for (const Unary& u : kUnary) expected.insert(name_of(u.op));
   for (const Binary& b : kBinary) expected.insert(name_of(b.op));
   std::set<std::string> found, names;
@@ -98,6 +101,29 @@ TEST_CASE("functions: operators are the functions of the same name") {
   CHECK((a - b).value().to_vector<float>() == std::vector<float>{4, -3.5f});
   CHECK((a * b).value().to_vector<float>() == std::vector<float>{12, -1.5f});
   CHECK((0.5f * a).value().to_vector<float>() == std::vector<float>{3, -1.5f});
+}
+
+TEST_CASE(
+    "functions: cross entropy of logits that would overflow, and of some that are impossible") {
+  const double inf = INFINITY;
+  const Tensor labels = index_tensor({1, 0, 2});
+  const Variable x(to_tensor({{3, 3}, {0, 1e4, -1e4, 3e38, -3e38, 0, -inf, 2, 2}}), true);
+  const Variable loss = cross_entropy(x, labels);
+  CHECK(loss.item() == doctest::Approx(std::log(2.0) / 3));
+  backward(loss);
+  CHECK(error(x.grad(), {{3, 3}, {0, 0, 0, 0, 0, 0, 0, 1.0 / 6, -1.0 / 6}}) <= kTolerance);
+  CHECK(accuracy(x.value(), labels).item() == doctest::Approx(2.0 / 3));  // of equals the first
+  const Variable wrong(to_tensor({{1, 2}, {0, 1e4}}));
+  CHECK(cross_entropy(wrong, index_tensor({0})).item() == 1e4f);
+}
+
+TEST_CASE("functions: a label that does not exist") {
+  const Variable x(to_tensor(ref::zeros({2, 3})), true);
+  const Tensor labels = index_tensor({0, 3});
+  if (on_other_device())
+    CHECK(std::isnan(cross_entropy(x, labels).item()));
+  else
+    CHECK(error_of([&] { cross_entropy(x, labels); }) == "[pick] index 3 is outside the 3 columns");
 }
 
 TEST_CASE("functions: relu passes no gradient at zero") {

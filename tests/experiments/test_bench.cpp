@@ -78,6 +78,22 @@ TEST_CASE("bench: the convolutions of a step at the paper's size") {
   CHECK(passes == 35);
 }
 
+// As many multiplications as the primitives of a step report themselves.
+TEST_CASE("bench: the convolutions of a step on other images and of a deeper network") {
+  StepConfiguration what;
+  what.batch = 2;
+  what.latent = what.codes = 8;
+  what.image = 48;
+  what.downsampling = 16;
+  StepBenchmark benchmark(what);
+  double counted = 0, listed = 0;
+  for (const auto& [name, entry] : benchmark.profile(1))
+    if (name.starts_with("conv")) counted += entry.flops;
+  for (const StepConvolution& c : step_convolutions(2, 48, 8, 16))
+    listed += static_cast<double>(c.count) * c.flops();
+  CHECK(counted == listed);
+}
+
 TEST_CASE("bench: the bytes of a convolution's tensors") {
   // x [2,8,8,3], weight [5,4,4,3], y [2,4,4,5]; the gradient of the weights is f32 in both
   const int64_t images = 2 * 8 * 8 * 3 + 2 * 4 * 4 * 5, weights = 5 * 4 * 4 * 3;

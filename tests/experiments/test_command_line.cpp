@@ -256,16 +256,16 @@ TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without
 
 TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) {
   for (const std::string program :
-       {"train", "evaluate", "one_step", "bench", "probe", "table1", "table2", "table3", "figures",
-        "table_attribution", "table_estimators", "table_quantizers", "verdicts", "report",
-        "tsne"}) {
+       {"train", "evaluate", "encode", "decode", "inspect", "prune", "one_step", "bench", "probe",
+        "table1", "table2", "table3", "figures", "table_attribution", "table_estimators",
+        "table_quantizers", "verdicts", "report", "tsne"}) {
     CAPTURE(program);
     const Ended help = run(program + " --help");
     CHECK(help.code == 0);
     CHECK(help.err.empty());
     CHECK(contains(help.out, "--version"));
     for (const char* option : {"--device", "--precision", "--threads"})
-      if (program != "verdicts" && program != "report" && program != "tsne")
+      if (program != "verdicts" && program != "report" && program != "tsne" && program != "prune")
         CHECK(contains(help.out, option));
     const Ended about = run(program + " --version");
     CHECK(about.code == 0);
@@ -295,8 +295,9 @@ TEST_CASE("errors: standard output that cannot be written, in every program" *
        {"table2", "table3", "figures", "table_attribution", "table_estimators", "table_quantizers"})
     commands.push_back(std::string(table) + " --list --quick --data synthetic" + results);
   for (const char* program :
-       {"train", "evaluate", "one_step", "bench", "probe", "table1", "table2", "table3", "figures",
-        "table_attribution", "table_estimators", "table_quantizers", "verdicts", "report", "tsne"})
+       {"train", "evaluate", "encode", "decode", "inspect", "prune", "one_step", "bench", "probe",
+        "table1", "table2", "table3", "figures", "table_attribution", "table_estimators",
+        "table_quantizers", "verdicts", "report", "tsne"})
     commands.push_back(std::string(program) + " --help");
   for (const std::string& command : commands) {
     CAPTURE(command);

@@ -4,6 +4,7 @@
 #include "experiments/run/gradient_probe.h"
 #include "experiments/run/snapshot.h"
 #include "nn/safetensors.h"
+#include "tensor/file.h"
 #include "tensor/ops.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/support.h"
@@ -48,6 +49,36 @@ TEST_CASE("looks: gradients and pictures change no byte of a model that an updat
   check_looks(one);
   VqVae2 two(moving(), {}, Rng(1));
   check_looks(two);
+}
+
+// Width and height in the header of a PNG file.
+std::pair<int, int> size_of_png(const std::string& path) {
+  const std::string bytes = read_file(path);
+  const auto number = [&](size_t at) {
+    int value = 0;
+    for (size_t i = at; i < at + 4; ++i) value = 256 * value + static_cast<uint8_t>(bytes.at(i));
+    return value;
+  };
+  return {number(16), number(20)};
+}
+
+// Two rows of images, each above its reconstructions, with 2 pixels between them.
+TEST_CASE("looks: small images are enlarged, large ones are fewer") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "picture.png";
+  const auto size_with = [&](const Shape& images) {
+    VqVaeOptions options = moving();
+    options.image_channels = images[3];
+    VqVae model(options, {}, Rng(1));
+    draw_reconstructions(path, model, ops::uniform(images, Rng(5), -1.f, 1.f, {}));
+    return size_of_png(path);
+  };
+  CHECK(size_with({16, 32, 32, 3}) == std::pair(8 * 98 - 2, 4 * 98 - 2));
+  CHECK(size_with({16, 28, 28, 1}) == std::pair(8 * 86 - 2, 4 * 86 - 2));
+  CHECK(size_with({3, 64, 64, 3}) == std::pair(3 * 66 - 2, 2 * 66 - 2));
+  CHECK(size_with({16, 128, 64, 3}) == std::pair(8 * 66 - 2, 4 * 130 - 2));
+  CHECK(size_with({16, 128, 256, 1}) == std::pair(3 * 258 - 2, 4 * 130 - 2));
+  CHECK(size_with({3, 8, 1600, 3}) == std::pair(1600, 4 * 10 - 2));
 }
 
 TEST_CASE("looks: a snapshot has the codebook and counts of each level") {

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "experiments/run/run_folder.h"
+#include "nn/safetensors.h"
 #include "tests/experiments/programs.h"
 #include "tests/experiments/run_options.h"
 
@@ -37,6 +38,10 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--warmup", {"7"}},
                                                 {"--weight-decay", {"0.1"}},
                                                 {"--lr-schedule", {"cosine"}},
+                                                {"--init", {"FILE"}},  // see weights_file()
+                                                {"--lr-at", {"2:0.001,3:1e-05", "--epochs 4"}},
+                                                {"--patience", {"3", "--validation-images 24"}},
+                                                {"--tensorboard", {""}},
                                                 {"--max-memory", {"64M"}},
                                                 {"--model", {"vqvae2"}},
                                                 {"--quantizer", {"simvq"}},
@@ -45,6 +50,7 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--layers", {"2"}},
                                                 {"--shared-codebook", {"", "--layers 2"}},
                                                 {"--layer-dropout", {"", "--layers 2"}},
+                                                {"--downsampling", {"8"}},
                                                 {"--codebook-dim", {"4"}},
                                                 {"--cosine", {""}},
                                                 {"--temperature", {"0.5", "--estimator gumbel"}},
@@ -65,9 +71,22 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--shift", {"2"}},
                                                 {"--validation-images", {"24"}}};
 
+// Weights of a model with 8 channels and 8 codes.
+const std::string& weights_file() {
+  static const TemporaryFolder folder;
+  static const std::string path = folder / "first.safetensors";
+  if (std::filesystem::exists(path)) return path;
+  RunOptions options;
+  options.latent = options.codes = 8;
+  apply_preset(options);
+  write_safetensors(path, {state_dict(*make_model(options, {}, Rng(1))), {}});
+  return path;
+}
+
 std::string with_value(const RunOption& option) {
   const Sample& sample = kSamples.at(option.name);
-  return str(sample.with, " ", option.name, " ", sample.value);
+  const bool file = sample.value == std::string_view("FILE");
+  return str(sample.with, " ", option.name, " ", file ? weights_file() : sample.value);
 }
 
 RunOptions read(const std::string& arguments, const std::string& preset = "versor") {
@@ -106,7 +125,9 @@ TEST_CASE("option table: every option comes back from config, name and listed co
       CHECK(contains(differing_options(before, after), option.name + " "));
       CHECK(contains(differing_options(after, before), option.name + " "));
     }
-    CHECK((run_name(before) != run_name(after)) == (in_config || option.name == "--preset"));
+    const bool by_content = option.name == "--init";  // the config has the file's hash
+    CHECK((run_name(before) != run_name(after)) ==
+          (in_config || by_content || option.name == "--preset"));
 
     const bool of_images = option.name.starts_with("--data");  // a config names them otherwise
     const RunOptions held = options_of(after, "config.json");

@@ -242,8 +242,8 @@ TEST_CASE("options: the model is in the config where it is not the paper's") {
   CHECK(config(two)["model"] == "vqvae2");
   CHECK(run_name(config(usual)) != run_name(config(two)));
   CHECK(run_name(config(usual)) == run_name(config(parsed("--latent 8 --codes 4 --model vqvae"))));
-  CHECK(make_model(usual, {}, Rng(1))->levels().size() == 1);
-  CHECK(make_model(two, {}, Rng(1))->levels().size() == 2);
+  CHECK(make_model(usual, 3, {}, Rng(1))->levels().size() == 1);
+  CHECK(make_model(two, 3, {}, Rng(1))->levels().size() == 2);
   CHECK(contains(usage_error_of("--model wrong"), "--model"));
   bool named = false;
   for (const std::string& difference : differences_from_paper(config(two), 4, 50))

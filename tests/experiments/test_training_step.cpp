@@ -133,6 +133,21 @@ TEST_CASE("one_step: fitting files have no error, and all that is promised comes
   CHECK(gradients == VqVae(tiny_model(), {}, Rng(0)).parameters().size());
 }
 
+TEST_CASE("one_step: the depth of the network is that of the file") {
+  VqVaeOptions deep = tiny_model();
+  deep.downsampling = 8;
+  deep.image_channels = 1;
+  Files files;
+  files.weights.tensors = state_dict(VqVae(deep, {}, Rng(3)));
+  files.batch.tensors["images"] = ops::uniform({2, 1, 8, 16}, Rng(5), -1.f, 1.f, {});
+  const SafetensorsFile out = one_step(files.weights, "W.file", files.batch, "X.file", {}, {});
+  CHECK(out.at("reconstruction", "").shape() == Shape{2, 1, 8, 16});
+  CHECK(out.at("z_e", "").shape() == Shape{2, 4, 1, 2});
+  CHECK(contains(files.error_with_images(ops::zeros({2, 1, 12, 8})), "multiples of 8"));
+  files.weights.tensors["encoder.4.weight"] = ops::zeros({4, 4, 3, 3});
+  CHECK(contains(files.error(), "W.file: encoder.4.weight has the shape [4,4,3,3]"));
+}
+
 TEST_CASE("one_step: a missing tensor is named with its file") {
   for (const char* name : {"encoder.0.weight", "encoder.2.bias", "encoder.4.conv1.weight",
                            "decoder.4.bias", "codebook.weight", "ema_cluster_size", "ema_dw"}) {

@@ -317,6 +317,49 @@ def make_texts():
     put("command_line", "not-utf-8", b"--results\n\xff\xfe\n--data-dir\n\"'\\")
 
 
+def npy(header, data=b"", version=1):
+    text = header.encode()
+    length = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + text + data
+
+
+def make_npy():
+    def described(descr, shape, order="False"):
+        return "{'descr': '%s', 'fortran_order': %s, 'shape': %s, }\n" % (descr, order, shape)
+
+    data = struct.pack("<6i", 0, 1, -1, 2**31 - 1, -2**31, 7)
+    put("npy", "i4", npy(described("<i4", "(2, 3)"), data))
+    put("npy", "version-2", npy(described("<i4", "(6,)"), data, 2))
+    put("npy", "version-9", npy(described("<i4", "(6,)"), data, 9))
+    put("npy", "keys-in-another-order", npy('{"shape":(3,2),"fortran_order":False,"descr":"<i4"}', data))
+    for name, header in {
+            "i1": described("|i1", "(2, 12)"), "i2": described("<i2", "(12,)"),
+            "i8": described("<i8", "(3,)"), "u1": described("|u1", "(24,)"),
+            "u4": described("<u4", "(6,)"), "f4": described("<f4", "(6,)"),
+            "big-endian": described(">i4", "(6,)"), "objects": described("|O", "(3,)"),
+            "structured": "{'descr': [('a', '<i4')], 'fortran_order': False, 'shape': (6,), }",
+            "fortran": described("<i4", "(2, 3)", "True"),
+            "five-axes": described("<i4", "(1, 1, 1, 2, 3)"),
+            "too-few": described("<i4", "(7,)"), "too-many": described("<i4", "(5,)"),
+            "scalar": described("<i4", "()"), "empty-axis": described("<i4", "(0, 3)"),
+            "terabytes": described("<i4", "(1099511627776,)"),
+            "product-is-0-modulo-2-64": described("<i4", "(4294967296, 4294967296)"),
+            "zero-times-much": described("<i4", "(9223372036854775807, 9223372036854775807, 0)"),
+            "extent-negative": described("<i4", "(-6,)"),
+            "extent-beyond-64-bits": described("<i4", "(18446744073709551622,)"),
+            "extent-a-word": described("<i4", "(six,)"),
+            "twice": "{'descr': '<i4', 'descr': '<i4', 'fortran_order': False, 'shape': (6,), }",
+            "no-shape": "{'descr': '<i4', 'fortran_order': False, }",
+            "open-quote": "{'descr': '<i4", "more-after": described("<i4", "(6,)") + "x",
+            "no-dictionary": "[1]", "nothing": ""}.items():
+        put("npy", name, npy(header, data))
+    put("npy", "cut-in-the-data", npy(described("<i4", "(2, 3)"), data[:-1]))
+    put("npy", "header-longer-than-the-file", b"\x93NUMPY\x02\0" + struct.pack("<I", 2**32 - 1))
+    put("npy", "cut-in-the-length", b"\x93NUMPY\x01\0\x05")
+    put("npy", "no-bytes", b"")
+    put("npy", "other-magic", b"\x93NUMPX" + npy("{}")[6:])
+
+
 for make in (make_safetensors, make_weights, make_checkpoint, make_cifar10, make_run_folder,
-             make_section, make_progress, make_texts):
+             make_section, make_progress, make_texts, make_npy):
     make()

@@ -1,4 +1,4 @@
-// metrics.csv and its like: every row has the heading's columns, and every line is a row.
+// metrics.csv and its like: every row has the heading's columns, and every whole line is a row.
 #include "experiments/run/metrics.h"
 
 #include <algorithm>
@@ -14,9 +14,8 @@ void read(std::string_view input) {
   MetricsTable table;
   if (!accepts(file.path(), [&] { table = read_metrics(file.path()); })) return;
   const auto breaks = std::count(input.begin(), input.end(), '\n');
-  const auto lines = breaks + (input.empty() || input.back() == '\n' ? 0 : 1);
-  require(static_cast<int64_t>(table.rows.size()) == std::max<int64_t>(lines - 1, 0),
-          "every line is a row");
+  require(static_cast<int64_t>(table.rows.size()) == std::max<int64_t>(breaks - 1, 0),
+          "every whole line is a row");
   for (const auto& row : table.rows)
     require(row.size() == table.columns.size(), "a row has the heading's columns");
   for (const std::string& column : {table.columns.front(), table.columns.back()})

@@ -166,6 +166,11 @@ TEST_CASE("errors: element-wise") {
       {[&] { ops::affine(none, 2.f, 1.f, DType::f32); }, "[affine] an input is undefined"},
       {[&] { ops::copy(a, b); }, "[copy] shapes differ: [2,3] and [3,2]"},
       {[&] { ops::copy(a, integers); }, "[copy] needs f32, got i32 [2,3]"},
+      {[&] { ops::dropout(a, integers, Rng(1), 0.5f); },
+       "[dropout] needs a tensor of one element, got [2,3]"},
+      {[&] { ops::dropout(a, f32({1}), Rng(1), 0.5f); }, "[dropout] needs i32, got f32 [1]"},
+      {[&] { ops::dropout(a, typed({1}, DType::i32), Rng(1), 1.f); },
+       "[dropout] the probability 1 is not in [0,1)"},
       {[] { ops::uniform({2}, Rng(1), 1, -1); }, "[uniform] range 1..-1 is empty"},
       {[&] { ops::increment(a); }, "[increment] needs i32, got f32 [2,3]"},
       {[&] { ops::increment(integers); }, "[increment] needs a tensor of one element, got [2,3]"},
@@ -276,6 +281,24 @@ TEST_CASE("errors: layout, reductions and rows") {
        "[segment_sum] index [2] does not match the rows of [2,3], or there are no segments"},
       {[&] { ops::bincount(index, 0); }, "[bincount] there are no segments to count"},
       {[&] { ops::bincount(x, 4); }, "[bincount] needs i32, got f32 [2,3]"},
+      {[&] { ops::pick(x, index_tensor({0})); },
+       "[pick] index [1] does not match the rows of [2,3]"},
+      {[&] { ops::pick(cube, index); }, "[pick] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::pick(x, f32({2})); }, "[pick] needs i32, got f32 [2]"},
+      {[&] { ops::one_hot(index, 0); }, "[one_hot] there are no classes"},
+      {[&] { ops::one_hot({}, 2); }, "[one_hot] an input is undefined"},
+      {[&] { ops::log_softmax(cube); }, "[log_softmax] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::log_softmax({}); }, "[log_softmax] an input is undefined"},
+      {[&] {
+         ops::expand(x, {3, 2});
+       },
+       "[expand] [2,3] does not repeat to [3,2]"},
+      {[&] { ops::expand(x, {3}); }, "[expand] [2,3] does not repeat to [3]"},
+      {[&] { ops::sum_to(x, {2}); }, "[sum_to] [2] does not repeat to [2,3]"},
+      {[&] {
+         ops::expand(index, {2, 2});
+       },
+       "[expand] needs f32, got i32 [2]"},
   });
 }
 

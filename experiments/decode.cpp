@@ -1,0 +1,61 @@
+// Decodes symbols (bin/encode) into pictures: a folder of PNG files, or one picture of all.
+//   bin/decode results/runs/NAME symbols.npy --output pictures
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "data/image_grid.h"
+#include "experiments/cli/program.h"
+#include "experiments/run/model_use.h"
+#include "experiments/study/coding.h"
+#include "tensor/ops.h"
+#include "vq/names.h"
+
+using namespace versor;
+
+namespace {
+
+// One picture of all images [N,H,W,C], as nearly square as whole images allow.
+void write_grid(const std::string& path, const Tensor& images) {
+  const int64_t count = images.dim(0);
+  const auto per_row = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  std::vector<Tensor> rows;
+  for (int64_t begin = 0; begin < count; begin += per_row)
+    rows.push_back(images.rows(begin, std::min(begin + per_row, count)));
+  write_image_grid(path, rows, 1);
+}
+
+int decode(const LoadedModel& loaded, const std::string& from, const std::string& output) {
+  const std::vector<Tensor> symbols = read_symbols(*loaded.model, from);
+  const int64_t count = symbols.back().dim(0);
+  const bool one_picture = output.ends_with(".png");
+  Tensor all;
+  const auto take = [&](const Tensor& images, int64_t first) {
+    if (!one_picture) return write_png_files(output, images, first);
+    if (!all.defined()) all = Tensor({count, images.dim(1), images.dim(2), images.dim(3)});
+    Tensor here = all.rows(first, first + images.dim(0));
+    ops::copy(here, images.to({}));
+  };
+  decode_images(*loaded.model, symbols, loaded.options.batch_size, loaded.options.device, take);
+  if (one_picture) write_grid(output, all);
+  fmt::print("{}  {} images\n", output, count);
+  if (!decoder_sees_codes(*loaded.model))
+    fmt::print(
+        "not what evaluation makes: there the decoder of `{}` also sees the latents' lengths\n",
+        name_of(*loaded.options.estimator));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options app("Decodes symbols from bin/encode into PNG files.");
+  std::string model, symbols, output;
+  app.add_option("model", model, "a run's folder, or a model.safetensors")->required();
+  app.add_option("symbols", symbols, "the .npy file, by the name that bin/encode was given")
+      ->required();
+  app.add_option("--output", output, "a folder for a PNG file of each image, or one .png of all")
+      ->required();
+  const ModelUse use(app);
+  return run_program(app, argc, argv, [&] { return decode(use.load(model), symbols, output); });
+}

@@ -1,0 +1,80 @@
+// Encodes images with a trained model and writes their symbols as .npy, which numpy opens and
+// bin/decode makes pictures of. Prints the bits that they cost and the error that they leave.
+//   bin/encode results/runs/NAME --images test --output symbols.npy
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "data/image_grid.h"
+#include "experiments/cli/program.h"
+#include "experiments/run/model_use.h"
+#include "experiments/study/coding.h"
+#include "vq/names.h"
+
+using namespace versor;
+
+namespace {
+
+struct Asked {
+  std::string model, images = name_of(RunImages::test), output, reconstructions;
+};
+
+std::string quality(double mse) {
+  return fmt::format("MSE {:.6f}  PSNR {:.2f} dB", mse, 10 * std::log10(4 / mse));
+}
+
+void report(const LoadedModel& loaded, const Dataset& set, const EncodedImages& encoded,
+            const std::string& output) {
+  const auto images = static_cast<double>(set.size());
+  const auto pixels = static_cast<double>(set.images.dim(1) * set.images.dim(2));
+  const auto bits = [&](const char* title, double all) {
+    fmt::print("{:<10}{:>9.1f} bits per image  {:.4f} per pixel\n", title, all / images,
+               all / images / pixels);
+  };
+  const std::vector<std::string> files = symbol_files(*loaded.model, output);
+  for (size_t level = 0; level < files.size(); ++level)
+    fmt::print("{}  int32 {}\n", files[level], str(encoded.symbols[level].shape()));
+  fmt::print("{} images {} x {} x {} of {}\n", set.size(), set.images.dim(1), set.images.dim(2),
+             set.images.dim(3), set.name);
+  bits("log2 K", encoded.use.nominal_bits());
+  bits("entropy", encoded.use.entropy_bits());
+  fmt::print("decoded   {}\n", quality(encoded.mse));
+  if (!decoder_sees_codes(*loaded.model))
+    fmt::print(
+        "evaluated {}: in evaluation the decoder of `{}` also sees the latents' lengths, "
+        "which symbols do not carry\n",
+        quality(encoded.evaluation_mse), name_of(*loaded.options.estimator));
+}
+
+int encode(const ModelUse& use, const Asked& asked) {
+  const LoadedModel loaded = use.load(asked.model);
+  const Dataset set = images_of(loaded, parse_name<RunImages>(asked.images));
+  TakeImages take;
+  if (!asked.reconstructions.empty())
+    take = [&](const Tensor& images, int64_t first) {
+      write_png_files(asked.reconstructions, images, first);
+    };
+  const EncodedImages encoded =
+      encode_images(*loaded.model, set, loaded.options.batch_size, loaded.options.device, take);
+  write_symbols(*loaded.model, encoded, asked.output);
+  report(loaded, set, encoded, asked.output);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options app("Encodes images as symbols in a .npy file, which bin/decode makes pictures of.");
+  Asked asked;
+  app.add_option("model", asked.model, "a run's folder, or a model.safetensors")->required();
+  app.add_option("--images", asked.images, "of the run: train, validation or test")
+      ->check(one_of(names_of<RunImages>()))
+      ->capture_default_str();
+  app.add_option("--output", asked.output,
+                 "the .npy file; of two levels there are two, NAME.top.npy and NAME.bottom.npy")
+      ->required();
+  app.add_option("--reconstructions", asked.reconstructions,
+                 "a folder for evaluation's reconstructions, to compare with what is decoded");
+  const ModelUse use(app);
+  return run_program(app, argc, argv, [&] { return encode(use, asked); });
+}

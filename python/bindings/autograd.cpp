@@ -1,0 +1,175 @@
+// Variable and the differentiable functions. Whatever makes a tensor also stands for a constant
+// variable: relu(tensor), x * array.
+#include <pybind11/operators.h>
+
+#include "autograd/functions.h"
+#include "python/bindings/bindings.h"
+#include "tensor/ops.h"
+
+namespace versor::python {
+namespace {
+
+Activation activation_named(const std::string& name) {
+  check(name == "none" || name == "relu", "conv2d", "unknown activation \"", name,
+        "\"; expected none or relu");
+  return name == "relu" ? Activation::relu : Activation::none;
+}
+
+void bind_operators(py::class_<Variable>& v) {
+  v.def(py::self + py::self)
+      .def(py::self - py::self)
+      .def(py::self * py::self)
+      .def("__truediv__", [](const Variable& a, const Variable& b) { return div(a, b); })
+      .def("__matmul__", [](const Variable& a, const Variable& b) { return matmul(a, b); })
+      .def("__neg__", [](const Variable& x) { return scale(x, -1); })
+      .def("__add__", [](const Variable& x, float c) { return add_scalar(x, c); })
+      .def("__radd__", [](const Variable& x, float c) { return add_scalar(x, c); })
+      .def("__sub__", [](const Variable& x, float c) { return add_scalar(x, -c); })
+      .def("__rsub__", [](const Variable& x, float c) { return add_scalar(scale(x, -1), c); })
+      .def("__mul__", [](const Variable& x, float c) { return scale(x, c); })
+      .def("__rmul__", [](const Variable& x, float c) { return scale(x, c); })
+      .def("__truediv__", [](const Variable& x, float c) { return scale(x, 1 / c); });
+}
+
+void bind_variable(py::module_& m) {
+  py::class_<Variable> v(m, "Variable", "A tensor that takes part in differentiation.");
+  v.def(py::init<Tensor, bool>(), "value"_a, "requires_grad"_a = false)
+      .def(py::init([](const py::object& data, bool requires_grad) {
+             return Variable(tensor_from(data, "", ""), requires_grad);
+           }),
+           "data"_a, "requires_grad"_a = false)
+      .def_property(
+          "value", &Variable::value,
+          [](Variable& x, const Tensor& value) {
+            check(value.shape() == x.shape(), "variable", "has the shape ", x.shape(), ", not ",
+                  value.shape());
+            ops::copy(x.mutable_value(), value);
+          },
+          "The numbers; assigning copies them.")
+      .def_property_readonly("shape", [](const Variable& x) { return tuple_of(x.shape()); })
+      .def_property(
+          "grad", [](const Variable& x) { return or_none(x.grad()); },
+          [](Variable& x, const Tensor& grad) { x.set_grad(grad); })
+      .def_property("requires_grad", &Variable::requires_grad, &Variable::set_requires_grad)
+      .def("retain_grad", &Variable::retain_grad, "Keeps the gradient of a result too.")
+      .def("zero_grad", &Variable::zero_grad)
+      .def("detach", &Variable::detach, "The same value without a history.")
+      .def("item", &Variable::item)
+      .def("numpy", [](const Variable& x) { return py::cast(x.value()).attr("numpy")(); })
+      .def("tolist", [](const Variable& x) { return py::cast(x.value()).attr("tolist")(); })
+      .def(
+          "backward", [](const Variable& x, bool retain_graph) { backward(x, retain_graph); },
+          "retain_graph"_a = false, Unlocked(),
+          "Adds d self / d leaf to the gradient of every leaf that requires one.")
+      .def("__repr__", [](const Variable& x) {
+        return str("versor.Variable(", x.value().dtype(), " ", x.shape(), " on ",
+                   x.value().device(), x.requires_grad() ? ", requires_grad)" : ")");
+      });
+  bind_operators(v);
+  // Only f32 and bf16 are differentiated; integers are for indices, which stay tensors.
+  py::implicitly_convertible<Tensor, Variable>();
+  py::implicitly_convertible<py::buffer, Variable>();
+}
+
+void bind_elementwise(py::module_& m) {
+  using Unary = Variable (*)(const Variable&);
+  const std::pair<const char*, Unary> unary[] = {{"relu", relu},
+                                                 {"tanh", tanh},
+                                                 {"exp", exp},
+                                                 {"log", log},
+                                                 {"sqrt", sqrt},
+                                                 {"square", square},
+                                                 {"silu", silu},
+                                                 {"sum", sum},
+                                                 {"mean", mean},
+                                                 {"rows", rows},
+                                                 {"softmax", softmax},
+                                                 {"sum_axis1", sum_axis1},
+                                                 {"normalize_rows", normalize_rows},
+                                                 {"stop_gradient", stop_gradient}};
+  for (const auto& [name, function] : unary) m.def(name, function, "x"_a, Unlocked());
+  m.def("add_bias", &add_bias, "x"_a, "bias"_a, "x [...,C], bias [C]");
+  m.def("scale_rows", &scale_rows, "x"_a, "s"_a, "x [R,C], s [R]");
+  m.def("scale_columns", &scale_columns, "x"_a, "v"_a, "x [...,C], v [C]");
+  m.def(
+      "cast",
+      [](const Variable& x, const std::string& dtype) { return cast(x, dtype_named(dtype)); },
+      "x"_a, "dtype"_a);
+}
+
+using MaybeVariable = std::optional<Variable>;
+using Convolution = Variable (*)(const Variable&, const Variable&, const Variable&,
+                                 const Conv2dParams&, Activation);
+
+void bind_convolution(py::module_& m, const char* name, Convolution function, const char* text) {
+  m.def(
+      name,
+      [function](const Variable& x, const Variable& weight, const MaybeVariable& bias,
+                 int64_t stride, int64_t padding, const std::string& activation) {
+        return function(x, weight, bias.value_or(Variable()), {stride, padding},
+                        activation_named(activation));
+      },
+      "x"_a, "weight"_a, "bias"_a = py::none(), "stride"_a = 1, "padding"_a = 0,
+      "activation"_a = "none", Unlocked(), text);
+}
+
+void bind_products(py::module_& m) {
+  m.def("matmul", &matmul, "a"_a, "b"_a, Unlocked(), "[M,L] [L,N] -> [M,N]");
+  m.def(
+      "linear",
+      [](const Variable& x, const Variable& weight, const MaybeVariable& bias) {
+        return linear(x, weight, bias.value_or(Variable()));
+      },
+      "x"_a, "weight"_a, "bias"_a = py::none(), Unlocked(),
+      "x weight^T + bias: x [R,I], weight [O,I], bias [O]");
+  bind_convolution(
+      m, "conv2d",
+      [](const Variable& x, const Variable& weight, const Variable& bias,
+         const Conv2dParams& params,
+         Activation activation) { return conv2d(x, weight, bias, params, activation); },
+      "x [N,H,W,I], weight [O,kh,kw,I], bias [O]");
+  bind_convolution(m, "conv_transpose2d", conv_transpose2d,
+                   "x [N,H,W,I], weight [I,kh,kw,O], bias [O]");
+  m.def("group_norm", &group_norm, "x"_a, "weight"_a, "bias"_a, "groups"_a, "eps"_a = 1e-5f,
+        Unlocked(), "x [N,H,W,C], weight and bias [C]");
+}
+
+void bind_rest(py::module_& m) {
+  m.def(
+      "mse", [](const Variable& a, const Variable& b) { return mse(a, b); }, "a"_a, "b"_a,
+      Unlocked(), "The mean of the squared differences.");
+  m.def(
+      "reshape",
+      [](const Variable& x, const std::vector<int64_t>& shape) {
+        return reshape(x, shape_of(shape));
+      },
+      "x"_a, "shape"_a);
+  m.def("permute", &permute, "x"_a, "axes"_a);
+  m.def("slice", &slice, "x"_a, "begin"_a, "end"_a, "Columns of [R,C].");
+  m.def("concat", &concat, "parts"_a, "Columns beside each other.");
+  m.def("gather_rows", &gather_rows, "x"_a, "index"_a, "y[r,:] = x[index[r],:], index i32 [R]");
+}
+
+// with versor.no_grad(): ...
+struct NoGrad {
+  std::unique_ptr<NoGradGuard> guard;
+};
+
+}  // namespace
+
+py::object or_none(const Variable& v) {
+  return v.defined() ? py::cast(v) : py::none();
+}
+
+void bind_autograd(py::module_& m) {
+  bind_variable(m);
+  bind_elementwise(m);
+  bind_products(m);
+  bind_rest(m);
+  py::class_<NoGrad>(m, "no_grad", "with versor.no_grad(): nothing is recorded.")
+      .def(py::init<>())
+      .def("__enter__", [](NoGrad& n) { n.guard = std::make_unique<NoGradGuard>(); })
+      .def("__exit__", [](NoGrad& n, const py::args&) { n.guard.reset(); });
+}
+
+}  // namespace versor::python

@@ -1,0 +1,34 @@
+"""pip install ./python: builds the module with make, for the interpreter that pip runs under."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HERE = pathlib.Path(__file__).resolve().parent
+MAKEFILE = (HERE.parent / "Makefile").read_text()
+
+
+class Make(build_ext):
+    def build_extension(self, extension):
+        subprocess.check_call(["make", "-C", HERE.parent, "python", f"PYTHON3={sys.executable}"])
+        target = pathlib.Path(self.get_ext_fullpath(extension.name)).resolve()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        built = HERE / self.get_ext_filename(extension.name)
+        if target != built:
+            shutil.copy(built, target)
+
+
+setup(
+    name="versor",
+    version=re.search(r"^VERSION := (\S+)", MAKEFILE, re.M)[1],
+    description="Tensors, reverse-mode differentiation, vector quantizers and their training",
+    license="MIT",
+    python_requires=">=3.9",
+    ext_modules=[Extension("versor", [])],
+    py_modules=[name for name in ("versor_torch",) if (HERE / f"{name}.py").exists()],
+    cmdclass={"build_ext": Make},
+)
