@@ -155,6 +155,9 @@ std::vector<RunOption> training_rows() {
           "begin with the weights and codes of this model.safetensors, or of this run's folder",
           /*show_default=*/false),
       memory_row(),
+      row("--feed", &O::feed, kNever, kAny,
+          "batches from the device's memory (resident) or from the host's, read ahead (streamed); "
+          "auto: streamed if the images would take more than half of what the device has free"),
   };
 }
 
