@@ -313,7 +313,7 @@ paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
 # every variable of the command line that is an option of a training; bin/sweep refuses others
 NOT_SWEPT := $(filter-out BETA DEVICE EPOCHS PRECISION PRESET SEED SEEDS TEST TRAIN,$(VARIABLES)) MAKE%
 SWEPT = $(foreach name,$(filter-out $(NOT_SWEPT),$(.VARIABLES)),$(if \
-  $(findstring command line,$(origin $(name))),$(call quote,$(name)=$($(name)))))
+  $(and $(findstring command line,$(origin $(name))),$($(name))),$(call quote,$(name)=$($(name)))))
 sweep: $(NEEDS) ## all combinations of options: LR=1e-3,2e-3 BETA=0.25,1 BATCH_SIZE=64 SEEDS=1,2 EPOCHS=5 ...
 	$(EXPERIMENT) "sweep report" $(SWEPT) $(IMAGES)
 

@@ -33,6 +33,7 @@ struct OwnRun {
   bool held_back = false;  // its "test" images are training images
 
   int64_t done() const { return static_cast<int64_t>(metrics.rows.size()); }
+  bool ended_early() const { return done() < epochs && has_ended(config, metrics); }
   bool has(const std::string& column) const {
     return done() > 0 && std::find(metrics.columns.begin(), metrics.columns.end(), column) !=
                              metrics.columns.end();
@@ -226,7 +227,8 @@ Table runs_table(const std::vector<Setting>& settings) {
       const RunRecord& r = run.record;
       table.rows.push_back(
           {run.folder, s.label, std::to_string(run.seed),
-           fmt::format("{} of {}", run.done(), run.epochs),
+           fmt::format("{} of {}{}", run.done(), run.epochs,
+                       run.ended_early() ? ", ended early" : ""),
            r.seconds.empty()
                ? "–"
                : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
