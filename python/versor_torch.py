@@ -21,6 +21,7 @@ import argparse
 import json
 import math
 import os
+import pathlib
 import struct
 from dataclasses import dataclass, field
 
@@ -704,7 +705,7 @@ def evaluate(model, images, batch=500):
 def cifar10(folder, images=0, train=False):
     """The first images of CIFAR-10's binary files, [N,3,32,32] in [-1,1]; 0: all."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-    data = b"".join(open(os.path.join(folder, name), "rb").read() for name in names)
+    data = b"".join(pathlib.Path(folder, name).read_bytes() for name in names)
     records = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
     pixels = records[:images or len(records), 1:].reshape(-1, 3, 32, 32)
     return pixels.float() * (2 / 255) - 1
