@@ -177,7 +177,7 @@ def make_encoder(channels, latent, downsampling=4, cast=exact):
 
 def make_decoder(channels, latent, downsampling=4, cast=exact):
     """[N,D,h,w] -> images before the tanh."""
-    layers, wide = [ResidualBlock(latent, latent, cast), ResidualBlock(latent, latent, cast)], latent
+    layers, wide = [ResidualBlock(latent, latent, cast) for _ in range(2)], latent
     while downsampling > 2:
         out = latent if downsampling > 4 else latent // 2
         layers += [ConvTranspose2d(wide, out, cast), ReLU(cast)]
@@ -438,7 +438,9 @@ def make_quantizer(o):
     def projected():
         return ProjectedQuantizer(latent, width, layered()) if width else layered()
 
-    return projected() if groups == 1 else GroupedQuantizer(groups, shared and layers == 1, projected)
+    if groups == 1:
+        return projected()
+    return GroupedQuantizer(groups, shared and layers == 1, projected)
 
 
 # --- models: vq/vqvae.h, vq/vqvae2.h ----------------------------------------------------------

@@ -31,7 +31,8 @@ def far(a, b):
 class VersorTorch(unittest.TestCase):
     def test_golden_steps(self):
         """The forward and backward pass of the first step, as bin/one_step has them to compute."""
-        ours = {"z_e": lambda out: out.levels[0][0], "reconstruction": lambda out: out.reconstruction}
+        ours = {"z_e": lambda out: out.levels[0][0],
+                "reconstruction": lambda out: out.reconstruction}
         cases = [case for case in json.loads((GOLDEN / "cases.json").read_text())["cases"]
                  if case["options"]["steps"] == 1]
         self.assertGreater(len(cases), 5)
@@ -64,7 +65,8 @@ class VersorTorch(unittest.TestCase):
         """What another implementation makes of the same vectors."""
         golden, _ = versor_torch.read_safetensors(GOLDEN / "quantizers.safetensors")
         for levels in ("8_5_5_5", "4_4_4_4_4"):
-            fsq = versor_torch.FiniteScalarQuantizer([int(l) for l in levels.split("_")], "ste", "0")
+            counts = [int(count) for count in levels.split("_")]
+            fsq = versor_torch.FiniteScalarQuantizer(counts, "ste", "0")
             z = golden[f"fsq.{levels}.z"].requires_grad_()
             out = fsq(z)
             self.assertLess(far(out.value, golden[f"fsq.{levels}.value"]), 1e-6)
@@ -129,11 +131,10 @@ class VersorTorch(unittest.TestCase):
             tensors, metadata = versor_torch.read_safetensors(GOLDEN / "weights-small.safetensors")
             versor_torch.write_safetensors(path, tensors, {})
             refused(path.read_bytes(), "does not say what model")
-            versor_torch.write_safetensors(path, tensors, {**model.metadata, "format": "versor-model",
-                                                           "format_version": "2"})
+            ours = {**model.metadata, "format": "versor-model", "format_version": "1"}
+            versor_torch.write_safetensors(path, tensors, {**ours, "format_version": "2"})
             refused(path.read_bytes(), "version 2")
-            versor_torch.write_safetensors(path, tensors, {**model.metadata, "format": "versor-model",
-                                                           "format_version": "1", "layers": "2"})
+            versor_torch.write_safetensors(path, tensors, {**ours, "layers": "2"})
             refused(path.read_bytes(), "missing .*layers.0.codebook.weight")
 
 
