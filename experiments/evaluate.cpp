@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBatch = 500;
+constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
 // What the command line may decide otherwise than the run: where and how to compute.
 constexpr const char* kOwn[] = {"--device",     "--precision", "--threads",
@@ -78,8 +78,9 @@ int main(int argc, char** argv) {
     const RunOptions& options = loaded.options;
     const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);
-    const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
-                                      refine.steps > 0 ? std::optional(refine) : std::nullopt);
+    const Evaluation found =
+        evaluate(*loaded.model, images.test, images_at_once(images.test, kBatch), options.device,
+                 refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
     Json record = to_json(found);
