@@ -62,7 +62,8 @@ Table runs_table(const std::vector<Setting>& settings) {
       const RunRecord& r = run.record;
       table.rows.push_back(
           {run.folder, s.label, std::to_string(run.seed),
-           fmt::format("{} of {}", run.done(), run.epochs),
+           fmt::format("{} of {}{}", run.done(), run.epochs,
+                       run.ended_early() ? ", ended early" : ""),
            r.seconds.empty()
                ? "–"
                : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
@@ -205,11 +206,11 @@ void add_pictures(const std::vector<Setting>& settings, Section& section) {
              .originals = run.config["data_fingerprint"].get<std::string>(),
              .images = images_pictured(run.config),
              .png = read_file(path)});
+        if (&s == best)
+          std::rotate(section.pictures.begin(), section.pictures.end() - 1, section.pictures.end());
       } catch (const Error& e) {
         section.damaged.push_back(e.what());
       }
-      if (&s == best && !section.pictures.empty())
-        std::rotate(section.pictures.begin(), section.pictures.end() - 1, section.pictures.end());
       break;
     }
 }

@@ -103,6 +103,10 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
 
 }  // namespace
 
+bool OwnRun::ended_early() const {
+  return done() < epochs && has_ended(config, metrics);
+}
+
 bool OwnRun::has(const std::string& column) const {
   const auto& columns = metrics.columns;
   return done() > 0 && std::find(columns.begin(), columns.end(), column) != columns.end();

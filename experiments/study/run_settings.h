@@ -23,6 +23,7 @@ struct OwnRun {
   bool held_back = false;  // its "test" images are training images
 
   int64_t done() const { return static_cast<int64_t>(metrics.rows.size()); }
+  bool ended_early() const;
   bool has(const std::string& column) const;  // in metrics, with a row
 };
 
