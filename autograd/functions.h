@@ -118,10 +118,14 @@ Variable group_norm(const Variable& x, const Variable& weight, const Variable& b
 Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias,
                     float eps = 1e-5f);
 
-// pool.cpp: of squares of kernel x kernel pixels that do not overlap; pixels that are left over at
-// the right and the bottom are not used, as in PyTorch.   x [N,H,W,C] -> [N,H/kernel,W/kernel,C]
-Variable max_pool2d(const Variable& x, int64_t kernel);  // as max_axis1 of every square
-Variable avg_pool2d(const Variable& x, int64_t kernel);
+// pool.cpp: of squares of kernel x kernel pixels, `stride` apart (0: kernel), with `padding` pixels
+// around the image, which are never the largest and count as 0 in a mean, as in PyTorch. Pixels
+// that are left over at the right and the bottom are not used.   x [N,H,W,C] -> [N,H',W',C]
+struct PoolParams {
+  int64_t kernel, stride = 0, padding = 0;
+};
+Variable max_pool2d(const Variable& x, const PoolParams& params);  // as max_axis1 of every square
+Variable avg_pool2d(const Variable& x, const PoolParams& params);
 
 // layout.cpp
 Variable reshape(const Variable& x, Shape shape);

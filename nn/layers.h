@@ -102,14 +102,15 @@ Variable global_avg_pool2d(const Variable& x);
 using GlobalAvgPool2d = FunctionLayer<global_avg_pool2d>;
 
 // max_pool2d and avg_pool2d as layers.
-template <Variable (*function)(const Variable&, int64_t)>
+template <Variable (*function)(const Variable&, const PoolParams&)>
 class PoolLayer final : public Layer {
  public:
-  explicit PoolLayer(int64_t kernel) : kernel_(kernel) {}
-  Variable operator()(const Variable& x) const override { return function(x, kernel_); }
+  explicit PoolLayer(int64_t kernel, int64_t stride = 0, int64_t padding = 0)
+      : params_{kernel, stride, padding} {}
+  Variable operator()(const Variable& x) const override { return function(x, params_); }
 
  private:
-  int64_t kernel_;
+  PoolParams params_;
 };
 using MaxPool2d = PoolLayer<max_pool2d>;
 using AvgPool2d = PoolLayer<avg_pool2d>;

@@ -162,22 +162,28 @@ void add_bounds(std::vector<OperationCase>& cases) {
   }
 }
 
-// Windows of one pixel, as large as the image, and with rows and columns left over.
+// Windows of one pixel, as large as the image, with rows and columns left over, that overlap, that
+// leave gaps, and that begin outside the image.
 void add_pooling(std::vector<OperationCase>& cases) {
-  struct Windows {
+  struct Sizes {
     Shape shape;
-    int64_t kernel;
+    PoolParams params;
   };
-  for (const Windows& p :
-       {Windows{{1, 1, 1, 1}, 1}, Windows{{2, 6, 4, 3}, 2}, Windows{{2, 5, 7, 3}, 2},
-        Windows{{1, 7, 10, 5}, 3}, Windows{{3, 4, 4, 2}, 4}, Windows{{5, 32, 33, 9}, 2}})
+  for (const Sizes& of :
+       {Sizes{{1, 1, 1, 1}, {1}}, Sizes{{2, 6, 4, 3}, {2}}, Sizes{{2, 5, 7, 3}, {2}},
+        Sizes{{1, 7, 10, 5}, {3}}, Sizes{{3, 4, 4, 2}, {4}}, Sizes{{5, 32, 33, 9}, {2}},
+        Sizes{{2, 8, 7, 3}, {3, 2, 1}}, Sizes{{2, 5, 4, 2}, {2, 1}}, Sizes{{1, 9, 8, 3}, {2, 3}},
+        Sizes{{2, 3, 5, 2}, {3, 1, 1}}, Sizes{{2, 4, 6, 1}, {2, 2, 1}},
+        Sizes{{1, 1, 2, 4}, {3, 5, 1}}})
     for (const bool largest : {false, true}) {
-      const ref::Pool pool{p.kernel, largest};
+      const PoolParams p = of.params;
+      const ref::Pool pool{p.kernel, p.stride == 0 ? p.kernel : p.stride, p.padding, largest};
       const auto function = largest ? max_pool2d : avg_pool2d;
       cases.push_back(
-          {str(largest ? "max_pool2d, " : "avg_pool2d, ", p.shape, " by ", p.kernel),
-           {{p.shape}},
-           [=, k = p.kernel](const Variables& x) { return function(x[0], k); },
+          {str(largest ? "max_pool2d, " : "avg_pool2d, ", of.shape, " by ", p.kernel, " stride ",
+               p.stride, " padding ", p.padding),
+           {{of.shape}},
+           [=](const Variables& x) { return function(x[0], p); },
            [=](const Arrays& x) { return pool.value(x[0]); },
            [=](const Array& dy, const Arrays& x) { return Arrays{pool.gradient(dy, x[0])}; }});
     }

@@ -1,4 +1,4 @@
-// Pooling of images by squares that do not overlap, and the normalisation of rows.
+// Pooling of images, and the normalisation of rows.
 #pragma once
 
 #include <cmath>
@@ -7,47 +7,52 @@
 
 namespace versor::reference {
 
-// y[n,h,w,c] = the largest, or the mean, of x[n, k h + i, k w + j, c] over i, j < k; the gradient
-// goes to the first of the largest, or in equal parts to all.   x [N,H,W,C], y [N,H/k,W/k,C]
+// y[n,h,w,c] = the largest, or the mean, of x[n, s h + i - p, s w + j - p, c] over i, j < k, where
+// x outside the image is never the largest, and 0 in the mean; the gradient goes to the first of
+// the largest, or in equal parts to all.   x [N,H,W,C]
 struct Pool {
-  int64_t k;
+  int64_t k, s, p;
   bool largest;
 
-  // Calls f(the output's n, h, w, c and its window's first row and column).
+  int64_t size(int64_t in) const { return (in + 2 * p - k) / s + 1; }
+
+  // Calls f(n, h, w, c, the pixels' places in x, row by row) for every window.
   template <class F>
   void each(const Array& x, F f) const {
     for (int64_t n = 0; n < x.dim(0); ++n)
-      for (int64_t h = 0; h < x.dim(1) / k; ++h)
-        for (int64_t w = 0; w < x.dim(2) / k; ++w)
-          for (int64_t c = 0; c < x.dim(3); ++c) f(n, h, w, c);
+      for (int64_t h = 0; h < size(x.dim(1)); ++h)
+        for (int64_t w = 0; w < size(x.dim(2)); ++w)
+          for (int64_t c = 0; c < x.dim(3); ++c) {
+            Indices pixels;
+            for (int64_t i = 0; i < k * k; ++i) {
+              const int64_t row = s * h + i / k - p, column = s * w + i % k - p;
+              if (row >= 0 && row < x.dim(1) && column >= 0 && column < x.dim(2))
+                pixels.push_back(x.offset(n, row, column, c));
+            }
+            f(n, h, w, c, pixels);
+          }
   }
-  // The place of the largest in the window, counted row by row.
-  int64_t place(const Array& x, int64_t n, int64_t h, int64_t w, int64_t c) const {
-    int64_t best = 0;
-    for (int64_t i = 1; i < k * k; ++i)
-      if (x.at(n, k * h + i / k, k * w + i % k, c) > x.at(n, k * h + best / k, k * w + best % k, c))
-        best = i;
+  static int64_t best_of(const Array& x, const Indices& pixels) {
+    int64_t best = pixels.at(0);
+    for (int64_t at : pixels) best = x[at] > x[best] ? at : best;
     return best;
   }
   Array value(const Array& x) const {
-    Array y = zeros({x.dim(0), x.dim(1) / k, x.dim(2) / k, x.dim(3)});
-    each(x, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
-      const int64_t best = place(x, n, h, w, c);
+    Array y = zeros({x.dim(0), size(x.dim(1)), size(x.dim(2)), x.dim(3)});
+    each(x, [&](int64_t n, int64_t h, int64_t w, int64_t c, const Indices& pixels) {
       double total = 0.0;
-      for (int64_t i = 0; i < k * k; ++i) total += x.at(n, k * h + i / k, k * w + i % k, c);
-      y.at(n, h, w, c) = largest ? x.at(n, k * h + best / k, k * w + best % k, c)
-                                 : total / static_cast<double>(k * k);
+      for (int64_t at : pixels) total += x[at];
+      y.at(n, h, w, c) = largest ? x[best_of(x, pixels)] : total / static_cast<double>(k * k);
     });
     return y;
   }
   Array gradient(const Array& dy, const Array& x) const {
     Array dx = zeros(x.shape);
-    each(x, [&](int64_t n, int64_t h, int64_t w, int64_t c) {
-      const int64_t best = place(x, n, h, w, c);
-      for (int64_t i = 0; i < k * k; ++i)
-        dx.at(n, k * h + i / k, k * w + i % k, c) =
-            !largest ? dy.at(n, h, w, c) / static_cast<double>(k * k)
-                     : (i == best ? dy.at(n, h, w, c) : 0.0);
+    each(x, [&](int64_t n, int64_t h, int64_t w, int64_t c, const Indices& pixels) {
+      if (largest)
+        dx[best_of(x, pixels)] += dy.at(n, h, w, c);
+      else
+        for (int64_t at : pixels) dx[at] += dy.at(n, h, w, c) / static_cast<double>(k * k);
     });
     return dx;
   }

@@ -43,18 +43,25 @@ TEST_CASE("reference: bounds and powers") {
 
 TEST_CASE("reference: pooling and the normalisation of rows") {
   const Array x{{1, 2, 4, 1}, {1, 5, 2, 2, 3, 4, 2, 0}}, one{{1, 1, 2, 1}, {1, 1}};
-  CHECK(ref::Pool{2, true}.value(x).data == std::vector<double>{5, 2});
-  CHECK(ref::Pool{2, false}.value(x).data == std::vector<double>{3.25, 1.5});
-  CHECK(ref::Pool{2, true}.gradient(one, x).data == std::vector<double>{0, 1, 1, 0, 0, 0, 0, 0});
+  CHECK(ref::Pool{2, 2, 0, true}.value(x).data == std::vector<double>{5, 2});
+  CHECK(ref::Pool{2, 2, 0, false}.value(x).data == std::vector<double>{3.25, 1.5});
+  CHECK(ref::Pool{2, 2, 0, true}.gradient(one, x).data ==
+        std::vector<double>{0, 1, 1, 0, 0, 0, 0, 0});
   CHECK(ref::RowNorm({{1, 2}, {1, 5}}, 12).value({{2}, {1, 10}}, {{2}, {0, 1}}).data ==
         std::vector<double>{-0.5, 6});
+  CHECK(ref::Pool{3, 3, 1, true}.value(x).data == std::vector<double>{5, 2});
+  CHECK(ref::Pool{2, 1, 0, true}.value(x).data == std::vector<double>{5, 5, 2});
+  CHECK(ref::Pool{2, 2, 1, false}.value({{1, 1, 1, 1}, {4}}).data == std::vector<double>{1});
   ref::Random random(11);
-  for (const bool largest : {false, true}) {
-    const ref::Pool pool{2, largest};
-    const Array images = random.array({2, 5, 4, 3}), dy = random.array({2, 2, 2, 3});
-    const Function value = [&](const Array& v) { return pool.value(v); };
-    CHECK(gradient_error(pool.gradient(dy, images), value, images, dy) <= kTolerance);
-  }
+  for (const bool largest : {false, true})
+    for (const ref::Pool& pool : {ref::Pool{2, 2, 0, largest},
+                                  {3, 2, 1, largest},
+                                  {2, 1, 0, largest},
+                                  {1, 3, 0, largest}}) {
+      const Array images = random.array({2, 5, 4, 3}), dy = random.array(pool.value(images).shape);
+      const Function value = [&](const Array& v) { return pool.value(v); };
+      CHECK(gradient_error(pool.gradient(dy, images), value, images, dy) <= kTolerance);
+    }
   const Array rows = random.array({3, 5}), w = random.array({5}), b = random.array({5});
   const Array dy = random.array({3, 5});
   const Function norm = [&](const Array& v) { return ref::RowNorm(v, 0.1).value(w, b); };

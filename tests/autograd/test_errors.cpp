@@ -49,11 +49,16 @@ TEST_CASE("errors: differentiable functions") {
        },
        "[sum] axis -2 of [2,3] does not exist or is given twice"},
       {[&] { mean(x, {2}); }, "[sum] axis 2 of [2,3] does not exist or is given twice"},
-      {[&] { max_pool2d(x, 2); }, "[max_pool2d] windows of 2 x 2 do not fit into [2,3]"},
+      {[&] { max_pool2d(x, {2}); }, "[max_pool2d] needs images [N,H,W,C], got [2,3]"},
       {[] {
-         avg_pool2d(Variable(f32({1, 4, 3, 1})), 4);
+         avg_pool2d(Variable(f32({1, 4, 3, 1})), {4});
        },
-       "[avg_pool2d] windows of 4 x 4 do not fit into [1,4,3,1]"},
+       "[avg_pool2d] windows of 4 x 4 do not fit into [1,4,3,1], padding 0"},
+      {[] {
+         max_pool2d(Variable(f32({1, 4, 3, 1})), {3, 1, 2});
+       },
+       "[max_pool2d] kernel 3 and stride 1 must be at least 1, padding 2 between 0 and half a "
+       "kernel"},
       {[&] { layer_norm(x, Variable(f32({2})), Variable(f32({2}))); },
        "[group_norm] weight [2] does not match the 3 channels"},
       {[&] { clamp(x, 1, 0); }, "[clamp] the range 1..0 is empty"},
