@@ -29,11 +29,11 @@ struct OwnRun {
   RunRecord record;
   MetricsTable metrics;
   uint64_t seed = 0;
-  int64_t epochs = 0;      // asked for
-  bool held_back = false;  // its "test" images are training images
+  int64_t epochs = 0;        // asked for
+  bool ended_early = false;  // with --patience
+  bool held_back = false;    // its "test" images are training images
 
   int64_t done() const { return static_cast<int64_t>(metrics.rows.size()); }
-  bool ended_early() const { return done() < epochs && has_ended(config, metrics); }
   bool has(const std::string& column) const {
     return done() > 0 && std::find(metrics.columns.begin(), metrics.columns.end(), column) !=
                              metrics.columns.end();
@@ -94,6 +94,7 @@ OwnRun read_run(const std::string& folder) {
   }
   run.record = record_of({{}, std::make_shared<Json>(run.config), folder});
   run.metrics = read_growing_metrics(folder + "/metrics.csv");
+  run.ended_early = run.done() < run.epochs && has_ended(run.config, run.metrics);
   return run;
 }
 
@@ -228,7 +229,7 @@ Table runs_table(const std::vector<Setting>& settings) {
       table.rows.push_back(
           {run.folder, s.label, std::to_string(run.seed),
            fmt::format("{} of {}{}", run.done(), run.epochs,
-                       run.ended_early() ? ", ended early" : ""),
+                       run.ended_early ? ", ended early" : ""),
            r.seconds.empty()
                ? "–"
                : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
