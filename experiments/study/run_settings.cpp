@@ -44,6 +44,7 @@ OwnRun read_run(const std::string& folder) {
     for (const char* key : {"data", "data_fingerprint"}) run.config.at(key).get<std::string>();
     for (const char* key : {"train_images", "test_images", "batch_size"})
       count_in(run.config.at(key), path);
+    if (run.config.contains("patience")) count_in(run.config["patience"], path);
     if (run.config.contains("validation_images"))
       run.held_back = count_in(run.config["validation_images"], path) > 0;
   } catch (const nlohmann::json::exception& e) {
@@ -106,7 +107,7 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
 }  // namespace
 
 bool OwnRun::ended_early() const {
-  return done() < epochs && has_ended(config, metrics);
+  return has("test_recon_loss") && done() < epochs && has_ended(config, metrics);
 }
 
 bool OwnRun::has(const std::string& column) const {
