@@ -10,7 +10,7 @@
 # In .deps/: root/ has the unpacked packages; include/ and lib/ the third-party headers and
 # libraries (also filled by `make bundle`); bin/ wrappers of the unpacked compiler and gnuplot.
 # Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), GNUPLOT (the program
-# to use), FORCE=1 (search again).
+# to use), PYTHON3 (make a Python module for this interpreter), FORCE=1 (search again).
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
@@ -29,12 +29,17 @@ find_gnuplot() {  # sets gnuplot to the path of one that can draw SVG; fails if 
   return 1
 }
 
+has_python() {  # is there what the Python module needs, if that is to be made?
+  [ -z "${PYTHON3:-}" ] || .make/python.sh "$PYTHON3" >/dev/null 2>&1
+}
+
 finished() {  # is the last result for this request, and is everything it names still there?
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   while read -r file; do [ -e "$file" ] || return 1; done < <(sed -n 's/^# uses //p' "$out")
   # never searched for
   grep -q '^GNUPLOT := ' "$out" && grep -q '^# uses .*/jpeglib.h$' "$out" || return 1
+  has_python || return 1
   # what was missing may have been installed since
   ! grep -qx 'GNUPLOT := ' "$out" || ! find_gnuplot || return 1
   ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
@@ -252,6 +257,11 @@ if [ -n "$missing$optional" ]; then
     say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
   fi
   look
+fi
+if ! has_python && command -v apt-get >/dev/null; then
+  say "missing: python3-dev, pybind11-dev (the Python module)"
+  install python3-dev pybind11-dev ||
+    say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
 fi
 by_hand="sudo apt-get install --no-install-recommends $missing"
 case $missing in

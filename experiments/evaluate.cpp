@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBatch = 500;
+constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
 // What the command line may decide otherwise than the run: where and how to compute.
 constexpr const char* kOwn[] = {"--device",     "--precision", "--threads",
@@ -76,10 +76,11 @@ int main(int argc, char** argv) {
     const LoadedModel loaded =
         load_model(path, [&](RunOptions& options) { take_own(app, asked, options); });
     const RunOptions& options = loaded.options;
-    const DatasetPair images = images_of_run(*loaded.config, path, options);
+    const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);
-    const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
-                                      refine.steps > 0 ? std::optional(refine) : std::nullopt);
+    const Evaluation found =
+        evaluate(*loaded.model, images.test, images_at_once(images.test, kBatch), options.device,
+                 refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
     Json record = to_json(found);

@@ -14,8 +14,12 @@ ModelUse::ModelUse(Options& app) : app_(app) {
     add_run_option(app, asked_, option);
 }
 
-LoadedModel ModelUse::load(const std::string& path) const {
+LoadedModel ModelUse::load(const std::string& path, bool on_cpu) const {
   return load_model(path, [&](RunOptions& options) {
+    if (on_cpu) {
+      options.device = {};
+      if (options.precision == Precision::tf32) options.precision = Precision::fp32;
+    }
     if (app_.given("--device")) options.device = asked_.device;
     if (app_.given("--precision")) options.precision = asked_.precision;
     if (app_.given("--threads")) options.threads = asked_.threads;

@@ -15,8 +15,9 @@ class ModelUse {
  public:
   explicit ModelUse(Options& app);
 
-  // The model in a run's folder or a file: see load_model.
-  LoadedModel load(const std::string& path) const;
+  // The model in a run's folder or a file: see load_model. `on_cpu`: on the CPU, wherever the run
+  // was, unless --device says otherwise.
+  LoadedModel load(const std::string& path, bool on_cpu = false) const;
 
  private:
   Options& app_;

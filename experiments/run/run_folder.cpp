@@ -53,18 +53,14 @@ nlohmann::ordered_json config_in(const std::string& path) {
   }
 }
 
-RunOptions options_of_run(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  RunOptions options = options_of(config_in(path), path);
-  take_source(
-      options,
-      read_json<nlohmann::ordered_json>(path).value("source", nlohmann::ordered_json::object()),
-      path);
-  return options;
+nlohmann::ordered_json source_in(const std::string& path) {
+  const auto record = read_json<nlohmann::ordered_json>(path);
+  const auto none = nlohmann::ordered_json::object();
+  return record.is_object() ? record.value("source", none) : none;
 }
 
-DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
-                          const RunOptions& options) {
+DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
+                          const std::string& path) {
   DatasetPair images = load_data(options);
   check(config.value("data_fingerprint", "") == identity_of(images).hash, "run", path,
         " is of other images than those that were read, ", images.train.title(),

@@ -54,13 +54,13 @@ class RunFolder {
 // Throws Error, naming the file, if it cannot be read or is malformed.
 nlohmann::ordered_json config_in(const std::string& path);
 
-// The options of the run in a folder, with where its images came from. Throws Error, naming the
-// file, if config.json cannot be read or is malformed.
-RunOptions options_of_run(const std::string& folder);
-// The images of a run: load_data(options), where `options` are the run's or differ in where the
-// images are. Throws Error, naming `path`, if they are not those of its config.
-DatasetPair images_of_run(const nlohmann::ordered_json& config, const std::string& path,
-                          const RunOptions& options);
+// Where the run's images came from, for take_source (run_config.h), as the config.json at `path`
+// says it.
+nlohmann::ordered_json source_in(const std::string& path);
+// load_data(options), which must be the images of the run with this config. Throws Error, naming
+// `path`, if they are others.
+DatasetPair images_of_run(const RunOptions& options, const nlohmann::ordered_json& config,
+                          const std::string& path);
 
 // Whether these epochs are all of the run: as many as its config asks for or, with "patience", so
 // many that the last ones have not been better.

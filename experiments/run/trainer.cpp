@@ -99,9 +99,10 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       rng_(options_.seed),
       model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
       train_images_(images.train, options_.batch_size, device_,
-                    {.mirror = *options_.mirror, .shift = *options_.shift}),
+                    {.mirror = *options_.mirror, .shift = *options_.shift}, options_.feed),
       // Evaluation has no smallest batch: a small test set is one batch.
-      test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
+      test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_, {},
+                   options_.feed),
       adam_params_(adam_params(options_, train_images_.batches())),
       adam_(model_->flat_parameters(), adam_params_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
@@ -124,6 +125,8 @@ TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
   started_at_ = Clock::now();
   backend_for(device_).pool().reset_peak();  // so that the recorded peak is this run's
+  if (train_images_.streamed() && !settings_.quiet)
+    std::fprintf(stderr, "%s\n", train_images_.feeding().c_str());
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
@@ -178,6 +181,7 @@ void Trainer::begin(Pass& pass) {
 // Enqueues the next batch of a pass. The step itself counts, on the device, the numbers that differ
 // from step to step (which batch, Adam's t, the codebook's updates), so that it can be replayed.
 void Trainer::step(Pass& pass, bool training) {
+  pass.order.fetch(pass.next);
   const int64_t count = pass.order.batch_count(pass.next++);
   const auto beta = static_cast<float>(*options_.beta);
   Backend& backend = backend_for(device_);
