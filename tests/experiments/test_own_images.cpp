@@ -27,9 +27,8 @@ Ended run_in(const TemporaryFolder& place, const std::string& command) {
 
 // Trains an epoch into `out`, expects success, and evaluates the run.
 Ended train(const TemporaryFolder& place, const std::string& options, const std::string& out) {
-  const Ended ended =
-      run_in(place, "train --latent 8 --codes 16 --epochs 1 --batch-size 4 --threads 1 --out " +
-                        (place / out) + " " + options);
+  const Ended ended = run_in(place, "train --latent 8 --codes 16 --epochs 1 --threads 1 --out " +
+                                        (place / out) + " " + options);
   CAPTURE(ended.err);
   REQUIRE(ended.code == 0);
   const Ended evaluated = run_in(place, "evaluate --threads 1 " + (place / out));
@@ -53,6 +52,7 @@ TEST_CASE("own images: 40 pictures of odd sizes train, and are another run when 
   CHECK(contains(ended.err, "4 of 40, evenly spread, are test images; 1 other files were skipped"));
   const auto options = options_in(place / "a");
   CHECK(options.at("data") == "own images");
+  CHECK(options.at("batch_size") == 36);  // the default is more than there are
   CHECK(options.at("image_shape") == nlohmann::json{64, 64, 3});
 
   // The same pictures elsewhere are the same run; with another pixel they are not.
@@ -81,16 +81,16 @@ TEST_CASE("own images: CIFAR-100, IDX and STL-10 train" * doctest::skip(without_
   for (int i = 0; i < 8; ++i) records += std::string(1, i) + std::string(1, 90 + i) + bytes(3072);
   put_file(place / "cifar/train.bin", records);
   put_file(place / "cifar/test.bin", records.substr(0, 2 * 3074));
-  train(place, "--data cifar100 --data-dir " + (place / "cifar"), "a");
+  train(place, "--batch-size 4 --data cifar100 --data-dir " + (place / "cifar"), "a");
 
   put_file(place / "idx/train-images-idx3-ubyte", idx_file({8, 28, 28}, colourful(28, 224, 1)));
   put_file(place / "idx/t10k-images-idx3-ubyte", idx_file({4, 28, 28}, colourful(28, 112, 1)));
-  train(place, "--data mnist --data-dir " + (place / "idx"), "b");
+  train(place, "--batch-size 4 --data mnist --data-dir " + (place / "idx"), "b");
   CHECK(options_in(place / "b").at("image_shape") == nlohmann::json{28, 28, 1});
 
   put_file(place / "stl/train_X.bin", bytes(8 * 27648));
   put_file(place / "stl/test_X.bin", bytes(4 * 27648));
-  train(place, "--data stl10 --data-dir " + (place / "stl"), "c");
+  train(place, "--batch-size 4 --data stl10 --data-dir " + (place / "stl"), "c");
   CHECK(options_in(place / "c").at("image_shape") == nlohmann::json{96, 96, 3});
 
   const Ended missing = run_in(place, "train --data stl10 --data-dir " + (place / "nowhere"));
