@@ -46,7 +46,7 @@ struct Place {
     std::vector<std::string> files;
     std::error_code none;
     for (const auto& entry : fs::directory_iterator(temporary / "cache/versor", none))
-      files.push_back(entry.path().string());
+      if (entry.path().extension() == ".images") files.push_back(entry.path().string());
     return files;
   }
 };
