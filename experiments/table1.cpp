@@ -70,7 +70,8 @@ Section make_section(const DatasetPair& images, bool paper) {
   if (!paper)
     section.scale = fmt::format("Not CIFAR-10: {}, nothing here is compared with the paper",
                                 images.train.synthetic ? "synthetic images" : images.train.title());
-  Table table{.file = "table1", .title = "Images of " + images.train.title()};
+  Table table{.file = "table1",
+              .title = (images.train.folder.empty() ? "Images of " : "") + images.train.title()};
   table.columns = {"class", "training images", "test images"};
   const std::vector<std::string> classes = classes_of(images);
   for (size_t c = 0; c < classes.size(); ++c)
