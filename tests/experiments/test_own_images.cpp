@@ -1,6 +1,4 @@
 // Trainings on images of one's own, from the files to the evaluation: what a new user tries first.
-#include <nlohmann/json.hpp>
-
 #include "tests/data/image_files.h"
 #include "tests/experiments/programs.h"
 
@@ -37,8 +35,12 @@ Ended train(const TemporaryFolder& place, const std::string& options, const std:
   return ended;
 }
 
-nlohmann::json options_in(const std::string& folder) {
-  return nlohmann::json::parse(read_file(folder + "/config.json")).at("options");
+// The text of a run's options, without what else config.json records, and without blanks.
+std::string options_in(const std::string& folder) {
+  std::string text = read_file(folder + "/config.json");
+  text.resize(text.find("\"version\""));
+  std::erase_if(text, [](char c) { return c == ' ' || c == '\n'; });
+  return text;
 }
 
 }  // namespace
@@ -50,10 +52,10 @@ TEST_CASE("own images: 40 pictures of odd sizes train, and are another run when 
   const Ended ended = train(place, "--size 64 --data " + (place / "pictures"), "a");
   CHECK(contains(ended.out, "36 of own images of pictures"));
   CHECK(contains(ended.err, "4 of 40, evenly spread, are test images; 1 other files were skipped"));
-  const auto options = options_in(place / "a");
-  CHECK(options.at("data") == "own images");
-  CHECK(options.at("batch_size") == 36);  // the default is more than there are
-  CHECK(options.at("image_shape") == nlohmann::json{64, 64, 3});
+  const std::string options = options_in(place / "a");
+  CHECK(contains(options, "\"data\":\"ownimages\""));
+  CHECK(contains(options, "\"batch_size\":36,"));  // the default is more than there are
+  CHECK(contains(options, "\"image_shape\":[64,64,3]"));
 
   // The same pictures elsewhere are the same run; with another pixel they are not.
   std::filesystem::rename(place / "pictures", place / "moved");
@@ -86,12 +88,12 @@ TEST_CASE("own images: CIFAR-100, IDX and STL-10 train" * doctest::skip(without_
   put_file(place / "idx/train-images-idx3-ubyte", idx_file({8, 28, 28}, colourful(28, 224, 1)));
   put_file(place / "idx/t10k-images-idx3-ubyte", idx_file({4, 28, 28}, colourful(28, 112, 1)));
   train(place, "--batch-size 4 --data mnist --data-dir " + (place / "idx"), "b");
-  CHECK(options_in(place / "b").at("image_shape") == nlohmann::json{28, 28, 1});
+  CHECK(contains(options_in(place / "b"), "\"image_shape\":[28,28,1]"));
 
   put_file(place / "stl/train_X.bin", bytes(8 * 27648));
   put_file(place / "stl/test_X.bin", bytes(4 * 27648));
   train(place, "--batch-size 4 --data stl10 --data-dir " + (place / "stl"), "c");
-  CHECK(options_in(place / "c").at("image_shape") == nlohmann::json{96, 96, 3});
+  CHECK(contains(options_in(place / "c"), "\"image_shape\":[96,96,3]"));
 
   const Ended missing = run_in(place, "train --data stl10 --data-dir " + (place / "nowhere"));
   CHECK(missing.code == 1);
