@@ -80,6 +80,7 @@ TEST_CASE("mnist: images of any size, with either kind of name, with or without 
   CHECK(pair.train.images.shape() == Shape{3, 4, 5, 1});
   CHECK(pair.train.images.to_vector<uint8_t>() == colourful(5, 12, 1));
   CHECK(pair.test.images.to_vector<uint8_t>() == colourful(5, 8, 1, 3));
+  const EnvironmentVariable cache("XDG_CACHE_HOME", folder.path().c_str());
   const DatasetPair formed = load(DataKind::mnist, folder, {.size = 8, .channels = 3});
   CHECK(formed.test.images.shape() == Shape{2, 8, 8, 3});
 }
