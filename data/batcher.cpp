@@ -6,6 +6,7 @@
 #include <limits>
 #include <numeric>
 
+#include "tensor/backend.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -25,29 +26,49 @@ Tensor Epoch::indices(int64_t b) const {
   return order_.rows(b * batch_size_, b * batch_size_ + count);
 }
 
+void Epoch::fetch(int64_t b) const {
+  batch_count(b);  // throws for a batch that does not exist
+  if (stream_) stream_->fetch(indices_, b);
+}
+
 Tensor Epoch::batch(int64_t b) const {
-  const Tensor index = indices(b);
-  const Tensor images =
-      ops::gather_images(images_, index, {}, index.numel(), index.numel(), 2.f / 255.f, -1.f);
+  fetch(b);
+  const Tensor index = stream_ ? stream_->places().rows(0, batch_count(b)) : indices(b);
+  const Tensor images = ops::gather_images(stream_ ? stream_->fetched() : images_, index, {},
+                                           index.numel(), index.numel(), 2.f / 255.f, -1.f);
   if (!moves_.defined()) return images;
   const int64_t first = b * batch_size_;
   return ops::move_images(images, moves_.rows(first, first + index.numel()), {}, index.numel());
 }
 
+Tensor Epoch::labels(int64_t b) const {
+  std::vector<int32_t> labels(static_cast<size_t>(batch_count(b)));
+  const int32_t* index = indices_->data() + b * batch_size_;
+  for (int32_t& label : labels) label = (*labels_)[static_cast<size_t>(*index++)];
+  return Tensor::from(labels, {batch_count(b)}, order_.device());
+}
+
 Tensor Epoch::batch_at(const Tensor& number, int64_t count) const {
+  check(!stream_ || stream_->fetched().defined(), "batcher", "batch_at() comes after fetch()");
   const Tensor images =
-      ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
+      stream_ ? ops::gather_images(stream_->fetched(), stream_->places(), {}, count, count,
+                                   2.f / 255.f, -1.f)
+              : ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
   return moves_.defined() ? ops::move_images(images, moves_, number, batch_size_) : images;
 }
 
 void Epoch::take(const Epoch& other) {
+  indices_ = other.indices_;
   ops::copy(order_, other.order_);
   if (moves_.defined()) ops::copy(moves_, other.moves_);
 }
 
 Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device,
-                 const Augmentation& augmentation)
-    : batch_size_(batch_size), augmentation_(augmentation) {
+                 const Augmentation& augmentation, Feeding feeding)
+    : labels_(std::make_shared<std::vector<int32_t>>(set.labels.begin(), set.labels.end())),
+      batch_size_(batch_size),
+      device_(device),
+      augmentation_(augmentation) {
   check(batch_size >= 1, "batcher", "batch size ", batch_size,
         " is less than 1 (the data: ", set.size(), " images of ", set.name, ")");
   check(batch_size <= set.size(), "batcher", "batch size ", batch_size,
@@ -59,7 +80,13 @@ Batcher::Batcher(const Dataset& set, int64_t batch_size, Device device,
   check(0 <= augmentation.shift &&
             augmentation.shift < std::min(set.images.dim(1), set.images.dim(2)),
         "batcher", "cannot shift images ", set.images.shape(), " by ", augmentation.shift);
-  images_ = set.images.to(device);
+  const size_t bytes = set.images.bytes(), room = backend_for(device).pool().room();
+  streamed_ = feeding == Feeding::streamed || (feeding == Feeding::automatic && bytes > room / 2);
+  feeding_ = str(readable_bytes(bytes), " of images, ", streamed_ ? "streamed" : "resident");
+  if (feeding == Feeding::automatic)
+    feeding_ += str(": ", streamed_ ? "more" : "not more", " than half of the ",
+                    readable_bytes(room), " that ", device, " has free");
+  images_ = streamed_ ? set.images : set.images.to(device);
 }
 
 Epoch Batcher::shuffled(Rng rng, int64_t epoch) const {
@@ -79,20 +106,28 @@ Epoch Batcher::shuffled(Rng rng, int64_t epoch) const {
     const auto mirrored = static_cast<int32_t>(augmentation_.mirror ? bits[0] >> 31 : 0);
     moves.insert(moves.end(), {mirrored, shift(bits[1]), shift(bits[2])});
   }
-  return epoch_of(order, moves);
+  return epoch_of(std::move(order), moves);
 }
 
 Epoch Batcher::in_order() const {
   std::vector<int32_t> order(static_cast<size_t>(size()));
   std::iota(order.begin(), order.end(), 0);
-  return epoch_of(order, std::vector<int32_t>(augmentation_.none() ? 0 : 3 * order.size()));
+  const std::vector<int32_t> moves(augmentation_.none() ? 0 : 3 * order.size());
+  return epoch_of(std::move(order), moves);
 }
 
-Epoch Batcher::epoch_of(const std::vector<int32_t>& order,
-                        const std::vector<int32_t>& moves) const {
-  const Device device = images_.device();
-  return {images_, Tensor::from(order, {size()}, device),
-          moves.empty() ? Tensor() : Tensor::from(moves, {size(), 3}, device), batch_size_};
+Epoch Batcher::epoch_of(std::vector<int32_t> order, const std::vector<int32_t>& moves) const {
+  Epoch epoch;
+  if (streamed_)
+    epoch.stream_ = std::make_shared<ImageStream>(images_, batch_size_, device_);
+  else
+    epoch.images_ = images_;
+  epoch.labels_ = labels_;
+  epoch.order_ = Tensor::from(order, {size()}, device_);
+  if (!moves.empty()) epoch.moves_ = Tensor::from(moves, {size(), 3}, device_);
+  epoch.indices_ = std::make_shared<std::vector<int32_t>>(std::move(order));
+  epoch.batch_size_ = batch_size_;
+  return epoch;
 }
 
 }  // namespace versor

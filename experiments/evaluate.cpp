@@ -20,7 +20,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kBatch = 500;
+constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
 void print(const char* title, const CodesQuality& q) {
   fmt::print("{:<9} MSE {:.6f}  PSNR {:.2f} dB  SSIM {:.4f}  usage {:.3f}  perplexity {:.1f}\n",
@@ -57,8 +57,9 @@ int main(int argc, char** argv) {
     const RunOptions& options = loaded.options;
     const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);
-    const Evaluation found = evaluate(*loaded.model, images.test, kBatch, options.device,
-                                      refine.steps > 0 ? std::optional(refine) : std::nullopt);
+    const Evaluation found =
+        evaluate(*loaded.model, images.test, images_at_once(images.test, kBatch), options.device,
+                 refine.steps > 0 ? std::optional(refine) : std::nullopt);
     fmt::print("{} {} images\n", found.images, evaluated_images(options));
     print("one pass", found.one_pass);
     Json record = to_json(found);

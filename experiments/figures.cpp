@@ -47,12 +47,16 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
     fs::copy_file(read_snapshot(run.folder, epoch).picture, folder + "/" + name,
                   fs::copy_options::overwrite_existing);
     section.pictures.push_back(
-        {"figures/" + name,
-         fmt::format(
+        {.file = "figures/" + name,
+         .caption = fmt::format(
              "Figure {} (the paper's epoch {}), preset {}: test images and, below each row, "
              "their reconstructions after {} of {} epochs. The paper shows training images "
              "instead, others at each epoch.",
-             f + 1, kPaperPictures[f], series.preset, epoch, run.options.epochs)});
+             f + 1, kPaperPictures[f], series.preset, epoch, run.options.epochs),
+         .label = fmt::format("figure {}, {}, after {} of {} epochs", f + 1, series.preset, epoch,
+                              run.options.epochs),
+         .originals = "figures 1 to 5",
+         .rows = rows_pictured(*run.config)});
   }
 }
 

@@ -119,6 +119,10 @@ size_t MemoryPool::peak_bytes() const {
   std::lock_guard lock(mutex_);
   return peak_;
 }
+size_t MemoryPool::room() const {
+  std::lock_guard lock(mutex_);
+  return limit_ - std::min(limit_, current_);
+}
 size_t MemoryPool::reserved_bytes() const {
   std::lock_guard lock(mutex_);
   return reserved_;

@@ -52,6 +52,7 @@ class MemoryPool {
 
   size_t current_bytes() const;    // handed out now
   size_t peak_bytes() const;       // the most that was handed out since reset_peak()
+  size_t room() const;             // what may still be handed out within the limit
   size_t reserved_bytes() const;   // taken from the device: handed out or kept for reuse
   size_t raw_allocations() const;  // how often the device itself was asked
   void reset_peak();

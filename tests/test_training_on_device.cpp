@@ -95,6 +95,47 @@ TEST_CASE("training: captured steps give the bits of steps called one by one, an
   }
 }
 
+TEST_CASE("training: captured steps follow a change of the learning rate") {
+  RunOptions options = tiny_run(test_device());
+  options.epochs = 4;
+  const Run plain = train(options, true);
+  options.lr_at = {{2, 1e-2}, {4, 1e-3}};
+  const Run changed = train(options, true);
+  CHECK(changed == train(options, false));
+  const auto losses = changed.table.column("train_recon_loss"),
+             usual = plain.table.column("train_recon_loss");
+  CHECK(losses[0] == usual[0]);
+  CHECK(losses[1] != usual[1]);
+}
+
+// 14 images in batches of 6, 6 and 2, and replayed steps that read the images where the first step
+// found them.
+TEST_CASE("training: streamed images give the bits of resident ones") {
+  for (const Preset preset : {Preset::versor, Preset::best}) {
+    RunOptions options = tiny_run(test_device());
+    options.preset = preset;
+    if (preset == Preset::best) options.shift = 2;  // and mirrors
+    const Run resident = train(options, true);
+    options.feed = Feeding::streamed;
+    CHECK(resident == train(options, true));
+    CHECK(resident == train(options, false));
+  }
+}
+
+TEST_CASE("training: streamed images take the memory of batches only") {
+  // As a mapped file: memory that is not the device's.
+  const auto bytes = std::make_shared<std::vector<uint8_t>>(2000 * 3072);
+  const Dataset set{Tensor::wrap(bytes->data(), {2000, 32, 32, 3}, DType::u8, {}, bytes),
+                    std::vector<int32_t>(2000), "zeros"};
+  MemoryPool& pool = backend_for(test_device()).pool();
+  const size_t before = pool.current_bytes();
+  pool.reset_peak();
+  const Epoch epoch = Batcher(set, 4, test_device(), {}, Feeding::streamed).shuffled(Rng(1), 0);
+  for (int64_t b = 0; b < 5; ++b) CHECK(epoch.batch(b).dim(0) == 4);
+  CHECK(pool.peak_bytes() - before <
+        200'000);  // a batch takes 12,288 bytes, in f32 four times that
+}
+
 // The published runs let test images update the codebook.
 TEST_CASE("training: evaluation updates the codebook where ema_in_eval asks for it, else never") {
   for (const bool asked : {false, true}) {

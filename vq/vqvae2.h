@@ -16,8 +16,8 @@
 // Different: encoder_top and decoder_top have one residual block each, of D channels; encoder_top's
 // output is quantized without a 1x1 convolution before, as in VqVae; join_decoder allows VqVae's
 // decoder to follow; the loss, to which both levels contribute equally, the learning of the
-// codebooks and Adam are those of VqVae. Images of 32x32 have 16 + 64 symbols; the paper's have
-// 256x256.
+// codebooks and Adam are those of VqVae. Images of 32x32 have 16 + 64 symbols; the paper's images
+// have 256x256 pixels.
 #pragma once
 
 #include "vq/vqvae.h"

@@ -122,6 +122,7 @@ class EpochPass {
 
   void steps(int64_t count) {
     for (int64_t i = 0; i < count; ++i, ++done_) {
+      order_.fetch(done_);
       replay_.run([&] {
         const Tensor images = order_.batch_at(number_, what_.batch);
         const StepResult result =

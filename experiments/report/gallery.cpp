@@ -56,9 +56,8 @@ std::string plot_html(const Picture& p) {
 
 std::string whole_image(const Picture& p, const std::string& bytes) {
   const char* type = p.file.ends_with(".svg") ? "svg+xml" : "png";
-  return fmt::format(
-      "<figure><img class=\"whole\" alt=\"{}\" src=\"data:image/{};base64,{}\">{}",
-      html_escape(p.caption), type, base64(bytes), caption_html(p));
+  return fmt::format("<figure><img class=\"whole\" alt=\"{}\" src=\"data:image/{};base64,{}\">{}",
+                     html_escape(p.caption), type, base64(bytes), caption_html(p));
 }
 
 // The images are stored once, and every strip shows a row of one.
@@ -78,7 +77,7 @@ std::string group_html(const std::vector<Strips>& group) {
                                    group.front().row(2 * row, "the original images"));
     for (const Strips& s : group)
       html += fmt::format("<span>{}</span>{}", html_escape(s.picture->label),
-                          s.row(2 * row + 1, s.picture->caption));
+                          s.row(2 * row + 1, s.picture->label + ": " + s.picture->caption));
     return html + "</div>\n";
   };
   std::string html = "<figure>\n" + block(0);

@@ -25,8 +25,8 @@ std::vector<double> numbers_in(const nlohmann::json& list) {
 }  // namespace
 
 void to_json(nlohmann::json& json, const Curve& c) {
-  json = {{"name", c.name},     {"x", c.x},       {"y", c.y},      {"colour", c.colour},
-          {"dash", c.dash},     {"low", c.low},   {"high", c.high}};
+  json = {{"name", c.name}, {"x", c.x},     {"y", c.y},      {"colour", c.colour},
+          {"dash", c.dash}, {"low", c.low}, {"high", c.high}};
 }
 void from_json(const nlohmann::json& json, Curve& c) {
   c = {json.at("name").get<std::string>(),
@@ -109,7 +109,8 @@ std::string markdown(const Section& section) {
 void add_plot(Section& section, const std::string& results, const Plot& plot,
               const std::string& caption) {
   write_plot(results, plot);
-  section.pictures.push_back({.file = "plots/" + plot.file + ".svg", .caption = caption, .plot = plot});
+  section.pictures.push_back(
+      {.file = "plots/" + plot.file + ".svg", .caption = caption, .plot = plot});
 }
 
 void write_section(const std::string& results, const Section& section) {

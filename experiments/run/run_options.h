@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "data/dataset.h"
+#include "data/batcher.h"
 #include "data/image_source.h"
 #include "experiments/run/precision.h"
 #include "vq/model.h"
@@ -85,8 +85,9 @@ struct RunOptions {
   uint64_t seed = 1;
   Precision precision = Precision::automatic;
   Device device;
-  int threads = 0;                // 0: OpenMP's own choice
-  uint64_t max_memory = 0;        // bytes of tensors on the device; 0: no limit
+  int threads = 0;          // 0: OpenMP's own choice
+  uint64_t max_memory = 0;  // bytes of tensors on the device; 0: no limit
+  Feeding feed = Feeding::automatic;
   bool tensorboard = false;       // event files beside the CSVs
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
   ImageSource data;

@@ -99,9 +99,10 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       rng_(options_.seed),
       model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
       train_images_(images.train, options_.batch_size, device_,
-                    {.mirror = *options_.mirror, .shift = *options_.shift}),
+                    {.mirror = *options_.mirror, .shift = *options_.shift}, options_.feed),
       // Evaluation has no smallest batch: a small test set is one batch.
-      test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_),
+      test_images_(images.test, std::min(options_.batch_size, images.test.size()), device_, {},
+                   options_.feed),
       adam_params_(adam_params(options_, train_images_.batches())),
       adam_(model_->flat_parameters(), adam_params_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
@@ -124,6 +125,8 @@ TrainingEnd Trainer::run() {
   if (is_finished(folder_.path(), *config_)) return TrainingEnd::was_finished;
   started_at_ = Clock::now();
   backend_for(device_).pool().reset_peak();  // so that the recorded peak is this run's
+  if (train_images_.streamed() && !settings_.quiet)
+    std::fprintf(stderr, "%s\n", train_images_.feeding().c_str());
   const InterruptGuard guard;
   folder_.continue_shorter_run(*config_);
   if (!restore()) {
@@ -178,6 +181,7 @@ void Trainer::begin(Pass& pass) {
 // Enqueues the next batch of a pass. The step itself counts, on the device, the numbers that differ
 // from step to step (which batch, Adam's t, the codebook's updates), so that it can be replayed.
 void Trainer::step(Pass& pass, bool training) {
+  pass.order.fetch(pass.next);
   const int64_t count = pass.order.batch_count(pass.next++);
   const auto beta = static_cast<float>(*options_.beta);
   Backend& backend = backend_for(device_);
@@ -280,16 +284,16 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
          fmt::format("codes {}/{}", test.histogram().used(), test.histogram().counts().size()),
          fmt::format("{:.0f} s", train_seconds + eval_seconds),
          fmt::format("codebook {:.4f}", train.codebook_loss())});
+  progress_.rows.push_back(metrics_row(epoch, train, test));
+  progress_.epoch = epoch;
   draw_reconstructions(folder_.file("reconstructions.png"), *model_, pictured());
-  if (is_kept(epoch, options_.epochs))
+  if (is_kept(epoch, options_.epochs) || has_ended())
     write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
   const std::string gradients = gradients_row(epoch, *model_, train_images_.in_order().batch(0),
                                               static_cast<float>(*options_.beta));
   const std::string timing =
       fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
                   static_cast<double>(images_seen()) / train_seconds, pool.peak_bytes());
-  progress_.rows.push_back(metrics_row(epoch, train, test));
-  progress_.epoch = epoch;
   progress_.train = progress_.test = PassMetrics(model_->vocabulary());
   train_pass_.next = test_pass_.next = 0;
   log_.add_epoch(progress_, timing, gradients);

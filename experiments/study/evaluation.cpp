@@ -1,6 +1,7 @@
 // Evaluation of a model: see evaluation.h.
 #include "experiments/study/evaluation.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -71,6 +72,11 @@ Json to_json(const CodesQuality& q) {
 }
 
 }  // namespace
+
+int64_t images_at_once(const Dataset& set, int64_t small) {
+  const int64_t pixels = set.images.dim(1) * set.images.dim(2);
+  return std::clamp<int64_t>(small * 32 * 32 / pixels, 1, std::min(small, set.size()));
+}
 
 Evaluation evaluate(VqModel& model, const Dataset& set, int64_t batch, Device device,
                     const std::optional<RefineOptions>& refine) {

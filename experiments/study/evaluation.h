@@ -28,6 +28,10 @@ struct Evaluation {
   double refine_seconds = 0;
 };
 
+// How many images to take at a time: `small` of 32 x 32 pixels, fewer larger ones, no more than the
+// set has.
+int64_t images_at_once(const Dataset& set, int64_t small);
+
 // `batch` images at a time. Throws Error as refine_codes does, and for a model of two levels if a
 // search is asked for.
 Evaluation evaluate(VqModel& model, const Dataset& set, int64_t batch, Device device,

@@ -29,9 +29,11 @@ struct OwnRun {
   RunRecord record;
   MetricsTable metrics;
   uint64_t seed = 0;
-  int64_t epochs = 0;  // asked for
+  int64_t epochs = 0;      // asked for
+  bool held_back = false;  // its "test" images are training images
 
   int64_t done() const { return static_cast<int64_t>(metrics.rows.size()); }
+  bool ended_early() const { return done() < epochs && has_ended(config, metrics); }
   bool has(const std::string& column) const {
     return done() > 0 && std::find(metrics.columns.begin(), metrics.columns.end(), column) !=
                              metrics.columns.end();
@@ -79,11 +81,14 @@ OwnRun read_run(const std::string& folder) {
   run.folder = folder;
   run.config = config_in(path);
   try {
-    run.seed = run.config.at("seed").get<uint64_t>();
+    check(run.config.at("seed").is_number_unsigned(), "run", path, " is malformed: the seed");
+    run.seed = run.config["seed"].get<uint64_t>();
     run.epochs = count_in(run.config.at("epochs"), path);
     for (const char* key : {"data", "data_fingerprint"}) run.config.at(key).get<std::string>();
     for (const char* key : {"train_images", "test_images", "batch_size"})
       count_in(run.config.at(key), path);
+    if (run.config.contains("validation_images"))
+      run.held_back = count_in(run.config["validation_images"], path) > 0;
   } catch (const nlohmann::json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
@@ -114,8 +119,8 @@ std::vector<Setting> settings_of(const std::vector<std::string>& folders, Sectio
         runs.push_back(std::move(run));
         continue;
       }
-      section.notes.push_back(fmt::format("{} and {} are the same run, which counts once.",
-                                          copy->folder, run.folder));
+      section.notes.push_back(
+          fmt::format("{} and {} are the same run, which counts once.", copy->folder, run.folder));
       if (copy->done() < run.done()) *copy = std::move(run);
     } catch (const Error& e) {
       section.damaged.push_back(e.what());
@@ -141,21 +146,37 @@ std::vector<std::string> differing_keys(const std::vector<Setting>& settings) {
 std::string title_in_table(const std::string& key) {
   std::string title = title_of(key);
   if (title.ends_with(':')) title.pop_back();
+  title.erase(0, title.find_first_not_of('-'));
   return title;
 }
 
-// "beta 0.5, lr 0.001": the first options that differ; a number behind it where that is not unique.
+// Whether more than half of the settings have this value.
+bool is_usual(const std::vector<Setting>& settings, const std::string& key,
+              const std::string& value) {
+  const auto same = std::count_if(settings.begin(), settings.end(), [&](const Setting& s) {
+    return value_in(s.config(), key) == value;
+  });
+  return 2 * static_cast<size_t>(same) > settings.size();
+}
+
+// "beta 0.5, lr 0.001": the options that differ or, of many, those in which it differs from most; a
+// number behind it where that is not unique.
 void name_settings(std::vector<Setting>& settings, const std::vector<std::string>& keys) {
   constexpr size_t kNamed = 3, kLongest = 20;
   std::map<std::string, int> known;
   for (Setting& s : settings) {
-    for (size_t i = 0; i < keys.size() && i < kNamed; ++i) {
-      std::string title = title_in_table(keys[i]), value = value_in(s.config(), keys[i]);
-      title.erase(0, title.find_first_not_of('-'));
+    size_t named = 0;
+    for (const std::string& key : keys) {
+      std::string value = value_in(s.config(), key);
+      if (keys.size() > kNamed && (named == kNamed || is_usual(settings, key, value))) continue;
       if (value.size() > kLongest) value.resize(kLongest);
-      s.label += fmt::format("{}{} {}", i > 0 ? ", " : "", title, value);
+      s.label += fmt::format("{}{} {}", named > 0 ? ", " : "", title_in_table(key), value);
+      ++named;
     }
-    if (s.label.empty()) s.label = s.runs.size() == 1 ? s.runs[0].record.folder : "all seeds";
+    if (s.label.empty())
+      s.label = settings.size() > 1  ? "as most"
+                : s.runs.size() == 1 ? s.runs[0].record.folder
+                                     : "all seeds";
     if (const int number = ++known[s.label]; number > 1) s.label += fmt::format(" ({})", number);
   }
 }
@@ -164,11 +185,13 @@ struct Figure {
   const char *column, *title;
   int decimals;
 };
-constexpr Figure kFigures[] = {
-    {"train_recon_loss", "Recon Loss", 4},       {"test_recon_loss", "Test Recon", 4},
-    {"test_psnr", "Test PSNR", 2},               {"test_codebook_loss", "Test Codebook", 4},
-    {"test_perplexity", "Test Perplexity", 2},   {"test_codes_used", "Codes used", 0},
-    {"test_bits_per_image", "Bits per image", 1}};
+constexpr Figure kFigures[] = {{"train_recon_loss", "Recon Loss", 4},
+                               {"test_recon_loss", "Test Recon", 4},
+                               {"test_psnr", "Test PSNR", 2},
+                               {"test_codebook_loss", "Test Codebook", 4},
+                               {"test_perplexity", "Test Perplexity", 2},
+                               {"test_codes_used", "Codes used", 0},
+                               {"test_bits_per_image", "Bits per image", 1}};
 
 Table settings_table(const std::vector<Setting>& settings, const std::vector<std::string>& keys) {
   Table table{.file = kOwnRuns, .title = "Runs by their settings"};
@@ -204,15 +227,29 @@ Table runs_table(const std::vector<Setting>& settings) {
       const RunRecord& r = run.record;
       table.rows.push_back(
           {run.folder, s.label, std::to_string(run.seed),
-           fmt::format("{} of {}", run.done(), run.epochs),
-           r.seconds.empty() ? "–"
-                             : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
+           fmt::format("{} of {}{}", run.done(), run.epochs,
+                       run.ended_early() ? ", ended early" : ""),
+           r.seconds.empty()
+               ? "–"
+               : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
            r.hardware.empty() ? r.device : r.hardware, r.precision, r.commit,
            fmt::format("{}: {} training, {} test", run.config["data"].get<std::string>(),
                        run.config["train_images"].dump(), run.config["test_images"].dump()),
            run.config["data_fingerprint"].get<std::string>()});
     }
   return table;
+}
+
+// The setting of the least test reconstruction loss; null if none has finished an epoch.
+const Setting* best_of(const std::vector<Setting>& settings) {
+  const auto loss = [](const Setting& s) {
+    const double mean = s.epochs() > 0 ? s.at("test_recon_loss", s.epochs()).mean : NAN;
+    return std::isnan(mean) ? INFINITY : mean;
+  };
+  const auto best =
+      std::min_element(settings.begin(), settings.end(),
+                       [&](const auto& a, const auto& b) { return loss(a) < loss(b); });
+  return best == settings.end() || std::isinf(loss(*best)) ? nullptr : &*best;
 }
 
 // --- plots and pictures --------------------------------------------------------------------------
@@ -254,8 +291,7 @@ void add_curves(const Setting& s, const std::string& column, const std::string& 
   plot.curves.push_back(curve);
 }
 
-void add_plots(const std::vector<Setting>& settings, const std::string& results,
-               Section& section) {
+void add_plots(const std::vector<Setting>& settings, const std::string& results, Section& section) {
   struct Quantity {
     const char *name, *words;
     bool log_y;
@@ -287,45 +323,42 @@ void add_plots(const std::vector<Setting>& settings, const std::string& results,
   }
 }
 
-// Of each setting the first run that has a picture.
+// Of each setting the first run that has a picture; the best setting first.
 void add_pictures(const std::vector<Setting>& settings, Section& section) {
-  constexpr int64_t kPerRow = 8, kPictures = 16;  // run/snapshot.cpp, run/trainer.cpp
+  const Setting* best = best_of(settings);
   for (const Setting& s : settings)
     for (const OwnRun& run : s.runs) {
       const std::string path = run.folder + "/reconstructions.png";
       if (!is_there(path)) continue;
       try {
-        const int64_t shown = std::min({kPictures, run.config["test_images"].get<int64_t>(),
-                                        run.config["batch_size"].get<int64_t>()});
         section.pictures.push_back(
             {.file = path,
-             .caption = "The first test images and their reconstructions: " + run.folder,
+             .caption =
+                 "The first test images and their reconstructions, of each setting the first "
+                 "run.",
              .label = s.label,
              .originals = run.config["data_fingerprint"].get<std::string>(),
-             .rows = (shown + kPerRow - 1) / kPerRow,
+             .rows = rows_pictured(run.config),
              .png = read_file(path)});
       } catch (const Error& e) {
         section.damaged.push_back(e.what());
       }
+      if (&s == best && !section.pictures.empty())
+        std::rotate(section.pictures.begin(), section.pictures.end() - 1, section.pictures.end());
       break;
     }
 }
 
 // Losses of different images are not compared.
 std::string best_sentence(const std::vector<Setting>& settings) {
-  constexpr const char* kColumn = "test_recon_loss";
-  const Setting* best = nullptr;
-  int begun = 0, runs = 0;
+  const Setting* best = best_of(settings);
+  size_t begun = 0, runs = 0;
   bool same_images = true;
   for (const Setting& s : settings) {
-    runs += static_cast<int>(s.runs.size());
-    same_images =
-        same_images && s.config()["data_fingerprint"] == settings.front().config()["data_fingerprint"];
-    if (s.epochs() == 0 || !std::isfinite(s.at(kColumn, s.epochs()).mean)) continue;
-    ++begun;
-    if (best == nullptr ||
-        s.at(kColumn, s.epochs()).mean < best->at(kColumn, best->epochs()).mean)
-      best = &s;
+    runs += s.runs.size();
+    begun += s.epochs() > 0;
+    same_images = same_images &&
+                  s.config()["data_fingerprint"] == settings.front().config()["data_fingerprint"];
   }
   const std::string what = fmt::format("{} run{} of {} setting{}", runs, runs == 1 ? "" : "s",
                                        settings.size(), settings.size() == 1 ? "" : "s");
@@ -334,7 +367,7 @@ std::string best_sentence(const std::vector<Setting>& settings) {
     return what + ": they use different images, so their losses are not compared.";
   return fmt::format("{}: {}{}, a test reconstruction loss of {} after {} of {} epochs.", what,
                      begun > 1 ? "the best is " : "", best->label,
-                     to_text(best->at(kColumn, best->epochs()), 4), best->epochs(),
+                     to_text(best->at("test_recon_loss", best->epochs()), 4), best->epochs(),
                      best->runs.front().epochs);
 }
 
@@ -355,8 +388,7 @@ std::vector<std::string> run_folders(const std::vector<std::string>& named) {
   return all;
 }
 
-std::vector<std::string> other_runs(const std::string& results,
-                                    const std::set<std::string>& used) {
+std::vector<std::string> other_runs(const std::string& results, const std::set<std::string>& used) {
   std::vector<std::string> all = runs_in(results + "/runs");
   std::erase_if(all, [&](const std::string& folder) {
     return used.contains(fs::path(folder).filename().string());
@@ -380,13 +412,14 @@ Section own_runs_section(const std::vector<std::string>& folders, const std::str
                             value_in(settings.front().config(), entry.key()));
   section.notes.insert(section.notes.begin(), "Common to all: " + common);
   for (const Setting& s : settings) {
-    if (s.config().value("validation_images", 0) > 0)
-      section.notes.push_back(s.label + ": \"test\" means images held back from the training images");
+    if (s.runs.front().held_back)
+      section.notes.push_back(s.label +
+                              ": \"test\" means images held back from the training images");
     for (const OwnRun& run : s.runs) section.runs.push_back(run.record);
   }
   section.tables = {settings_table(settings, keys), runs_table(settings)};
-  add_plots(settings, results, section);
   add_pictures(settings, section);
+  add_plots(settings, results, section);
   return section;
 }
 

@@ -9,6 +9,7 @@
 #include "data/batcher.h"
 #include "data/image_grid.h"
 #include "data/ssim.h"
+#include "experiments/study/evaluation.h"
 #include "nn/safetensors.h"
 #include "tensor/file.h"
 
@@ -17,12 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kBatch = 128;
+constexpr int64_t kBatch = 128;  // of 32 x 32 pixels
 
 // Calls take(images, first) for each batch of images, on the host.
 void for_each_batch(const Dataset& test, Device device,
                     const std::function<void(const Tensor&, int64_t)>& take) {
-  const Batcher batcher(test, std::min(kBatch, test.size()), device);
+  const Batcher batcher(test, images_at_once(test, kBatch), device);
   const Epoch epoch = batcher.in_order();
   for (int64_t b = 0; b < epoch.batches(); ++b) take(epoch.batch(b), b * batcher.batch_size());
 }

@@ -35,7 +35,7 @@ Properties properties_of(int index) {
     throw Error(str("no CUDA device: cuda:", index, " is not one of the ", count, " here"));
   cudaDeviceProp p;
   CUDA_CHECK(cudaGetDeviceProperties(&p, index));
-  return {p.name, p.major, p.minor, p.multiProcessorCount};
+  return {p.name, p.major, p.minor, p.multiProcessorCount, p.totalGlobalMem};
 }
 
 }  // namespace
@@ -90,6 +90,7 @@ Context::Context(int index)
             cudaFree(block);
           }) {
   make_current();
+  pool_.set_limit(properties_.memory);
   CUBLAS_CHECK(cublasLtCreate(blas_.address()));
   CUDNN_CHECK(cudnnCreate(dnn_.address()));
   open(main_);

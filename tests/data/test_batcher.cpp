@@ -9,6 +9,7 @@
 #include <set>
 
 #include "data/batcher.h"
+#include "tensor/backend.h"
 #include "tests/data/temporary_folder.h"
 
 namespace {
@@ -17,6 +18,7 @@ using versor::Batcher;
 using versor::Dataset;
 using versor::DType;
 using versor::Epoch;
+using versor::Feeding;
 using versor::Rng;
 using versor::Shape;
 using versor::Tensor;
@@ -27,7 +29,7 @@ using versor::testing::error_of;
 Dataset small_set(int64_t count) {
   std::vector<uint8_t> bytes(static_cast<size_t>(count * 12));
   std::iota(bytes.begin(), bytes.end(), uint8_t{0});
-  return {Tensor::from(bytes, {count, 2, 3, 2}), std::vector<uint8_t>(static_cast<size_t>(count)),
+  return {Tensor::from(bytes, {count, 2, 3, 2}), std::vector<int32_t>(static_cast<size_t>(count)),
           "a small set", true};
 }
 
@@ -161,7 +163,7 @@ TEST_CASE("batcher: how an image is mirrored and shifted depends on rng, epoch a
   std::vector<uint8_t> bytes;
   for (int64_t i = 0; i < count; ++i)
     for (uint8_t p = 0; p < 12; ++p) bytes.push_back(p);
-  const Dataset set{Tensor::from(bytes, {count, 3, 4, 1}), std::vector<uint8_t>(count), "s", true};
+  const Dataset set{Tensor::from(bytes, {count, 3, 4, 1}), std::vector<int32_t>(count), "s", true};
   // The changed images by the number of the image.
   const auto images_of = [&](const Epoch& epoch) {
     std::vector<std::vector<float>> images(count);
@@ -207,6 +209,65 @@ TEST_CASE("batcher: how an image is mirrored and shifted depends on rng, epoch a
   epoch.take(both.shuffled(Rng(1), 3));
   CHECK(images_of(epoch) == images_of(both.shuffled(Rng(1), 3)));
   CHECK(order.to_vector<int32_t>() == order_of(epoch));  // at the same address
+}
+
+TEST_CASE("batcher: a streamed set gives the same bits, in any order of batches") {
+  const Dataset set = small_set(17);
+  for (const versor::Augmentation& augmentation :
+       {versor::Augmentation{}, versor::Augmentation{.mirror = true, .shift = 1}}) {
+    const Batcher resident(set, 5, {}, augmentation, Feeding::resident);
+    const Batcher streamed(set, 5, {}, augmentation, Feeding::streamed);
+    CHECK(streamed.streamed());
+    CHECK_FALSE(resident.streamed());
+    Epoch here = resident.in_order(), there = streamed.in_order();
+    const auto check_batch = [&](int64_t b) {
+      CAPTURE(b);
+      CHECK(there.batch(b).to_vector<float>() == here.batch(b).to_vector<float>());
+      const Tensor number = Tensor::from(std::vector{static_cast<int32_t>(b)}, {1});
+      there.fetch(b);
+      CHECK(there.batch_at(number, there.batch_count(b)).to_vector<float>() ==
+            here.batch(b).to_vector<float>());
+      CHECK(there.labels(b).to_vector<int32_t>() == here.labels(b).to_vector<int32_t>());
+    };
+    for (int64_t b : {0, 1, 2, 3}) check_batch(b);
+    // Also where the reading ahead was in vain: another batch or another order comes next.
+    for (int64_t b : {0, 2, 2, 1}) check_batch(b);
+    here.take(resident.shuffled(Rng(3), 1));
+    there.take(streamed.shuffled(Rng(3), 1));
+    for (int64_t b : {2, 3, 0, 1}) check_batch(b);
+  }
+  const Epoch epoch = Batcher(set, 5, {}, {}, Feeding::streamed).in_order();
+  const Tensor number = Tensor::from(std::vector{0}, {1});
+  CHECK(contains(error_of([&] { epoch.batch_at(number, 5); }), "batch_at() comes after fetch()"));
+  CHECK(contains(error_of([&] { epoch.fetch(4); }), "no batch 4 among 4"));
+}
+
+TEST_CASE("batcher: a set that would fill more than half of the device is streamed") {
+  const Dataset set = small_set(1000);  // 12,000 bytes
+  versor::MemoryPool& pool = versor::backend_for({}).pool();
+  const size_t limit = pool.room() + pool.current_bytes();
+  pool.set_limit(pool.current_bytes() + 20'480);
+  const Batcher streamed(set, 10);
+  pool.set_limit(pool.current_bytes() + 40'960);
+  const Batcher resident(set, 10);
+  pool.set_limit(limit);
+  CHECK(streamed.feeding() ==
+        "11.7 KiB of images, streamed: more than half of the 20 KiB that cpu has free");
+  CHECK(resident.feeding() ==
+        "11.7 KiB of images, resident: not more than half of the 40 KiB that cpu has free");
+  CHECK(Batcher(set, 10, {}, {}, Feeding::streamed).feeding() == "11.7 KiB of images, streamed");
+}
+
+TEST_CASE("batcher: a batch's labels are those of its images") {
+  Dataset set = small_set(7);
+  for (size_t i = 0; i < 7; ++i) set.labels[i] = static_cast<int32_t>(100 + i);
+  const Epoch epoch = Batcher(set, 3).shuffled(Rng(5), 2);
+  for (int64_t b = 0; b < 3; ++b) {
+    std::vector<int32_t> expected = epoch.indices(b).to_vector<int32_t>();
+    for (int32_t& label : expected) label += 100;
+    CHECK(epoch.labels(b).to_vector<int32_t>() == expected);
+    CHECK(epoch.labels(b).shape() == Shape{epoch.batch_count(b)});
+  }
 }
 
 TEST_CASE("batcher: wrong sizes are named with both numbers") {

@@ -15,7 +15,7 @@ namespace {
 // Images of the given size [M,H,W,C]: noise in 256 steps.
 Dataset noise_set(const Shape& shape, uint64_t seed = 1) {
   const Tensor noise = ops::uniform(shape, Rng(seed), 0.f, 255.f, {});
-  return {ops::cast(noise, DType::u8), std::vector<uint8_t>(static_cast<size_t>(shape[0])), "noise",
+  return {ops::cast(noise, DType::u8), std::vector<int32_t>(static_cast<size_t>(shape[0])), "noise",
           true};
 }
 

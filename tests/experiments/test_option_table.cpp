@@ -43,6 +43,7 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--patience", {"3", "--validation-images 24"}},
                                                 {"--tensorboard", {""}},
                                                 {"--max-memory", {"64M"}},
+                                                {"--feed", {"streamed"}},
                                                 {"--model", {"vqvae2"}},
                                                 {"--quantizer", {"simvq"}},
                                                 {"--levels", {"4,4", "--quantizer fsq"}},
@@ -79,7 +80,7 @@ const std::string& weights_file() {
   RunOptions options;
   options.latent = options.codes = 8;
   apply_preset(options);
-  write_safetensors(path, {state_dict(*make_model(options, {}, Rng(1))), {}});
+  write_safetensors(path, {state_dict(*make_model(options, 3, {}, Rng(1))), {}});
   return path;
 }
 

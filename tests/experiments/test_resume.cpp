@@ -55,6 +55,7 @@ TEST_CASE("resume: a run killed several times ends as one that was not" *
   // With codes that count as dead early, so that random replacements must be resumed too.
   for (const std::string choices : {"--preset versor --dead-codes 0.9", "--preset published",
                                     "--model vqvae2 --dead-codes 0.9", "--mirror 1 --shift 2"}) {
+    // The images of the run that is killed come from the host, with the same bits.
     CAPTURE(choices);
     const TemporaryFolder temporary;
     const std::string undisturbed = temporary / "undisturbed", folder = temporary / "killed";
@@ -64,7 +65,7 @@ TEST_CASE("resume: a run killed several times ends as one that was not" *
       for (double replaced :
            read_metrics(undisturbed + "/metrics.csv").column("train_replaced_codes"))
         REQUIRE(replaced > 0);
-    const std::string command = tiny(folder, options + " --save-every 1");
+    const std::string command = tiny(folder, options + " --save-every 1 --feed streamed");
     int inside_an_epoch = 0;
     for (int64_t steps : {2, 11, 20}) {
       const Ended ended = run_and_signal(command, folder, SIGKILL,

@@ -136,12 +136,15 @@ TEST_CASE("pool: a limit holds for what is taken, and kept blocks make room" * c
   void* b = c.pool.allocate(4096);
   CHECK(c.pool.allocate(4096) == nullptr);
   CHECK(c.pool.state() == "8 KiB of 9.8 KiB in use");
+  CHECK(c.pool.room() == 10'000 - 8192);
   CHECK(c.pool.allocate(size_t{1} << 63) == nullptr);  // the sum of all must not overflow
   c.pool.free(a, 4096);
   void* larger = c.pool.allocate(5000);  // fits once the kept block is given back
   CHECK(larger != nullptr);
   CHECK(c.pool.reserved_bytes() <= 10'000);
   c.pool.free(b, 4096);
+  c.pool.set_limit(1000);
+  CHECK(c.pool.room() == 0);
   c.pool.free(larger, 5000);
 }
 
