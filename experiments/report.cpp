@@ -15,6 +15,7 @@
 #include "experiments/run/trainer.h"
 #include "experiments/study/errata.h"
 #include "experiments/study/own_runs.h"
+#include "experiments/study/run_settings.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
