@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne $(PAPER)
+PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -13,7 +13,7 @@ DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
 PYTHON3 ?= python3## the interpreter that `make python` builds a module for
-TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers
+TORCH_PYTHON ?= python3## an interpreter that has PyTorch, for bench-peers and torch-check
 PREFIX ?= /usr/local## where `make install` goes
 V ?= 0## 1: show whole compiler commands
 
@@ -35,16 +35,17 @@ SIDE_BY_SIDE := $(filter-out 1,$(shell tr '\0' ' ' </proc/$$PPID/cmdline | \
 PARALLEL := $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell echo $$(($(CORES) + 1))))
 MAKEFLAGS += -r --no-print-directory $(PARALLEL)
 GOALS := $(or $(MAKECMDGOALS),all)
-BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall,$(GOALS))
+FOR_PYTHON := $(filter python python-test wheel,$(GOALS))
+BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall docs,$(GOALS))
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
-  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET QUANTIZERS QUEUE QUICK \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
+  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
   RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
-ifneq ($(UNKNOWN),)
+ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
 $(error there is no variable $(firstword $(UNKNOWN))$(shell .make/did_you_mean.sh \
   $(firstword $(UNKNOWN)) $(VARIABLES)) (make help lists them))
 endif
@@ -58,14 +59,12 @@ endif
 ifneq ($(BUILDS),)
 ifeq ($(DRY),)
 $(shell CXX=$(call quote,$(if $(filter default,$(origin CXX)),,$(CXX))) ONEDNN='$(ONEDNN)' \
-  FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
+  PYTHON3=$(call quote,$(if $(FOR_PYTHON),$(PYTHON3))) FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
 endif
 endif
 -include build/setup-$(ONEDNN).mk
-# for the programs that draw plots; empty if there is none
-export GNUPLOT
 ifeq ($(DRY),)
 $(shell CXX=$(call quote,$(CXX)) CUDA='$(CUDA)' \
   NVCC=$(call quote,$(if $(filter command environment,$(origin NVCC)),$(NVCC))) \
@@ -150,9 +149,9 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step install \
-  uninstall install-check python python-test wheel bundle check-layers size \
+.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
+  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
+  uninstall install-check docs python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
@@ -309,6 +308,13 @@ table1 table2 table3 figures table_attribution table_estimators table_quantizers
 paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
 	$(EXPERIMENT) "table1 table3 figures table2 table_attribution table_estimators verdicts report" $(OPTIONS)
 
+# every variable of the command line that is an option of a training; bin/sweep refuses others
+NOT_SWEPT := $(filter-out BETA DEVICE EPOCHS PRECISION PRESET SEED SEEDS TEST TRAIN,$(VARIABLES)) MAKE%
+SWEPT = $(foreach name,$(filter-out $(NOT_SWEPT),$(.VARIABLES)),$(if \
+  $(and $(findstring command line,$(origin $(name))),$($(name))),$(call quote,$(name)=$($(name)))))
+sweep: $(NEEDS) ## all combinations of options: LR=1e-3,2e-3 BETA=0.25,1 BATCH_SIZE=64 SEEDS=1,2 EPOCHS=5 ...
+	$(EXPERIMENT) "sweep report" $(SWEPT) $(IMAGES)
+
 verdicts: $(if $(DRY),,all) ## what the runs of full length that are there show about the paper's figures
 	$(EXPERIMENT) "verdicts report"
 
@@ -328,9 +334,14 @@ bench: all ## speed of a training step against the floor of bare library calls, 
 	bin/bench $(BENCH) --epoch 20 --nearest --quantizers --sweep --json $(call bench_file,bench) $(ARGS)
 
 PYTHON = $(call quote,$(TORCH_PYTHON))
+NEEDS_PYTHON = @command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
+  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
+torch-check: bin/train bin/evaluate ## every model through PyTorch and back; ARGS='--only REGEX --part 1/4'
+	$(NEEDS_PYTHON)
+	@$(PYTHON) -B experiments/peers/round_trip.py \
+	  --out $(call quote,$(BENCH_RESULTS)/torch-round-trip) $(ARGS)
 bench-peers: bin/bench $(if $(WITH_ONEDNN),$(B)/bin/onednn_floor) ## our step alternating with PyTorch's
-	@command -v $(PYTHON) >/dev/null || { echo "error: there is no" $(PYTHON)"; install" \
-	  "Python 3 and PyTorch or name an interpreter that has it: TORCH_PYTHON=..." >&2; exit 1; }
+	$(NEEDS_PYTHON)
 	@mkdir -p $(call quote,$(BENCH_RESULTS))
 	@$(PYTHON) -B experiments/peers/bench_peers.py $(BENCH) \
 	  $(if $(WITH_ONEDNN),--floor $(B)/bin/onednn_floor) --json $(call bench_file,bench-peers) $(ARGS)
@@ -382,14 +393,9 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz \
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
-FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) $(patsubst %,experiments/%.cpp, \
-  cli/fmt cli/help cli/json_file cli/options cli/program cli/version \
-  report/page report/section report/table \
-  run/appended_file run/checkpoint run/event_file run/gradient_probe run/metrics run/model_file run/one_step \
-  run/option_table run/precision run/progress_line run/run_log \
-  run/run_config run/run_folder run/run_options run/snapshot run/trainer run/training_step \
-  study/published_runs study/runs \
-  tsne/points)
+FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) \
+  $(wildcard experiments/cli/*.cpp experiments/report/*.cpp experiments/run/*.cpp) \
+  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;
@@ -413,7 +419,7 @@ data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check
 	@.make/data.sh
 
 # ---- Python --------------------------------------------------------------------------------------
-ifneq ($(filter python python-test wheel,$(GOALS)),)
+ifneq ($(FOR_PYTHON),)
 PYTHON_SETUP := $(shell .make/python.sh $(call quote,$(PYTHON3)))
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
@@ -442,8 +448,8 @@ wheel: python ## a wheel of it, in build/wheel
 	@ls build/wheel/*.whl
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
-setup: ## search again for compiler, libraries and gnuplot, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
+setup: ## search again for compiler and libraries, and install what is missing
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
 bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)
@@ -451,6 +457,9 @@ bundle: ## copy oneDNN and headers to .deps, for a machine without network and r
 install: all $(B)/$(SHARED_LIBRARY) ## copy programs, library and headers to PREFIX (/usr/local), for pkg-config and CMake
 	@PROGRAMS='$(PROGRAMS)' VERSION='$(VERSION)' LIBRARIES=$(call quote,$(strip $(LIBRARIES))) \
 	  .make/install.sh $(call quote,$(DESTDIR)$(PREFIX)) '$(B)'
+
+docs: ## the library's interface as HTML, with doxygen: build/docs/html/index.html
+	@.make/docs.sh '$(VERSION)'
 
 uninstall: ## remove what make install put under PREFIX
 	@.make/install.sh --remove $(call quote,$(DESTDIR)$(PREFIX))

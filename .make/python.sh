@@ -20,8 +20,8 @@ except ImportError:
 bindings = first("pybind11/pybind11.h", [given, own, "/usr/include", ".deps/root/usr/include"])
 missing = [p for p, found in (("python3-dev", python), ("pybind11-dev", bindings)) if not found]
 if missing:
-    sys.exit("error: for the Python module there is no %s; make setup PYTHON=1 installs it%s" % (
-        " and no ".join(missing), ", and so does pip install pybind11" if not bindings else ""))
+    sys.exit("error: for the Python module there is no %s; install with: sudo apt-get install %s%s" % (
+        " and no ".join(missing), " ".join(missing), ", or pip install pybind11" if not bindings else ""))
 folders = [python, bindings]
 if python.startswith(".deps"):  # pyconfig.h of the machine's kind includes it from there
     folders.append(".deps/root/usr/include")

@@ -153,6 +153,12 @@ Variable scale(const Variable& x, float factor) {
                 [=](const Tensor& dy) { return ops::scaled(dy, factor); });
 }
 
+// y = x / (1 - p) or 0;  dx = dy / (1 - p) or 0, drawn again.
+Variable dropout(const Variable& x, const Tensor& draw, Rng rng, float p) {
+  return record("dropout", ops::dropout(x.value(), draw, rng, p), {x},
+                [=](const Tensor& dy) { return ops::dropout(dy, draw, rng, p); });
+}
+
 // y = x + c;  dx = dy.
 Variable add_scalar(const Variable& x, float c) {
   return record("add_scalar", ops::affine(x.value(), 1.f, c), {x},

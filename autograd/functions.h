@@ -36,6 +36,9 @@ Variable maximum(const Variable& a, const Variable& b);  // of equals, b gets th
 Variable minimum(const Variable& a, const Variable& b);
 Variable add_relu(const Variable& a, const Variable& b);  // max(a + b, 0), one pass
 Variable scale(const Variable& x, float factor);
+// Each element 0 with probability p, else x / (1 - p). draw i32 [1]: the number of the draw, on the
+// device, as ops::dropout.
+Variable dropout(const Variable& x, const Tensor& draw, Rng rng, float p);
 Variable add_scalar(const Variable& x, float c);
 Variable cast(const Variable& x, DType dtype);                 // f32 to bf16 and back
 Variable add_bias(const Variable& x, const Variable& bias);    // x [...,C], bias [C]
@@ -106,8 +109,17 @@ Tensor accuracy(const Tensor& logits, const Tensor& labels);
 
 // group_norm.cpp: normalises every group of C/groups channels of every image to mean 0 and variance
 // 1, then applies a factor and a bias per channel.   x [N,H,W,C], weight [C], bias [C]
+// Leaves mean and 1 / sqrt(variance + eps) of the groups, [2,N,groups], in `statistics`.
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
+                    float eps = 1e-5f, Tensor* statistics = nullptr);
+// The same for every row, by all its elements.   x [...,D], weight [D], bias [D]
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias,
                     float eps = 1e-5f);
+
+// pool.cpp: of squares of kernel x kernel pixels that do not overlap; pixels that are left over at
+// the right and the bottom are not used, as in PyTorch.   x [N,H,W,C] -> [N,H/kernel,W/kernel,C]
+Variable max_pool2d(const Variable& x, int64_t kernel);  // the first of equals gets the gradient
+Variable avg_pool2d(const Variable& x, int64_t kernel);
 
 // layout.cpp
 Variable reshape(const Variable& x, Shape shape);
@@ -115,7 +127,8 @@ Variable rows(const Variable& x);  // [...,D] seen as [R,D]
 Variable permute(const Variable& x, const std::vector<int>& axes);
 Variable slice(const Variable& x, int64_t begin, int64_t end);  // columns of [R,C]
 Variable concat(const std::vector<Variable>& parts);            // columns
-// y[r,:] = x[index[r],:].   x [K,D], index i32 [R] -> [R,D]
+// y[r,:] = x[index[r],:].   x [K,D], index i32 [R] -> [R,D]. An index that does not exist is an
+// error on the CPU; on a GPU its row is NaN.
 Variable gather_rows(const Variable& x, const Tensor& index);
 
 }  // namespace versor

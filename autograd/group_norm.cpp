@@ -8,10 +8,11 @@ namespace versor {
 // dx = (weight dy - mean of (weight dy) - x^ mean of (weight dy x^)) / sqrt(variance + eps),
 // dweight[c] = sum of dy[...,c] x^[...,c], dbias[c] = sum of dy[...,c].
 Variable group_norm(const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
-                    float eps) {
+                    float eps, Tensor* kept) {
   const Tensor vx = x.value(), w = weight.value();
   const ops::GroupNorm out = ops::group_norm(vx, w, bias.value(), groups, eps);
   const Tensor statistics = out.statistics;
+  if (kept != nullptr) *kept = statistics;
   const auto backward = [=](Tensor dy, const Needed& needed) {
     const Tensor sums = ops::group_norm_sums(dy, vx, statistics);
     const auto sum_over_images = [&](int which) {
@@ -22,6 +23,12 @@ Variable group_norm(const Variable& x, const Variable& weight, const Variable& b
         needed[1] ? sum_over_images(1) : Tensor(), needed[2] ? sum_over_images(0) : Tensor()};
   };
   return record("group_norm", out.y, {x, weight, bias}, backward);
+}
+
+// A row is an image of one pixel with one group.
+Variable layer_norm(const Variable& x, const Variable& weight, const Variable& bias, float eps) {
+  const Shape r = x.value().flat_rows().shape();
+  return reshape(group_norm(reshape(x, {r[0], 1, 1, r[1]}), weight, bias, 1, eps), x.shape());
 }
 
 }  // namespace versor

@@ -47,12 +47,16 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
     fs::copy_file(read_snapshot(run.folder, epoch).picture, folder + "/" + name,
                   fs::copy_options::overwrite_existing);
     section.pictures.push_back(
-        {"figures/" + name,
-         fmt::format(
+        {.file = "figures/" + name,
+         .caption = fmt::format(
              "Figure {} (the paper's epoch {}), preset {}: test images and, below each row, "
              "their reconstructions after {} of {} epochs. The paper shows training images "
              "instead, others at each epoch.",
-             f + 1, kPaperPictures[f], series.preset, epoch, run.options.epochs)});
+             f + 1, kPaperPictures[f], series.preset, epoch, run.options.epochs),
+         .label = fmt::format("figure {}, {}, after {} of {} epochs", f + 1, series.preset, epoch,
+                              run.options.epochs),
+         .originals = "figures 1 to 5",
+         .images = images_pictured(*run.config)});
   }
 }
 
@@ -161,12 +165,12 @@ std::vector<std::string> layers_of(const MetricsTable& table) {
 void add_gradient_flow(const Study& study, Section& section) {
   constexpr double kDegrees = 180 / std::numbers::pi;
   Plot scale{.file = "gradient-scale",
-                 .title = "what the rotation does: lengths",
-                 .y_label = "ratio of lengths",
-                 .log_y = true};
+             .title = "what the rotation does: lengths",
+             .y_label = "ratio of lengths",
+             .log_y = true};
   Plot angle{.file = "gradient-angle",
-                 .title = "what the rotation does: directions",
-                 .y_label = "degrees"};
+             .title = "what the rotation does: directions",
+             .y_label = "degrees"};
   int colour = 0;
   for (const std::string& preset : study.options().presets) {
     const Series& series = study.find(kFinal, preset);
@@ -185,9 +189,9 @@ void add_gradient_flow(const Study& study, Section& section) {
     ++colour;
 
     Plot flow{.file = "gradient-norms-" + preset,
-                  .title = "norm of the loss's gradient, preset " + preset,
-                  .y_label = "norm",
-                  .log_y = true};
+              .title = "norm of the loss's gradient, preset " + preset,
+              .y_label = "norm",
+              .log_y = true};
     const auto table = read_metrics(series.first().folder + "/gradients.csv");
     int layer_colour = 0;
     for (const std::string& layer : layers_of(table)) {

@@ -156,7 +156,7 @@ int inspect(const ModelUse& use, Asked asked) {
     print_entries("metadata", {file.metadata.begin(), file.metadata.end()});
     return 0;
   }
-  const LoadedModel loaded = use.load(asked.path);
+  const LoadedModel loaded = use.load(asked.path, /*on_cpu=*/true);
   if (asked.tape) {
     asked.batch = std::max<int64_t>(asked.batch, 1);
     show_tape(loaded, asked);

@@ -2,6 +2,7 @@
 #include "nn/layers.h"
 
 #include "nn/init.h"
+#include "tensor/ops.h"
 
 namespace versor {
 
@@ -40,6 +41,27 @@ Linear::Linear(int64_t in, int64_t out, Rng rng, Device device) {
 
 Variable Linear::operator()(const Variable& x) const {
   return linear(x, weight_, bias_);
+}
+
+Embedding::Embedding(int64_t count, int64_t size, Rng rng, Device device) {
+  weight_ = register_parameter("weight", ops::normal({count, size}, rng, device));
+}
+
+Variable Embedding::operator()(const Tensor& index) const {
+  std::vector<int64_t> extents(index.shape().begin(), index.shape().end());
+  extents.push_back(weight_.shape()[1]);
+  return reshape(gather_rows(weight_, index), Shape(std::span<const int64_t>(extents)));
+}
+
+Variable flatten(const Variable& x) {
+  check(x.shape().rank() >= 1 && x.shape().numel() > 0, "flatten", "needs [N,...], got ",
+        x.shape());
+  return reshape(x, {x.shape()[0], x.shape().numel() / x.shape()[0]});
+}
+
+Variable global_avg_pool2d(const Variable& x) {
+  check(x.shape().rank() == 4, "global_avg_pool2d", "needs images [N,H,W,C], got ", x.shape());
+  return mean(x, {1, 2});
 }
 
 ResidualBlock::ResidualBlock(int64_t in, int64_t out, Rng rng, Device device)

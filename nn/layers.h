@@ -1,4 +1,5 @@
-// Layers: convolution, transposed convolution, residual block, linear, and a sequence of them.
+// Layers: convolution, transposed convolution, residual block, linear, embedding, activations,
+// pooling, and a sequence of them; those that normalise or drop are in normalization.h.
 // Images are [N,H,W,C], weights as in backend.h. Only files have PyTorch's shapes (safetensors.h).
 #pragma once
 
@@ -70,6 +71,48 @@ class Linear final : public Layer {
   Variable weight_;  // [out,in]
   Variable bias_;    // [out]
 };
+
+// Row index[i] of a table for every index, the table drawn from N(0,1).   i32 [...] -> [...,size]
+class Embedding final : public Module {
+ public:
+  Embedding(int64_t count, int64_t size, Rng rng, Device device);
+  Variable operator()(const Tensor& index) const;
+
+ private:
+  Variable weight_;  // [count,size]
+};
+
+// A function of one Variable as a layer.
+template <Variable (*function)(const Variable&)>
+class FunctionLayer final : public Layer {
+ public:
+  Variable operator()(const Variable& x) const override { return function(x); }
+};
+using Relu = FunctionLayer<relu>;
+using Gelu = FunctionLayer<gelu>;
+using Silu = FunctionLayer<silu>;
+using Sigmoid = FunctionLayer<sigmoid>;
+using Tanh = FunctionLayer<tanh>;
+// [N,...] -> [N,D]. Images are [N,H,W,C], so that a Linear after it has its columns in another
+// order than PyTorch's, which flattens [N,C,H,W].
+Variable flatten(const Variable& x);
+using Flatten = FunctionLayer<flatten>;
+// The mean over all pixels, [N,H,W,C] -> [N,C], as PyTorch's AdaptiveAvgPool2d(1) and Flatten.
+Variable global_avg_pool2d(const Variable& x);
+using GlobalAvgPool2d = FunctionLayer<global_avg_pool2d>;
+
+// max_pool2d and avg_pool2d as layers.
+template <Variable (*function)(const Variable&, int64_t)>
+class PoolLayer final : public Layer {
+ public:
+  explicit PoolLayer(int64_t kernel) : kernel_(kernel) {}
+  Variable operator()(const Variable& x) const override { return function(x, kernel_); }
+
+ private:
+  int64_t kernel_;
+};
+using MaxPool2d = PoolLayer<max_pool2d>;
+using AvgPool2d = PoolLayer<avg_pool2d>;
 
 // Layers in sequence, each added under a name. PyTorch also numbers its ReLUs, which are fused
 // here; so the names have gaps: "0", "2", "4".

@@ -47,6 +47,10 @@ std::vector<Module*> Module::with_descendants() {
   return all;
 }
 
+void Module::set_training(bool training) {
+  for (Module* module : with_descendants()) module->training_ = training;
+}
+
 FlatParameters& Module::flat_parameters() {
   if (!flat_) {
     const std::vector<Module*> all = with_descendants();

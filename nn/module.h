@@ -26,6 +26,11 @@ class Module {
   std::vector<Variable> parameters() const;
   int64_t parameter_count() const;
 
+  // Whether this module and its children are being trained, as they are at first, or used: it
+  // matters to Dropout, BatchNorm2d and the quantizers.
+  void set_training(bool training);
+  bool training() const { return training_; }
+
   // All parameters in one buffer that this module owns. The first call moves their values into it;
   // so it comes before a step is recorded (replay.h), and from the root of the network: throws
   // Error where a part of it has a buffer of its own, or if parameters were registered since.
@@ -44,6 +49,7 @@ class Module {
 
   NamedVariables parameters_, buffers_;
   std::vector<std::pair<std::string, Module*>> children_;
+  bool training_ = true;
   std::unique_ptr<FlatParameters> flat_;
   bool is_in_flat_ = false;  // the parameters lie in this module's buffer or in one of its parents'
 };

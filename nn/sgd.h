@@ -15,6 +15,7 @@ class Sgd {
   explicit Sgd(const FlatParameters& parameters, SgdParams params = {});
 
   void step(const Tensor& guard = {});
+  void set_learning_rate(float lr) { params_.lr = lr; }  // as Adam's
   void zero_grad() { parameters_.zero_grad(); }
 
   // State for a checkpoint: the velocities in the order of the parameters, none without momentum,

@@ -1,4 +1,7 @@
-"""pip install ./python: builds the module with make, for the interpreter that pip runs under."""
+"""pip install ./python: builds the module with make, for the interpreter that pip runs under, and
+takes versor_torch.py along. VERSOR_TORCH_ONLY=1 pip install ./python: only that, without a compiler.
+"""
+import os
 import pathlib
 import re
 import shutil
@@ -28,7 +31,7 @@ setup(
     description="Tensors, reverse-mode differentiation, vector quantizers and their training",
     license="MIT",
     python_requires=">=3.9",
-    ext_modules=[Extension("versor", [])],
-    py_modules=[name for name in ("versor_torch",) if (HERE / f"{name}.py").exists()],
+    ext_modules=[] if os.environ.get("VERSOR_TORCH_ONLY") else [Extension("versor", [])],
+    py_modules=["versor_torch"],
     cmdclass={"build_ext": Make},
 )

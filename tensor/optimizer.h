@@ -12,7 +12,8 @@ namespace versor {
 
 // In both, the learning rate of step t = 1, 2, ... is lr * min(1, t / warmup). With decay > 0 it is
 // multiplied by (1 + cos(pi min(1, (t-1) / decay))) / 2, half a cosine that reaches 0 after `decay`
-// steps (Loshchilov and Hutter, "SGDR", 2017).
+// steps (Loshchilov and Hutter, "SGDR", 2017). With every > 0 it is multiplied by gamma each time
+// after so many steps, as by PyTorch's StepLR.
 struct AdamParams {
   float lr = 2e-4f;
   float beta1 = 0.9f;
@@ -20,6 +21,8 @@ struct AdamParams {
   float eps = 1e-8f;
   float weight_decay = 0;  // decoupled: not 0 makes it AdamW
   int warmup = 0, decay = 0;
+  int every = 0;
+  float gamma = 0.1f;
 };
 
 struct SgdParams {
@@ -28,6 +31,8 @@ struct SgdParams {
   float weight_decay = 0;  // L2: part of the gradient
   bool nesterov = false;
   int warmup = 0, decay = 0;
+  int every = 0;
+  float gamma = 0.1f;
 };
 
 // The learning rate of the optimiser's step t, for AdamParams and SgdParams.
@@ -39,6 +44,7 @@ VERSOR_HD inline double learning_rate(const Params& p, int step) {
     const double done = std::min(1.0, static_cast<double>(step - 1) / p.decay);
     rate *= 0.5 * (1.0 + std::cos(3.14159265358979323846 * done));
   }
+  if (p.every > 0) rate *= std::pow(static_cast<double>(p.gamma), (step - 1) / p.every);
   return rate;
 }
 

@@ -162,11 +162,57 @@ void add_bounds(std::vector<OperationCase>& cases) {
   }
 }
 
+// Windows of one pixel, as large as the image, and with rows and columns left over.
+void add_pooling(std::vector<OperationCase>& cases) {
+  struct Windows {
+    Shape shape;
+    int64_t kernel;
+  };
+  for (const Windows& p :
+       {Windows{{1, 1, 1, 1}, 1}, Windows{{2, 6, 4, 3}, 2}, Windows{{2, 5, 7, 3}, 2},
+        Windows{{1, 7, 10, 5}, 3}, Windows{{3, 4, 4, 2}, 4}, Windows{{5, 32, 33, 9}, 2}})
+    for (const bool largest : {false, true}) {
+      const ref::Pool pool{p.kernel, largest};
+      const auto function = largest ? max_pool2d : avg_pool2d;
+      cases.push_back(
+          {str(largest ? "max_pool2d, " : "avg_pool2d, ", p.shape, " by ", p.kernel),
+           {{p.shape}},
+           [=, k = p.kernel](const Variables& x) { return function(x[0], k); },
+           [=](const Arrays& x) { return pool.value(x[0]); },
+           [=](const Array& dy, const Arrays& x) { return Arrays{pool.gradient(dy, x[0])}; }});
+    }
+}
+
+void add_layer_norm(std::vector<OperationCase>& cases) {
+  constexpr double kEps = 1e-5;
+  for (const Shape& shape : {Shape{7}, Shape{5, 7}, Shape{2, 3, 5, 4}, Shape{3, 1025}}) {
+    const Shape columns{shape[-1]};
+    const auto rows_of = [c = shape[-1]](const Array& x) {
+      return Array{{x.count() / c, c}, x.data};
+    };
+    cases.push_back(
+        {str("layer_norm, ", shape),
+         {{shape, 1, 3}, {columns}, {columns}},
+         [](const Variables& x) { return layer_norm(x[0], x[1], x[2]); },
+         [=](const Arrays& x) {
+           return Array{x[0].shape, ref::RowNorm(rows_of(x[0]), kEps).value(x[1], x[2]).data};
+         },
+         [=](const Array& dy, const Arrays& x) {
+           const ref::RowNorm norm(rows_of(x[0]), kEps);
+           const Array rows = rows_of(dy);
+           return Arrays{{x[0].shape, norm.gradient(rows, x[1]).data},
+                         ref::sum_axis0(ref::mul(rows, norm.normalized)),
+                         ref::sum_axis0(rows)};
+         }});
+  }
+}
+
 }  // namespace
 
 std::vector<OperationCase> composed_operation_cases() {
   std::vector<OperationCase> cases;
-  for (auto add : {add_two_shapes, add_sums, add_choices, add_bounds}) add(cases);
+  for (auto add : {add_two_shapes, add_sums, add_choices, add_bounds, add_pooling, add_layer_norm})
+    add(cases);
   return cases;
 }
 

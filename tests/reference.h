@@ -13,5 +13,6 @@
 #include "tests/reference_group_norm.h"
 #include "tests/reference_layout.h"
 #include "tests/reference_linear.h"
+#include "tests/reference_pool.h"
 #include "tests/reference_softmax.h"
 #include "tests/reference_vq.h"

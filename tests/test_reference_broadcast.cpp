@@ -1,5 +1,5 @@
-// Checks the double reference of broadcasting, and of functions with bounds and powers: values
-// worked out by hand, gradients against central differences.
+// Checks the double reference of broadcasting, of functions with bounds and powers, of pooling and
+// of the normalisation of rows: values worked out by hand, gradients against central differences.
 #include <doctest/doctest.h>
 
 #include "tests/reference.h"
@@ -39,4 +39,24 @@ TEST_CASE("reference: bounds and powers") {
   const Array positive{{4}, {0.2, 1, 2, 3}};
   CHECK(gradient_error(ref::clamp_grad(dy, x, -1, 1), clamp, x, dy) <= kTolerance);
   CHECK(gradient_error(ref::pow_grad(dy, positive, -0.7), pow, positive, dy) <= kTolerance);
+}
+
+TEST_CASE("reference: pooling and the normalisation of rows") {
+  const Array x{{1, 2, 4, 1}, {1, 5, 2, 2, 3, 4, 2, 0}}, one{{1, 1, 2, 1}, {1, 1}};
+  CHECK(ref::Pool{2, true}.value(x).data == std::vector<double>{5, 2});
+  CHECK(ref::Pool{2, false}.value(x).data == std::vector<double>{3.25, 1.5});
+  CHECK(ref::Pool{2, true}.gradient(one, x).data == std::vector<double>{0, 1, 1, 0, 0, 0, 0, 0});
+  CHECK(ref::RowNorm({{1, 2}, {1, 5}}, 12).value({{2}, {1, 10}}, {{2}, {0, 1}}).data ==
+        std::vector<double>{-0.5, 6});
+  ref::Random random(11);
+  for (const bool largest : {false, true}) {
+    const ref::Pool pool{2, largest};
+    const Array images = random.array({2, 5, 4, 3}), dy = random.array({2, 2, 2, 3});
+    const Function value = [&](const Array& v) { return pool.value(v); };
+    CHECK(gradient_error(pool.gradient(dy, images), value, images, dy) <= kTolerance);
+  }
+  const Array rows = random.array({3, 5}), w = random.array({5}), b = random.array({5});
+  const Array dy = random.array({3, 5});
+  const Function norm = [&](const Array& v) { return ref::RowNorm(v, 0.1).value(w, b); };
+  CHECK(gradient_error(ref::RowNorm(rows, 0.1).gradient(dy, w), norm, rows, dy) <= kTolerance);
 }

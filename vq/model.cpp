@@ -36,7 +36,7 @@ Variable VqModel::latent_image(const Tensor& codes, const Shape& images, int64_t
 
 Variable VqModel::quantize(size_t level, const Variable& latents, int64_t number,
                            VqVaeOutput& output) const {
-  output.levels.push_back({latents, quantizer_of(level)(rows(latents), {training_, number})});
+  output.levels.push_back({latents, quantizer_of(level)(rows(latents), {training(), number})});
   return reshape(output.quantized().value, latents.shape());
 }
 

@@ -60,9 +60,6 @@ class VqModel : public Module {
   // before it.
   void start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of);
 
-  void set_training(bool training) { training_ = training; }
-  bool training() const { return training_; }
-
   // In the order in which they quantize.
   const std::vector<Level>& levels() const { return levels_; }
   // The symbols of all levels added up, although the number of rows differs between levels.
@@ -92,7 +89,6 @@ class VqModel : public Module {
 
  private:
   VqVaeOptions options_;
-  bool training_ = true;
   std::vector<Level> levels_;
 };
 

@@ -1,6 +1,6 @@
 """Every model that bin/train makes, evaluated in PyTorch, saved from there and taken back.
 
-    python round_trip.py --bin ../../bin --cifar10 DIR --out results/torch-round-trip
+    make torch-check TORCH_PYTHON=python3
 
 For each combination of preset, quantizer, structure and model that bin/train accepts: trains one
 short epoch in f32, loads model.safetensors into python/versor_torch.py and compares the error of
@@ -8,7 +8,8 @@ the test images with bin/evaluate and, where the evaluation does not move the co
 metrics.csv. Then: decoding the symbols gives the reconstruction; the safetensors package reads the
 file; bin/evaluate of the file that PyTorch saved gives the same error to the last digit; and a
 training that begins with it (--init) and moves nothing ends with its tensors. Appends a row per
-combination to round-trip.csv; exit code 1 if anything differs.
+combination to round-trip.csv; exit code 1 if anything differs. Images: the first of CIFAR-10, or
+made-up ones if there is none.
 """
 import argparse
 import csv
@@ -21,8 +22,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from safetensors import safe_open
+try:
+    import torch
+    from safetensors import safe_open
+except ImportError as error:
+    sys.exit(f"error: {sys.executable}: {error}; install torch and safetensors, or name an "
+             "interpreter that has them: TORCH_PYTHON=...")
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("versor_torch", ROOT / "python" / "versor_torch.py")
@@ -32,8 +37,8 @@ SPEC.loader.exec_module(versor_torch)
 
 LIMIT = 1e-5  # of a difference between errors, in f32
 BF16_LIMIT = 1e-3
-TEST_IMAGES = 256
-SIZES = "--latent 16 --codes 16 --train-images 1280 --test-images 256 --batch-size 64 --epochs 1 " \
+TRAIN_IMAGES, TEST_IMAGES, RECORD = 1280, 256, 1 + 3 * 32 * 32
+SIZES = "--latent 16 --codes 16 --batch-size 64 --epochs 1 " \
         "--threads 1 --lr 2e-3 --warmup 0 --precision fp32"
 COLUMNS = ["options", "status", "versor", "pytorch", "difference", "metrics_difference",
            "saved_difference", "decoded_difference", "init"]
@@ -64,6 +69,22 @@ def combinations():
                 yield f"{quantizer} --downsampling {downsampling} {model}"
         for quantizer in ("", "--preset best", "--quantizer bsq"):
             yield f"{quantizer} {model} --precision bf16"
+
+
+def make_images(folder, cifar10):
+    """Files in CIFAR-10's form: the first images of those in `cifar10`, or made-up ones."""
+    for name, count in (("data_batch_1.bin", TRAIN_IMAGES), ("test_batch.bin", TEST_IMAGES)):
+        source = Path(cifar10, name)
+        if source.exists():
+            with open(source, "rb") as file:
+                data = file.read(count * RECORD)
+        else:
+            torch.manual_seed(count)
+            pixels = torch.nn.functional.interpolate(torch.rand(count, 3, 5, 5), (32, 32),
+                                                     mode="bicubic").clamp(0, 1).mul(255).byte()
+            data = torch.cat([torch.zeros(count, 1, dtype=torch.uint8), pixels.flatten(1)], 1)
+            data = data.numpy().tobytes()
+        Path(folder, name).write_bytes(data)
 
 
 def parsed(text):
@@ -105,7 +126,7 @@ def printed_error(text):
 def one(a, options, images, work):
     """The row of a combination, or None if bin/train refuses it."""
     folder = os.path.join(work, "run")
-    train = [f"{a.bin}/train", "--data-dir", a.cifar10, "--quiet"]
+    train = [f"{a.bin}/train", "--data-dir", a.images, "--quiet"]
     choices = {**parsed(SIZES), **parsed(options)}
     if "--levels" in choices:
         del choices["--codes"]  # follows from the levels
@@ -113,7 +134,7 @@ def one(a, options, images, work):
     if code != 0:
         return {"status": "refused", "init": error.splitlines()[-1]}
     path, saved = os.path.join(folder, "model.safetensors"), os.path.join(work, "saved.safetensors")
-    evaluate = [f"{a.bin}/evaluate", "--data-dir", a.cifar10]
+    evaluate = [f"{a.bin}/evaluate", "--data-dir", a.images]
     ours = made([*evaluate, folder])
     with open(os.path.join(folder, "evaluation.json")) as file:
         mse = json.load(file)["one_pass"]["mse"]
@@ -138,7 +159,8 @@ def one(a, options, images, work):
     again = abs(printed_error(made([*evaluate, saved])) - printed_error(ours))
 
     # Nothing moves, except that averages are computed anew where they cannot be switched off.
-    still, metadata, exactly = parsed("--lr 0 --lr-schedule constant --warmup 0"), model.metadata, True
+    still = parsed("--lr 0 --lr-schedule constant --warmup 0")
+    metadata, exactly = model.metadata, True
     if metadata["quantizer"] == "vq":
         still.update(parsed("--dead-codes 0 --ema-in-eval 0 --decay 1"))
         exactly = metadata["rotation_origin"] != "mean" and float(metadata["soft_em"]) == 0
@@ -155,7 +177,8 @@ def one(a, options, images, work):
     limit = BF16_LIMIT if metadata["precision"] == "bf16" else LIMIT
     good = abs(found - mse) <= limit and (metrics == "" or metrics <= limit) and again == 0 and \
         decoded <= (0.05 if metadata["precision"] == "bf16" else 1e-4)
-    return {"status": "ok" if good else "DIFFERS", "versor": f"{mse:.8f}", "pytorch": f"{found:.8f}",
+    return {"status": "ok" if good else "DIFFERS",
+            "versor": f"{mse:.8f}", "pytorch": f"{found:.8f}",
             "difference": f"{abs(found - mse):.1e}",
             "metrics_difference": metrics if metrics == "" else f"{metrics:.1e}",
             "saved_difference": f"{again:g}", "decoded_difference": f"{decoded:.1e}",
@@ -165,7 +188,8 @@ def one(a, options, images, work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bin", default=str(ROOT / "bin"), help="folder of the programs")
-    parser.add_argument("--cifar10", required=True, help="folder of CIFAR-10's binary files")
+    parser.add_argument("--cifar10", help="folder of CIFAR-10's binary files",
+                        default=os.environ.get("CIFAR10_DIR", "data/cifar-10-batches-bin"))
     parser.add_argument("--out", default="results/torch-round-trip")
     parser.add_argument("--part", default="1/1", help="i/n: every n-th combination, from the i-th")
     parser.add_argument("--only", default="", help="regular expression of the options")
@@ -174,8 +198,11 @@ def main():
     torch.set_grad_enabled(False)
     i, n = map(int, a.part.split("/"))
     chosen = list(dict.fromkeys(" ".join(c.split()) for c in combinations()))[i - 1::n]
-    images = versor_torch.cifar10(a.cifar10, TEST_IMAGES)
     os.makedirs(a.out, exist_ok=True)
+    a.images = os.path.join(a.out, "images")
+    os.makedirs(a.images, exist_ok=True)
+    make_images(a.images, a.cifar10)
+    images = versor_torch.cifar10(a.images)
     path = os.path.join(a.out, "round-trip.csv")
     new = not os.path.exists(path)
     tally, worst = {}, 0.0

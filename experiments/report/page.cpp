@@ -52,7 +52,7 @@ std::string duration_of(const std::map<std::string, RunRecord>& runs) {
 
 // Whether it shows a part of the paper.
 bool is_part(const Section& section) {
-  return section.name != "errata" && section.name != kOwnRuns;
+  return section.name != "errata" && section.name != "sweep" && section.name != kOwnRuns;
 }
 
 // The verdicts of each part.
@@ -79,7 +79,7 @@ Table verdict_table(const std::vector<Section>& sections, const std::vector<Page
 }
 
 // The first sentence: how much of the paper is reproduced.
-std::string summary(const std::vector<Section>& sections, const std::vector<PagePart>& missing) {
+std::string summary(const std::vector<Section>& sections) {
   std::map<std::string, int> cells;
   int compared = 0;
   for (const Section& s : sections)
@@ -87,18 +87,12 @@ std::string summary(const std::vector<Section>& sections, const std::vector<Page
       cells[verdict] += count;
       compared += count;
     }
-  std::string text =
-      compared == 0
-          ? std::string("Nothing on this page has been compared with the paper's figures.")
-          : fmt::format(
-                "Of {} figures of the paper that were compared, {} are equivalent to ours, {} are "
-                "compatible with ours, too wide to say more, {} differ, and {} belong to rows that "
-                "contradict themselves.",
-                compared, cells[kEquivalent], cells[kCompatible], cells[kDiffers],
-                cells[kContradictory]);
-  if (missing.size() == 1) text += " 1 part has not been run.";
-  if (missing.size() > 1) text += fmt::format(" {} parts have not been run.", missing.size());
-  return text;
+  if (compared == 0) return "Nothing on this page has been compared with the paper's figures.";
+  return fmt::format(
+      "Of {} figures of the paper that were compared, {} are equivalent to ours, {} are compatible "
+      "with ours, too wide to say more, {} differ, and {} belong to rows that contradict "
+      "themselves.",
+      compared, cells[kEquivalent], cells[kCompatible], cells[kDiffers], cells[kContradictory]);
 }
 
 // How the runs on the page were made.
@@ -120,8 +114,13 @@ std::string runs_sentence(const std::vector<Section>& sections) {
       commits.size() > 1 ? " Warning: the runs were made by different commits." : "");
 }
 
-// The table of the first screen: of table 3 what testing showed, or else the first table of own
-// runs. Null if there is neither.
+// "Table 3" of "Table 3: the weight of the commitment loss".
+std::string short_title(const std::string& title) {
+  return title.substr(0, title.find(':'));
+}
+
+// The table of the first screen: what testing showed, of table 3 or else of own runs, the best of
+// many. Null if there is neither.
 std::optional<Table> key_table(const std::vector<Section>& sections) {
   const Section* from = nullptr;
   for (const char* name : {kOwnRuns, "table3"})
@@ -129,7 +128,7 @@ std::optional<Table> key_table(const std::vector<Section>& sections) {
       if (s.name == name && !s.tables.empty()) from = &s;
   if (from == nullptr) return {};
   Table key = from->tables.front();
-  if (from->name != "table3") return key;
+  key.title = short_title(from->title) + ": " + key.title;
   std::vector<size_t> kept;
   for (size_t c = 0; c < key.columns.size(); ++c)
     if (c < 2 || (key.columns[c].starts_with("Test ") && key.columns[c] != "Test Loss"))
@@ -142,6 +141,13 @@ std::optional<Table> key_table(const std::vector<Section>& sections) {
   };
   reduce(key.columns);
   for (auto& row : key.rows) reduce(row);
+  if (constexpr size_t kMost = 10; from->name == kOwnRuns && key.rows.size() > kMost) {
+    const auto recon = [](const auto& row) { return row.size() > 2 ? row[2] : std::string(); };
+    std::stable_sort(key.rows.begin(), key.rows.end(),
+                     [&](const auto& a, const auto& b) { return recon(a) < recon(b); });
+    key.title += fmt::format(" (the best {} of {})", kMost, key.rows.size());
+    key.rows.resize(kMost);
+  }
   return key;
 }
 
@@ -149,8 +155,7 @@ std::string opening(const std::vector<Section>& sections, const std::vector<Page
                     const PageHead& head, const std::vector<std::string>& damaged,
                     const std::vector<Strips>& strips) {
   std::string html = "<section class=\"verdict\" id=\"verdict\"><h2>Verdict</h2>\n";
-  html += paragraph(head.verdict.empty() ? summary(sections, missing) : head.verdict,
-                    " class=\"lead\"");
+  html += paragraph(head.verdict.empty() ? summary(sections) : head.verdict, " class=\"lead\"");
   std::vector<const Section*> scaled;
   for (const Section& s : sections)
     if (!s.scale.empty()) scaled.push_back(&s);
@@ -162,13 +167,17 @@ std::string opening(const std::vector<Section>& sections, const std::vector<Page
                     "paper; each says how it differs.",
                     scaled.size(), parts),
         " class=\"scale\"");
+  if (!missing.empty())
+    html += paragraph(fmt::format("{} of the {} parts {} not been run.", missing.size(), parts,
+                                  missing.size() == 1 ? "has" : "have"),
+                      " class=\"soft\"");
   for (const std::string& message : damaged) html += damage_html(message);
   if (!strips.empty()) {
     const Strips& s = sections.front().name == kOwnRuns ? strips.front() : strips.back();
-    html += fmt::format(
-        "<div class=\"strips\"><span>originals</span>{}<span>ours, {}</span>{}</div>\n",
-        s.row(0, "the original images"), html_escape(s.picture->label),
-        s.row(1, s.picture->caption));
+    html +=
+        fmt::format("<div class=\"strips\"><span>originals</span>{}<span>ours, {}</span>{}</div>\n",
+                    s.row(0, "the original images"), html_escape(s.picture->label),
+                    s.row(1, s.picture->caption));
   }
   if (const auto key = key_table(sections))
     html += "<h3>" + html_escape(key->title) + "</h3>\n" + key->html();
@@ -176,9 +185,11 @@ std::string opening(const std::vector<Section>& sections, const std::vector<Page
   std::string more;
   for (const Section& s : sections)
     for (const std::string& finding : s.findings) more += paragraph(finding);
-  if (!more.empty()) html += folded("What each part found", more);
-  const Table by_part = verdict_table(sections, missing);
-  if (head.verdict.empty()) html += folded(by_part.title, by_part.html());
+  if (head.verdict.empty()) {
+    if (!more.empty()) html += folded("What each part found", more);
+    const Table by_part = verdict_table(sections, missing);
+    html += folded(by_part.title, by_part.html());
+  }
   return html + "</section>\n";
 }
 
@@ -192,8 +203,8 @@ std::string table_html(const Table& table, bool open) {
 // Its first table and all pictures are open; how it was made and further tables are folded.
 std::string section_html(const std::string& results, const Section& s,
                          std::vector<std::string>& damaged, std::vector<Strips>& strips) {
-  std::string html = fmt::format("<section>\n<h2 id=\"{}\">{}</h2>\n", html_escape(s.name),
-                                 html_escape(s.title));
+  std::string html =
+      fmt::format("<section>\n<h2 id=\"{}\">{}</h2>\n", html_escape(s.name), html_escape(s.title));
   if (!s.scale.empty()) html += paragraph(s.scale, " class=\"scale\"");
   for (const std::string& message : s.damaged) html += damage_html(message);
   damaged.insert(damaged.end(), s.damaged.begin(), s.damaged.end());
@@ -203,11 +214,6 @@ std::string section_html(const std::string& results, const Section& s,
   if (!notes.empty()) html += folded("How this was made", notes);
   for (size_t i = 0; i < s.tables.size(); ++i) html += table_html(s.tables[i], i == 0);
   return html + pictures_html(results, s, damaged, strips) + "</section>\n";
-}
-
-// "Table 3" of "Table 3: the weight of the commitment loss".
-std::string short_title(const std::string& title) {
-  return title.substr(0, title.find(':'));
 }
 
 }  // namespace

@@ -26,9 +26,9 @@ padding-top:.5rem}
 h3{font-size:1.05rem;margin:1.4rem 0 .3rem}
 p{margin:.5rem 0;max-width:52rem}
 nav{position:sticky;top:0;z-index:3;background:var(--page);border-bottom:1px solid var(--line);
-overflow-x:auto;white-space:nowrap;padding:.45rem .9rem;font-size:.9rem}
-nav a{display:inline-block;max-width:15rem;overflow:hidden;text-overflow:ellipsis;
-vertical-align:bottom;margin-right:1.1rem;text-decoration:none;padding:.1rem 0}
+overflow-x:auto;white-space:nowrap;padding:.4rem .9rem;font-size:.875rem}
+nav a{display:inline-block;max-width:11rem;overflow:hidden;text-overflow:ellipsis;
+vertical-align:bottom;margin-right:.9rem;text-decoration:none;padding:.1rem 0}
 nav a:hover{text-decoration:underline}
 .verdict{background:var(--shade);border-left:6px solid var(--mark);padding:.2rem 1rem .6rem}
 .verdict h2{border:0;margin:.3rem 0 0;padding:0}
@@ -62,20 +62,22 @@ align-items:center;font-size:.875rem}
 border:1px solid var(--line);padding:.2rem .5rem;font:13px/1.4 sans-serif;white-space:pre;
 font-variant-numeric:tabular-nums;box-shadow:0 1px 6px #0005}
 @media(max-width:40rem){main{padding:0 .7rem 2rem}.strips{grid-template-columns:minmax(0,1fr)}
-nav{padding:.35rem .7rem;font-size:.85rem}nav a{max-width:9rem}th,td{padding:.25rem .4rem}}
-@page{size:A4;margin:14mm 12mm}
+nav{padding:.35rem .7rem;font-size:.85rem}nav a{max-width:9rem}th,td{padding:.25rem .35rem}
+.verdict{padding:.2rem .6rem .6rem}table{font-size:.8rem}td:not(.n){min-width:4rem}}
+@page{size:A4 landscape;margin:12mm}
 @media print{:root{--text:#000;--soft:#444;--page:#fff;--shade:#f2f5f8;--line:#bbb;--link:#000;
 --best:#dff1e4;--warn:#fff3d6;--bad:#fde3e0;color-scheme:light;print-color-adjust:exact}
 nav,#tip{display:none}main{max-width:none;padding:0}body{font-size:10pt}
 details::details-content{display:block;content-visibility:visible}
 summary{list-style:none}
 .wide{overflow:visible}
-table{width:100%;font-size:calc(min(9pt,84pt/var(--columns)))}
-th,td{padding:.15em .35em;overflow-wrap:anywhere;min-width:0!important}
+table{font-size:calc(min(9pt,115pt/var(--columns)))}
+th,td{padding:.15em .4em}
+td:not(.n){overflow-wrap:anywhere;min-width:4em}
 .n{white-space:normal}
 tr>:first-child{position:static;max-width:none}
 tr,figure,.strips{break-inside:avoid}h2,h3,summary{break-after:avoid}
-.plots{grid-template-columns:1fr 1fr}}
+.plots{grid-template-columns:1fr 1fr 1fr}}
 )";
 
 // Shows a plot's values under the pointer, and opens what is folded for printing. With

@@ -139,10 +139,9 @@ std::string script_of_panels(const Plot& plot) {
   for (int p = 0; p < panels; ++p) {
     const Panel& panel = plot.panels[static_cast<size_t>(p)];
     const Square square = square_around(panel.points);
-    script +=
-        fmt::format("set title {}\nset xrange [{:g}:{:g}]\nset yrange [{:g}:{:g}]\n",
-                    quoted(panel.title), square.x - square.half, square.x + square.half,
-                    square.y - square.half, square.y + square.half);
+    script += fmt::format("set title {}\nset xrange [{:g}:{:g}]\nset yrange [{:g}:{:g}]\n",
+                          quoted(panel.title), square.x - square.half, square.x + square.half,
+                          square.y - square.half, square.y + square.half);
     // The area of a point is proportional to how often its code is used.
     script += fmt::format(
         "plot '{0}.csv' skip 1 using ($1=={1} && $5==1 ? $2 : NaN):3 with points pt 2 ps 0.4 "

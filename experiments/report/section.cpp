@@ -25,8 +25,8 @@ std::vector<double> numbers_in(const nlohmann::json& list) {
 }  // namespace
 
 void to_json(nlohmann::json& json, const Curve& c) {
-  json = {{"name", c.name},     {"x", c.x},       {"y", c.y},      {"colour", c.colour},
-          {"dash", c.dash},     {"low", c.low},   {"high", c.high}};
+  json = {{"name", c.name}, {"x", c.x},     {"y", c.y},      {"colour", c.colour},
+          {"dash", c.dash}, {"low", c.low}, {"high", c.high}};
 }
 void from_json(const nlohmann::json& json, Curve& c) {
   c = {json.at("name").get<std::string>(),
@@ -67,7 +67,7 @@ void to_json(nlohmann::json& json, const Picture& p) {
           {"caption", p.caption},
           {"label", p.label},
           {"originals", p.originals},
-          {"rows", p.rows}};
+          {"images", p.images}};
   if (p.plot) json["plot"] = *p.plot;
 }
 // Sections of versions that knew only the file and its caption are read as well.
@@ -76,7 +76,7 @@ void from_json(const nlohmann::json& json, Picture& p) {
   p.caption = json.at("caption").get<std::string>();
   p.label = json.value("label", "");
   p.originals = json.value("originals", "");
-  p.rows = json.contains("rows") ? count_in(json["rows"], "a picture's rows") : 0;
+  p.images = json.contains("images") ? count_in(json["images"], "a picture's images") : 0;
   if (json.contains("plot")) p.plot = json["plot"].get<Plot>();
 }
 
@@ -109,7 +109,8 @@ std::string markdown(const Section& section) {
 void add_plot(Section& section, const std::string& results, const Plot& plot,
               const std::string& caption) {
   write_plot(results, plot);
-  section.pictures.push_back({.file = "plots/" + plot.file + ".svg", .caption = caption, .plot = plot});
+  section.pictures.push_back(
+      {.file = "plots/" + plot.file + ".svg", .caption = caption, .plot = plot});
 }
 
 void write_section(const std::string& results, const Section& section) {

@@ -106,11 +106,12 @@ std::string axes(const Plot& plot, const Place& at) {
   for (double tick : at.x.ticks)
     svg += text(at.left(tick), bottom + 16, "middle", fmt::format("{:.6g}", tick));
   svg += text((kLeft + right) / 2, bottom + 33, "middle", plot.x_label);
-  svg += text(kLeft, 16, "start",
-              plot.title + (plot.y_label.empty() || plot.title.find(plot.y_label) != std::string::npos
-                                ? std::string()
-                                : ": " + plot.y_label),
-              " font-weight=\"bold\"");
+  svg +=
+      text(kLeft, 16, "start",
+           plot.title + (plot.y_label.empty() || plot.title.find(plot.y_label) != std::string::npos
+                             ? std::string()
+                             : ": " + plot.y_label),
+           " font-weight=\"bold\"");
   return svg;
 }
 
@@ -177,7 +178,8 @@ std::string legend(const std::vector<Curve>& curves, double& bottom) {
     const double x = 12 + static_cast<double>(i % columns) * cell;
     const double y = bottom + static_cast<double>(i / columns) * kLegendRow + 8;
     svg += fmt::format(
-        "<g class=\"c{0}\" stroke=\"{1}\" fill=\"{1}\"><path d=\"M{2:.1f},{3:.1f}h24\" fill=\"none\" "
+        "<g class=\"c{0}\" stroke=\"{1}\" fill=\"{1}\"><path d=\"M{2:.1f},{3:.1f}h24\" "
+        "fill=\"none\" "
         "stroke-width=\"2.2\"{4}/></g>\n",
         colour, kPlotColours[colour], x, y - 4, kDashes[dash]);
     svg += text(x + 30, y, "start", curve.name);
@@ -294,8 +296,8 @@ std::string svg_file(const Plot& plot) {
   for (size_t i = 0; i < all.size(); ++i) {
     const double x = static_cast<double>(i % kColumns) * (all[i].width + 8);
     const double y = static_cast<double>(i / kColumns) * all[i].height;
-    inside += fmt::format("<g transform=\"translate({:.0f},{:.0f})\">\n{}</g>\n", x, y,
-                          all[i].inside);
+    inside +=
+        fmt::format("<g transform=\"translate({:.0f},{:.0f})\">\n{}</g>\n", x, y, all[i].inside);
     width = std::max(width, x + all[i].width);
     height = std::max(height, y + all[i].height);
   }

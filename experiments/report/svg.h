@@ -1,6 +1,7 @@
-// A plot as SVG text, drawn by our own code, for the page and as a file. It needs no font, script or
-// other file. The page's script (page_style.h) adds the values under the pointer; without it, marks
-// and points have titles. Colours are attributes, which the page's style replaces in the dark.
+// A plot as SVG text, drawn by our own code, for the page and as a file. It needs no font, script
+// or other file. The page's script (page_style.h) adds the values under the pointer; without it,
+// marks and points have titles. Colours are attributes, which the page's style replaces in the
+// dark.
 #pragma once
 
 #include <string>
@@ -11,9 +12,9 @@
 namespace versor {
 
 // Okabe and Ito, "Color Universal Design" (2008): no two neighbours differ only in red and green.
-// The light ones are darkened to a contrast of 3:1 on white.
+// Some are darkened for their contrast on white.
 constexpr const char* kPlotColours[] = {"#0072b2", "#c85000", "#00805a", "#b0588a",
-                                        "#2f8fc9", "#a97400", "#000000", "#6f5f00"};
+                                        "#56b4e9", "#a97400", "#000000", "#6f5f00"};
 
 // Ticks of a logarithmic axis from low to high: 1, 1.5, 2, 3, 5, 7 times powers of ten, or fewer of
 // these where that is many. None, for a linear axis, if there would be fewer than three or if not

@@ -50,19 +50,19 @@ std::optional<double> leading_number(const std::string& cell) {
   return value;
 }
 
-// Whether a column is read as numbers: all of its cells are, or say that there is none.
+// Whether a column is read as numbers: most of its cells are, apart from those without a value.
 bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
-  bool any = false;
+  size_t numbers = 0, cells = 0;
   for (const auto& row : rows) {
     if (column >= row.size()) continue;
     std::string cell = row[column];
     for (const char* sign : {"× ", "["})
       if (cell.starts_with(sign)) cell.erase(0, std::string_view(sign).size());
     if (cell.empty() || cell == "–" || cell == "failed") continue;
-    if (!leading_number(cell)) return false;
-    any = true;
+    ++cells;
+    numbers += leading_number(cell).has_value();
   }
-  return any;
+  return numbers > 0 && 3 * numbers >= 2 * cells;
 }
 
 // The best cell of a column whose heading says which direction is better; "" if it does not, or
@@ -77,7 +77,9 @@ std::string best_of(const std::vector<std::vector<std::string>>& rows, size_t co
   std::set<double> values;
   for (const auto& row : rows) {
     const auto value = column < row.size() ? leading_number(row[column]) : std::nullopt;
-    if (!value) continue;
+    // a measurement, with or without its deviation; no "0 of 50"
+    const bool deviation = value && row[column].find(" ±") != std::string::npos;
+    if (!value || (row[column].find(' ') != std::string::npos && !deviation)) continue;
     values.insert(*value);
     if (*value == (higher ? *values.rbegin() : *values.begin())) best = row[column];
   }

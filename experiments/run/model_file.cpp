@@ -76,28 +76,20 @@ void check_same_run(const Json& of_file, const Json& of_folder, const std::strin
         differing_options(theirs, ours), " by ", config_path);
 }
 
-// How many numbers a model's tables of codes have, if all of them are learned or frozen tables in
-// the file or, with a grid, made anew.
-double table_numbers(const RunOptions& o, double parts) {
-  const bool grid = o.quantizer != QuantizerKind::vq && o.quantizer != QuantizerKind::simvq;
-  const double columns = grid                  ? 16
-                         : *o.codebook_dim > 0 ? static_cast<double>(*o.codebook_dim)
-                                               : static_cast<double>(o.latent / o.groups);
-  return parts * static_cast<double>(o.codes) * columns;
-}
-
-// Refuses options whose model the file could not fill, before it takes memory.
-void check_sizes(const SafetensorsFile& file, const RunOptions& o, const std::string& path) {
+// Refuses options whose model the file could not fill, before it takes memory: the layers need more
+// than 9 D^2 numbers, tables of learned or frozen codes and projections are in the file, and each
+// part of a quantizer has a tensor. Grids are not in the file; theirs may be as large as 256 MiB.
+void check_filled(const SafetensorsFile& file, const RunOptions& o, const std::string& path) {
   double numbers = 0;
   for (const auto& [name, tensor] : file.tensors) numbers += static_cast<double>(tensor.numel());
-  const double parts =
-      o.shared_codebook ? 1 : static_cast<double>(o.groups) * static_cast<double>(o.layers);
-  const auto D = static_cast<double>(o.latent), d = static_cast<double>(*o.codebook_dim);
+  const auto D = static_cast<double>(o.latent), groups = static_cast<double>(o.groups);
+  const auto inner = static_cast<double>(*o.codebook_dim), K = static_cast<double>(o.codes);
+  const double parts = o.shared_codebook ? 1 : groups * static_cast<double>(o.layers);
   const bool grid = o.quantizer != QuantizerKind::vq && o.quantizer != QuantizerKind::simvq;
-  const double tables = table_numbers(o, parts);
-  const double most = grid ? std::max(16 * numbers, 0x1p26) : numbers;
-  check(9 * D * D <= numbers && d * D / static_cast<double>(o.groups) <= numbers &&
-            tables <= most && parts <= static_cast<double>(file.tensors.size()),
+  const double table = parts * K * (grid ? 16 : inner > 0 ? inner : D / groups);
+  check(9 * D * D <= numbers && inner * D / groups <= numbers &&
+            table <= (grid ? std::max(16 * numbers, 0x1p26) : numbers) &&
+            parts <= static_cast<double>(file.tensors.size()),
         "run", path, " has too few numbers for a model of ", o.latent, " channels and ", o.codes,
         " codes: its tensors do not fit its options");
   const Shape& first = file.at(first_weight(o.model), path).shape();
@@ -109,7 +101,7 @@ void check_sizes(const SafetensorsFile& file, const RunOptions& o, const std::st
 // The model of these options with the weights of the file. Errors name the file.
 std::unique_ptr<VqModel> model_from(const SafetensorsFile& file, const RunOptions& options,
                                     const std::string& path) {
-  check_sizes(file, options, path);
+  check_filled(file, options, path);
   const int64_t channels = file.at(first_weight(options.model), path).dim(1);
   std::unique_ptr<VqModel> model;
   try {
@@ -199,7 +191,7 @@ LoadedModel load_model(const std::string& path, const std::function<void(RunOpti
   if (change) change(loaded.options);
   try {
     resolve(loaded.options);
-  } catch (const UsageError& e) {
+  } catch (const std::exception& e) {  // an error of usage, or of a device that is not there
     fail("run", "for the model in ", loaded.path, ": ", e.what());
   }
   loaded.config = std::make_shared<const Json>(std::move(config));

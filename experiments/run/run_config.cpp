@@ -212,16 +212,16 @@ std::vector<std::string> differences_from_paper(const Json& c, int64_t codes, in
   const bool real = c["data"] == "CIFAR-10";
   if (!real) all.push_back(c["data"].get<std::string>());
   const auto part = [&](const char* key, int64_t paper, const char* what) {
-    if (c[key] != paper || !real)
+    if (c.contains(key) && (c[key] != paper || !real))
       all.push_back(fmt::format("{} of {} {}", c[key].get<int64_t>(), paper, what));
   };
   const auto other = [&](const char* key, const auto& paper, const char* what) {
-    if (c[key] != paper)
+    if (c.contains(key) && c[key] != paper)
       all.push_back(fmt::format("{} {} instead of {}", what, c[key].dump(), paper));
   };
   part("train_images", 50'000, "training images");
   part("test_images", 10'000, "test images");
-  if (c["epochs"] != epochs)
+  if (c.contains("epochs") && c["epochs"] != epochs)
     all.push_back(fmt::format("{} of {} epochs", c["epochs"].get<int64_t>(), epochs));
   other("latent", 256, "D");
   other("codes", codes, "K");

@@ -65,7 +65,7 @@ std::string differing_options(const nlohmann::ordered_json& held,
 
 // In what a run differs from the paper's ("2560 of 50000 training images"). Empty if it has the
 // paper's size: all of CIFAR-10, D 256, batch 128, learning rate 2e-4, decay 0.99, and the given K
-// and number of epochs.
+// and number of epochs. What the config leaves out does not count.
 std::vector<std::string> differences_from_paper(const nlohmann::ordered_json& config, int64_t codes,
                                                 int64_t epochs);
 

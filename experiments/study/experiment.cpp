@@ -116,7 +116,12 @@ void describe(const Study& study, const Experiment& experiment, Section& section
     section.scale = fmt::format("{}, nothing here is compared with the paper: {}",
                                 smaller ? "Scaled down" : "Changed", joined(differences, ", "));
   note_recipes(study, experiment, differences, codes, section);
-  for (const Run& run : distinct_runs(study)) section.runs.push_back(record_of(run));
+  int64_t ended_early = 0;
+  for (const Run& run : distinct_runs(study)) {
+    section.runs.push_back(record_of(run));
+    if (static_cast<int64_t>(section.runs.back().seconds.size()) < run.options.epochs)
+      ++ended_early;
+  }
   std::set<std::string> commits, hardware;
   for (const RunRecord& run : section.runs) {
     commits.insert(run.commit);
@@ -125,17 +130,26 @@ void describe(const Study& study, const Experiment& experiment, Section& section
   }
   std::vector<std::string> seeds;
   for (uint64_t seed : study.options().seeds) seeds.push_back(std::to_string(seed));
+  const auto number = [&](const char* key) {
+    return config.contains(key) ? config[key].dump() : "as in the table";
+  };
   section.notes.push_back(fmt::format(
-      "{}: {} training and {} test images; D {}, batch {}, {} epochs; seed{} {}",
-      config["data"].get<std::string>(), config["train_images"].dump(),
-      config["test_images"].dump(), config["latent"].dump(), config["batch_size"].dump(),
-      config["epochs"].dump(), seeds.size() > 1 ? "s" : "", joined(seeds, ", ")));
+      "{}: {} training and {} test images; D {}, batch {}, {}; seed{} {}",
+      config["data"].get<std::string>(), number("train_images"), number("test_images"),
+      number("latent"), number("batch_size"),
+      config.contains("epochs") ? config["epochs"].dump() + " epochs" : "epochs as in the table",
+      seeds.size() > 1 ? "s" : "", joined(seeds, ", ")));
   section.notes.push_back(fmt::format("{} runs on {}; commit {}", section.runs.size(),
                                       joined({hardware.begin(), hardware.end()}, ", "),
                                       joined({commits.begin(), commits.end()}, ", ")));
   if (study.options().run.validation_images > 0)
     section.notes.push_back(
         "\"test\" here means images held back from the training images, not the test images");
+  if (ended_early > 0)
+    section.notes.push_back(fmt::format(
+        "{} of {} runs ended early, after --patience epochs without a better one; the figures are "
+        "those of their last epochs",
+        ended_early, section.runs.size()));
   for (const std::string& failure : study.failures())
     section.notes.push_back("failed, and not in any figure here: " + failure);
   if (commits.size() > 1)
@@ -173,8 +187,9 @@ std::vector<double> Series::curve(const std::string& column, const std::string& 
   std::vector<double> mean;
   for (const Run& run : runs) {
     const auto rows = read_metrics(run.folder + "/" + file).column(column);
-    mean.resize(rows.size());
-    for (size_t i = 0; i < rows.size(); ++i) mean[i] += rows[i] / static_cast<double>(runs.size());
+    // Runs that ended early have fewer epochs: the mean is over all runs as far as all go.
+    mean.resize(&run == &runs.front() ? rows.size() : std::min(mean.size(), rows.size()));
+    for (size_t i = 0; i < mean.size(); ++i) mean[i] += rows[i] / static_cast<double>(runs.size());
   }
   return mean;
 }

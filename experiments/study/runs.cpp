@@ -93,6 +93,12 @@ std::string Runs::command(const Run& run) const {
          shell_quoted(run.folder);
 }
 
+int64_t images_pictured(const nlohmann::ordered_json& config) {
+  constexpr int64_t kPictures = 16;  // run/trainer.cpp
+  return std::min(
+      {kPictures, config.at("test_images").get<int64_t>(), config.at("batch_size").get<int64_t>()});
+}
+
 RunRecord record_of(const Run& run) {
   RunRecord record;
   record.folder = run.folder.substr(run.folder.rfind('/') + 1);

@@ -54,6 +54,9 @@ class Runs {
   ImagesIdentity identity_;
 };
 
+// How many images the pictures of a run with this config may show.
+int64_t images_pictured(const nlohmann::ordered_json& config);
+
 // How the run was made, according to its config.json and timing.csv.
 RunRecord record_of(const Run& run);
 

@@ -327,9 +327,9 @@ void add_band_plots(const Evidence& evidence, const std::string& results, Sectio
       plot.title = fmt::format("{}, {}", c.title, name_of_setting(setting));
       plot.y_label = c.title;
       plot.log_y = true;
-      plot.curves = {epoch_curve("ours, geometric mean", middle, 0),
-                     epoch_curve("95 % band, lower end", low, 0, true),
-                     epoch_curve("95 % band, upper end", high, 0, true)};
+      plot.curves = {epoch_curve("ours, geometric mean, 95 % band", middle, 0)};
+      plot.curves.front().low = low;
+      plot.curves.front().high = high;
       const auto theirs = evidence.curves(setting);
       for (size_t i = 0; i < theirs.size(); ++i)
         plot.curves.push_back(epoch_curve(theirs[i]->file, theirs[i]->metrics.column(c.metric),

@@ -49,6 +49,13 @@ TEST_CASE("errors: differentiable functions") {
        },
        "[sum] axis -2 of [2,3] does not exist or is given twice"},
       {[&] { mean(x, {2}); }, "[sum] axis 2 of [2,3] does not exist or is given twice"},
+      {[&] { max_pool2d(x, 2); }, "[max_pool2d] windows of 2 x 2 do not fit into [2,3]"},
+      {[] {
+         avg_pool2d(Variable(f32({1, 4, 3, 1})), 4);
+       },
+       "[avg_pool2d] windows of 4 x 4 do not fit into [1,4,3,1]"},
+      {[&] { layer_norm(x, Variable(f32({2})), Variable(f32({2}))); },
+       "[group_norm] weight [2] does not match the 3 channels"},
       {[&] { clamp(x, 1, 0); }, "[clamp] the range 1..0 is empty"},
       {[&] { cross_entropy(x, index_tensor({0})); },
        "[pick] index [1] does not match the rows of [2,3]"},

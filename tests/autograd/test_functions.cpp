@@ -84,7 +84,8 @@ TEST_CASE("functions: each one of functions.h has cases" * cpu_only()) {
                                  "rows",          "permute",     "slice",
                                  "concat",        "gather_rows", "expand",
                                  "pick",          "max_axis1",   "log_softmax",
-                                 "cross_entropy", "clamp",       "pow"};
+                                 "cross_entropy", "clamp",       "max_pool2d",
+                                 "avg_pool2d",    "layer_norm",  "pow"};
   for (const Unary& u : kUnary) expected.insert(name_of(u.op));
   for (const Binary& b : kBinary) expected.insert(name_of(b.op));
   std::set<std::string> found, names;

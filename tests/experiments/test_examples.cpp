@@ -63,6 +63,13 @@ TEST_CASE("examples: an operation and a quantizer of one's own" *
         0.8 * number_after("epoch 1  reconstruction loss ", output));
 }
 
+TEST_CASE("examples: classifiers of points and of images" * doctest::skip(without_programs())) {
+  const TemporaryFolder folder;
+  CHECK(number_after("accuracy ", printed("spirals", folder)) > 0.97);
+  CHECK(read_file(folder / "spirals.svg").ends_with("</svg>\n"));
+  CHECK(number_after("test accuracy ", printed("digits", folder)) > 0.95);
+}
+
 TEST_CASE("examples: the tutorial's twelve steps" * doctest::skip(without_programs())) {
   const std::string output = printed("tutorial", {});
   CHECK(lines(output).size() == 12);

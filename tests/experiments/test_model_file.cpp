@@ -29,7 +29,8 @@ std::vector<std::string> variants() {
                                   "--estimator diveq --diveq-noise 0.1",
                                   "--owner gradient --cosine",
                                   "--model vqvae2 --quantizer bsq",
-                                  "--groups 2 --layers 2 --codebook-dim 3"};
+                                  "--groups 2 --layers 2 --codebook-dim 3",
+                                  "--downsampling 8"};
   for (const std::string& estimator : names_of<Estimator>())
     all.push_back("--estimator " + estimator);
   return all;
@@ -48,7 +49,7 @@ struct Written {
 };
 Written write(const std::string& path, const RunOptions& options,
               const Shape& image = {16, 16, 3}) {
-  Written all{make_model(options, {}, Rng(3), image[2]), config(options)};
+  Written all{make_model(options, image[2], {}, Rng(3)), config(options)};
   const Tensor images = ops::uniform({4, image[0], image[1], image[2]}, Rng(4), -1, 1, {});
   all.model->start_codebooks(1, [&](int64_t) { return images; });
   const NoGradGuard no_grad;

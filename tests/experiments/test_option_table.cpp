@@ -80,7 +80,7 @@ const std::string& weights_file() {
   RunOptions options;
   options.latent = options.codes = 8;
   apply_preset(options);
-  write_safetensors(path, {state_dict(*make_model(options, {}, Rng(1))), {}});
+  write_safetensors(path, {state_dict(*make_model(options, 3, {}, Rng(1))), {}});
   return path;
 }
 

@@ -49,10 +49,11 @@ TEST_CASE("table: a table for the terminal lines up, also under a letter of two 
 
 TEST_CASE("table: a table as HTML, escaped") {
   CHECK(small_table().html() ==
-        "<h3>Two &lt;rows&gt;</h3>\n<p>first note<br>\na &amp; b<br>\n</p>\n"
-        "<div class=\"wide\"><table>\n<tr><th>beta</th><th>Loss</th></tr>\n"
-        "<tr><td>0.1</td><td>0.0095 ± 0.0002</td></tr>\n"
-        "<tr><td>0.25</td><td>&quot;x&quot;</td></tr>\n</table></div>\n");
+        "<div class=\"wide\" tabindex=\"0\"><table style=\"--columns:2\" "
+        "aria-label=\"Two &lt;rows&gt;\">\n<thead><tr><th scope=\"col\">beta</th>"
+        "<th scope=\"col\">Loss</th></tr></thead>\n<tbody>\n"
+        "<tr><th scope=\"row\">0.1</th><td>0.0095 ± 0.0002</td></tr>\n"
+        "<tr><th scope=\"row\">0.25</th><td>&quot;x&quot;</td></tr>\n</tbody></table></div>\n");
 }
 
 TEST_CASE("table: escaping for HTML") {

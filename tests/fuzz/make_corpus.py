@@ -103,6 +103,14 @@ def model(hidden, latent, codes, images=None):
     return entries, struct.pack("<f", 0.5) * (at // 4)
 
 
+def metadata_of_model(**changes):
+    """Those of model(1, 2, 2) as write_model_file() would write them."""
+    options = {"estimator": "ste", "codes": 2, "latent": 2, "batch_size": 2, "precision": "fp32",
+               "threads": 1, **changes}
+    return {"format": "versor-model", "format_version": "1", "config": json.dumps(options),
+            "image_height": "8", "image_width": "8", "image_channels": "1", "trained_epochs": "1"}
+
+
 def make_weights():
     entries, data = model(1, 1, 2, [1, 1, 4, 4])
     put("weights", "whole", tensors(entries, data))
@@ -120,6 +128,15 @@ def make_weights():
                                           "codebook.weight": ("U8", [1, 400], 0, 400)}, bytes(400)))
     put("weights", "rank-0", tensors({"encoder.0.weight": ("F32", [], 0, 4),
                                       "codebook.weight": ("F32", [], 4, 8)}, bytes(8)))
+    entries, data = model(1, 2, 2)
+    for name, metadata in {
+            "metadata": metadata_of_model(),
+            "metadata-two-levels": metadata_of_model(model="vqvae2"),
+            "metadata-grid": metadata_of_model(quantizer="fsq", levels="2,2"),
+            "metadata-much": metadata_of_model(latent=65536, codes=1 << 30, groups=65536),
+            "metadata-no-config": {**metadata_of_model(), "config": "{"},
+            "metadata-of-others": {"format": "pt"}}.items():
+        put("weights", name, tensors(entries, data, metadata))
 
 
 def make_checkpoint():

@@ -13,8 +13,8 @@ void read(std::string_view input) {
   file.set(input);
   Section section;
   if (!accepts(file.path(), [&] { section = read_section(file.path()); })) return;
-  section.pictures.clear();  // other files
-  const std::string page = report_page("nowhere", {section, section}, {});
+  std::erase_if(section.pictures, [](const Picture& p) { return !p.plot; });  // other files
+  const std::string page = report_page("nowhere", {section, section}, {}).html;
   require(page.ends_with("</html>\n"), "the page is whole");
   for (const Table& table : section.tables)
     require(table.markdown().size() >= table.title.size() && !table.csv().empty(),

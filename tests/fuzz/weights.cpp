@@ -1,6 +1,7 @@
-// A safetensors file as the weights of a model, with a tensor "images" as the batch: bin/one_step
-// makes a step from it, with memory in proportion to the file. A valid file has no tensor that the
-// model does not know.
+// A safetensors file as the weights of a model. With a tensor "images" as the batch bin/one_step
+// makes a step from it; a valid file has no tensor that the model does not know. With metadata that
+// say what model it holds, that model is made. Both take memory in proportion to the file.
+#include "experiments/run/model_file.h"
 #include "experiments/run/one_step.h"
 #include "nn/safetensors.h"
 #include "tensor/backend.h"
@@ -9,12 +10,26 @@
 namespace versor::fuzzing {
 namespace {
 
+constexpr int64_t kMostCodes = 1024;  // of a grid, which the file does not hold
+
+void read_model(const std::string& path, size_t size) {
+  MemoryPool& pool = backend_for({}).pool();
+  pool.reset_peak();
+  const auto change = [&](RunOptions& o) {
+    check(o.codes <= kMostCodes, "fuzz", path, " would make a large grid");
+    o.threads = 1;
+  };
+  accepts(path, [&] { load_model(path, change); });
+  require(pool.peak_bytes() <= 64 * size + 65536 + 64 * kMostCodes, "no model that does not fit");
+}
+
 void read(std::string_view input) {
   static MemoryFile file;
   file.set(input);
   const std::string path = file.path();
   SafetensorsFile weights, batch;
   if (!accepts(path, [&] { weights = read_safetensors(path); })) return;
+  if (weights.metadata.contains("format")) return read_model(path, input.size());
   if (auto images = weights.tensors.extract("images")) batch.tensors.insert(std::move(images));
   MemoryPool& pool = backend_for({}).pool();
   pool.reset_peak();

@@ -1,7 +1,7 @@
 """The PyTorch twin of Versor's VQ-VAE and of its training step.
 
-What: the same architecture and tensor names as nn/ and vq/, NCHW as PyTorch has it, and one_step(),
-which does what bin/one_step does. In float64 (the default) it is the truth that golden files and
+What: the training step of bin/one_step, one_step(), on the layers and estimators of
+python/versor_torch.py. In float64 (the default) it is the truth that golden files and
 comparisons use; in float32 it tells how close a float32 implementation can come.
 Symbols: N images, H x W pixels, h x w latent positions, R = N h w rows, D latent size, K codes;
 e a row of the encoder's output, q its code, g the gradient arriving at the decoder's input.
@@ -10,6 +10,7 @@ Next: make_golden.py (the committed cases), compare_one_step.py (random cases).
 """
 import argparse
 import os
+import sys
 
 import numpy as np
 import torch
@@ -17,32 +18,17 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file, save_file
 from torch import nn
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../python"))
+from versor_torch import (CHORD_FLOOR, NORM_FLOOR, ROTATIONS, PassOn, from_rows, make_decoder,
+                          make_encoder, normalized, to_rows)
+
 ESTIMATORS = ("ste", "rotation", "reflection", "published", "rotation_unscaled")
-ROTATIONS = ("rotation", "rotation_unscaled")
 TURNING = ESTIMATORS[1:]  # they turn about an origin
 OWNERS = ("ema", "gradient", "both")
 DEFAULTS = {"estimator": "rotation", "owner": "ema", "beta": 0.25, "decay": 0.99, "lr": 2e-4,
             "rotation-origin": 0.0, "steps": 1}
 
 EMA_EPSILON = 1e-5  # smoothing of the EMA counts
-NORM_FLOOR = 1e-6  # ||e|| or ||q|| below: the straight-through gradient
-CHORD_FLOOR = 2e-4  # ||e^ + q^||^2 (rotations) or ||e^ - q^||^2 (reflection) below: likewise
-
-
-class ResidualBlock(nn.Module):
-    """relu(conv2(relu(conv1(x))) + x), with a 1x1 projection of x where the channels differ."""
-
-    def __init__(self, channels_in, channels_out):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
-        self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        self.proj = nn.Conv2d(channels_in, channels_out, 1) if channels_in != channels_out else None
-        self.relu2 = nn.ReLU()
-
-    def forward(self, x):
-        shortcut = x if self.proj is None else self.proj(x)
-        return self.relu2(self.conv2(self.relu1(self.conv1(x))) + shortcut)
 
 
 class VqVaeTwin(nn.Module):
@@ -50,30 +36,12 @@ class VqVaeTwin(nn.Module):
 
     def __init__(self, latent=256, codes=1024):
         super().__init__()
-        half = latent // 2
-        self.encoder = nn.Sequential(
-            nn.Conv2d(3, half, 4, stride=2, padding=1), nn.ReLU(),
-            nn.Conv2d(half, latent, 4, stride=2, padding=1), nn.ReLU(),
-            ResidualBlock(latent, latent), ResidualBlock(latent, latent))
-        self.decoder = nn.Sequential(
-            ResidualBlock(latent, latent), ResidualBlock(latent, latent),
-            nn.ConvTranspose2d(latent, half, 4, stride=2, padding=1), nn.ReLU(),
-            nn.ConvTranspose2d(half, 3, 4, stride=2, padding=1), nn.Tanh())
+        self.encoder = make_encoder(3, latent)
+        self.decoder = nn.Sequential(*make_decoder(3, latent), nn.Tanh())
         self.codebook = nn.Embedding(codes, latent)
         nn.init.uniform_(self.codebook.weight, -1.0 / codes, 1.0 / codes)
         self.register_buffer("ema_cluster_size", torch.ones(codes))
         self.register_buffer("ema_dw", self.codebook.weight.detach().clone())
-
-
-def to_rows(z):
-    """[N,D,h,w] -> [R,D]; row r is position (n, y, x) in that order."""
-    return z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-
-
-def from_rows(rows, like):
-    """[R,D] -> the [N,D,h,w] of `like`."""
-    n, d, h, w = like.shape
-    return rows.reshape(n, h, w, d).permute(0, 3, 1, 2).contiguous()
 
 
 def squared_distances(rows, codes):
@@ -86,71 +54,12 @@ def squared_distances(rows, codes):
     return out
 
 
-def normalized(v):
-    """(v / ||v||, ||v||) of rows [R,D]; the zero row stays zero."""
-    norm = torch.linalg.vector_norm(v, dim=1, keepdim=True)
-    return v / torch.where(norm > 0, norm, torch.ones_like(norm)), norm
-
-
-def estimator_value(e, q, estimator):
-    """What the decoder sees in place of q, [R,D]: ||e|| q^ (He of `published`, Re unscaled)."""
-    e_hat, e_norm = normalized(e.double())
-    q_hat, q_norm = normalized(q.double())
-    value = e_norm * q_hat
-    if estimator == "rotation_unscaled":
-        short = (e_norm < NORM_FLOOR) | (q_norm < NORM_FLOOR)
-        return torch.where(short, e.double(), value).to(e.dtype)
-    value = torch.where((e_hat == q_hat).all(dim=1, keepdim=True), e.double(), value)
-    value = torch.where(q_norm == 0, -e.double(), value)
-    return value.to(e.dtype)
-
-
-def estimator_gradient(e, q, g, estimator):
-    """The gradient that reaches e, [R,D]; computed in float64."""
-    if estimator in ("ste", "published"):
-        return g
-    g64 = g.double()
-    e_hat, e_norm = normalized(e.double())
-    q_hat, q_norm = normalized(q.double())
-    scale = q_norm / torch.where(e_norm > 0, e_norm, torch.ones_like(e_norm))
-    if estimator == "rotation_unscaled":
-        scale = torch.ones_like(scale)
-    chord = e_hat + q_hat if estimator in ROTATIONS else e_hat - q_hat
-    unit, _ = normalized(chord)
-    turned = g64 - 2 * unit * (unit * g64).sum(1, keepdim=True)
-    if estimator in ROTATIONS:
-        turned = turned + 2 * e_hat * (q_hat * g64).sum(1, keepdim=True)
-    straight = (chord.square().sum(1, keepdim=True) < CHORD_FLOOR) | \
-        (e_norm < NORM_FLOOR) | (q_norm < NORM_FLOOR)
-    return torch.where(straight, g64, scale * turned).to(g.dtype)
-
-
 def origin_of(model, origin):
     """The point [D] that the estimator turns about: a number, or the mean of the averages so far."""
     total = model.ema_cluster_size.sum()
     if origin != "mean":
         return torch.full_like(model.ema_dw[0], float(origin))
     return model.ema_dw.sum(0) / torch.where(total > 0, total, torch.ones_like(total))
-
-
-class PassOn(torch.autograd.Function):
-    """Forward: the estimator's value. Backward: the estimator's gradient to e, none to q.
-
-    Both are those of e - origin and q - origin, origin [D].
-    """
-
-    @staticmethod
-    def forward(ctx, e, q, estimator, origin):
-        ctx.save_for_backward(e - origin, q - origin)
-        ctx.estimator = estimator
-        if estimator not in ("published", "rotation_unscaled"):
-            return q.clone()
-        return origin + estimator_value(e - origin, q - origin, estimator)
-
-    @staticmethod
-    def backward(ctx, g):
-        e, q = ctx.saved_tensors
-        return estimator_gradient(e, q, g, ctx.estimator), None, None, None
 
 
 @torch.no_grad()
