@@ -40,7 +40,7 @@ BUILDS := $(filter-out help clean data format lint size check-layers sanitize gp
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GNUPLOT GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
   LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
   RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
@@ -65,8 +65,6 @@ $(error the set-up is not complete, see above)
 endif
 endif
 -include build/setup-$(ONEDNN).mk
-# for the programs that draw plots; empty if there is none
-export GNUPLOT
 ifeq ($(DRY),)
 $(shell CXX=$(call quote,$(CXX)) CUDA='$(CUDA)' \
   NVCC=$(call quote,$(if $(filter command environment,$(origin NVCC)),$(NVCC))) \
@@ -313,7 +311,7 @@ paper: $(NEEDS) ## everything, and the report; at full length this needs a GPU
 # every variable of the command line that is an option of a training; bin/sweep refuses others
 NOT_SWEPT := $(filter-out BETA DEVICE EPOCHS PRECISION PRESET SEED SEEDS TEST TRAIN,$(VARIABLES)) MAKE%
 SWEPT = $(foreach name,$(filter-out $(NOT_SWEPT),$(.VARIABLES)),$(if \
-  $(findstring command line,$(origin $(name))),$(call quote,$(name)=$($(name)))))
+  $(and $(findstring command line,$(origin $(name))),$($(name))),$(call quote,$(name)=$($(name)))))
 sweep: $(NEEDS) ## all combinations of options: LR=1e-3,2e-3 BETA=0.25,1 BATCH_SIZE=64 SEEDS=1,2 EPOCHS=5 ...
 	$(EXPERIMENT) "sweep report" $(SWEPT) $(IMAGES)
 
@@ -450,8 +448,8 @@ wheel: python ## a wheel of it, in build/wheel
 	@ls build/wheel/*.whl
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
-setup: ## search again for compiler, libraries and gnuplot, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), gnuplot $(or $(GNUPLOT),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
+setup: ## search again for compiler and libraries, and install what is missing
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
 
 bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)

@@ -4,30 +4,18 @@
 # once it has succeeded it takes no time.
 #   root, or passwordless sudo:  apt-get install
 #   an ordinary user:            apt-get downloads the same packages, which are unpacked in .deps/
-#   no network:                  without oneDNN the reference kernels are used, without gnuplot
-#                                plots are left out; anything else is an error that names the
-#                                command to run
+#   no network:                  without oneDNN the reference kernels are used; anything else is an
+#                                error that names the command to run
 # In .deps/: root/ has the unpacked packages; include/ and lib/ the third-party headers and
-# libraries (also filled by `make bundle`); bin/ wrappers of the unpacked compiler and gnuplot.
-# Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), GNUPLOT (the program
-# to use), PYTHON3 (make a Python module for this interpreter), FORCE=1 (search again).
+# libraries (also filled by `make bundle`); bin/ wrappers of the unpacked compiler.
+# Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), PYTHON3 (make a Python
+# module for this interpreter), FORCE=1 (search again).
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
 out=build/setup-$ONEDNN.mk log=build/setup.log request="CXX=${CXX:-}"
 say() { echo "set-up: $*" >&2; }
 fail() { say "$*"; exit 1; }
-
-find_gnuplot() {  # sets gnuplot to the path of one that can draw SVG; fails if there is none
-  local name
-  for name in ${GNUPLOT:+"$GNUPLOT"} gnuplot "$deps/bin/gnuplot"; do
-    if "$name" -e 'set terminal svg; plot x' >/dev/null 2>&1 </dev/null; then
-      gnuplot=$(command -v "$name")
-      return
-    fi
-  done
-  return 1
-}
 
 has_python() {  # is there what the Python module needs, if that is to be made?
   [ -z "${PYTHON3:-}" ] || .make/python.sh "$PYTHON3" >/dev/null 2>&1
@@ -37,10 +25,9 @@ finished() {  # is the last result for this request, and is everything it names 
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   while read -r file; do [ -e "$file" ] || return 1; done < <(sed -n 's/^# uses //p' "$out")
-  grep -q '^GNUPLOT := ' "$out" || return 1  # never searched for
+  grep -q '^# uses .*/jpeglib.h$' "$out" || return 1  # never searched for
   has_python || return 1
   # what was missing may have been installed since
-  ! grep -qx 'GNUPLOT := ' "$out" || ! find_gnuplot || return 1
   ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
     ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1
 }
@@ -53,7 +40,9 @@ doctest/doctest.h|doctest-dev|doctest: the tests
 CLI/CLI.hpp|libcli11-dev|CLI11: command lines
 nlohmann/json.hpp|nlohmann-json3-dev|JSON: config.json
 fmt/format.h|libfmt-dev|fmt: text
-stb/stb_image_write.h|libstb-dev|stb: PNG pictures"
+stb/stb_image_write.h|libstb-dev|stb: writing PNG pictures
+png.h|libpng-dev|libpng: reading PNG pictures
+jpeglib.h|libjpeg-dev|libjpeg-turbo: reading JPEG pictures"
 
 compiles() {  # compiles COMPILER...: does it compile C++20 with OpenMP, and is g++ at least 12?
   "$@" -std=c++20 -fopenmp -x c++ - -o build/probe >build/probe.log 2>&1 <<'CPP'
@@ -75,11 +64,10 @@ locate() {  # locate HEADER: prints where the compiler finds it
   return 1
 }
 
-look() {  # sets compiler, uses (files), onednn (version), gnuplot, missing (required packages), optional
-          # (gnuplot's package if it is missing), why (both in words)
+look() {  # sets compiler, uses (files), onednn (version), missing (packages), why (the same in words)
   local name header package purpose file
   rm -f build/probe.log
-  compiler="" uses=() onednn="" missing="" optional="" why="" include_path="" gnuplot=""
+  compiler="" uses=() onednn="" missing="" why="" include_path=""
   for name in ${CXX:+"$CXX"} ${CXX:-g++ g++-14 g++-13 g++-12 clang++ .deps/bin/g++}; do
     command -v ${name%% *} >/dev/null && compiles $name && compiler=$name && break
   done
@@ -96,29 +84,33 @@ look() {  # sets compiler, uses (files), onednn (version), gnuplot, missing (req
   fi
   while IFS='|' read -r header package purpose; do
     [ "$header" != dnnl.hpp ] || [ "$ONEDNN" != 0 ] || continue
-    if file=$(locate "$header") && { [ "$header" != dnnl.hpp ] || links_onednn; }; then
+    if file=$(locate "$header") && links "$header"; then
       uses+=("$file")
     else
       missing+=" $package" why+="${why:+, }$package ($purpose)"
     fi
   done <<<"$libraries"
   missing=${missing# }
-  if find_gnuplot; then
-    uses+=("${gnuplot/#"$deps"/.deps}")
-  else
-    optional=gnuplot-nox why+="${why:+, }gnuplot-nox (gnuplot: plots)"
-  fi
 }
 
-links_onednn() {  # the header exists; does the library? sets onednn to the version
+links() {  # links HEADER: it exists; does its library, if it has one?
+  case $1 in
+    dnnl.hpp) links_onednn ;;
+    png.h) links_program png.h -lpng 'png_access_version_number() == 0' ;;
+    jpeglib.h) links_program jpeglib.h -ljpeg 'jpeg_std_error(nullptr) == nullptr' ;;
+  esac
+}
+
+links_program() {  # links_program HEADER LIBRARY EXPRESSION; without a compiler it is not tried
+  [ -z "$compiler" ] || printf '#include <stdio.h>\n#include <%s>\nint main() { return %s; }\n' "$1" "$3" |
+    $compiler -x c++ -isystem .deps/include - -L.deps/lib -Wl,-rpath-link,.deps/lib "$2" \
+      -o build/probe 2>build/probe.log
+}
+
+links_onednn() {  # sets onednn to the version
   local version
   version=$(locate oneapi/dnnl/dnnl_version.h) || return 1
-  if [ -n "$compiler" ]; then
-    echo '#include <dnnl.h>
-      int main() { return dnnl_version()->major == 0; }' |
-      $compiler -x c++ -isystem .deps/include - -L.deps/lib -Wl,-rpath-link,.deps/lib -ldnnl \
-        -o build/probe 2>build/probe.log || return 1
-  fi
+  links_program dnnl.h -ldnnl 'dnnl_version()->major == 0' || return 1
   version=$(sed -n 's/^#define DNNL_VERSION_\(MAJOR\|MINOR\|PATCH\) *//p' "$version")
   onednn=${version//$'\n'/.}
 }
@@ -136,19 +128,11 @@ install() {  # install PACKAGE...: in the system if allowed, else in .deps/
   else unpack_under_deps "$@"; fi
 }
 
-install_missing() {  # if necessary without gnuplot, or without oneDNN where there is no package
-  local packages="$missing $optional"
-  while [ -n "${packages// /}" ]; do
-    if install $packages; then return; fi
-    if complains_only_of libdnnl-dev && [[ $packages = *libdnnl-dev* ]]; then
-      packages=${packages/libdnnl-dev/}
-    elif [[ $packages = *gnuplot-nox* ]]; then
-      packages=${packages/gnuplot-nox/}
-    else
-      return 1
-    fi
-  done
-  return 1
+install_missing() {  # without oneDNN where there is no package
+  local others=${missing/libdnnl-dev/}
+  install $missing ||
+    { [ "$others" != "$missing" ] && [ -n "${others// /}" ] && complains_only_of libdnnl-dev &&
+      install $others; }
 }
 
 complains_only_of() {  # complains_only_of PACKAGE: are all of apt-get's errors about it?
@@ -188,31 +172,33 @@ unpack_under_deps() {  # unpack_under_deps PACKAGE...: with dependencies that ar
 
 link_deps() {  # fills .deps/include, lib and bin from .deps/root and from the system
   local dir file name
-  for dir in /usr/include "$deps/root/usr/include"; do
-    for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb}; do
+  for dir in {,"$deps/root"}/usr/include{,/*-linux-gnu*}; do
+    for name in "$dir"/{dnnl*.h*,oneapi,doctest,CLI,nlohmann,fmt,stb,png{,conf,libconf}.h,j{config,error,morecfg,peglib}.h}; do
       file=$deps/include/${name##*/}
       [ -e "$name" ] || continue
       [ -e "$file" ] && [ ! -L "$file" ] || ln -sfn "${name/#"$deps"/..}" "$file"  # keep a bundled one
     done
   done
   for dir in "$deps"/root/usr/lib/*-linux-gnu*; do
-    for file in "$dir"/*.so.* "$dir"/lib*-[0-9]*.so "$dir"/libdnnl.so; do
+    for file in "$dir"/*.so.* "$dir"/lib*-[0-9]*.so "$dir"/lib{dnnl,png,jpeg}.so; do
       [ -e "$file" ] && [[ $(readlink "$file") != /* ]] || continue  # one of the system's, see below
       ln -sf "${file/#"$deps"/..}" "$deps/lib/"
     done
     # with root/ as sysroot the linker has to find the system's libraries there
-    for file in {/usr,}/lib/"${dir##*/}"/{*.so.*,libdnnl.so}; do
+    for file in {/usr,}/lib/"${dir##*/}"/{*.so.*,lib{dnnl,png,png16,jpeg}.so}; do
       if [ -e "$file" ] && [ ! -e "$dir/${file##*/}" ]; then ln -sf "$file" "$dir/"; fi
     done
-    if [ -e "$dir/libdnnl.so" ] && [ ! -e "$deps/lib/libdnnl.so" ]; then
-      ln -sf "..${dir#"$deps"}/libdnnl.so" "$deps/lib/"
-    fi
+    for name in lib{dnnl,png,jpeg}.so; do
+      if [ -e "$dir/$name" ] && [ ! -e "$deps/lib/$name" ]; then
+        ln -sf "..${dir#"$deps"}/$name" "$deps/lib/"
+      fi
+    done
   done
   for file in {/lib64,/lib}/ld-*.so*; do
     if [ -e "$file" ]; then ln -sf "$file" "$deps/root${file%/*}/"; fi
   done
-  for file in g++ ar gnuplot; do
-    name=$(cd "$deps/root/usr/bin" && ls "$file" "$file"-{[0-9]*,nox} 2>/dev/null | head -n 1) ||
+  for file in g++ ar; do
+    name=$(cd "$deps/root/usr/bin" && ls "$file" "$file"-[0-9]* 2>/dev/null | head -n 1) ||
       true
     if [ -n "$name" ]; then wrap "$file" "$name"; fi
   done
@@ -233,7 +219,7 @@ SH
 net="-o Acquire::http::Timeout=10 -o Acquire::https::Timeout=10 -o Acquire::Retries=1"
 start=$SECONDS updated=""
 look
-if [ -n "$missing$optional" ]; then
+if [ -n "$missing" ]; then
   say "missing: $why"
   if ! command -v apt-get >/dev/null; then
     say "no apt-get on this machine to install them with"
@@ -259,8 +245,6 @@ case $missing in
     fail "cannot build without ${missing// /, }; install with: $by_hand" \
       "(no network: see make bundle in make help)" ;;
 esac
-[ -z "$optional" ] || say "going on without gnuplot, so without plots; for them:" \
-  "sudo apt-get install --no-install-recommends $optional && make setup"
 ar="ar"; command -v ar >/dev/null || ar=.deps/bin/ar
 cat >"$out" <<MK
 # written by .make/setup.sh
@@ -270,6 +254,5 @@ CXX := $compiler
 AR := $ar
 COMPILER := $($compiler --version | sed 's/ ([^)]*)//; s/ [0-9]\{8\} .*//; q')
 ONEDNN_FOUND := $onednn
-GNUPLOT := $gnuplot
 MK
 rm -f build/probe build/probe.log

@@ -23,7 +23,7 @@ constexpr int64_t kMostBytes = 256'000'000;  // the encoder counts bytes in int
 
 using Pixel = std::array<uint8_t, 3>;
 
-struct Bitmap {
+struct Picture {
   int64_t width = 0, height = 0;
   std::vector<uint8_t> bytes;  // [height,width,3], white at first
 
@@ -51,10 +51,10 @@ void check_images(const std::string& path, const Tensor& images) {
         " ", images.shape());
 }
 
-Bitmap blank_picture(const std::string& path, const std::vector<Tensor>& rows, int64_t scale) {
+Picture blank_picture(const std::string& path, const std::vector<Tensor>& rows, int64_t scale) {
   check(!rows.empty(), "image_grid", path, ": there are no images");
   check(scale >= 1, "image_grid", path, ": scale ", scale, " is less than 1");
-  Bitmap picture;
+  Picture picture;
   picture.height = -kGap;
   for (const Tensor& row : rows) {
     check_images(path, row);
@@ -70,7 +70,7 @@ Bitmap blank_picture(const std::string& path, const std::vector<Tensor>& rows, i
 }
 
 // Draws images [n,H,W,C] side by side, the corner of the first at (0, top).
-void draw_row(Bitmap& picture, const Tensor& images, int64_t top, int64_t scale) {
+void draw_row(Picture& picture, const Tensor& images, int64_t top, int64_t scale) {
   const std::vector<float> values = images.to_vector<float>();
   const int64_t height = images.dim(1), width = images.dim(2), channels = images.dim(3);
   for (int64_t n = 0; n < images.dim(0); ++n) {
@@ -83,7 +83,7 @@ void draw_row(Bitmap& picture, const Tensor& images, int64_t top, int64_t scale)
   }
 }
 
-std::string encode_png(const std::string& path, const Bitmap& picture) {
+std::string encode_png(const std::string& path, const Picture& picture) {
   std::string png;
   const auto append = [](void* out, void* data, int size) {
     static_cast<std::string*>(out)->append(static_cast<const char*>(data),
@@ -97,7 +97,7 @@ std::string encode_png(const std::string& path, const Bitmap& picture) {
 
 void write_picture(const std::string& path, const std::vector<Tensor>& rows_of_images, int scale,
                    Survives survives) {
-  Bitmap picture = blank_picture(path, rows_of_images, scale);
+  Picture picture = blank_picture(path, rows_of_images, scale);
   int64_t top = 0;
   for (const Tensor& row : rows_of_images) {
     draw_row(picture, row, top, scale);

@@ -134,4 +134,15 @@ PictureSet find_pictures(const std::string& folder) {
   return set;
 }
 
+PictureSet find_picture(const std::string& file) {
+  PictureSet set;
+  set.labels = {0};
+  set.train = {0};
+  set.name = "own images";
+  set.files = {file};
+  set.encoded = true;
+  set.pictures = std::make_shared<PictureFiles>(std::vector<std::string>{file});
+  return set;
+}
+
 }  // namespace versor

@@ -18,4 +18,7 @@ namespace versor {
 // Throws Error, naming the folder, if it cannot be read or has no picture.
 PictureSet find_pictures(const std::string& folder);
 
+// A single picture, in `train`.
+PictureSet find_picture(const std::string& file);
+
 }  // namespace versor

@@ -27,18 +27,19 @@ void write_grid(const std::string& path, const Tensor& images) {
 
 int decode(const LoadedModel& loaded, const std::string& from, const std::string& output) {
   const std::vector<Tensor> symbols = read_symbols(*loaded.model, from);
-  const int64_t count = symbols.back().dim(0);
+  const Shape shape = images_of_symbols(*loaded.model, symbols);
   const bool one_picture = output.ends_with(".png");
   Tensor all;
   const auto take = [&](const Tensor& images, int64_t first) {
     if (!one_picture) return write_png_files(output, images, first);
-    if (!all.defined()) all = Tensor({count, images.dim(1), images.dim(2), images.dim(3)});
+    if (!all.defined()) all = Tensor(shape);
     Tensor here = all.rows(first, first + images.dim(0));
     ops::copy(here, images.to({}));
   };
-  decode_images(*loaded.model, symbols, loaded.options.batch_size, loaded.options.device, take);
+  decode_images(*loaded.model, symbols, batch_for(loaded, shape[1], shape[2]),
+                loaded.options.device, take);
   if (one_picture) write_grid(output, all);
-  fmt::print("{}  {} images\n", output, count);
+  fmt::print("{}  {} images\n", output, shape[0]);
   if (!decoder_sees_codes(*loaded.model))
     fmt::print(
         "not what evaluation makes: there the decoder of `{}` also sees the latents' lengths\n",

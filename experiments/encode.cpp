@@ -1,6 +1,7 @@
 // Encodes images with a trained model and writes their symbols as .npy, which numpy opens and
 // bin/decode makes pictures of. Prints the bits that they cost and the error that they leave.
 //   bin/encode results/runs/NAME --images test --output symbols.npy
+//   bin/encode results/runs/NAME --input pictures --size 64 --output symbols.npy
 #include <fmt/format.h>
 
 #include <cmath>
@@ -16,7 +17,8 @@ using namespace versor;
 namespace {
 
 struct Asked {
-  std::string model, images = name_of(RunImages::test), output, reconstructions;
+  std::string model, images = name_of(RunImages::test), input, output, reconstructions;
+  int64_t size = 0;  // of pictures from `input`
 };
 
 std::string quality(double mse) {
@@ -35,7 +37,7 @@ void report(const LoadedModel& loaded, const Dataset& set, const EncodedImages& 
   for (size_t level = 0; level < files.size(); ++level)
     fmt::print("{}  int32 {}\n", files[level], str(encoded.symbols[level].shape()));
   fmt::print("{} images {} x {} x {} of {}\n", set.size(), set.images.dim(1), set.images.dim(2),
-             set.images.dim(3), set.name);
+             set.images.dim(3), set.title());
   bits("log2 K", encoded.use.nominal_bits());
   bits("entropy", encoded.use.entropy_bits());
   fmt::print("decoded   {}\n", quality(encoded.mse));
@@ -48,7 +50,8 @@ void report(const LoadedModel& loaded, const Dataset& set, const EncodedImages& 
 
 int encode(const ModelUse& use, const Asked& asked) {
   const LoadedModel loaded = use.load(asked.model);
-  const Dataset set = images_of(loaded, parse_name<RunImages>(asked.images));
+  const Dataset set = asked.input.empty() ? images_of(loaded, parse_name<RunImages>(asked.images))
+                                          : pictures_for(loaded, asked.input, asked.size);
   TakeImages take;
   if (!asked.reconstructions.empty())
     take = [&](const Tensor& images, int64_t first) {
@@ -70,11 +73,20 @@ int main(int argc, char** argv) {
   app.add_option("--images", asked.images, "of the run: train, validation or test")
       ->check(one_of(names_of<RunImages>()))
       ->capture_default_str();
+  app.add_option("--input", asked.input,
+                 "instead: a PNG or JPEG file, or a folder of them, in the order of their names");
+  app.add_option("--size", asked.size, "crop and resize these to squares of so many pixels")
+      ->check(in_range(1, 1 << 16));
   app.add_option("--output", asked.output,
                  "the .npy file; of two levels there are two, NAME.top.npy and NAME.bottom.npy")
       ->required();
   app.add_option("--reconstructions", asked.reconstructions,
                  "a folder for evaluation's reconstructions, to compare with what is decoded");
   const ModelUse use(app);
-  return run_program(app, argc, argv, [&] { return encode(use, asked); });
+  return run_program(app, argc, argv, [&] {
+    if (asked.input.empty() && asked.size > 0) throw UsageError("--size", "goes with --input");
+    if (!asked.input.empty() && app.given("--images"))
+      throw UsageError("--images", "does not go with --input");
+    return encode(use, asked);
+  });
 }

@@ -9,9 +9,7 @@
 
 #include "experiments/cli/program.h"
 #include "experiments/cli/version.h"
-#include "experiments/run/model_file.h"
-#include "experiments/run/option_table.h"
-#include "experiments/run/run_config.h"
+#include "experiments/run/model_use.h"
 #include "experiments/run/run_folder.h"
 #include "experiments/study/evaluation.h"
 #include "tensor/file.h"
@@ -24,26 +22,9 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kBatch = 500;  // of 32 x 32 pixels
 
-// What the command line may decide otherwise than the run: where and how to compute.
-constexpr const char* kOwn[] = {"--device",     "--precision", "--threads",
-                                "--max-memory", "--data",      "--data-dir"};
-
 void print(const char* title, const CodesQuality& q) {
   fmt::print("{:<9} MSE {:.6f}  PSNR {:.2f} dB  SSIM {:.4f}  usage {:.3f}  perplexity {:.1f}\n",
              title, q.mse, q.psnr, q.ssim, q.usage, q.perplexity);
-}
-
-// Decides what was given of kOwn otherwise than the run.
-void take_own(const Options& app, const RunOptions& asked, RunOptions& options) {
-  if (app.given("--data")) {
-    options.data = asked.data;
-    options.data_dir.clear();
-  }
-  if (app.given("--data-dir")) options.data_dir = asked.data_dir;
-  options.max_memory = asked.max_memory;
-  if (app.given("--device")) options.device = asked.device;
-  if (app.given("--precision")) options.precision = asked.precision;
-  if (app.given("--threads")) options.threads = asked.threads;
 }
 
 }  // namespace
@@ -51,7 +32,6 @@ void take_own(const Options& app, const RunOptions& asked, RunOptions& options) 
 int main(int argc, char** argv) {
   Options app("Evaluates a finished run: the error with one pass, and with searched codes.");
   std::string path;
-  RunOptions asked;
   RefineOptions refine;
   refine.steps = 0;
   app.add_option("run", path, "the run's folder, or a model.safetensors")->required();
@@ -67,14 +47,13 @@ int main(int argc, char** argv) {
                  "weight that holds the latents near codes during the search; default the run's "
                  "--beta")
       ->check(kNotNegative);
-  for (const char* option : kOwn) add_run_option(app, asked, option);
+  const ModelUse use(app);
   return run_program(app, argc, argv, [&] {
     const bool is_file = weights_in(path) == path;
     if (!is_file)
       check(is_finished(path, config_in(path + "/config.json")), "evaluate", path,
             " holds no finished run");
-    const LoadedModel loaded =
-        load_model(path, [&](RunOptions& options) { take_own(app, asked, options); });
+    const LoadedModel loaded = use.load(path);
     const RunOptions& options = loaded.options;
     const DatasetPair images = images_of_run(options, *loaded.config, path);
     refine.commitment = commitment.value_or(*options.beta);

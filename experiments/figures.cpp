@@ -56,7 +56,7 @@ void add_reconstructions(const Study& study, Section& section, const Series& ser
          .label = fmt::format("figure {}, {}, after {} of {} epochs", f + 1, series.preset, epoch,
                               run.options.epochs),
          .originals = "figures 1 to 5",
-         .rows = rows_pictured(*run.config)});
+         .images = images_pictured(*run.config)});
   }
 }
 

@@ -21,6 +21,7 @@ import argparse
 import json
 import math
 import os
+import pathlib
 import struct
 from dataclasses import dataclass, field
 
@@ -176,7 +177,7 @@ def make_encoder(channels, latent, downsampling=4, cast=exact):
 
 def make_decoder(channels, latent, downsampling=4, cast=exact):
     """[N,D,h,w] -> images before the tanh."""
-    layers, wide = [ResidualBlock(latent, latent, cast), ResidualBlock(latent, latent, cast)], latent
+    layers, wide = [ResidualBlock(latent, latent, cast) for _ in range(2)], latent
     while downsampling > 2:
         out = latent if downsampling > 4 else latent // 2
         layers += [ConvTranspose2d(wide, out, cast), ReLU(cast)]
@@ -437,7 +438,9 @@ def make_quantizer(o):
     def projected():
         return ProjectedQuantizer(latent, width, layered()) if width else layered()
 
-    return projected() if groups == 1 else GroupedQuantizer(groups, shared and layers == 1, projected)
+    if groups == 1:
+        return projected()
+    return GroupedQuantizer(groups, shared and layers == 1, projected)
 
 
 # --- models: vq/vqvae.h, vq/vqvae2.h ----------------------------------------------------------
@@ -704,7 +707,7 @@ def evaluate(model, images, batch=500):
 def cifar10(folder, images=0, train=False):
     """The first images of CIFAR-10's binary files, [N,3,32,32] in [-1,1]; 0: all."""
     names = [f"data_batch_{i}.bin" for i in range(1, 6)] if train else ["test_batch.bin"]
-    data = b"".join(open(os.path.join(folder, name), "rb").read() for name in names)
+    data = b"".join(pathlib.Path(folder, name).read_bytes() for name in names)
     records = torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
     pixels = records[:images or len(records), 1:].reshape(-1, 3, 32, 32)
     return pixels.float() * (2 / 255) - 1

@@ -159,7 +159,8 @@ def one(a, options, images, work):
     again = abs(printed_error(made([*evaluate, saved])) - printed_error(ours))
 
     # Nothing moves, except that averages are computed anew where they cannot be switched off.
-    still, metadata, exactly = parsed("--lr 0 --lr-schedule constant --warmup 0"), model.metadata, True
+    still = parsed("--lr 0 --lr-schedule constant --warmup 0")
+    metadata, exactly = model.metadata, True
     if metadata["quantizer"] == "vq":
         still.update(parsed("--dead-codes 0 --ema-in-eval 0 --decay 1"))
         exactly = metadata["rotation_origin"] != "mean" and float(metadata["soft_em"]) == 0
@@ -176,7 +177,8 @@ def one(a, options, images, work):
     limit = BF16_LIMIT if metadata["precision"] == "bf16" else LIMIT
     good = abs(found - mse) <= limit and (metrics == "" or metrics <= limit) and again == 0 and \
         decoded <= (0.05 if metadata["precision"] == "bf16" else 1e-4)
-    return {"status": "ok" if good else "DIFFERS", "versor": f"{mse:.8f}", "pytorch": f"{found:.8f}",
+    return {"status": "ok" if good else "DIFFERS",
+            "versor": f"{mse:.8f}", "pytorch": f"{found:.8f}",
             "difference": f"{abs(found - mse):.1e}",
             "metrics_difference": metrics if metrics == "" else f"{metrics:.1e}",
             "saved_difference": f"{again:g}", "decoded_difference": f"{decoded:.1e}",

@@ -36,9 +36,16 @@ bool measure(const std::string& png, Strips& strips) {
   };
   strips.width = number(kWidthAt);
   strips.height = number(kHeightAt);
-  const int64_t rows = 2 * strips.picture->rows;
-  return rows > 0 && rows <= strips.height && strips.width > 0 &&
-         (strips.height + kGap) % rows == 0 && (strips.height + kGap) / rows > kGap;
+  // One or two rows of square images; a second only if the first has not room for all.
+  for (const int64_t rows : {2, 1}) {
+    const int64_t pitch = (strips.height + kGap) / (2 * rows);
+    const bool fits = pitch > kGap && (strips.height + kGap) % (2 * rows) == 0 &&
+                      strips.width + kGap >= pitch && (strips.width + kGap) % pitch == 0;
+    if (!fits || (rows == 2 && strips.picture->images <= (strips.width + kGap) / pitch)) continue;
+    strips.rows = rows;
+    return true;
+  }
+  return false;
 }
 
 std::string caption_html(const Picture& p) {
@@ -71,7 +78,7 @@ std::string store_html(const std::vector<Strips>& group, const std::vector<std::
 }
 
 std::string group_html(const std::vector<Strips>& group) {
-  const int64_t rows = group.front().picture->rows;
+  const int64_t rows = group.front().rows;
   const auto block = [&](int64_t row) {
     std::string html = fmt::format("<div class=\"strips\">\n<span>originals</span>{}",
                                    group.front().row(2 * row, "the original images"));
@@ -90,14 +97,14 @@ std::string group_html(const std::vector<Strips>& group) {
 }
 
 bool share_originals(const Strips& a, const Strips& b) {
-  return a.picture->originals == b.picture->originals && a.picture->rows == b.picture->rows &&
-         a.width == b.width && a.height == b.height;
+  return a.picture->originals == b.picture->originals && a.rows == b.rows && a.width == b.width &&
+         a.height == b.height;
 }
 
 }  // namespace
 
 std::string Strips::row(int64_t row, const std::string& alt) const {
-  const int64_t pitch = (height + kGap) / (2 * picture->rows);
+  const int64_t pitch = (height + kGap) / (2 * rows);
   return fmt::format(
       "<svg role=\"img\" aria-label=\"{}\" viewBox=\"0 {} {} {}\"><use href=\"#{}\"/></svg>\n",
       html_escape(alt), row * pitch, width, pitch - kGap, id);

@@ -14,6 +14,7 @@ struct Strips {
   const Picture* picture = nullptr;
   std::string id;
   int64_t width = 0, height = 0;
+  int64_t rows = 0;  // of originals, each above its reconstructions
 
   // Row `row` of the picture's 2 * rows, the originals first, as an SVG.
   std::string row(int64_t row, const std::string& alt) const;

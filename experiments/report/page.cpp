@@ -52,7 +52,7 @@ std::string duration_of(const std::map<std::string, RunRecord>& runs) {
 
 // Whether it shows a part of the paper.
 bool is_part(const Section& section) {
-  return section.name != "errata" && section.name != kOwnRuns;
+  return section.name != "errata" && section.name != "sweep" && section.name != kOwnRuns;
 }
 
 // The verdicts of each part.

@@ -67,7 +67,7 @@ void to_json(nlohmann::json& json, const Picture& p) {
           {"caption", p.caption},
           {"label", p.label},
           {"originals", p.originals},
-          {"rows", p.rows}};
+          {"images", p.images}};
   if (p.plot) json["plot"] = *p.plot;
 }
 // Sections of versions that knew only the file and its caption are read as well.
@@ -76,7 +76,7 @@ void from_json(const nlohmann::json& json, Picture& p) {
   p.caption = json.at("caption").get<std::string>();
   p.label = json.value("label", "");
   p.originals = json.value("originals", "");
-  p.rows = json.contains("rows") ? count_in(json["rows"], "a picture's rows") : 0;
+  p.images = json.contains("images") ? count_in(json["images"], "a picture's images") : 0;
   if (json.contains("plot")) p.plot = json["plot"].get<Plot>();
 }
 

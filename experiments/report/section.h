@@ -22,7 +22,7 @@ struct Picture {
   std::string caption;
   std::string label = {};      // in a few words, beside its rows of images
   std::string originals = {};  // which images it reconstructs, any text; empty: none
-  int64_t rows = 0;            // of originals, each above its reconstructions
+  int64_t images = 0;  // originals that it may show, in rows above those of their reconstructions
   std::optional<Plot> plot = {};
   std::string png = {};  // the image itself, where it does not come from `file`; not in the JSON
 };

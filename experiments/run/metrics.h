@@ -90,8 +90,7 @@ struct MetricsTable {
   std::vector<double> column(const std::string& name) const;
 };
 MetricsTable read_metrics(const std::string& path);
-// The same of a run that may be writing it now: nothing of a file that is not there yet, and a last
-// line without its end is left out.
+// The same of a run that may not have written it yet: nothing of a file that is not there.
 MetricsTable read_growing_metrics(const std::string& path);
 // The same of a text, which errors call `path`.
 MetricsTable parse_metrics(const std::string& text, const std::string& path);

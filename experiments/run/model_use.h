@@ -39,4 +39,13 @@ struct EnumNames<RunImages> {
 // UsageError if the run held none back for validation.
 Dataset images_of(const LoadedModel& loaded, RunImages which);
 
+// A picture of one's own, or those of a folder in the order of their names: with the model's
+// channels, and cropped and resized to squares of `size` pixels; 0: as they are. Throws Error,
+// naming the path, if they cannot be read, differ in size, or have one that the model cannot take.
+Dataset pictures_for(const LoadedModel& loaded, const std::string& path, int64_t size);
+
+// How many images of a size go through the model together: as many as in the run's evaluation, or
+// fewer if they are larger, so that they take no more memory.
+int64_t batch_for(const LoadedModel& loaded, int64_t height, int64_t width);
+
 }  // namespace versor

@@ -284,16 +284,16 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
          fmt::format("codes {}/{}", test.histogram().used(), test.histogram().counts().size()),
          fmt::format("{:.0f} s", train_seconds + eval_seconds),
          fmt::format("codebook {:.4f}", train.codebook_loss())});
+  progress_.rows.push_back(metrics_row(epoch, train, test));
+  progress_.epoch = epoch;
   draw_reconstructions(folder_.file("reconstructions.png"), *model_, pictured());
-  if (is_kept(epoch, options_.epochs))
+  if (is_kept(epoch, options_.epochs) || has_ended())
     write_snapshot(folder_.path(), epoch, *model_, train.histogram().counts(), pictured());
   const std::string gradients = gradients_row(epoch, *model_, train_images_.in_order().batch(0),
                                               static_cast<float>(*options_.beta));
   const std::string timing =
       fmt::format("{},{:.3f},{:.3f},{:.1f},{}", epoch, train_seconds, eval_seconds,
                   static_cast<double>(images_seen()) / train_seconds, pool.peak_bytes());
-  progress_.rows.push_back(metrics_row(epoch, train, test));
-  progress_.epoch = epoch;
   progress_.train = progress_.test = PassMetrics(model_->vocabulary());
   train_pass_.next = test_pass_.next = 0;
   log_.add_epoch(progress_, timing, gradients);

@@ -28,12 +28,6 @@ int64_t factor_of(const VqModel& model, size_t level) {
   return model.options().downsampling << (model.levels().size() - 1 - level);
 }
 
-Shape images_of(const VqModel& model, const Tensor& symbols) {
-  const int64_t factor = model.options().downsampling;
-  return {symbols.dim(0), symbols.dim(2) * factor, symbols.dim(3) * factor,
-          model.options().image_channels};
-}
-
 // Symbols [N,L,h,w] of a level, as a quantizer takes them: [L,R].
 Tensor rows_of(const Tensor& symbols, Device device) {
   const int64_t N = symbols.dim(0), L = symbols.dim(1), block = symbols.dim(2) * symbols.dim(3);
@@ -44,7 +38,7 @@ Tensor rows_of(const Tensor& symbols, Device device) {
 // The levels of a model must be of the same images.
 void check_sizes(const VqModel& model, const std::vector<Tensor>& symbols,
                  const std::vector<std::string>& files) {
-  const Shape last = images_of(model, symbols.back());
+  const Shape last = images_of_symbols(model, symbols);
   for (size_t level = 0; level < symbols.size(); ++level) {
     const Shape& s = symbols[level].shape();
     const int64_t factor = factor_of(model, level);
@@ -113,15 +107,20 @@ EncodedImages encode_images(VqModel& model, const Dataset& set, int64_t batch, D
   return all;
 }
 
+Shape images_of_symbols(const VqModel& model, const std::vector<Tensor>& symbols) {
+  const Tensor& last = symbols.back();
+  const int64_t factor = factor_of(model, symbols.size() - 1);
+  return {last.dim(0), last.dim(2) * factor, last.dim(3) * factor, model.options().image_channels};
+}
+
 void decode_images(const VqModel& model, const std::vector<Tensor>& symbols, int64_t batch,
                    Device device, const TakeImages& take) {
-  const int64_t count = symbols.back().dim(0);
-  for (int64_t first = 0; first < count; first += batch) {
-    const int64_t end = std::min(first + batch, count);
+  const Shape all = images_of_symbols(model, symbols);
+  for (int64_t first = 0; first < all[0]; first += batch) {
+    const int64_t end = std::min(first + batch, all[0]);
     std::vector<Tensor> rows;
     for (const Tensor& level : symbols) rows.push_back(rows_of(level.rows(first, end), device));
-    const Shape images = images_of(model, symbols.back().rows(first, end));
-    take(model.decode_symbols(rows, images), first);
+    take(model.decode_symbols(rows, {end - first, all[1], all[2], all[3]}), first);
   }
 }
 

@@ -40,6 +40,9 @@ bool decoder_sees_codes(const VqModel& model);
 EncodedImages encode_images(VqModel& model, const Dataset& set, int64_t batch, Device device,
                             const TakeImages& take = {});
 
+// The shape [N,H,W,C] of the images that the symbols of all levels decode to.
+Shape images_of_symbols(const VqModel& model, const std::vector<Tensor>& symbols);
+
 // Decodes the symbols of all levels, `batch` images at a time.
 void decode_images(const VqModel& model, const std::vector<Tensor>& symbols, int64_t batch,
                    Device device, const TakeImages& take);

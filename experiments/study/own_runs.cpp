@@ -5,180 +5,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
-#include <map>
-#include <nlohmann/json.hpp>
 
-#include "experiments/cli/json_file.h"
 #include "experiments/report/page.h"
 #include "experiments/report/statistics.h"
-#include "experiments/run/run_folder.h"
+#include "experiments/study/run_settings.h"
 #include "experiments/study/runs.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
 
 namespace versor {
 namespace {
-
-namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
-
-struct OwnRun {
-  std::string folder;
-  Json config;
-  RunRecord record;
-  MetricsTable metrics;
-  uint64_t seed = 0;
-  int64_t epochs = 0;      // asked for
-  bool held_back = false;  // its "test" images are training images
-
-  int64_t done() const { return static_cast<int64_t>(metrics.rows.size()); }
-  bool has(const std::string& column) const {
-    return done() > 0 && std::find(metrics.columns.begin(), metrics.columns.end(), column) !=
-                             metrics.columns.end();
-  }
-};
-
-// The runs that differ only in the seed.
-struct Setting {
-  std::string label;
-  std::vector<OwnRun> runs;
-
-  const Json& config() const { return runs.front().config; }
-  // Epochs that all its begun runs have; 0 if none has begun.
-  int64_t epochs() const {
-    int64_t least = 0;
-    for (const OwnRun& run : runs)
-      if (run.done() > 0) least = least == 0 ? run.done() : std::min(least, run.done());
-    return least;
-  }
-  Summary at(const std::string& column, int64_t epoch) const {
-    std::vector<double> values;
-    for (const OwnRun& run : runs)
-      if (run.has(column) && run.done() >= epoch)
-        values.push_back(run.metrics.column(column)[static_cast<size_t>(epoch - 1)]);
-    return summarize(values);
-  }
-};
-
-bool is_run(const fs::path& folder) {
-  return is_there((folder / "config.json").string());
-}
-
-std::vector<std::string> runs_in(const std::string& folder) {
-  std::vector<std::string> all;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder, none))
-    if (is_run(entry.path())) all.push_back(entry.path().string());
-  std::sort(all.begin(), all.end());
-  return all;
-}
-
-OwnRun read_run(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  OwnRun run;
-  run.folder = folder;
-  run.config = config_in(path);
-  try {
-    check(run.config.at("seed").is_number_unsigned(), "run", path, " is malformed: the seed");
-    run.seed = run.config["seed"].get<uint64_t>();
-    run.epochs = count_in(run.config.at("epochs"), path);
-    for (const char* key : {"data", "data_fingerprint"}) run.config.at(key).get<std::string>();
-    for (const char* key : {"train_images", "test_images", "batch_size"})
-      count_in(run.config.at(key), path);
-    if (run.config.contains("validation_images"))
-      run.held_back = count_in(run.config["validation_images"], path) > 0;
-  } catch (const nlohmann::json::exception& e) {
-    fail("run", path, " is malformed: ", e.what());
-  }
-  run.record = record_of({{}, std::make_shared<Json>(run.config), folder});
-  run.metrics = read_growing_metrics(folder + "/metrics.csv");
-  return run;
-}
-
-// The runs by setting. Copies of one run count once.
-std::vector<Setting> settings_of(const std::vector<std::string>& folders, Section& section) {
-  std::vector<Setting> all;
-  std::map<std::string, size_t> known;
-  for (const std::string& folder : folders) try {
-      OwnRun run = read_run(folder);
-      Json key = run.config;
-      key.erase("seed");
-      const auto [at, is_new] = known.emplace(key.dump(), all.size());
-      if (is_new) all.emplace_back();
-      std::vector<OwnRun>& runs = all[at->second].runs;
-      const auto copy = std::find_if(runs.begin(), runs.end(), [&](const OwnRun& other) {
-        const auto common = std::min(other.metrics.rows.size(), run.metrics.rows.size());
-        return other.seed == run.seed &&
-               std::equal(run.metrics.rows.begin(),
-                          run.metrics.rows.begin() + static_cast<int64_t>(common),
-                          other.metrics.rows.begin());
-      });
-      if (copy == runs.end()) {
-        runs.push_back(std::move(run));
-        continue;
-      }
-      section.notes.push_back(
-          fmt::format("{} and {} are the same run, which counts once.", copy->folder, run.folder));
-      if (copy->done() < run.done()) *copy = std::move(run);
-    } catch (const Error& e) {
-      section.damaged.push_back(e.what());
-    }
-  return all;
-}
-
-// The keys in which the settings differ, in the order of the config.
-std::vector<std::string> differing_keys(const std::vector<Setting>& settings) {
-  std::vector<std::string> keys;
-  for (const Setting& s : settings)
-    for (const auto& entry : s.config().items())
-      if (std::find(keys.begin(), keys.end(), entry.key()) == keys.end())
-        keys.push_back(entry.key());
-  std::erase_if(keys, [&](const std::string& key) {
-    return key == "seed" || std::all_of(settings.begin(), settings.end(), [&](const Setting& s) {
-             return value_in(s.config(), key) == value_in(settings.front().config(), key);
-           });
-  });
-  return keys;
-}
-
-std::string title_in_table(const std::string& key) {
-  std::string title = title_of(key);
-  if (title.ends_with(':')) title.pop_back();
-  title.erase(0, title.find_first_not_of('-'));
-  return title;
-}
-
-// Whether more than half of the settings have this value.
-bool is_usual(const std::vector<Setting>& settings, const std::string& key,
-              const std::string& value) {
-  const auto same = std::count_if(settings.begin(), settings.end(), [&](const Setting& s) {
-    return value_in(s.config(), key) == value;
-  });
-  return 2 * static_cast<size_t>(same) > settings.size();
-}
-
-// "beta 0.5, lr 0.001": the options that differ or, of many, those in which it differs from most; a
-// number behind it where that is not unique.
-void name_settings(std::vector<Setting>& settings, const std::vector<std::string>& keys) {
-  constexpr size_t kNamed = 3, kLongest = 20;
-  std::map<std::string, int> known;
-  for (Setting& s : settings) {
-    size_t named = 0;
-    for (const std::string& key : keys) {
-      std::string value = value_in(s.config(), key);
-      if (keys.size() > kNamed && (named == kNamed || is_usual(settings, key, value))) continue;
-      if (value.size() > kLongest) value.resize(kLongest);
-      s.label += fmt::format("{}{} {}", named > 0 ? ", " : "", title_in_table(key), value);
-      ++named;
-    }
-    if (s.label.empty())
-      s.label = settings.size() > 1  ? "as most"
-                : s.runs.size() == 1 ? s.runs[0].record.folder
-                                     : "all seeds";
-    if (const int number = ++known[s.label]; number > 1) s.label += fmt::format(" ({})", number);
-  }
-}
 
 struct Figure {
   const char *column, *title;
@@ -197,7 +33,7 @@ Table settings_table(const std::vector<Setting>& settings, const std::vector<std
   table.notes = {
       "After the last epoch that all seeds have; mean ± standard deviation over the seeds."};
   table.columns = {"run", "epochs", "seeds"};
-  for (const std::string& key : keys) table.columns.push_back(title_in_table(key));
+  for (const std::string& key : keys) table.columns.push_back(short_name(key));
   for (const Figure& figure : kFigures) table.columns.push_back(figure.title);
   for (const Setting& s : settings) {
     std::string seeds;
@@ -226,7 +62,8 @@ Table runs_table(const std::vector<Setting>& settings) {
       const RunRecord& r = run.record;
       table.rows.push_back(
           {run.folder, s.label, std::to_string(run.seed),
-           fmt::format("{} of {}", run.done(), run.epochs),
+           fmt::format("{} of {}{}", run.done(), run.epochs,
+                       run.ended_early() ? ", ended early" : ""),
            r.seconds.empty()
                ? "–"
                : fmt::format("{:.1f}", seconds / static_cast<double>(r.seconds.size())),
@@ -321,6 +158,37 @@ void add_plots(const std::vector<Setting>& settings, const std::string& results,
   }
 }
 
+// The training between the epochs, for long ones; every seed by itself.
+void add_steps(const std::vector<Setting>& settings, const std::string& results, Section& section) {
+  constexpr size_t kMostPoints = 500;  // of a curve
+  Plot plot{.file = fmt::format("{}-steps", kOwnRuns),
+            .title = "training, step by step: reconstruction loss",
+            .x_label = "step",
+            .log_y = true};
+  int colour = 0;
+  for (const Setting& s : settings) {
+    for (const OwnRun& run : s.runs) {
+      const auto& columns = run.steps.columns;
+      const auto has = [&](const char* name) {
+        return std::find(columns.begin(), columns.end(), name) != columns.end();
+      };
+      if (run.steps.rows.size() < 2 || !has("step") || !has("recon_loss")) continue;
+      const auto x = run.steps.column("step"), y = run.steps.column("recon_loss");
+      Curve curve{fmt::format("{}, seed {}", s.label, run.seed), {}, {}, colour};
+      const size_t every = x.size() / kMostPoints + 1;
+      for (size_t i = (x.size() - 1) % every; i < x.size(); i += every) {
+        curve.x.push_back(x[i]);
+        curve.y.push_back(y[i]);
+      }
+      plot.curves.push_back(curve);
+    }
+    ++colour;
+  }
+  if (!plot.curves.empty())
+    add_plot(section, results, plot,
+             "The mean since the row before, from steps.csv: a row at least every half minute.");
+}
+
 // Of each setting the first run that has a picture; the best setting first.
 void add_pictures(const std::vector<Setting>& settings, Section& section) {
   const Setting* best = best_of(settings);
@@ -336,13 +204,13 @@ void add_pictures(const std::vector<Setting>& settings, Section& section) {
                  "run.",
              .label = s.label,
              .originals = run.config["data_fingerprint"].get<std::string>(),
-             .rows = rows_pictured(run.config),
+             .images = images_pictured(run.config),
              .png = read_file(path)});
+        if (&s == best)
+          std::rotate(section.pictures.begin(), section.pictures.end() - 1, section.pictures.end());
       } catch (const Error& e) {
         section.damaged.push_back(e.what());
       }
-      if (&s == best && !section.pictures.empty())
-        std::rotate(section.pictures.begin(), section.pictures.end() - 1, section.pictures.end());
       break;
     }
 }
@@ -371,37 +239,16 @@ std::string best_sentence(const std::vector<Setting>& settings) {
 
 }  // namespace
 
-std::vector<std::string> run_folders(const std::vector<std::string>& named) {
-  std::vector<std::string> all;
-  for (std::string folder : named) {
-    while (folder.size() > 1 && folder.ends_with('/')) folder.pop_back();
-    check(is_there(folder), "report", "there is no folder ", folder);
-    std::vector<std::string> found = {folder};
-    if (!is_run(folder)) found = runs_in(folder);
-    check(!found.empty(), "report", folder,
-          " is not the folder of a run, and holds none: there is no config.json");
-    for (const std::string& run : found)
-      if (std::find(all.begin(), all.end(), run) == all.end()) all.push_back(run);
-  }
-  return all;
-}
-
-std::vector<std::string> other_runs(const std::string& results, const std::set<std::string>& used) {
-  std::vector<std::string> all = runs_in(results + "/runs");
-  std::erase_if(all, [&](const std::string& folder) {
-    return used.contains(fs::path(folder).filename().string());
-  });
-  return all;
-}
-
 Section own_runs_section(const std::vector<std::string>& folders, const std::string& results) {
   Section section;
   section.name = kOwnRuns;
   section.title = "Own runs: their curves, what differs between them, and reconstructions";
-  std::vector<Setting> settings = settings_of(folders, section);
+  const Settings read = read_settings(folders);
+  const std::vector<Setting>& settings = read.all;
+  const std::vector<std::string>& keys = read.keys;
+  section.notes = read.notes;
+  section.damaged = read.damaged;
   if (settings.empty()) return section;
-  const auto keys = differing_keys(settings);
-  name_settings(settings, keys);
   section.findings = {best_sentence(settings)};
   std::string common;
   for (const auto& entry : settings.front().config().items())
@@ -418,6 +265,7 @@ Section own_runs_section(const std::vector<std::string>& folders, const std::str
   section.tables = {settings_table(settings, keys), runs_table(settings)};
   add_pictures(settings, section);
   add_plots(settings, results, section);
+  add_steps(settings, results, section);
   return section;
 }
 

@@ -3,19 +3,12 @@
 // images.
 #pragma once
 
-#include <set>
 #include <string>
 #include <vector>
 
 #include "experiments/report/section.h"
 
 namespace versor {
-
-// The folders of runs that a list of folders names: a run's own folder, or one that holds runs.
-// Throws Error, naming it, for a folder that is neither.
-std::vector<std::string> run_folders(const std::vector<std::string>& named);
-// The runs in <results>/runs whose names are not in `used`.
-std::vector<std::string> other_runs(const std::string& results, const std::set<std::string>& used);
 
 // The section `own-runs`. Its first finding is a sentence on the best setting. A run that cannot be
 // read is left out, and Section::damaged says why. Writes the plots' files below `results`.

@@ -93,11 +93,10 @@ std::string Runs::command(const Run& run) const {
          shell_quoted(run.folder);
 }
 
-int64_t rows_pictured(const nlohmann::ordered_json& config) {
-  constexpr int64_t kPerRow = 8, kPictures = 16;  // run/snapshot.cpp, run/trainer.cpp
-  const int64_t shown = std::min(
+int64_t images_pictured(const nlohmann::ordered_json& config) {
+  constexpr int64_t kPictures = 16;  // run/trainer.cpp
+  return std::min(
       {kPictures, config.at("test_images").get<int64_t>(), config.at("batch_size").get<int64_t>()});
-  return (shown + kPerRow - 1) / kPerRow;
 }
 
 RunRecord record_of(const Run& run) {

@@ -54,8 +54,8 @@ class Runs {
   ImagesIdentity identity_;
 };
 
-// The rows of originals in the pictures of a run with this config.
-int64_t rows_pictured(const nlohmann::ordered_json& config);
+// How many images the pictures of a run with this config may show.
+int64_t images_pictured(const nlohmann::ordered_json& config);
 
 // How the run was made, according to its config.json and timing.csv.
 RunRecord record_of(const Run& run);

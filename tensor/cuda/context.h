@@ -64,7 +64,7 @@ struct Properties {
   std::string name;
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 1;
-  size_t memory = 0;  // bytes
+  size_t memory = 0;                                     // bytes
   bool has_bf16_and_tf32() const { return major >= 8; }  // from Ampere on
 };
 

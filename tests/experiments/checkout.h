@@ -33,8 +33,7 @@ class Checkout {
     for (const char* name : {"setup", "cuda"})  // there is nothing to look for
       write_script(here + "/.make/" + name + ".sh", "#!/bin/sh\n");
     std::filesystem::create_directories(here + "/build");
-    write_file(here + "/build/setup-auto.mk",
-               "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\nGNUPLOT :=\n");
+    write_file(here + "/build/setup-auto.mk", "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\n");
     write_file(here + "/build/setup-cuda-auto.mk", "CUDA_FOUND :=\n");
     write_script(here + "/fakes/python3", kRecorder);
     for (const std::string& name : names())

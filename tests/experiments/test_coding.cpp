@@ -2,6 +2,7 @@
 // files of bin/encode and bin/decode, and what they refuse.
 #include <cmath>
 
+#include "data/image_grid.h"
 #include "data/npy.h"
 #include "experiments/run/quantizer_variants.h"
 #include "experiments/study/coding.h"
@@ -68,7 +69,7 @@ TEST_CASE("coding: decoded symbols are evaluation's reconstructions, with every 
     variant.change(options);
     if (variant.two_levels) options.model = ModelKind::vqvae2;
     apply_preset(options);
-    check_round_trip(*make_model(options, {}, Rng(3)), images);
+    check_round_trip(*make_model(options, 3, {}, Rng(3)), images);
   }
 }
 
@@ -78,7 +79,7 @@ TEST_CASE("coding: any size, grey images, residual layers in groups, bf16, a dee
   options.groups = options.layers = 2;
   options.precision = Precision::bf16;
   apply_preset(options);
-  check_round_trip(*make_model(options, {}, Rng(3), 1), noise(5, 8, 24, 1));
+  check_round_trip(*make_model(options, 1, {}, Rng(3)), noise(5, 8, 24, 1));
   VqVaeOptions deep;
   deep.quantizer.codebook = {.codes = 8, .latent = 8};
   deep.downsampling = 8;
@@ -97,7 +98,7 @@ TEST_CASE("coding: symbols lie where the file's axes say") {
   options.estimator = Estimator::ste;
   options.layers = 2;
   apply_preset(options);
-  const auto model = make_model(options, {}, Rng(3));
+  const auto model = make_model(options, 3, {}, Rng(3));
   const Dataset images = noise(3, 8, 12, 3);
   const EncodedImages encoded = encode_images(*model, images, 3, {});
   REQUIRE(encoded.symbols[0].shape() == Shape{3, 2, 2, 3});
@@ -115,9 +116,9 @@ TEST_CASE("coding: files that the model cannot decode are refused by name") {
   RunOptions options = small(8);
   options.model = ModelKind::vqvae2;
   apply_preset(options);
-  const auto two = make_model(options, {}, Rng(3));
+  const auto two = make_model(options, 3, {}, Rng(3));
   options.model = ModelKind::vqvae;
-  const auto one = make_model(options, {}, Rng(3));
+  const auto one = make_model(options, 3, {}, Rng(3));
   const TemporaryFolder folder;
   const std::string path = folder / "s.npy";
   const auto refusal = [&](const VqModel& model, const Shape& shape, float value) {
@@ -182,6 +183,40 @@ TEST_CASE("programs: pictures that are decoded have the bytes of those that were
   CHECK(contains(error_line(run("decode " + folder + " s.npy --output x", {}, here)),
                  "s.top.npy is not a .npy file"));
   CHECK_FALSE(is_there(temporary / "x"));
+}
+
+TEST_CASE("programs: encode takes pictures of one's own" * doctest::skip(without_programs())) {
+  const TemporaryFolder temporary;
+  const std::string folder = temporary / "run", here = temporary.path().string();
+  REQUIRE(run(tiny(folder, "--epochs 1 --quiet")).code == 0);
+  const Tensor wide = ops::uniform({1, 24, 40, 3}, Rng(2), -1, 1, {});
+  write_png_files(temporary / "one", wide);
+  write_png_files(temporary / "two", wide);
+  write_png_files(temporary / "two", ops::full({1, 30, 30, 1}, 0, {}), 1);
+  const auto encode = [&](const std::string& input) {
+    return run("encode " + folder + " --output s.npy --reconstructions made --input " + input, {},
+               here);
+  };
+  const auto same = [&](const std::string& name) {
+    REQUIRE(run("decode " + folder + " s.npy --output again", {}, here).code == 0);
+    return read_file(temporary / ("again/" + name)) == read_file(temporary / ("made/" + name));
+  };
+  for (const char* input : {"one", "one/00000.png"}) {
+    CAPTURE(input);
+    const Ended ended = encode(input);
+    CAPTURE(ended.err);
+    REQUIRE(ended.code == 0);
+    CHECK(contains(ended.out, "int32 [1,1,6,10]"));
+    CHECK(same("00000.png"));
+  }
+  REQUIRE(encode("two --size 16").code == 0);
+  CHECK(read_npy(temporary / "s.npy").shape() == Shape{2, 1, 4, 4});
+  CHECK(same("00001.png"));
+  CHECK(contains(error_line(encode("two")), "two/0000"));  // two sizes
+  CHECK(contains(error_line(encode("two/00001.png")), "multiples of 4"));
+  CHECK(contains(error_line(encode("s.npy")), "s.npy"));
+  CHECK(contains(error_line(encode("nowhere")), "nowhere"));
+  CHECK(contains(error_line(encode("one --images train")), "--images"));
 }
 
 }  // namespace versor::testing

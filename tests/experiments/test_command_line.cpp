@@ -255,10 +255,26 @@ TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without
 }
 
 TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) {
-  for (const std::string program :
-       {"train", "evaluate", "encode", "decode", "inspect", "prune", "one_step", "bench", "probe",
-        "table1", "table2", "table3", "figures", "table_attribution", "table_estimators",
-        "table_quantizers", "verdicts", "report", "tsne"}) {
+  for (const std::string program : {"train",
+                                    "evaluate",
+                                    "encode",
+                                    "decode",
+                                    "inspect",
+                                    "prune",
+                                    "one_step",
+                                    "bench",
+                                    "probe",
+                                    "table1",
+                                    "table2",
+                                    "table3",
+                                    "figures",
+                                    "table_attribution",
+                                    "table_estimators",
+                                    "table_quantizers",
+                                    "verdicts",
+                                    "report",
+                                    "tsne",
+                                    "sweep"}) {
     CAPTURE(program);
     const Ended help = run(program + " --help");
     CHECK(help.code == 0);
@@ -291,13 +307,29 @@ TEST_CASE("errors: standard output that cannot be written, in every program" *
       "evaluate --data synthetic " + (temporary / "run"),
       "report" + results,
       "tsne --iterations 1 --input " + (temporary / "points.csv") + " --out " + (temporary / "xy")};
-  for (const char* table :
-       {"table2", "table3", "figures", "table_attribution", "table_estimators", "table_quantizers"})
+  for (const char* table : {"table2", "table3", "figures", "table_attribution", "table_estimators",
+                            "table_quantizers", "sweep BETA=1,2"})
     commands.push_back(std::string(table) + " --list --quick --data synthetic" + results);
-  for (const char* program :
-       {"train", "evaluate", "encode", "decode", "inspect", "prune", "one_step", "bench", "probe",
-        "table1", "table2", "table3", "figures", "table_attribution", "table_estimators",
-        "table_quantizers", "verdicts", "report", "tsne"})
+  for (const char* program : {"train",
+                              "evaluate",
+                              "encode",
+                              "decode",
+                              "inspect",
+                              "prune",
+                              "one_step",
+                              "bench",
+                              "probe",
+                              "table1",
+                              "table2",
+                              "table3",
+                              "figures",
+                              "table_attribution",
+                              "table_estimators",
+                              "table_quantizers",
+                              "verdicts",
+                              "report",
+                              "tsne",
+                              "sweep"})
     commands.push_back(std::string(program) + " --help");
   for (const std::string& command : commands) {
     CAPTURE(command);

@@ -58,6 +58,10 @@ TEST_CASE("evaluate: one pass is what the run measured, searched codes are no wo
     CHECK(one_pass.at("usage").get<double>() == close(metrics.last("test_usage")));
     CHECK(one_pass.at("perplexity").get<double>() == close(metrics.last("test_data_perplexity")));
     CHECK(found.contains("refined") == !published);
+    const Ended of_file = run("evaluate --data synthetic " + folder + "/model.safetensors");
+    REQUIRE(of_file.code == 0);
+    CHECK(lines(of_file.out)[1] == lines(ended.out)[1]);
+    CHECK((evaluation_in(folder) == found));  // given a file, it only prints
     if (published) continue;
     const auto& refined = found.at("refined");
     CHECK(refined.at("mse") < one_pass.at("mse"));

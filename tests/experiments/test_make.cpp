@@ -74,6 +74,21 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
   CHECK(fs::exists(prefix + "/include/versor/tensor/some.h"));
 }
 
+TEST_CASE("make: sweep hands over the variables of the command line that are options") {
+  Checkout checkout;
+  const std::string where = "|--data-dir|" + checkout.data, to = "|--results|" + checkout.results;
+  const auto called = checkout.make("sweep LR=1e-3,2e-3 BATCH_SIZE='6 4' SEEDS=1 TEST= V=0");
+  REQUIRE(called.size() == 2);
+  CHECK(called[0].starts_with("sweep|"));
+  CHECK(called[0].ends_with(where + to));
+  for (const char* word : {"|LR=1e-3,2e-3|", "|BATCH_SIZE=6 4|", "|SEEDS=1|"})
+    CHECK(contains(called[0], word));
+  for (const char* word : {"TEST", "V=", "RESULTS"}) CHECK_FALSE(contains(called[0], word));
+  CHECK(called[1] == "report" + to);
+  checkout.make("-n sweep BETA=1,2", "bin/train --out a");
+  CHECK(contains(checkout.ended.out, "\nbin/train --out a\n"));
+}
+
 TEST_CASE("make: a misspelt variable is refused and not ignored") {
   Checkout checkout;
   const auto refused = [&](const std::string& arguments) {

@@ -70,8 +70,9 @@ TEST_CASE("own runs: settings side by side, the seeds of one as a band" *
                                    "{:.5g}\"",
                                    (one[0] + two[0]) / 2, (one[1] + two[1]) / 2)));
   const int plots = count(page, "<svg class=\"plot\"");
-  CHECK(plots == 7);
-  CHECK(count(page, "class=\"band\"") == 2 * plots);
+  CHECK(plots == 8);  // one step by step, with a curve for every seed
+  CHECK(count(page, "class=\"band\"") == 2 * (plots - 1));
+  CHECK(contains(page, "data-name=\"beta 0.5, seed 2\" data-x=\"16 32\""));
   // Originals once: a row of them on the first screen and two in the section.
   CHECK(count(page, "<image ") == 2);
   CHECK(count(page, "<span>originals</span>") == 3);

@@ -122,7 +122,7 @@ TEST_CASE("page: images of the same originals are stored once each and share a r
                                 .caption = std::string("caption ") + name,
                                 .label = std::string("label ") + name,
                                 .originals = std::string(name) == "c" ? "others" : "these",
-                                .rows = 1});
+                                .images = 2});
   const std::string page = report_page(folder.path().string(), {section}, {}).html;
   CHECK(count(page, "<image ") == 3);
   // two groups, and the first screen
@@ -152,7 +152,7 @@ TEST_CASE("section: a plot comes back from the JSON with its gaps and its band")
   plot.curves[0].low = {0.5, NAN, 3};
   plot.curves[0].high = {2, NAN, 5};
   plot.panels = {{"panel", {{0, 1, 7, false}, {2, 3, 0, true}}}};
-  section.pictures = {{.file = "plots/q.svg", .caption = "c", .rows = 2, .plot = plot}};
+  section.pictures = {{.file = "plots/q.svg", .caption = "c", .images = 2, .plot = plot}};
   write_section(folder.path().string(), section);
   const Section read = read_section(folder / "table3.json");
   REQUIRE(read.pictures.size() == 1);

@@ -318,6 +318,24 @@ TEST_CASE("run folder: finished means the config's epochs in metrics.csv") {
   CHECK_FALSE(is_finished(path, {{"epochs", 2}, {"seed", 2}}));
   folder.write_csv("metrics.csv", "epoch", {"1"});
   CHECK_FALSE(is_finished(path, config));
+  write_file(folder.file("metrics.csv"), "epoch\n1\n2");  // a row that a kill cut off
+  CHECK_FALSE(is_finished(path, config));
+}
+
+TEST_CASE("run folder: with a patience, finished means so many epochs without a better one") {
+  const nlohmann::ordered_json config = {{"epochs", 9}, {"patience", 2}};
+  const auto ended = [&](const std::vector<double>& losses) {
+    MetricsTable metrics{"metrics.csv", {"epoch", "test_recon_loss"}, {}};
+    for (double loss : losses) metrics.rows.push_back({double(metrics.rows.size() + 1), loss});
+    return has_ended(config, metrics);
+  };
+  CHECK_FALSE(ended({}));
+  CHECK_FALSE(ended({3, 2, 1}));
+  CHECK_FALSE(ended({3, 2, 2}));
+  CHECK(ended({3, 2, 2, 2}));  // the same is not better
+  CHECK_FALSE(ended({3, 2, 4, 1}));
+  CHECK(ended({3, 2, 4, 3}));
+  CHECK(ended({9, 8, 7, 6, 5, 4, 3, 2, 1}));
 }
 
 }  // namespace versor::testing
