@@ -422,7 +422,7 @@ data: ## download CIFAR-10 to data/cifar-10-batches-bin; with CIFAR10_DIR, check
 	@.make/data.sh
 
 # ---- Python --------------------------------------------------------------------------------------
-ifneq ($(FOR_PYTHON),)
+ifneq ($(if $(DRY),,$(FOR_PYTHON)),)
 PYTHON_SETUP := $(shell .make/python.sh $(call quote,$(PYTHON3)))
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
