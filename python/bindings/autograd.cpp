@@ -182,8 +182,18 @@ void bind_products(py::module_& m) {
       "x [N,H,W,C], weight and bias [C]");
   m.def("layer_norm", &layer_norm, "x"_a, "weight"_a, "bias"_a, "eps"_a = 1e-5f, Unlocked(),
         "x [...,C], weight and bias [C]");
-  m.def("max_pool2d", &max_pool2d, "x"_a, "kernel"_a, Unlocked());
-  m.def("avg_pool2d", &avg_pool2d, "x"_a, "kernel"_a, Unlocked());
+  m.def(
+      "max_pool2d",
+      [](const Variable& x, int64_t kernel, int64_t stride, int64_t padding) {
+        return max_pool2d(x, {kernel, stride, padding});
+      },
+      "x"_a, "kernel"_a, "stride"_a = 0, "padding"_a = 0, Unlocked(), "stride 0: kernel");
+  m.def(
+      "avg_pool2d",
+      [](const Variable& x, int64_t kernel, int64_t stride, int64_t padding) {
+        return avg_pool2d(x, {kernel, stride, padding});
+      },
+      "x"_a, "kernel"_a, "stride"_a = 0, "padding"_a = 0, Unlocked(), "stride 0: kernel");
 }
 
 void bind_rest(py::module_& m) {

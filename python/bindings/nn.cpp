@@ -104,9 +104,9 @@ void bind_more_layers(py::module_& m) {
            }),
            "p"_a = 0.5f, "device"_a = "cpu");
   py::class_<MaxPool2d, Layer, std::shared_ptr<MaxPool2d>>(m, "MaxPool2d")
-      .def(py::init<int64_t>(), "kernel"_a);
+      .def(py::init<int64_t, int64_t, int64_t>(), "kernel"_a, "stride"_a = 0, "padding"_a = 0);
   py::class_<AvgPool2d, Layer, std::shared_ptr<AvgPool2d>>(m, "AvgPool2d")
-      .def(py::init<int64_t>(), "kernel"_a);
+      .def(py::init<int64_t, int64_t, int64_t>(), "kernel"_a, "stride"_a = 0, "padding"_a = 0);
   py::class_<Embedding, Module, std::shared_ptr<Embedding>>(m, "Embedding",
                                                             "i32 [...] -> [...,size]")
       .def(py::init([](int64_t count, int64_t size, const std::string& device) {
