@@ -12,6 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 HERE = pathlib.Path(__file__).resolve().parent
+BUILD = HERE.parent / "build" / "wheel-build"
 MAKEFILE = (HERE.parent / "Makefile").read_text()
 
 
@@ -25,6 +26,7 @@ class Make(build_ext):
             shutil.copy(built, target)
 
 
+BUILD.mkdir(parents=True, exist_ok=True)
 setup(
     name="versor",
     version=re.search(r"^VERSION := (\S+)", MAKEFILE, re.M)[1],
@@ -33,5 +35,6 @@ setup(
     python_requires=">=3.9",
     ext_modules=[] if os.environ.get("VERSOR_TORCH_ONLY") else [Extension("versor", [])],
     py_modules=["versor_torch"],
+    options={"build": {"build_base": str(BUILD)}, "egg_info": {"egg_base": str(BUILD)}},
     cmdclass={"build_ext": Make},
 )

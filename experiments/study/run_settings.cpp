@@ -89,7 +89,9 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
     size_t named = 0;
     for (const std::string& key : keys) {
       std::string value = value_in(s.config(), key);
-      if (keys.size() > kNamed && (named == kNamed || is_usual(settings, key, value))) continue;
+      const bool telling = key != "threads" && key != "data_fingerprint";
+      if (keys.size() > kNamed && (named == kNamed || !telling || is_usual(settings, key, value)))
+        continue;
       if (value.size() > kLongest) value.resize(kLongest);
       s.label += fmt::format("{}{} {}", named > 0 ? ", " : "", short_name(key), value);
       ++named;
@@ -135,6 +137,7 @@ std::vector<std::string> run_folders(const std::vector<std::string>& named) {
     check(is_there(folder), "report", "there is no folder ", folder);
     std::vector<std::string> found = {folder};
     if (!is_run(folder)) found = runs_in(folder);
+    if (found.empty()) found = runs_in(folder + "/runs");
     check(!found.empty(), "report", folder,
           " is not the folder of a run, and holds none: there is no config.json");
     for (const std::string& run : found)

@@ -3,6 +3,7 @@
 #include <pybind11/operators.h>
 
 #include "autograd/functions.h"
+#include "nn/layers.h"
 #include "python/bindings/bindings.h"
 #include "tensor/ops.h"
 
@@ -20,6 +21,7 @@ void bind_operators(py::class_<Variable>& v) {
       .def(py::self - py::self)
       .def(py::self * py::self)
       .def("__truediv__", [](const Variable& a, const Variable& b) { return div(a, b); })
+      .def("__pow__", [](const Variable& x, float power) { return pow(x, power); })
       .def("__matmul__", [](const Variable& a, const Variable& b) { return matmul(a, b); })
       .def("__neg__", [](const Variable& x) { return scale(x, -1); })
       .def("__add__", [](const Variable& x, float c) { return add_scalar(x, c); })
@@ -71,6 +73,19 @@ void bind_variable(py::module_& m) {
   py::implicitly_convertible<py::buffer, Variable>();
 }
 
+using Axes = std::optional<std::vector<int>>;
+
+// Over all elements or, by NumPy's rules, over some axes.
+template <class All, class Some>
+void bind_reduction(py::module_& m, const char* name, All all, Some some) {
+  m.def(
+      name,
+      [=](const Variable& x, const Axes& axes, bool keep) {
+        return axes ? some(x, *axes, keep) : all(x);
+      },
+      "x"_a, "axes"_a = py::none(), "keep"_a = false, Unlocked());
+}
+
 void bind_elementwise(py::module_& m) {
   using Unary = Variable (*)(const Variable&);
   const std::pair<const char*, Unary> unary[] = {{"relu", relu},
@@ -80,14 +95,23 @@ void bind_elementwise(py::module_& m) {
                                                  {"sqrt", sqrt},
                                                  {"square", square},
                                                  {"silu", silu},
-                                                 {"sum", sum},
-                                                 {"mean", mean},
+                                                 {"sigmoid", sigmoid},
+                                                 {"gelu", gelu},
+                                                 {"abs", abs},
                                                  {"rows", rows},
                                                  {"softmax", softmax},
+                                                 {"flatten", flatten},
                                                  {"sum_axis1", sum_axis1},
+                                                 {"log_softmax", log_softmax},
+                                                 {"max_axis1", max_axis1},
                                                  {"normalize_rows", normalize_rows},
+                                                 {"global_avg_pool2d", global_avg_pool2d},
                                                  {"stop_gradient", stop_gradient}};
   for (const auto& [name, function] : unary) m.def(name, function, "x"_a, Unlocked());
+  m.def("pow", &pow, "x"_a, "power"_a, Unlocked());
+  m.def("clamp", &clamp, "x"_a, "low"_a, "high"_a, Unlocked());
+  m.def("maximum", &maximum, "a"_a, "b"_a, Unlocked());
+  m.def("minimum", &minimum, "a"_a, "b"_a, Unlocked());
   m.def("add_bias", &add_bias, "x"_a, "bias"_a, "x [...,C], bias [C]");
   m.def("scale_rows", &scale_rows, "x"_a, "s"_a, "x [R,C], s [R]");
   m.def("scale_columns", &scale_columns, "x"_a, "v"_a, "x [...,C], v [C]");
@@ -95,6 +119,26 @@ void bind_elementwise(py::module_& m) {
       "cast",
       [](const Variable& x, const std::string& dtype) { return cast(x, dtype_named(dtype)); },
       "x"_a, "dtype"_a);
+}
+
+void bind_losses(py::module_& m) {
+  bind_reduction(
+      m, "sum", [](const Variable& x) { return sum(x); },
+      [](const Variable& x, const std::vector<int>& axes, bool keep) {
+        return sum(x, axes, keep);
+      });
+  bind_reduction(
+      m, "mean", [](const Variable& x) { return mean(x); },
+      [](const Variable& x, const std::vector<int>& axes, bool keep) {
+        return mean(x, axes, keep);
+      });
+  m.def(
+      "mse", [](const Variable& a, const Variable& b) { return mse(a, b); }, "a"_a, "b"_a,
+      Unlocked(), "The mean of the squared differences.");
+  m.def("cross_entropy", &cross_entropy, "logits"_a, "labels"_a, Unlocked(),
+        "The mean over the rows of -log softmax(logits)[label]: logits [R,K], labels i32 [R].");
+  m.def("accuracy", &accuracy, "logits"_a, "labels"_a, Unlocked(),
+        "The part of the rows whose largest logit is the label's.");
 }
 
 using MaybeVariable = std::optional<Variable>;
@@ -130,14 +174,25 @@ void bind_products(py::module_& m) {
       "x [N,H,W,I], weight [O,kh,kw,I], bias [O]");
   bind_convolution(m, "conv_transpose2d", conv_transpose2d,
                    "x [N,H,W,I], weight [I,kh,kw,O], bias [O]");
-  m.def("group_norm", &group_norm, "x"_a, "weight"_a, "bias"_a, "groups"_a, "eps"_a = 1e-5f,
-        Unlocked(), "x [N,H,W,C], weight and bias [C]");
+  m.def(
+      "group_norm",
+      [](const Variable& x, const Variable& weight, const Variable& bias, int64_t groups,
+         float eps) { return group_norm(x, weight, bias, groups, eps); },
+      "x"_a, "weight"_a, "bias"_a, "groups"_a, "eps"_a = 1e-5f, Unlocked(),
+      "x [N,H,W,C], weight and bias [C]");
+  m.def("layer_norm", &layer_norm, "x"_a, "weight"_a, "bias"_a, "eps"_a = 1e-5f, Unlocked(),
+        "x [...,C], weight and bias [C]");
+  m.def("max_pool2d", &max_pool2d, "x"_a, "kernel"_a, Unlocked());
+  m.def("avg_pool2d", &avg_pool2d, "x"_a, "kernel"_a, Unlocked());
 }
 
 void bind_rest(py::module_& m) {
   m.def(
-      "mse", [](const Variable& a, const Variable& b) { return mse(a, b); }, "a"_a, "b"_a,
-      Unlocked(), "The mean of the squared differences.");
+      "expand",
+      [](const Variable& x, const std::vector<int64_t>& shape) {
+        return expand(x, shape_of(shape));
+      },
+      "x"_a, "shape"_a, "Repeated to a shape, by NumPy's rules.");
   m.def(
       "reshape",
       [](const Variable& x, const std::vector<int64_t>& shape) {
@@ -164,6 +219,7 @@ py::object or_none(const Variable& v) {
 void bind_autograd(py::module_& m) {
   bind_variable(m);
   bind_elementwise(m);
+  bind_losses(m);
   bind_products(m);
   bind_rest(m);
   py::class_<NoGrad>(m, "no_grad", "with versor.no_grad(): nothing is recorded.")

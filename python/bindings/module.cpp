@@ -27,8 +27,8 @@ PYBIND11_MODULE(versor, m) {
       if (thrown) std::rethrow_exception(thrown);
     } catch (const UsageError& e) {  // "--beta: ..." as "beta: ..."
       const std::string text = e.what();
-      py::set_error(py::module_::import("versor").attr("Error"),
-                    text.substr(text.starts_with("--") ? 2 : 0).c_str());
+      PyErr_SetString(py::module_::import("versor").attr("Error").ptr(),
+                      text.c_str() + (text.starts_with("--") ? 2 : 0));
     }
   });
   m.def(

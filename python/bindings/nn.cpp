@@ -6,7 +6,7 @@
 //           self.hidden = nn.Linear(2, 64)
 #include "nn/adam.h"
 #include "nn/clip.h"
-#include "nn/layers.h"
+#include "nn/normalization.h"
 #include "nn/safetensors.h"
 #include "nn/sgd.h"
 #include "python/bindings/bindings.h"
@@ -84,6 +84,38 @@ void bind_layer(py::module_& m, const char* name, const char* text) {
            "inputs"_a, "outputs"_a, "device"_a = "cpu");
 }
 
+template <class T, class... Arguments, class... Names>
+void bind_plain(py::module_& m, const char* name, const char* text, Names... names) {
+  py::class_<T, Layer, std::shared_ptr<T>>(m, name, text)
+      .def(py::init([](Arguments... arguments, const std::string& device) {
+             return std::make_shared<T>(arguments..., parse_device(device));
+           }),
+           names..., "device"_a = "cpu");
+}
+
+void bind_more_layers(py::module_& m) {
+  bind_plain<LayerNorm, int64_t>(m, "LayerNorm", "[...,size] -> the same", "size"_a);
+  bind_plain<GroupNorm, int64_t, int64_t>(m, "GroupNorm", "[N,H,W,C] -> the same", "groups"_a,
+                                          "channels"_a);
+  bind_plain<BatchNorm2d, int64_t>(m, "BatchNorm2d", "[N,H,W,C] -> the same", "channels"_a);
+  py::class_<Dropout, Layer, std::shared_ptr<Dropout>>(m, "Dropout", "Only while .training.")
+      .def(py::init([](float p, const std::string& device) {
+             return std::make_shared<Dropout>(p, next_rng(), parse_device(device));
+           }),
+           "p"_a = 0.5f, "device"_a = "cpu");
+  py::class_<MaxPool2d, Layer, std::shared_ptr<MaxPool2d>>(m, "MaxPool2d")
+      .def(py::init<int64_t>(), "kernel"_a);
+  py::class_<AvgPool2d, Layer, std::shared_ptr<AvgPool2d>>(m, "AvgPool2d")
+      .def(py::init<int64_t>(), "kernel"_a);
+  py::class_<Embedding, Module, std::shared_ptr<Embedding>>(m, "Embedding",
+                                                            "i32 [...] -> [...,size]")
+      .def(py::init([](int64_t count, int64_t size, const std::string& device) {
+             return std::make_shared<Embedding>(count, size, next_rng(), parse_device(device));
+           }),
+           "count"_a, "size"_a, "device"_a = "cpu")
+      .def("__call__", &Embedding::operator(), "index"_a);
+}
+
 py::dict named(const NamedVariables& variables) {
   py::dict all;
   for (const auto& [name, variable] : variables) all[name.c_str()] = variable;
@@ -95,6 +127,8 @@ void bind_module(py::module_& m) {
       .def("parameters", &Module::parameters)
       .def("named_parameters", [](const Module& x) { return named(x.named_parameters()); })
       .def("named_buffers", [](const Module& x) { return named(x.named_buffers()); })
+      .def_property("training", &Module::training, &Module::set_training,
+                    "Matters to dropout, batch normalisation and quantizers.")
       .def_property_readonly("parameter_count", &Module::parameter_count)
       .def(
           "state_dict", [](const Module& x) { return state_dict(x); },
@@ -185,6 +219,7 @@ void bind_nn(py::module_& versor) {
   bind_layer<ResidualBlock>(m, "ResidualBlock", "Two 3x3 convolutions and a shortcut.");
   bind_convolution<Conv2d>(m, "Conv2d", "[N,H,W,in] -> [N,H',W',out]");
   bind_convolution<ConvTranspose2d>(m, "ConvTranspose2d", "[N,H,W,in] -> [N,H',W',out]");
+  bind_more_layers(m);
   py::class_<Steps, OwnModule, std::shared_ptr<Steps>>(
       m, "Sequential", "Modules and functions, one after the other.")
       .def(py::init<const py::args&>())

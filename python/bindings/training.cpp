@@ -40,14 +40,35 @@ class SavedHandlers {
   struct sigaction before_[kCount];
 };
 
+// Images u8 [M,H,W,C] of the caller's, for training and for testing.
+using OwnImages = std::optional<std::pair<Tensor, Tensor>>;
+
+Dataset dataset_of(const Tensor& images) {
+  check(images.dtype() == DType::u8 && images.shape().rank() == 4, "images",
+        "are u8 [M,H,W,C], not ", images.dtype(), " ", images.shape());
+  return {images, std::vector<int32_t>(static_cast<size_t>(images.dim(0))), "own images"};
+}
+
+DatasetPair images_for(const RunOptions& options, const OwnImages& own,
+                       const py::kwargs& keywords) {
+  if (!own) {
+    const py::gil_scoped_release unlocked;
+    return load_data(options);
+  }
+  for (const char* option : {"data", "data_dir", "size", "channels", "train_images", "test_images",
+                             "validation_images", "test_fraction"})
+    check(!keywords.contains(option), "images", "are given, so ", option, " would be ignored");
+  return {dataset_of(own->first), dataset_of(own->second)};
+}
+
 class Run {
  public:
-  Run(const std::string& folder, const std::string& results, bool quiet, int64_t save_every,
-      const py::kwargs& keywords)
+  Run(const OwnImages& own, const std::string& folder, const std::string& results, bool quiet,
+      int64_t save_every, const py::kwargs& keywords)
       : folder_(folder) {
     const RunOptions options = run_options_from(keywords);
+    const DatasetPair images = images_for(options, own, keywords);
     const py::gil_scoped_release unlocked;
-    const DatasetPair images = load_data(options);
     if (folder_.empty()) folder_ = results + "/runs/" + run_name(config_of(options, images));
     trainer_ = std::make_unique<Trainer>(
         options, images,
@@ -109,8 +130,10 @@ void bind_training(py::module_& m) {
   py::class_<Run>(m, "Trainer",
                   "A training run in a folder, with the options of bin/train as keywords: "
                   "Trainer(data=\"synthetic\", latent=32, epochs=2, dead_codes=0.1).run()")
-      .def(py::init<const std::string&, const std::string&, bool, int64_t, const py::kwargs&>(),
-           "folder"_a = "", "results"_a = "results", "quiet"_a = true, "save_every"_a = 0)
+      .def(py::init<const OwnImages&, const std::string&, const std::string&, bool, int64_t,
+                    const py::kwargs&>(),
+           "images"_a = py::none(), "folder"_a = "", "results"_a = "results", "quiet"_a = true,
+           "save_every"_a = 0)
       .def("run", &Run::run,
            "Trains what remains; an interrupted run goes on where it was. Ctrl-C finishes the "
            "step, saves and raises KeyboardInterrupt. False: it was finished before.")

@@ -1,5 +1,6 @@
 // Quantizers and models. Their options are those of a training run, by keyword:
 //   vq.Quantizer(latent=16, codes=64, estimator="ste", quantizer="fsq", levels=[8, 8])
+#include "experiments/run/model_file.h"
 #include "experiments/run/run_options.h"
 #include "nn/flat_parameters.h"
 #include "python/bindings/bindings.h"
@@ -112,7 +113,6 @@ void bind_models(py::module_& m) {
                                   [&](int64_t b) { return batches[static_cast<size_t>(b)]; });
           },
           "batches"_a, Unlocked(), "Codebooks that start from latents start from these images.")
-      .def_property("training", &VqModel::training, &VqModel::set_training)
       .def_property_readonly("vocabulary", &VqModel::vocabulary)
       .def_property_readonly("latent", &VqModel::latent);
   py::class_<VqVae, VqModel, std::shared_ptr<VqVae>>(m, "VqVae", "The VQ-VAE of the paper.")
@@ -121,6 +121,14 @@ void bind_models(py::module_& m) {
       .def("decode", &VqVae::decode, "latents"_a, Unlocked(), "[N,h,w,D] -> [N,H,W,C]");
   py::class_<VqVae2, VqModel, std::shared_ptr<VqVae2>>(m, "VqVae2", "VQ-VAE-2, two levels.")
       .def(py::init(&make<VqVae2>));
+  m.def(
+      "load",
+      [](const std::string& path, const std::string& device) {
+        const auto change = [&](RunOptions& o) { o.device = parse_device(device); };
+        return std::shared_ptr<VqModel>(load_model(path, change).model);
+      },
+      "path"_a, "device"_a = "cpu",
+      "The model of a run's folder or of its model.safetensors, set to evaluate.");
   m.def("loss", &vqvae_loss, "output"_a, "images"_a, "beta"_a = 0.25f, Unlocked(),
         "Reconstruction, codebook and beta times commitment loss, and their sum.");
 }

@@ -3,6 +3,7 @@ import os
 import runpy
 import tempfile
 import unittest
+from math import exp, log
 
 import versor
 from versor import Tensor, Variable, nn
@@ -23,7 +24,7 @@ class Gradients(unittest.TestCase):
 
     def test_differences(self):
         functions = [versor.relu, versor.tanh, versor.exp, versor.log, versor.sqrt, versor.square,
-                     versor.silu, versor.softmax, versor.normalize_rows]
+                     versor.silu, versor.gelu, versor.sigmoid, versor.softmax, versor.log_softmax, versor.normalize_rows]
         for f in functions:
             at = [[0.8, 1.7]]
 
@@ -35,6 +36,24 @@ class Gradients(unittest.TestCase):
             h = 1e-2
             numeric = (value(0.8 + h, 1.7) - value(0.8 - h, 1.7)) / (2 * h)
             self.assertTrue(close(x.grad.tolist()[0][0], numeric, 5e-3), f)
+
+    def test_reductions_and_broadcasting(self):
+        x = Variable([[1.0, 2], [3, 4]], requires_grad=True)
+        self.assertEqual(versor.sum(x, axes=[0]).tolist(), [4, 6])
+        self.assertEqual(versor.mean(x, axes=[1], keep=True).tolist(), [[1.5], [3.5]])
+        versor.sum(x * Variable([10.0, 20])).backward()
+        self.assertEqual(x.grad.tolist(), [[10, 20], [10, 20]])
+        self.assertEqual((x**2.0).tolist(), [[1, 4], [9, 16]])
+
+    def test_classes(self):
+        logits, labels = Variable([[2.0, 0], [0, 3]], requires_grad=True), Tensor([0, 0])
+        loss = versor.cross_entropy(logits, labels)
+        loss.backward()
+        self.assertTrue(close(loss.item(), (log(1 + exp(-2)) + 3 + log(1 + exp(-3))) / 2))
+        self.assertTrue(close(logits.grad[1][0].item(), (1 / (1 + exp(3)) - 1) / 2))
+        self.assertEqual(versor.accuracy(logits.value, labels).item(), 0.5)
+        with self.assertRaises(versor.Error):
+            versor.cross_entropy(logits, Tensor([0, 2]))
 
     def test_no_grad(self):
         x = Variable([1.0], requires_grad=True)
@@ -91,10 +110,22 @@ class Modules(unittest.TestCase):
             (nn.Conv2d(3, 5, kernel=4, stride=2, padding=1, activation="relu"), (2, 4, 4, 5)),
             (nn.ConvTranspose2d(3, 5, kernel=4, stride=2, padding=1), (2, 16, 16, 5)),
             (nn.ResidualBlock(3, 5), (2, 8, 8, 5)),
+            (nn.BatchNorm2d(3), (2, 8, 8, 3)),
+            (nn.GroupNorm(1, 3), (2, 8, 8, 3)),
+            (nn.LayerNorm(3), (2, 8, 8, 3)),
+            (nn.MaxPool2d(2), (2, 4, 4, 3)),
         ):
             self.assertEqual(layer(x).shape, shape)
         with self.assertRaises(versor.Error):
             nn.Conv2d(3, 5, kernel=4, activation="swish")
+
+    def test_training_and_use(self):
+        m = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5)))
+        x = Variable([[1.0] * 64])
+        self.assertIn(0.0, m(x).tolist()[0])
+        m.training = False
+        self.assertEqual(m(x).tolist(), x.tolist())
+        self.assertEqual(nn.Embedding(5, 3)(Tensor([[0, 4]])).shape, (1, 2, 3))
 
     def test_files(self):
         a, b = Mlp(), Mlp()

@@ -104,6 +104,22 @@ class Training(unittest.TestCase):
         del trainer
         self.assertFalse(versor.Trainer(folder=self.folder + "/run", **SMALL).run())
 
+    def test_own_images(self):
+        train = Tensor(bytes(i * 7 % 256 for i in range(64 * 16 * 16 * 3)))
+        images = train.reshape([64, 16, 16, 3]), train.reshape([64, 16, 16, 3])[:32]
+        options = {k: SMALL[k] for k in SMALL if k not in ("data", "train_images", "test_images")}
+        trainer = versor.Trainer(images=images, folder=self.folder + "/run", **options)
+        self.assertTrue(trainer.run())
+        model = vq.load(trainer.folder)
+        self.assertIsInstance(model, vq.VqVae)
+        self.assertFalse(model.training)
+        self.assertEqual(model.latent, 16)
+        for wrong in (dict(images=images, data="synthetic"), dict(images=(versor.zeros([2]),) * 2)):
+            with self.assertRaises(versor.Error):
+                versor.Trainer(folder=self.folder + "/other", **options, **wrong)
+        with self.assertRaises(versor.Error):
+            vq.load(self.folder)
+
     def test_other_threads_go_on(self):
         trainer = versor.Trainer(folder=self.folder + "/run", **SMALL)
         count = 0

@@ -65,13 +65,20 @@ TEST_CASE("make: bench, test and install with blanks in the paths") {
   checkout.make("test", "", {"KERNELS=0"});
   CHECK_FALSE(contains(checkout.ended.out, "kernels on the CPU"));
 
-  write_file(checkout.built() + "../libversor.a", "");
-  write_file(checkout.here + "/tensor/some.h", "");
+  for (const char* library : {"libversor.a", "libversor.so.0.1"})
+    write_file(checkout.built() + "../" + library, "");
+  write_file(checkout.here + "/LICENSE", "");
+  for (const char* folder : {"tensor", "autograd", "nn", "vq", "data"})
+    write_file(checkout.here + "/" + folder + "/some.h", "#include \"tensor/some.h\"\n");
   checkout.make("install DESTDIR=\"$PWD/in st'all\" PREFIX='/o p t'");
   const std::string prefix = checkout.here + "/in st'all/o p t";
   CHECK(fs::exists(prefix + "/bin/versor-one-step"));
   CHECK(fs::exists(prefix + "/lib/libversor.a"));
-  CHECK(fs::exists(prefix + "/include/versor/tensor/some.h"));
+  CHECK(fs::is_symlink(prefix + "/lib/libversor.so"));
+  CHECK(read_file(prefix + "/include/versor/nn/some.h") == "#include <versor/tensor/some.h>\n");
+  checkout.make("uninstall DESTDIR=\"$PWD/in st'all\" PREFIX='/o p t'");
+  CHECK_FALSE(fs::exists(prefix + "/include/versor"));
+  CHECK_FALSE(fs::exists(prefix + "/bin/versor-one-step"));
 }
 
 TEST_CASE("make: sweep hands over the variables of the command line that are options") {
