@@ -95,17 +95,11 @@ TEST_CASE("training: captured steps give the bits of steps called one by one, an
   }
 }
 
+// By the third epoch every step is captured.
 TEST_CASE("training: captured steps follow a change of the learning rate") {
   RunOptions options = tiny_run(test_device());
-  options.epochs = 4;
-  const Run plain = train(options, true);
-  options.lr_at = {{2, 1e-2}, {4, 1e-3}};
-  const Run changed = train(options, true);
-  CHECK(changed == train(options, false));
-  const auto losses = changed.table.column("train_recon_loss"),
-             usual = plain.table.column("train_recon_loss");
-  CHECK(losses[0] == usual[0]);
-  CHECK(losses[1] != usual[1]);
+  options.lr_at = {{3, 1e-2}};
+  CHECK(train(options, true) == train(options, false));
 }
 
 // 14 images in batches of 6, 6 and 2, and replayed steps that read the images where the first step

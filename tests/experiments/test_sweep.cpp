@@ -68,15 +68,15 @@ TEST_CASE("sweep: lists, flags and presets are options too" * doctest::skip(with
 TEST_CASE("sweep: what it does not know is refused with the nearest name" *
           doctest::skip(without_programs())) {
   const TemporaryFolder temporary;
-  for (const auto& [words, part] : std::vector<std::pair<std::string, std::string>>{
-           {"EPOCH=5", "EPOCH: there is no such option; did you mean EPOCHS?"},
-           {"LR=1e-3,x", "--lr: "},
-           {"LR=1e-3,2e-3 LR=1,2", "LR: is there twice"},
-           {"lr=1", "lr: there is no such option"},
-           {"SIZE", "SIZE: is no NAME=VALUE"},
-           {"COSINE=2,3", "--cosine: 2 is neither 0 nor 1"},
-           {"LEVELS=8,5;4,4", "--levels: is of --quantizer fsq"}}) {
-    CAPTURE(words);
+  const std::pair<std::string, std::string> wrong[] = {
+      {"EPOCH=5", "EPOCH: there is no such option; did you mean EPOCHS?"},
+      {"LR=1e-3,x", "--lr: "},
+      {"LR=1e-3,2e-3 LR=1,2", "LR: is there twice"},
+      {"lr=1", "lr: there is no such option"},
+      {"SIZE", "SIZE: is no NAME=VALUE"},
+      {"COSINE=2,3", "--cosine: 2 is neither 0 nor 1"},
+      {"LEVELS=8,5;4,4", "--levels: is of --quantizer fsq"}};
+  for (const auto& [words, part] : wrong) {
     const Ended ended = run("sweep " + words + kTiny + (temporary / "r") + " --list");
     CHECK(ended.code == 2);
     CHECK(contains(error_line(ended), part));
