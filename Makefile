@@ -39,10 +39,10 @@ FOR_PYTHON := $(filter python python-test wheel,$(GOALS))
 BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall docs,$(GOALS))
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
-VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DEBUG \
+VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DATA_DIR DEBUG \
   DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
   LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
-  RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+  RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
@@ -255,19 +255,22 @@ $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
   $(SHARED) $(PROGRAMS:%=experiments/%.cpp) $(EXAMPLES:%=experiments/examples/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
-# CIFAR-10: the folder CIFAR10_DIR, or what `make data` downloaded; DATA=synthetic needs neither.
+# CIFAR-10: the folder CIFAR10_DIR, or what `make data` downloaded. DATA= names other images, as
+# --data does, and DATA_DIR= where their files lie.
 DOWNLOADED := data/cifar-10-batches-bin
+OTHER_DIR := $(if $(findstring command line,$(origin DATA_DIR)),$(DATA_DIR))
 DATA_DIR := $(or $(CIFAR10_DIR),$(and $(wildcard $(DOWNLOADED)/data_batch_1.bin),$(DOWNLOADED)))
 DATA ?= $(if $(DATA_DIR),cifar10)
 FOLDER := --data-dir $(call quote,$(or $(DATA_DIR),$(DOWNLOADED)))
-IMAGES = $(if $(filter synthetic,$(DATA)),--data synthetic,$(FOLDER))
+IMAGES = $(if $(filter-out cifar10,$(DATA)),--data $(call quote,$(DATA)) \
+  $(if $(OTHER_DIR),--data-dir $(call quote,$(OTHER_DIR))),$(FOLDER)) $(and $(SIZE),--size $(SIZE))
 OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(EPOCHS)) \
   $(and $(TRAIN),--train-images $(TRAIN)) $(and $(TEST),--test-images $(TEST)) \
   $(and $(DEVICE),--device $(DEVICE)) $(and $(PRECISION),--precision $(PRECISION)) \
   $(and $(PRESET),--preset $(PRESET))
 
 quick: all ## a miniature of the whole paper in minutes, in results/quick
-	@images=$$(DATA=$(DATA) .make/data.sh images) && mapfile -t images <<<"$$images" && \
+	@images=$$(DATA=$(call quote,$(DATA)) DATA_DIR=$(call quote,$(OTHER_DIR)) SIZE='$(SIZE)' .make/data.sh images) && mapfile -t images <<<"$$images" && \
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
 # VERSOR_CUDA: there is a third run of the tests, on the GPU
@@ -408,7 +411,7 @@ $F/libversor.a: $(call fuzz_objects,$(FUZZED))
 	$(Q)$(AR) rcs $@ $^
 $(FUZZ_TARGETS:%=$F/bin/%): $F/bin/%: $F/tests/fuzz/%.o $F/libversor.a
 	@mkdir -p $(@D)
-	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ -o $@
+	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(filter-out -ldnnl $(CUDA_LIBRARIES),$(LIBRARIES)) -o $@
 -include $(patsubst %.o,%.d,$(call fuzz_objects,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cpp)))
 
 fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 each, TARGETS=..., JOBS=1
@@ -489,4 +492,5 @@ help: ## this list
 	@echo "  SEEDS=1,2,3 EPOCHS= TRAIN= TEST= PRESET= DEVICE= PRECISION= RESULTS=   of tables and figures"
 	@echo "                   (TRAIN, TEST: numbers of images; PRESET: versor, published, best; RESULTS: a folder)"
 	@echo "  CIFAR10_DIR=     the folder of CIFAR-10, binary version; DATA=synthetic needs none"
+	@echo "  DATA= SIZE=      other images: cifar100, mnist, stl10 (DATA_DIR= their folder), a folder of pictures"
 	@echo "  CXX=             the compiler: g++ from 12 on, or clang++"

@@ -3,8 +3,8 @@
 # verifies its checksum and unpacks it to data/cifar-10-batches-bin/, completely or not at all.
 # `data.sh images`, for `make quick`, prints the options that choose a program's images, one word
 # per line: CIFAR-10 if it is here or can be downloaded within a minute, else synthetic images.
-# Environment: CIFAR10_DIR (an existing folder), DATA (synthetic: no CIFAR-10), LIMIT (seconds
-# allowed for the download).
+# Environment: CIFAR10_DIR (an existing folder), DATA (synthetic or others: no CIFAR-10), DATA_DIR and
+# SIZE (options for these), LIMIT (seconds allowed for the download).
 set -euo pipefail
 url=https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz md5=c32a1d4ab5d03f1284b67883e8d87530
 folder=data/cifar-10-batches-bin archive=data/cifar-10-binary.tar.gz
@@ -20,8 +20,9 @@ check() {  # six files of 10,000 records; a record is a label and 3,072 bytes of
 }
 
 if [ "${1:-}" = images ]; then
-  if [ "${DATA:-}" = synthetic ]; then
-    printf '%s\n' --data synthetic
+  [ -z "${SIZE:-}" ] || printf '%s\n' --size "$SIZE"
+  if [ "${DATA:-cifar10}" != cifar10 ]; then
+    printf '%s\n' --data "$DATA" ${DATA_DIR:+--data-dir "$DATA_DIR"}
   elif LIMIT=60 "$0" >&2; then
     printf '%s\n' --data-dir "${CIFAR10_DIR:-$folder}"
   elif [ -n "${CIFAR10_DIR:-}" ]; then

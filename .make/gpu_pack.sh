@@ -31,6 +31,8 @@ fi
 while [ $# -gt 0 ]; do
   case $1 in
     --data-dir) data=$2 && shift 2 ;;
+    --data) [ "$2" = synthetic ] || { echo "gpu-pack: packs CIFAR-10 or synthetic images, not $2" >&2; exit 1; }
+      options+=("$1" "$2") && shift 2 ;;
     *) options+=("$1") && shift ;;
   esac
 done

@@ -100,7 +100,9 @@ Variable softmax(const Variable& x);      // of every row [R,K]
 Variable log_softmax(const Variable& x);  // of every row [R,K]
 // y[r] = x[r,index[r]].   x [R,K], index i32 [R] -> [R]
 Variable pick(const Variable& x, const Tensor& index);
-Variable max_axis1(const Variable& x);  // [R,K] -> [R]; the first of equals gets the gradient
+// The largest of every row, a NaN being less than all numbers; the first of equals gets the
+// gradient.   [R,K] -> [R]
+Variable max_axis1(const Variable& x);
 // The mean over the rows of -log softmax(x)[r,label[r]].   logits [R,K], labels i32 [R] -> [1]
 // A label outside 0..K-1 is an error on the CPU; on a GPU it makes the loss NaN.
 Variable cross_entropy(const Variable& logits, const Tensor& labels);
@@ -118,7 +120,7 @@ Variable layer_norm(const Variable& x, const Variable& weight, const Variable& b
 
 // pool.cpp: of squares of kernel x kernel pixels that do not overlap; pixels that are left over at
 // the right and the bottom are not used, as in PyTorch.   x [N,H,W,C] -> [N,H/kernel,W/kernel,C]
-Variable max_pool2d(const Variable& x, int64_t kernel);  // the first of equals gets the gradient
+Variable max_pool2d(const Variable& x, int64_t kernel);  // as max_axis1 of every square
 Variable avg_pool2d(const Variable& x, int64_t kernel);
 
 // layout.cpp

@@ -1,8 +1,22 @@
 // Softmax, its logarithm, choices among the columns of rows, and their derivatives.
 #include "autograd/functions.h"
+#include "tensor/checks.h"
 #include "tensor/ops.h"
 
 namespace versor {
+namespace {
+
+// At least one row [R,K] of logits with a label each, i32 [R].
+void check_labels(const char* who, const Tensor& logits, const Tensor& labels) {
+  ops::same_device(who, {&logits, &labels});
+  ops::check_matrix(who, logits);
+  ops::check_dtype(who, labels, DType::i32);
+  check(labels.numel() == logits.dim(0) && labels.numel() > 0, who, "labels ", labels.shape(),
+        " do not match the rows of ", logits.shape());
+  ops::check_indices(who, labels, logits.dim(1), "classes");
+}
+
+}  // namespace
 
 // y[r,k] = exp(x[r,k]) / sum of exp(x[r,j]) over j;
 // dx[r,k] = y[r,k] (dy[r,k] - sum of dy[r,j] y[r,j] over j).
@@ -33,10 +47,12 @@ Variable max_axis1(const Variable& x) {
 }
 
 Variable cross_entropy(const Variable& logits, const Tensor& labels) {
+  check_labels("cross_entropy", logits.value(), labels);
   return scale(mean(pick(log_softmax(logits), labels)), -1.f);
 }
 
 Tensor accuracy(const Tensor& logits, const Tensor& labels) {
+  check_labels("accuracy", logits, labels);
   const Tensor hits = ops::pick(ops::one_hot(ops::argmax(logits), logits.dim(1)), labels);
   return ops::sum(hits, static_cast<float>(1.0 / static_cast<double>(hits.numel())));
 }

@@ -25,11 +25,10 @@ std::vector<std::string> names(const std::string& name, int dimensions) {
 // The dimensions in the header of a file, which has as many bytes as they say.
 std::vector<int64_t> dimensions_of(const std::string& path, int64_t expected) {
   const int64_t header = 4 + 4 * expected;
-  const std::vector<uint8_t> bytes = RecordFile(kWho, path, 0, 1, kHint).read(0, 4);
-  check(bytes[0] == 0 && bytes[1] == 0 && bytes[2] == 8 && bytes[3] == expected, kWho, path,
-        " does not begin as an IDX file of bytes with ", expected, " dimensions", kHint);
   const RecordFile whole(kWho, path, header, 1, kHint);
   const std::vector<uint8_t> head = RecordFile(kWho, path, 0, 1).read(0, header);
+  check(head[0] == 0 && head[1] == 0 && head[2] == 8 && head[3] == expected, kWho, path,
+        " does not begin as an IDX file of bytes with ", expected, " dimensions", kHint);
   std::vector<int64_t> dimensions;
   int64_t product = 1;
   for (int64_t d = 1; d <= expected; ++d) {

@@ -2,10 +2,12 @@
 #include "data/image_cache.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <iomanip>
@@ -90,6 +92,19 @@ Tensor read_cache(const std::string& path, uint64_t key, int64_t count) {
                       std::move(memory));
 }
 
+// Waits until no other process decodes into the file, and then keeps others waiting while it lives.
+// Where that is not possible, two may decode at a time, each for itself.
+class CacheLock {
+ public:
+  explicit CacheLock(const std::string& path)
+      : file_(open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    while (file_.get() >= 0 && flock(file_.get(), LOCK_EX) != 0 && errno == EINTR) continue;
+  }
+
+ private:
+  Descriptor file_;
+};
+
 // An Error of the cache itself, not of a picture.
 template <class Action>
 bool succeeds(const Action& action) {
@@ -103,8 +118,6 @@ bool succeeds(const Action& action) {
 
 // Decodes all images into the file; false if that cannot be written.
 bool write_cache(const std::string& path, uint64_t key, const FormedPictures& pictures) {
-  std::error_code error;
-  fs::create_directories(fs::path(path).parent_path(), error);
   std::optional<OutputFile> file;
   if (!succeeds([&] { file.emplace(path, Survives::kill); })) return false;
   const int64_t image = pictures.shape().bytes(), step = std::max<int64_t>(1, kChunk / image);
@@ -156,10 +169,15 @@ Tensor pixels_of(const PictureSet& set, const ImageForm& form) {
   if (as_it_is && count * set.pictures->shape(0).bytes() <= kInMemory)
     return in_memory(FormedPictures(set, form));
   const std::string path = cache_file(set, form);
+  if (path.empty()) return in_memory(FormedPictures(set, form));
   const uint64_t key = key_of(set, form);
   if (Tensor pixels = read_cache(path, key, count); pixels.defined()) return pixels;
+  std::error_code ignored;
+  fs::create_directories(fs::path(path).parent_path(), ignored);
+  const CacheLock lock(path);
+  if (Tensor pixels = read_cache(path, key, count); pixels.defined()) return pixels;
   const FormedPictures pictures(set, form);
-  if (!path.empty() && write_cache(path, key, pictures))
+  if (write_cache(path, key, pictures))
     if (Tensor pixels = read_cache(path, key, count); pixels.defined()) return pixels;
   return in_memory(pictures);
 }

@@ -92,10 +92,12 @@ Dataset in_form(const Dataset& set, const ImageForm& form) {
   formed.images = Tensor({set.size(), to.height, to.width, to.channels}, DType::u8);
   const uint8_t* pixels = set.images.data<uint8_t>();
   uint8_t* out = formed.images.data<uint8_t>();
-  for (int64_t i = 0; i < set.size(); ++i, pixels += from.bytes(), out += to.bytes()) {
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < set.size(); ++i) {
+    const uint8_t* image = pixels + i * from.bytes();
     const Bitmap picture =
-        brought_to({from, {pixels, pixels + from.bytes()}}, form.size, to.channels);
-    std::copy(picture.pixels.begin(), picture.pixels.end(), out);
+        brought_to({from, {image, image + from.bytes()}}, form.size, to.channels);
+    std::copy(picture.pixels.begin(), picture.pixels.end(), out + i * to.bytes());
   }
   return formed;
 }

@@ -47,14 +47,15 @@ void take_bytes(png_structp png, png_bytep target, size_t count) {
 }
 
 // Reads the header and asks for 8-bit pixels: grey, grey with alpha, RGB or RGB with alpha.
-bool begin(Decoder& d, const PictureShape& shape, size_t bytes) {
+bool begin(Decoder& d, const PictureShape& shape) {
   d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning);
   if (d.png == nullptr || (d.info = png_create_info_struct(d.png)) == nullptr) return false;
   if (setjmp(png_jmpbuf(d.png))) return false;
   png_set_user_limits(d.png, static_cast<png_uint_32>(shape.width),
                       static_cast<png_uint_32>(shape.height));
-  png_set_chunk_malloc_max(d.png, 65536 + 4 * bytes);
-  png_set_chunk_cache_max(d.png, 64);
+  // Chunks other than pixels, palette and transparency are skipped: libpng would allocate as much
+  // as they say that they have.
+  png_set_keep_unknown_chunks(d.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_set_read_fn(d.png, &d, take_bytes);
   png_read_info(d.png, d.info);
   png_set_expand(d.png);
@@ -109,7 +110,7 @@ Bitmap decode_png(std::string_view bytes, const std::string& path) {
   Decoder decoder;
   decoder.rest = bytes;
   const auto failed = [&] { fail("png", path, " cannot be decoded: ", decoder.error); };
-  if (!begin(decoder, picture.shape, bytes.size())) failed();
+  if (!begin(decoder, picture.shape)) failed();
   const uint64_t row = png_get_rowbytes(decoder.png, decoder.info);
   const int64_t with_alpha = png_get_channels(decoder.png, decoder.info);
   check(row * height <= kMostCompressed * bytes.size() + kMostExpanded, "png", path, " has ",

@@ -82,6 +82,9 @@ void check_folder(const char* who, const std::string& folder, const std::string&
   check(fs::status_known(status), who, "the folder ", folder, " cannot be read: ", error.message(),
         hint);
   check(fs::is_directory(status), who, folder, " is not a folder", hint);
+  const fs::file_status inside = fs::status(fs::path(folder) / "any", error);
+  check(fs::status_known(inside), who, "the folder ", folder, " cannot be read: ", error.message(),
+        hint);
 }
 
 std::optional<std::string> find_file(const std::string& folder,
@@ -89,7 +92,6 @@ std::optional<std::string> find_file(const std::string& folder,
   std::error_code error;
   for (const std::string& name : names) {
     const fs::path path = fs::path(folder) / name;
-    // what cannot be looked for is reported when it is opened
     if (fs::symlink_status(path, error).type() != fs::file_type::not_found) return path.string();
   }
   return {};

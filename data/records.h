@@ -58,7 +58,7 @@ class RecordPictures final : public Pictures {
 // Throws Error unless `folder` is a folder that can be looked into.
 void check_folder(const char* who, const std::string& folder, const std::string& hint = "");
 
-// The first of these files that is in the folder.
+// The first of these files that is in the folder, which has been checked.
 std::optional<std::string> find_file(const std::string& folder,
                                      const std::vector<std::string>& names);
 

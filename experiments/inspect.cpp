@@ -5,6 +5,7 @@
 //   bin/inspect results/runs/NAME --tape tape.dot && dot -Tsvg tape.dot -o tape.svg
 #include <fmt/format.h>
 
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,7 @@
 #include "nn/safetensors.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
+#include "vq/names.h"
 
 using namespace versor;
 
@@ -66,16 +68,22 @@ void print_config(const LoadedModel& loaded) {
   print_entries("options", entries);
 }
 
-void print_quantizer(const LoadedModel& loaded) {
-  const Vocabulary all = loaded.model->vocabulary();
-  fmt::print("\nquantizer\n");
-  for (const VqModel::Level& level : loaded.model->levels()) {
-    const Vocabulary v = level.quantizer->vocabulary();
-    fmt::print("  {}{} symbols per latent, {} codes each\n",
-               level.name.empty() ? "" : level.name + ": ", v.symbols, v.codes);
+void print_model(const LoadedModel& loaded) {
+  const RunOptions& o = loaded.options;
+  const auto& levels = loaded.model->levels();
+  fmt::print("\nmodel {}, quantizer {}, estimator {}\n", name_of(o.model), name_of(o.quantizer),
+             name_of(*o.estimator));
+  double bits = 0;
+  for (size_t level = 0; level < levels.size(); ++level) {
+    const Vocabulary v = levels[level].quantizer->vocabulary();
+    const int64_t factor = pixels_per_latent(*loaded.model, level);
+    const int64_t latents = loaded.image[0] / factor * (loaded.image[1] / factor);
+    bits += static_cast<double>(latents * v.symbols) * std::log2(static_cast<double>(v.codes));
+    fmt::print("  {}symbols per latent L {}, codes K {}, latents of {} x {} pixels\n",
+               levels[level].name.empty() ? "" : levels[level].name + ": ", v.symbols, v.codes,
+               factor, factor);
   }
-  if (loaded.model->levels().size() > 1)
-    fmt::print("  {} symbols per latent of both levels together\n", all.symbols);
+  fmt::print("  {:.1f} bits per image\n", bits);
 }
 
 void print_costs(const LoadedModel& loaded, int64_t batch) {
@@ -164,7 +172,7 @@ int inspect(const ModelUse& use, Asked asked) {
   }
   print_tensors(weights, file);
   print_config(loaded);
-  print_quantizer(loaded);
+  print_model(loaded);
   print_costs(loaded, asked.batch > 0 ? asked.batch : loaded.options.batch_size);
   if (asked.usage > 0)
     print_usage_on_images(loaded, asked.usage);

@@ -99,6 +99,8 @@ CommandLine read(int argc, char** argv) {
     }
   }
   line.arguments.insert(line.arguments.end(), argv + at, argv + argc);
+  if (std::ranges::find(line.arguments, "--seeds") == line.arguments.end())
+    line.arguments.insert(line.arguments.end(), {"--seeds", "1"});
   return line;
 }
 

@@ -18,9 +18,15 @@ using namespace versor;
 
 namespace {
 
-// The official names (batches.meta.txt), in the order of the labels.
-constexpr const char* kClasses[] = {"airplane", "automobile", "bird",  "cat",  "deer",
-                                    "dog",      "frog",       "horse", "ship", "truck"};
+// The names of the classes, or their numbers where they have none.
+std::vector<std::string> classes_of(const DatasetPair& images) {
+  std::vector<std::string> names = images.train.classes;
+  for (const Dataset* set : {&images.train, &images.test})
+    for (const int32_t label : set->labels)
+      while (static_cast<int32_t>(names.size()) <= label)
+        names.push_back(std::to_string(names.size()));
+  return names;
+}
 
 // Of an image, for --anchors: the time of the eigenvalues grows with the third power.
 constexpr int64_t kMostComponents = 4096;
@@ -61,13 +67,16 @@ Section make_section(const DatasetPair& images, bool paper) {
   Section section;
   section.name = "table1";
   section.title = "Table 1: CIFAR-10";
-  if (images.train.synthetic)
-    section.scale = "Not CIFAR-10: synthetic images, nothing here is compared with the paper";
-  Table table{.file = "table1", .title = "Images of " + images.train.title()};
+  if (!paper)
+    section.scale = fmt::format("Not CIFAR-10: {}, nothing here is compared with the paper",
+                                images.train.synthetic ? "synthetic images" : images.train.title());
+  Table table{.file = "table1",
+              .title = (images.train.folder.empty() ? "Images of " : "") + images.train.title()};
   table.columns = {"class", "training images", "test images"};
-  for (size_t c = 0; c < std::size(kClasses); ++c)
+  const std::vector<std::string> classes = classes_of(images);
+  for (size_t c = 0; c < classes.size(); ++c)
     table.rows.push_back(
-        {kClasses[c],
+        {classes[c],
          std::to_string(std::count(images.train.labels.begin(), images.train.labels.end(), c)),
          std::to_string(std::count(images.test.labels.begin(), images.test.labels.end(), c))});
   table.rows.push_back(
@@ -82,7 +91,7 @@ Section make_section(const DatasetPair& images, bool paper) {
         {"verdict", word(images.train.size(), 50'000), word(images.test.size(), 10'000)});
     section.findings.push_back(
         fmt::format("Table 1: {} training and {} test images in {} classes were read.",
-                    images.train.size(), images.test.size(), std::size(kClasses)));
+                    images.train.size(), images.test.size(), classes.size()));
   }
   section.tables.push_back(table);
   const Summary train = pixels(images.train), test = pixels(images.test);
@@ -112,7 +121,7 @@ int main(int argc, char** argv) {
     if (with_anchors && components > kMostComponents)
       throw UsageError("--anchors", fmt::format("takes images of up to {} numbers, these have {}",
                                                 kMostComponents, components));
-    Section section = make_section(images, !images.train.synthetic);
+    Section section = make_section(images, whole.data.kind == DataKind::cifar10);
     if (with_anchors) section.tables.push_back(anchors(images.train));
     write_section(options.results, section);
     for (const Table& table : section.tables) fmt::print("{}", table.terminal());

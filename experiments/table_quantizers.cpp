@@ -229,6 +229,9 @@ void fill_section(const Study& study, Section& section) {
       preset_of(study) +
       ". At 20 bits per latent every quantizer is used in two groups (grouped is ste then), "
       "residual ones with two codebooks of 1,024.");
+  if (!has_hierarchy)
+    section.notes.push_back(
+        "vqvae2 is left out: it needs an even number of latents in height and width.");
   int shown = 0;
   for (int bits : kBits) {
     const int rate = bits * latents;

@@ -3,8 +3,10 @@
 //   bin/train --preset published --beta 0.25 --epochs 1 --seed 1
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "experiments/cli/program.h"
 #include "experiments/run/option_table.h"
@@ -47,6 +49,19 @@ std::string how_it_ended(TrainingEnd end, const RunOptions& options, const Metri
                      options.epochs, options.patience, best_epoch(metrics));
 }
 
+// The images. Of own images there may be fewer than the default batch has; then all of them are
+// one.
+DatasetPair load_fitting(RunOptions& options, bool batch_given) {
+  if (batch_given || options.data.kind != DataKind::folder) return load_data(options);
+  const int64_t usual = std::exchange(options.batch_size, 1);
+  DatasetPair images = load_data(options);
+  options.batch_size = std::min(usual, images.train.size());
+  if (options.batch_size < usual)
+    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n",
+               options.batch_size);
+  return images;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -70,7 +85,7 @@ int main(int argc, char** argv) {
                "on a GPU, call every step's kernels one by one; the results are the same");
   return run_program(app, argc, argv, [&] {
     resolve(options);
-    const DatasetPair images = load_data(options);
+    const DatasetPair images = load_fitting(options, app.given("--batch-size"));
     const auto config = config_of(options, images);
     if (settings.folder.empty()) {
       settings.folder = results + "/runs/" + run_name(config);

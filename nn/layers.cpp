@@ -40,7 +40,10 @@ Linear::Linear(int64_t in, int64_t out, Rng rng, Device device) {
 }
 
 Variable Linear::operator()(const Variable& x) const {
-  return linear(x, weight_, bias_);
+  if (x.shape().rank() <= 2) return linear(x, weight_, bias_);
+  std::vector<int64_t> extents(x.shape().begin(), x.shape().end());
+  extents.back() = weight_.shape()[0];
+  return reshape(linear(rows(x), weight_, bias_), Shape(std::span<const int64_t>(extents)));
 }
 
 Embedding::Embedding(int64_t count, int64_t size, Rng rng, Device device) {

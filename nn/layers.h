@@ -61,7 +61,7 @@ class ResidualBlock final : public Layer {
   std::unique_ptr<Conv2d> proj_;  // null where in == out
 };
 
-// y = x weight^T + bias.   [R,in] -> [R,out]
+// y = x weight^T + bias.   [...,in] -> [...,out]
 class Linear final : public Layer {
  public:
   Linear(int64_t in, int64_t out, Rng rng, Device device);

@@ -112,11 +112,14 @@ Json to_json(const StepConfiguration& c) {
 
 void print(const StepMeasurement& m) {
   const auto [least, most] = std::minmax_element(m.seconds.begin(), m.seconds.end());
-  fmt::print(
-      "training step on {}, {} threads, {}{}: D {}, K {}, batch {}, images {} x {}, downsampling "
-      "{}\n",
-      where(m.what), m.what.threads, name_of(m.what.precision), m.captured ? ", CUDA graph" : "",
-      m.what.latent, m.what.codes, m.what.batch, m.what.image, m.what.image, m.what.downsampling);
+  const StepConfiguration usual;
+  const bool is_usual = m.what.image == usual.image && m.what.downsampling == usual.downsampling;
+  fmt::print("training step on {}, {} threads, {}{}: D {}, K {}, batch {}{}\n", where(m.what),
+             m.what.threads, name_of(m.what.precision), m.captured ? ", CUDA graph" : "",
+             m.what.latent, m.what.codes, m.what.batch,
+             is_usual ? ""
+                      : fmt::format(", images {0} x {0}, downsampling {1}", m.what.image,
+                                    m.what.downsampling));
   fmt::print("step   {:8.3f} ms (median of {}, {:.3f} to {:.3f}), {:.0f} images/s\n",
              1e3 * m.step_seconds(), m.seconds.size(), 1e3 * *least, 1e3 * *most,
              images_per_second(m));

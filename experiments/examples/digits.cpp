@@ -42,42 +42,27 @@ Dataset drawn_digits(int64_t count, Rng rng) {
   return set;
 }
 
-class Reader final : public Module {
- public:
-  explicit Reader(Rng rng)
-      : first_({1, 16, 4, 2, 1, Activation::relu}, rng.split(0), {}),
-        second_({16, 32, 4, 2, 1, Activation::relu}, rng.split(1), {}),
-        last_(4 * 4 * 32, 10, rng.split(2), {}) {
-    register_module("first", first_);
-    register_module("second", second_);
-    register_module("last", last_);
-  }
-  Variable operator()(const Tensor& images) const {  // [N,16,16,1] -> logits [N,10]
-    return last_(reshape(second_(first_(Variable(images))), {images.dim(0), 4 * 4 * 32}));
-  }
-
- private:
-  Conv2d first_, second_;  // each halves height and width
-  Linear last_;
-};
-
 }  // namespace
 
 int main() {
   const Rng rng(1);
   const Batcher train(drawn_digits(3000, rng.split(0)), 50),
       test(drawn_digits(500, rng.split(1)), 500);
-  Reader reader(rng.split(2));
+  Sequential reader;  // [N,16,16,1] -> logits [N,10]
+  reader.add<Conv2d>("0", ConvOptions{1, 16, 4, 2, 1, Activation::relu}, rng.split(2), Device{});
+  reader.add<Conv2d>("2", ConvOptions{16, 32, 4, 2, 1, Activation::relu}, rng.split(3), Device{});
+  reader.add<Flatten>("4");
+  reader.add<Linear>("5", 4 * 4 * 32, 10, rng.split(4), Device{});
   Adam adam(reader.parameters(), {.lr = 2e-3f});
   for (int64_t e = 0; e < 5; ++e) {
-    const Epoch epoch = train.shuffled(rng.split(3), e);
+    const Epoch epoch = train.shuffled(rng.split(5), e);
     for (int64_t b = 0; b < epoch.batches(); ++b) {
       adam.zero_grad();
-      backward(cross_entropy(reader(epoch.batch(b)), epoch.labels(b)));
+      backward(cross_entropy(reader(Variable(epoch.batch(b))), epoch.labels(b)));
       adam.step();
     }
     const Epoch all = test.in_order();
-    const Tensor logits = reader(all.batch(0)).value();
+    const Tensor logits = reader(Variable(all.batch(0))).value();
     std::printf("epoch %lld  test accuracy %.3f\n", static_cast<long long>(e + 1),
                 accuracy(logits, all.labels(0)).item());
   }

@@ -11,30 +11,7 @@
 
 using namespace versor;
 
-namespace {
-
 constexpr int kArms = 3, kPoints = 300;
-
-// Two hidden layers of 32 numbers.
-class Network final : public Module {
- public:
-  explicit Network(Rng rng)
-      : first_(2, 32, rng.split(0), {}),
-        second_(32, 32, rng.split(1), {}),
-        last_(32, kArms, rng.split(2), {}) {
-    register_module("first", first_);
-    register_module("second", second_);
-    register_module("last", last_);
-  }
-  Variable operator()(const Tensor& x) const {
-    return last_(relu(second_(relu(first_(Variable(x))))));  // logits [R,kArms]
-  }
-
- private:
-  Linear first_, second_, last_;
-};
-
-}  // namespace
 
 int main(int argc, char** argv) {
   const Rng rng(1);
@@ -50,10 +27,15 @@ int main(int argc, char** argv) {
   }
   const Tensor x = Tensor::from(points, {kPoints, 2}), label = Tensor::from(labels, {kPoints});
 
-  Network network(rng.split(2));
+  Sequential network;  // two hidden layers of 32 numbers: [R,2] -> logits [R,3]
+  network.add<Linear>("0", 2, 32, rng.split(2), Device{});
+  network.add<Relu>("1");
+  network.add<Linear>("2", 32, 32, rng.split(3), Device{});
+  network.add<Relu>("3");
+  network.add<Linear>("4", 32, kArms, rng.split(4), Device{});
   Adam adam(network.parameters(), {.lr = 1e-2f});
   for (int step = 0; step <= 400; ++step) {
-    const Variable logits = network(x);
+    const Variable logits = network(Variable(x));
     const Variable loss = cross_entropy(logits, label);
     if (step % 100 == 0)
       fmt::print("step {:3}  loss {:.4f}  accuracy {:.3f}\n", step, loss.item(),
@@ -68,7 +50,7 @@ int main(int argc, char** argv) {
   for (int i = 0; i < kSide * kSide; ++i)
     for (int at : {i % kSide, i / kSide})
       squares.push_back(2.4f * (static_cast<float>(at) + 0.5f) / kSide - 1.2f);
-  const Tensor logits = network(Tensor::from(squares, {kSide * kSide, 2})).value();
+  const Tensor logits = network(Variable(Tensor::from(squares, {kSide * kSide, 2}))).value();
   const auto found = ops::argmax(logits).to_vector<int32_t>();
   examples::Drawing drawing(-1.2, 1.2);
   drawing.panel("the network's classes");

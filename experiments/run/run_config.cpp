@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -121,7 +122,14 @@ RunOptions options_of(const Json& config, const std::string& path) {
   try {
     app.parse(line);
     apply_preset(options);  // what a config leaves out is usual
+    if (config.contains("image_shape")) {
+      const auto shape = config["image_shape"].get<std::array<int64_t, 3>>();
+      options.channels = shape[2];
+      if (shape[0] == shape[1]) options.size = shape[0];  // changes nothing in images of that size
+    }
   } catch (const UsageError& e) {
+    fail("run", path, " is malformed: ", e.what());
+  } catch (const Json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
   return options;

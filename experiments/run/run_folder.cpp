@@ -193,7 +193,8 @@ std::string note_on_threads(const std::string& folder, const nlohmann::ordered_j
 bool has_ended(const nlohmann::ordered_json& config, const MetricsTable& metrics) {
   const auto epochs = static_cast<int64_t>(metrics.rows.size());
   if (epochs == config["epochs"].get<int64_t>()) return true;
-  const int64_t patience = config.value("patience", int64_t{0});
+  if (!config.contains("patience")) return false;
+  const int64_t patience = count_in(config["patience"], metrics.path);
   return patience > 0 && epochs > 0 && epochs - best_epoch(metrics) >= patience;
 }
 

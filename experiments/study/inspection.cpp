@@ -128,8 +128,10 @@ std::string tape_text(const std::vector<TapeEntry>& tape, const Module& model) {
                         entry.name, str(entry.shape), readable_bytes(entry.saved_bytes), inputs);
     saved += entry.saved_bytes;
   }
-  return text + fmt::format("{} functions keep {} for the backward pass\n", tape.size(),
-                            readable_bytes(saved));
+  return text + fmt::format(
+                    "{} functions keep {} for the backward pass; what several keep, as the "
+                    "parameters' bf16 copies, is counted with the first\n",
+                    tape.size(), readable_bytes(saved));
 }
 
 std::string tape_dot(const std::vector<TapeEntry>& tape, const Module& model) {

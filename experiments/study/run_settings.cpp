@@ -44,6 +44,7 @@ OwnRun read_run(const std::string& folder) {
     for (const char* key : {"data", "data_fingerprint"}) run.config.at(key).get<std::string>();
     for (const char* key : {"train_images", "test_images", "batch_size"})
       count_in(run.config.at(key), path);
+    if (run.config.contains("patience")) count_in(run.config["patience"], path);
     if (run.config.contains("validation_images"))
       run.held_back = count_in(run.config["validation_images"], path) > 0;
   } catch (const nlohmann::json::exception& e) {
@@ -88,7 +89,9 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
     size_t named = 0;
     for (const std::string& key : keys) {
       std::string value = value_in(s.config(), key);
-      if (keys.size() > kNamed && (named == kNamed || is_usual(settings, key, value))) continue;
+      const bool telling = key != "threads" && key != "data_fingerprint";
+      if (keys.size() > kNamed && (named == kNamed || !telling || is_usual(settings, key, value)))
+        continue;
       if (value.size() > kLongest) value.resize(kLongest);
       s.label += fmt::format("{}{} {}", named > 0 ? ", " : "", short_name(key), value);
       ++named;
@@ -104,7 +107,7 @@ void name_settings(std::vector<Setting>& settings, const std::vector<std::string
 }  // namespace
 
 bool OwnRun::ended_early() const {
-  return done() < epochs && has_ended(config, metrics);
+  return has("test_recon_loss") && done() < epochs && has_ended(config, metrics);
 }
 
 bool OwnRun::has(const std::string& column) const {
@@ -134,6 +137,7 @@ std::vector<std::string> run_folders(const std::vector<std::string>& named) {
     check(is_there(folder), "report", "there is no folder ", folder);
     std::vector<std::string> found = {folder};
     if (!is_run(folder)) found = runs_in(folder);
+    if (found.empty()) found = runs_in(folder + "/runs");
     check(!found.empty(), "report", folder,
           " is not the folder of a run, and holds none: there is no config.json");
     for (const std::string& run : found)

@@ -38,7 +38,8 @@ struct Setting {
   Summary at(const std::string& column, int64_t epoch) const;
 };
 
-// The folders of runs that a list of folders names: a run's own folder, or one that holds runs.
+// The folders of runs that a list of folders names: a run's own folder, one that holds runs, or a
+// results folder.
 // Throws Error, naming it, for a folder that is neither.
 std::vector<std::string> run_folders(const std::vector<std::string>& named);
 // The runs in <results>/runs whose names are not in `used`.

@@ -58,7 +58,14 @@ TEST_CASE("errors: differentiable functions") {
        "[group_norm] weight [2] does not match the 3 channels"},
       {[&] { clamp(x, 1, 0); }, "[clamp] the range 1..0 is empty"},
       {[&] { cross_entropy(x, index_tensor({0})); },
-       "[pick] index [1] does not match the rows of [2,3]"},
+       "[cross_entropy] labels [1] do not match the rows of [2,3]"},
+      {[&] { cross_entropy(x, f32({2})); }, "[cross_entropy] needs i32, got f32 [2]"},
+      {[] { cross_entropy(Variable(f32({6})), index_tensor({0})); },
+       "[cross_entropy] needs rows [R,C], got [6]"},
+      {[] {
+         accuracy(f32({0, 3}), index_tensor({}));
+       },
+       "[accuracy] labels [0] do not match the rows of [0,3]"},
       {[&] { slice(x, 0, 5); }, "[slice] columns 0..5 are outside [2,3]"},
   });
 }

@@ -76,7 +76,7 @@ class Process {
                    const std::string& folder = "") {
     std::vector<std::string> arguments = words(command);
     if (arguments[0] != "sh") arguments[0] = program_folder() + "/" + arguments[0];
-    std::vector<std::string> variables = environment_with(environment);
+    std::vector<std::string> variables = environment_with(environment, files_ / "cache");
     const std::string where = folder.empty() ? files_ / "here" : folder;
     std::filesystem::create_directories(where);
     const std::string out = files_ / "out", err = files_ / "err";
@@ -141,7 +141,12 @@ class Process {
   }
 
   // This process's environment without the variables that would change what programs do or print.
-  static std::vector<std::string> environment_with(const std::vector<std::string>& changes) {
+  // Decoded pictures go to `cache`, not to the user's, unless it is changed.
+  static std::vector<std::string> environment_with(std::vector<std::string> changes,
+                                                   const std::string& cache) {
+    const auto of_cache = [](const std::string& c) { return c.starts_with("XDG_CACHE_HOME="); };
+    if (std::none_of(changes.begin(), changes.end(), of_cache))
+      changes.push_back("XDG_CACHE_HOME=" + cache);
     std::vector<std::string> all = changes;
     const auto name = [](const std::string& entry) { return entry.substr(0, entry.find('=')); };
     for (char** entry = environ; *entry != nullptr; ++entry) {

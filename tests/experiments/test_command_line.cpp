@@ -129,6 +129,22 @@ TEST_CASE("usage: wrong values of the other programs' options" *
         "--preset foo", "--device foo", "--decay nan", "--lr nan", "--seeds x", "--seeds 1,x",
         "--seeds -1", "--seeds", "--threads 0", "--unknown"})
     all.push_back({std::string("table3 --data synthetic ") + wrong, words(wrong)[0]});
+  const std::vector<Wrong> of_models = {
+      {"encode", "model"},
+      {"encode file", "--output"},
+      {"encode file --output x --images all", "--images"},
+      {"encode file --output x --images test --input y", "--images"},
+      {"encode file --output x --size 64", "--size"},
+      {"decode", "model"},
+      {"decode file", "symbols"},
+      {"decode file file", "--output"},
+      {"inspect", "model"},
+      {"inspect file --usage 0", "--usage"},
+      {"inspect file --batch x", "--batch"},
+      {"inspect file x.dot", "--tape"},
+      {"prune", "runs"},
+      {"prune file --unknown", "--unknown"}};
+  all.insert(all.end(), of_models.begin(), of_models.end());
   all.push_back({"table3 --quick --batch-size 5000 --data synthetic", "--batch-size"});
   all.push_back({"table2 --quick --data synthetic --quantizer fsq", "--quantizer"});
   check_all(2, all);
@@ -305,6 +321,12 @@ TEST_CASE("errors: standard output that cannot be written, in every program" *
       "bench --batch 2 --latent 8 --codes 8 --serve --threads 1",
       "verdicts" + results,
       "evaluate --data synthetic " + (temporary / "run"),
+      "encode --data synthetic " + (temporary / "run") + " --output " + (temporary / "s.npy"),
+      "decode " + (temporary / "run") + " " + (temporary / "s.npy") + " --output " +
+          (temporary / "d"),
+      "inspect " + (temporary / "run"),
+      "inspect --tape " + (temporary / "run"),
+      "prune --dry-run " + (temporary / "run"),
       "report" + results,
       "tsne --iterations 1 --input " + (temporary / "points.csv") + " --out " + (temporary / "xy")};
   for (const char* table : {"table2", "table3", "figures", "table_attribution", "table_estimators",
@@ -345,7 +367,8 @@ TEST_CASE("programs: bench measures a small step, with and without oneDNN" *
   const std::string bench = "bench --batch 2 --latent 8 --codes 8 --repeats 2 --threads 1";
   const Ended reference = run(bench, {"VERSOR_ONEDNN=0"});
   CHECK(reference.code == 0);
-  CHECK(contains(reference.out, "cpu, 1 threads, fp32: D 8, K 8, batch 2\n"));
+  CHECK(contains(reference.out,
+                 "cpu, 1 threads, fp32: D 8, K 8, batch 2, images 32 x 32, downsampling 4\n"));
   CHECK(contains(reference.out, "floor  not measured"));
   const Ended plain = run(bench);
   CHECK(plain.code == 0);

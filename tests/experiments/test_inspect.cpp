@@ -91,7 +91,8 @@ TEST_CASE("programs: inspect shows a run and other files, and changes nothing" *
   CHECK(shown.err.empty());
   for (const char* part :
        {"encoder.4.conv1.weight  [8,8,3,3]  F32   576", "codebook_start         kmeans",
-        "1 symbols per latent, 8 codes", "forward and backward", "Adam's moments",
+        "estimator rotation\n  symbols per latent L 1, codes K 8, latents of 4 x 4 pixels\n",
+        "192.0 bits per image", "forward and backward", "Adam's moments",
         "use of the 8 codes, most used first: training, epoch 1"})
     CHECK(contains(shown.out, part));
   for (const std::string& line : lines(shown.out))

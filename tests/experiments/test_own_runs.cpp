@@ -82,7 +82,7 @@ TEST_CASE("own runs: settings side by side, the seeds of one as a band" *
 TEST_CASE("own runs: a folder of runs, a copy that counts once, and what a run has not yet" *
           doctest::skip(without_programs())) {
   const ThreeRuns runs;
-  const std::string folder = runs.temporary / "folder";
+  const std::string results = runs.temporary / "folder", folder = results + "/runs";
   fs::create_directories(folder + "/begun");
   fs::copy(runs.a, folder + "/first", fs::copy_options::recursive);
   fs::copy(runs.a, folder + "/copy", fs::copy_options::recursive);
@@ -101,6 +101,8 @@ TEST_CASE("own runs: a folder of runs, a copy that counts once, and what a run h
   CHECK(contains(page, "3 runs of 2 settings"));
   CHECK(contains(page, "are the same run, which counts once"));
   CHECK(contains(page, ">1 of 2</td>"));
+  REQUIRE(runs.report(results).code == 0);
+  CHECK(contains(runs.text(), "3 runs of 2 settings"));
   CHECK(contains(page, ">0 of 2</td>"));
 }
 

@@ -5,6 +5,7 @@ Inputs that were findings lie beside them, named found-*, and are left alone.
 import json
 import pathlib
 import struct
+import zlib
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 
@@ -184,7 +185,7 @@ def make_checkpoint():
                                                       "counts": ("F32", [1], 4, 8)}, bytes(8)))
 
 
-def make_cifar10():
+def make_image_sets():
     record = bytes([7]) + bytes(i * 7 % 251 for i in range(3072))
     put("cifar10", "one-record", bytes([128]) + record)
     put("cifar10", "label-10", bytes([128, 10]) + record[1:])
@@ -192,6 +193,126 @@ def make_cifar10():
     put("cifar10", "too-long", bytes([128]) + record + b"\0")
     put("cifar10", "padded-to-two", bytes([1, 9]))
     put("cifar10", "empty", bytes([128]))
+    put("cifar10", "hundred", bytes([129, 19, 99]) + record[1:])
+    put("cifar10", "hundred-label-100", bytes([1, 19, 100]))
+
+    def idx(*dimensions, kind=8):
+        return struct.pack(">HBB", 0, kind, len(dimensions)) + struct.pack(
+            ">%dI" % len(dimensions), *dimensions)
+
+    images, labels = idx(3, 4, 5) + bytes(range(60)), idx(3) + bytes([5, 0, 4])
+    for name, (these, those) in {
+            "whole": (labels, images), "no-labels": (b"", images), "one": (idx(1) + b"1", idx(1, 2, 2)
+                                                                           + b"1234"),
+            "cut": (labels, images[:-1]), "longer": (labels, images + b"x"),
+            "label-missing": (labels[:-1], images), "four-labels": (idx(4) + bytes(4), images),
+            "of-floats": (labels, idx(3, 4, 5, kind=13) + bytes(240)),
+            "dimension-0": (labels, idx(3, 0, 5)), "packed": (labels, b"\x1f\x8b\x08" + images),
+            "product-is-0-modulo-2-64": (labels, idx(2**31, 2**15, 2**15) + bytes(9)),
+            "largest": (labels, idx(2**32 - 1, 2**32 - 1, 2**32 - 1))}.items():
+        put("idx", name, bytes([len(these)]) + these + those)
+    put("stl10", "one", bytes([0]) + bytes(range(200)))
+    put("stl10", "labels", bytes([4, 1, 10, 3, 4]) + bytes(range(200)))
+    put("stl10", "label-0", bytes([2, 1, 0]))
+    put("stl10", "label-11", bytes([2, 11, 1]))
+    put("stl10", "cut", bytes([3, 1, 2, 3]) + bytes(100))
+
+
+def png_chunk(name, content):
+    return struct.pack(">I", len(content)) + name + content + struct.pack(
+        ">I", zlib.crc32(name + content))
+
+
+def png(width, height, depth, colour, rows, interlaced=0, before=(), data=None):
+    """A PNG whose rows, [height][bytes], are not filtered."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    packed = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows)) if data is None else data
+    return (b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + b"".join(before)
+            + png_chunk(b"IDAT", packed) + png_chunk(b"IEND", b""))
+
+
+def make_png():
+    palette = png_chunk(b"PLTE", bytes(range(12)))
+    files = {"rgb": png(3, 2, 8, 2, [range(9), range(9)]), "grey": png(3, 2, 8, 0, [range(3)] * 2),
+             "grey-1-bit": png(9, 2, 1, 0, [[0xA5, 0x80]] * 2),
+             "rgb-16-bits": png(1, 2, 16, 2, [range(6)] * 2),
+             "palette": png(4, 2, 2, 3, [[0x1B]] * 2, before=[palette]),
+             "palette-alpha": png(4, 1, 2, 3, [[0x1B]], before=[palette,
+                                                                png_chunk(b"tRNS", b"\0\x80")]),
+             "palette-missing": png(4, 1, 2, 3, [[0x1B]]),
+             "beyond-the-palette": png(1, 1, 8, 3, [[200]], before=[palette]),
+             "grey-transparent": png(2, 1, 8, 0, [[1, 2]], before=[png_chunk(b"tRNS", b"\0\1")]),
+             "grey-alpha": png(2, 1, 8, 4, [range(4)]), "rgba": png(2, 1, 8, 6, [range(8)]),
+             "interlaced": png(1, 1, 8, 2, [range(3)], interlaced=1),
+             "gamma": png(1, 1, 8, 0, [[7]], before=[png_chunk(b"gAMA", struct.pack(">I", 45455))]),
+             "text": png(1, 1, 8, 0, [[7]], before=[png_chunk(b"zTXt", b"a\0\0" + zlib.compress(
+                 bytes(100_000)))]),
+             "profile": png(1, 1, 8, 0, [[7]], before=[png_chunk(b"iCCP", b"a\0\0" + zlib.compress(
+                 bytes(1000)))]),
+             "too-few-rows": png(3, 3, 8, 0, [range(3)] * 2),
+             "too-many-rows": png(3, 1, 8, 0, [range(3)] * 2),
+             "promises-60000": png(60000, 60000, 8, 2, [range(9)]),
+             "promises-5000": png(5000, 5000, 1, 0, [range(9)]),
+             "white-400": png(400, 400, 1, 0, [b"\xff" * 50] * 400),
+             "no-pixels": png(0, 0, 8, 0, []), "depth-3": png(1, 1, 3, 0, [[1]]),
+             "filter-9": png(1, 1, 8, 0, [], data=zlib.compress(b"\x09\1")),
+             "no-zlib": png(1, 1, 8, 0, [], data=b"no zlib")}
+    for name, content in files.items():
+        put("png", name, content)
+    put("png", "cut", files["rgb"][:-20])
+    put("png", "checksum", files["rgb"].replace(b"IDAT", b"IDAS"))
+    put("png", "signature", files["rgb"][:8])
+
+
+def jpeg(frame, scans, before=b""):
+    """Markers of a JPEG with tables of one code each: a bit 0 is the category `first` of the DC
+    difference, or the end of a block."""
+    table = bytes(1) + bytes([1] * 64)
+    dc, ac = bytes([0x00, 1] + [0] * 15 + [0]), bytes([0x10, 1] + [0] * 15 + [0])
+    marker = lambda code, content: bytes([0xFF, code]) + struct.pack(">H", len(content) + 2) + content
+    return (b"\xff\xd8" + before + marker(0xDB, table) + marker(frame[0], frame[1])
+            + marker(0xC4, dc) + marker(0xC4, ac)
+            + b"".join(marker(0xDA, head) + data for head, data in scans) + b"\xff\xd9")
+
+
+def make_jpeg():
+    def frame(width, height, components, code=0xC0):
+        return code, struct.pack(">BHHB", 8, height, width, components) + b"".join(
+            bytes([i + 1, 0x11, 0]) for i in range(components))
+
+    def scan(components, first=0, last=63, bits=0):
+        return bytes([components]) + b"".join(bytes([i + 1, 0]) for i in range(components)) + bytes(
+            [first, last, bits])
+
+    def exif(content):
+        return b"\xff\xe1" + struct.pack(">H", len(content) + 8) + b"Exif\0\0" + content
+
+    turned = exif(b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0")
+    adobe = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0%c"
+    files = {"grey": jpeg(frame(8, 8, 1), [(scan(1), b"\x3f")]),
+             "grey-16": jpeg(frame(16, 16, 1), [(scan(1), b"\0")]),
+             "colour": jpeg(frame(8, 8, 3), [(scan(3), b"\x03")]),
+             "cmyk": jpeg(frame(8, 8, 4), [(scan(4), b"\0")], adobe % 0),
+             "ycck": jpeg(frame(8, 8, 4), [(scan(4), b"\0")], adobe % 2),
+             "two-components": jpeg(frame(8, 8, 2), [(scan(2), b"\0")]),
+             "turned": jpeg(frame(16, 8, 1), [(scan(1), b"\x0f")], turned),
+             "orientation-far": jpeg(frame(8, 8, 1), [(scan(1), b"\x3f")],
+                                     exif(b"II*\0\xff\xff\xff\xff")),
+             "progressive": jpeg(frame(8, 8, 1, 0xC2), [(scan(1, 0, 0), b"\x7f"),
+                                                        (scan(1, 1, 63), b"\x7f")]),
+             "many-scans": jpeg(frame(8, 8, 1, 0xC2), [(scan(1, 0, 0), b"\x7f")]
+                                + [(scan(1, 1, 63), b"\x7f")] * 200),
+             "arithmetic": jpeg(frame(8, 8, 1, 0xC9), [(scan(1), b"\0\0")]),
+             "lossless": jpeg(frame(8, 8, 1, 0xC3), [(scan(1), b"\0")]),
+             "promises-60000": jpeg(frame(60000, 60000, 3), [(scan(3), b"\0")]),
+             "promises-2000": jpeg(frame(2000, 2000, 1), [(scan(1), b"\0")]),
+             "no-pixels": jpeg(frame(0, 0, 1), [(scan(1), b"\0")]),
+             "no-scan": jpeg(frame(8, 8, 1), []),
+             "too-few-blocks": jpeg(frame(64, 64, 1), [(scan(1), b"\0")])}
+    for name, content in files.items():
+        put("jpeg", name, content)
+    put("jpeg", "cut", files["colour"][:-5])
+    put("jpeg", "start", b"\xff\xd8\xff")
 
 
 CONFIG = {"estimator": "ste", "codebook_start": "kmeans", "codes": 2, "latent": 2, "beta": 0.25,
@@ -377,6 +498,7 @@ def make_npy():
     put("npy", "other-magic", b"\x93NUMPX" + npy("{}")[6:])
 
 
-for make in (make_safetensors, make_weights, make_checkpoint, make_cifar10, make_run_folder,
+for make in (make_safetensors, make_weights, make_checkpoint, make_image_sets, make_png,
+             make_jpeg, make_run_folder,
              make_section, make_progress, make_texts, make_npy):
     make()

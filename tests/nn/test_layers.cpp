@@ -143,6 +143,9 @@ TEST_CASE("layers: linear, its parameters, initial values, forward and backward"
   const Variable input(to_tensor(x), true);
   const Variable output = layer(input);
   CHECK(error(output.value(), y) <= kTolerance);
+  const Variable of_sequences = layer(reshape(input, {1, 5, 4}));
+  CHECK(of_sequences.shape() == Shape{1, 5, 3});
+  CHECK((bits_of(of_sequences.value()) == bits_of(output.value())));
   backward_with(output, to_tensor(dy));
   CHECK(error(input.grad(), ref::matmul(dy, weight, false, false)) <= kTolerance);
   CHECK(error(state_of(layer, "weight").grad(), ref::matmul(dy, x, true, false)) <= kTolerance);
