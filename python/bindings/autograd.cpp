@@ -23,10 +23,18 @@ void bind_operators(py::class_<Variable>& v) {
       .def("__truediv__", [](const Variable& a, const Variable& b) { return div(a, b); })
       .def("__pow__", [](const Variable& x, float power) { return pow(x, power); })
       .def("__matmul__", [](const Variable& a, const Variable& b) { return matmul(a, b); })
+      .def("__radd__", [](const Variable& b, const Variable& a) { return a + b; })
+      .def("__rsub__", [](const Variable& b, const Variable& a) { return a - b; })
+      .def("__rmul__", [](const Variable& b, const Variable& a) { return a * b; })
+      .def("__rtruediv__", [](const Variable& b, const Variable& a) { return a / b; })
       .def("__neg__", [](const Variable& x) { return scale(x, -1); })
       .def("__add__", [](const Variable& x, float c) { return add_scalar(x, c); })
       .def("__radd__", [](const Variable& x, float c) { return add_scalar(x, c); })
       .def("__sub__", [](const Variable& x, float c) { return add_scalar(x, -c); })
+      .def("__rtruediv__",
+           [](const Variable& x, float c) {
+             return Variable(ops::full({1}, c, x.value().device())) / x;
+           })
       .def("__rsub__", [](const Variable& x, float c) { return add_scalar(scale(x, -1), c); })
       .def("__mul__", [](const Variable& x, float c) { return scale(x, c); })
       .def("__rmul__", [](const Variable& x, float c) { return scale(x, c); })
@@ -68,6 +76,7 @@ void bind_variable(py::module_& m) {
                    x.value().device(), x.requires_grad() ? ", requires_grad)" : ")");
       });
   bind_operators(v);
+  v.attr("__array_ufunc__") = py::none();  // array * variable is ours
   // Only f32 and bf16 are differentiated; integers are for indices, which stay tensors.
   py::implicitly_convertible<Tensor, Variable>();
   py::implicitly_convertible<py::buffer, Variable>();

@@ -3,6 +3,7 @@ import os
 import runpy
 import tempfile
 import unittest
+from array import array
 from math import exp, log
 
 import versor
@@ -21,6 +22,23 @@ class Gradients(unittest.TestCase):
         versor.sum(y).backward()
         self.assertTrue(close(x.grad.item(), (6 * 2 - 1) / 2 - 1 + 0.25 - 0.5 - 1))
         self.assertEqual((Variable([[1.0, 2]]) @ Variable([[3.0], [4]])).item(), 11)
+
+    def test_operators_with_arrays(self):
+        x, a = Variable([2.0, 4.0], requires_grad=True), array("f", [1.0, 2.0])
+        for left, right in ((a, x), (x, a), (x, Tensor([1.0, 2.0])), (Tensor([1.0, 2.0]), x)):
+            self.assertEqual((left * right).tolist(), [2, 8])
+            self.assertEqual((left + right).tolist(), [3, 6])
+        self.assertEqual([(a - x).tolist(), (x - a).tolist()], [[-1, -2], [1, 2]])
+        self.assertEqual([(a / x).tolist(), (x / a).tolist()], [[0.5, 0.5], [2, 2]])
+        self.assertEqual((2 / (-x)).tolist(), [-1, -0.5])
+        try:
+            import numpy
+        except ImportError:
+            return
+        y = numpy.float32([1, 2]) * x
+        self.assertIsInstance(y, Variable)
+        versor.sum(y).backward()
+        self.assertEqual(x.grad.tolist(), [1, 2])
 
     def test_differences(self):
         functions = [versor.relu, versor.tanh, versor.exp, versor.log, versor.sqrt, versor.square,
