@@ -4,6 +4,7 @@
 #define FMT_HEADER_ONLY
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <string>
 
@@ -12,6 +13,8 @@ namespace {
 [[gnu::used]] std::string (*const format_text)(fmt::string_view, fmt::format_args) = fmt::vformat;
 [[gnu::used]] void (*const print_text)(fmt::string_view, fmt::format_args) = fmt::vprint;
 [[gnu::used]] void (*const print_to)(std::FILE*, fmt::string_view, fmt::format_args) = fmt::vprint;
+// clang refers to it in formatting code that it does not remove
+[[gnu::used]] bool (*const is_printable)(uint32_t) = fmt::detail::is_printable;
 #if FMT_VERSION >= 110000
 [[gnu::used]] void (*const print_buffered)(std::FILE*, fmt::string_view,
                                            fmt::format_args) = fmt::vprint_buffered;
