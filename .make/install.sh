@@ -48,6 +48,7 @@ put() {  # put SOURCE TARGET [MODE]: SOURCE may be - for standard input
   installed+=("$2")
 }
 link() {  # link NAME TARGET: TARGET becomes a link to NAME beside it
+  mkdir -p "$(dirname "$prefix/$2")"
   ln -sfn "$1" "$prefix/$2"
   installed+=("$2")
 }
@@ -81,12 +82,14 @@ if [ -d .deps/lib ]; then
   for library in .deps/lib/lib{dnnl,OpenCL,tbb,gomp,png16,jpeg,z}.so.*; do
     [ -e "$library" ] || continue
     put "$library" "lib/versor/${library##*/}"
-    name=${library##*/}
-    case $name in libdnnl.* | libpng* | libjpeg.*)  # for -l in a static link
-      deps='-L${libdir}/versor -Wl,-rpath,${libdir}/versor '
-      short=${name%%.so.*}
-      link "$name" "lib/versor/${short/png16/png}.so" ;;
-    esac
+  done
+  for name in libdnnl.so libpng.so libjpeg.so; do  # for -l in a static link
+    [ -e ".deps/lib/$name" ] || continue
+    deps='-L${libdir}/versor -Wl,-rpath,${libdir}/versor '
+    library=$(readlink -f ".deps/lib/$name")
+    # it may be the system's, with only the headers unpacked
+    [ ! -e "$prefix/lib/versor/${library##*/}" ] || library=${library##*/}
+    link "$library" "lib/versor/$name"
   done
 fi
 
