@@ -23,11 +23,12 @@ Variable repeated(Variable (*f)(const Variable&, const Variable&), const Variabl
 // y = op(a, b), one of the two;  da = dy where y is a and not b, db = dy elsewhere.
 Variable chosen(const Variable& a, const Variable& b, BinaryOp op) {
   const Tensor va = a.value(), vb = b.value();
-  return record(name_of(op), ops::binary(va, vb, op), {a, b}, [=](const Tensor& dy) {
-    const Tensor da =
-        ops::relu_grad(dy, op == BinaryOp::maximum ? ops::sub(va, vb) : ops::sub(vb, va));
-    return Gradients{da, ops::sub(dy, da)};
-  });
+  return record(
+      name_of(op), ops::binary(va, vb, op), {a, b}, [=](const Tensor& dy, const Needed& needed) {
+        const Tensor da =
+            ops::relu_grad(dy, op == BinaryOp::maximum ? ops::sub(va, vb) : ops::sub(vb, va));
+        return Gradients{da, needed[1] ? ops::sub(dy, da) : Tensor()};
+      });
 }
 
 }  // namespace

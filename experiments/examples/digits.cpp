@@ -27,7 +27,7 @@ Dataset drawn_digits(int64_t count, Rng rng) {
   for (int64_t i = 0; i < count; ++i) {
     const auto bits = rng.split(0).block(i);
     const int digit = static_cast<int>(bits[0] % 10), ink = 120 + static_cast<int>(bits[1] % 100);
-    const int left = static_cast<int>(bits[2] % 11), top = static_cast<int>(bits[3] % 9);
+    const int left = static_cast<int>(3 + bits[2] % 6), top = static_cast<int>(2 + bits[3] % 6);
     for (int y = 0; y < kSide; ++y)
       for (int x = 0; x < kSide; ++x) {
         const int row = y - top, column = x - left;
@@ -53,7 +53,7 @@ int main() {
   reader.add<Conv2d>("2", ConvOptions{16, 32, 4, 2, 1, Activation::relu}, rng.split(3), Device{});
   reader.add<Flatten>("4");
   reader.add<Linear>("5", 4 * 4 * 32, 10, rng.split(4), Device{});
-  Adam adam(reader.parameters(), {.lr = 2e-3f});
+  Adam adam(reader.parameters(), {.lr = 5e-3f});
   for (int64_t e = 0; e < 5; ++e) {
     const Epoch epoch = train.shuffled(rng.split(5), e);
     for (int64_t b = 0; b < epoch.batches(); ++b) {

@@ -191,7 +191,8 @@ TEST_CASE("READMEs: make has the targets and variables that are shown" *
     for (const std::string& word : words(command))
       if (const size_t equal = word.find('='); word[0] != '-' && equal != std::string::npos) {
         const std::string name = word.substr(0, equal);
-        CHECK_MESSAGE(std::regex_search(known, std::regex("\\$[({]" + name + "\\b")), name);
+        if (!command.starts_with("make sweep "))  // bin/sweep checks them: see below
+          CHECK_MESSAGE(std::regex_search(known, std::regex("\\$[({]" + name + "\\b")), name);
       }
     for (std::string& line : checkout.make(command.substr(4) + " DATA=synthetic RESULTS=here"))
       called.push_back(std::move(line));
