@@ -202,18 +202,22 @@ bool Options::parse(int argc, char** argv) {
     app_->exit(e);
     return false;
   } catch (const CLI::ParseError& e) {
-    throw UsageError(e.what() + meant_by(app_->remaining()));
+    const std::string misspelt = first_misspelt(app_->remaining());
+    throw UsageError(misspelt.empty() ? e.what() : "there is no option " + misspelt);
   }
   return true;
 }
 
-// The option that was probably meant by the first of the arguments that were not expected.
-std::string Options::meant_by(const std::vector<std::string>& unexpected) const {
+// The first of the arguments that were not expected, if it is an option, with what was probably
+// meant by it.
+std::string Options::first_misspelt(const std::vector<std::string>& unexpected) const {
   std::vector<std::string> names;
   for (const OptionHelp& help : helps_)
     if (!help.positional()) names.push_back(help.names);
-  for (const std::string& word : unexpected)
-    if (word.starts_with("--")) return did_you_mean(word.substr(0, word.find('=')), names);
+  for (std::string word : unexpected) {
+    word = word.substr(0, word.find('='));
+    if (word.starts_with("--")) return word + did_you_mean(word, names);
+  }
   return "";
 }
 

@@ -95,7 +95,7 @@ class Options {
 
  private:
   Option added(CLI::Option* option, const std::string& value, const std::string& help);
-  std::string meant_by(const std::vector<std::string>& unexpected) const;
+  std::string first_misspelt(const std::vector<std::string>& unexpected) const;
   ProgramHelp program_help(const std::string& command) const;
 
   std::unique_ptr<CLI::App> app_;

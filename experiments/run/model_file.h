@@ -1,14 +1,15 @@
 // A trained model in one file, model.safetensors: the weights, and in the header's metadata all
 // that makes the model again. Metadata are texts:
-//   format "versor-model", format_version "1", versor_version
-//   config             the run's config as JSON, exactly as in config.json
-//   one entry per option, as on a command line, those included that the config leaves out because
-//   they have their usual value: model, quantizer, estimator, codes, latent, precision,
-//   ema_in_eval, seed, epochs, ... So readers in other languages need no JSON and no defaults of
-//   ours. data, data_fingerprint, train_images, test_images    the images it was trained on hidden
-//   channels between image and latent image_channels, image_height, image_width normalisation how
-//   bytes become the network's input trained_epochs     finished epochs; fewer than `epochs` in a
-//   run that has not ended
+// - format "versor-model", format_version "1", versor_version;
+// - config: the run's config as JSON, exactly as in config.json;
+// - an entry for each option, as on a command line, usual values included: model, quantizer,
+//   estimator, codes, latent, precision, ema_in_eval, seed, epochs, ... So readers in other
+//   languages need no JSON and no defaults of ours;
+// - data, data_fingerprint, train_images, test_images: the images it was trained on;
+// - hidden: channels between image and latent;
+// - image_channels, image_height, image_width;
+// - normalisation: how bytes become the network's input;
+// - trained_epochs: finished epochs, fewer than `epochs` in a run that has not ended.
 // The commit is left out, so that two commits that compute the same write the same bytes; a run's
 // config.json has it. Tensors have PyTorch's names and layouts (nn/safetensors.h);
 // python/versor_torch.py makes the same model of them in PyTorch.

@@ -12,6 +12,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kPrograms[] = {"train",
+                                     "evaluate",
+                                     "encode",
+                                     "decode",
+                                     "inspect",
+                                     "prune",
+                                     "one_step",
+                                     "bench",
+                                     "probe",
+                                     "table1",
+                                     "table2",
+                                     "table3",
+                                     "figures",
+                                     "table_attribution",
+                                     "table_estimators",
+                                     "table_quantizers",
+                                     "verdicts",
+                                     "report",
+                                     "tsne",
+                                     "sweep"};
+
 struct Wrong {
   std::string command;
   std::string part;  // of the line
@@ -271,26 +292,7 @@ TEST_CASE("errors: bin/one_step cannot write its output" * doctest::skip(without
 }
 
 TEST_CASE("programs: --help and --version" * doctest::skip(without_programs())) {
-  for (const std::string program : {"train",
-                                    "evaluate",
-                                    "encode",
-                                    "decode",
-                                    "inspect",
-                                    "prune",
-                                    "one_step",
-                                    "bench",
-                                    "probe",
-                                    "table1",
-                                    "table2",
-                                    "table3",
-                                    "figures",
-                                    "table_attribution",
-                                    "table_estimators",
-                                    "table_quantizers",
-                                    "verdicts",
-                                    "report",
-                                    "tsne",
-                                    "sweep"}) {
+  for (const std::string program : kPrograms) {
     CAPTURE(program);
     const Ended help = run(program + " --help");
     CHECK(help.code == 0);
@@ -332,27 +334,7 @@ TEST_CASE("errors: standard output that cannot be written, in every program" *
   for (const char* table : {"table2", "table3", "figures", "table_attribution", "table_estimators",
                             "table_quantizers", "sweep BETA=1,2"})
     commands.push_back(std::string(table) + " --list --quick --data synthetic" + results);
-  for (const char* program : {"train",
-                              "evaluate",
-                              "encode",
-                              "decode",
-                              "inspect",
-                              "prune",
-                              "one_step",
-                              "bench",
-                              "probe",
-                              "table1",
-                              "table2",
-                              "table3",
-                              "figures",
-                              "table_attribution",
-                              "table_estimators",
-                              "table_quantizers",
-                              "verdicts",
-                              "report",
-                              "tsne",
-                              "sweep"})
-    commands.push_back(std::string(program) + " --help");
+  for (const char* program : kPrograms) commands.push_back(std::string(program) + " --help");
   for (const std::string& command : commands) {
     CAPTURE(command);
     write_file(temporary / "line.sh", program_folder() + "/" + command + " >/dev/full");

@@ -30,6 +30,7 @@ TEST_CASE("help: a wrong option or value names the one that was probably meant" 
   CHECK(contains(error("train --estimator rotaton"), "rotaton is none of ste, rotation"));
   CHECK(contains(error("train --estimator rotaton"), "; did you mean rotation?"));
   CHECK_FALSE(contains(error("train --frobnicate 1"), "did you mean"));
+  CHECK(contains(error("encode run --out x"), "there is no option --out; did you mean --output?"));
 }
 
 TEST_CASE("help: groups, defaults of the preset, 80 columns" * doctest::skip(without_programs())) {
