@@ -69,12 +69,21 @@ class Walk {
       else if (fs::is_regular_file(status) && begins_as_picture(path.string()))
         take(path.string(), label);
       else
-        ++skipped;
+        skip(path);
     }
     above_.pop_back();
   }
 
  private:
+  // Other files may lie among pictures, but one that is called a picture is a broken one.
+  void skip(const fs::path& path) {
+    std::string ending = path.extension().string();
+    for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    check(ending != ".png" && ending != ".jpg" && ending != ".jpeg", kWho, path.string(),
+          " is neither a PNG nor a JPEG file");
+    ++skipped;
+  }
+
   static std::vector<fs::path> entries(const fs::path& folder) {
     std::error_code error;
     std::vector<fs::path> all;

@@ -58,7 +58,8 @@ int encode(const ModelUse& use, const Asked& asked) {
       write_png_files(asked.reconstructions, images, first);
     };
   const EncodedImages encoded =
-      encode_images(*loaded.model, set, loaded.options.batch_size, loaded.options.device, take);
+      encode_images(*loaded.model, set, batch_for(loaded, set.images.dim(1), set.images.dim(2)),
+                    loaded.options.device, take);
   write_symbols(*loaded.model, encoded, asked.output);
   report(loaded, set, encoded, asked.output);
   return 0;

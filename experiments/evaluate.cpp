@@ -55,7 +55,7 @@ int main(int argc, char** argv) {
             " holds no finished run");
     const LoadedModel loaded = use.load(path);
     const RunOptions& options = loaded.options;
-    const DatasetPair images = images_of_run(options, *loaded.config, path);
+    const DatasetPair images = images_of(loaded);
     refine.commitment = commitment.value_or(*options.beta);
     const Evaluation found =
         evaluate(*loaded.model, images.test, images_at_once(images.test, kBatch), options.device,

@@ -40,6 +40,13 @@ std::string counted(double number) {
   return fmt::format("{:.4g}{}", number, units[unit]);
 }
 
+// Of a number in the file, whose type reading may convert.
+size_t bytes_of_type(const std::string& type) {
+  if (type.ends_with("64")) return 8;
+  if (type.ends_with("32")) return 4;
+  return type.ends_with("16") ? 2 : 1;
+}
+
 void print_tensors(const std::string& path, const SafetensorsFile& file) {
   Table table{.title = path, .columns = {"tensor", "shape", "type", "numbers"}};
   int64_t numbers = 0;
@@ -47,7 +54,7 @@ void print_tensors(const std::string& path, const SafetensorsFile& file) {
   for (const auto& [name, tensor] : file.tensors) {
     table.rows.push_back({name, str(tensor.shape()), file.types.at(name), str(tensor.numel())});
     numbers += tensor.numel();
-    bytes += tensor.bytes();
+    bytes += static_cast<size_t>(tensor.numel()) * bytes_of_type(file.types.at(name));
   }
   fmt::print("{}{} tensors, {} numbers, {}\n", table.terminal(), file.tensors.size(), numbers,
              readable_bytes(bytes));

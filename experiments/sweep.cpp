@@ -99,7 +99,11 @@ CommandLine read(int argc, char** argv) {
     }
   }
   line.arguments.insert(line.arguments.end(), argv + at, argv + argc);
-  if (std::ranges::find(line.arguments, "--seeds") == line.arguments.end())
+  const auto gives_seeds = [](const std::string& argument) {
+    return argument == "--seeds" || argument.starts_with("--seeds=");
+  };
+  const bool about_itself = argc == 2 && std::string(argv[1]).starts_with("--");
+  if (!about_itself && std::ranges::none_of(line.arguments, gives_seeds))
     line.arguments.insert(line.arguments.end(), {"--seeds", "1"});
   return line;
 }

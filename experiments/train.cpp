@@ -49,19 +49,6 @@ std::string how_it_ended(TrainingEnd end, const RunOptions& options, const Metri
                      options.epochs, options.patience, best_epoch(metrics));
 }
 
-// The images. Of own images there may be fewer than the default batch has; then all of them are
-// one.
-DatasetPair load_fitting(RunOptions& options, bool batch_given) {
-  if (batch_given || options.data.kind != DataKind::folder) return load_data(options);
-  const int64_t usual = std::exchange(options.batch_size, 1);
-  DatasetPair images = load_data(options);
-  options.batch_size = std::min(usual, images.train.size());
-  if (options.batch_size < usual)
-    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n",
-               options.batch_size);
-  return images;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -85,7 +72,8 @@ int main(int argc, char** argv) {
                "on a GPU, call every step's kernels one by one; the results are the same");
   return run_program(app, argc, argv, [&] {
     resolve(options);
-    const DatasetPair images = load_fitting(options, app.given("--batch-size"));
+    const DatasetPair images = load_data(options);
+    fit_to_images(options, images);
     const auto config = config_of(options, images);
     if (settings.folder.empty()) {
       settings.folder = results + "/runs/" + run_name(config);
@@ -98,6 +86,8 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     Trainer trainer(options, images, settings);
     const TrainingEnd end = trainer.run();
+    if (end == TrainingEnd::was_finished && options.tensorboard)
+      fmt::print(stderr, "the run was finished before: no event files are written\n");
     if (end == TrainingEnd::interrupted) {
       fmt::print(stderr, "\ninterrupted; saved in {}, the same command goes on from there\n",
                  settings.folder);

@@ -565,6 +565,9 @@ def build(metadata=None, **options):
     """A new model of these options (USUAL); values may be numbers, levels "8,5,5,5"."""
     texts = {key: str(int(value) if isinstance(value, bool) else value)
              for key, value in options.items()}
+    unknown = sorted(set(texts) - set(USUAL))
+    if unknown:
+        raise ValueError(f"there is no option {unknown[0]}; there are {', '.join(sorted(USUAL))}")
     o = {**USUAL, **(metadata or {}), **texts}
     if o["model"] not in ("vqvae", "vqvae2") or o["estimator"] not in ESTIMATORS:
         raise ValueError(f"no model {o['model']} with the estimator {o['estimator']}")
@@ -713,6 +716,14 @@ def cifar10(folder, images=0, train=False):
     return pixels.float() * (2 / 255) - 1
 
 
+def check_images(metadata):
+    """Refuses models of other images than CIFAR-10's, whose error here would mean nothing."""
+    shape = [metadata.get(f"image_{axis}", "") for axis in ("height", "width", "channels")]
+    if metadata.get("data", "CIFAR-10") != "CIFAR-10" or shape not in (["32", "32", "3"], [""] * 3):
+        raise ValueError(f"the model is of {metadata.get('data')}, {' x '.join(shape)}, "
+                         "not of CIFAR-10's images: evaluate(load(path), images) takes any")
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Evaluates a model of Versor on CIFAR-10's test "
                                                  "images in PyTorch.")
@@ -724,6 +735,7 @@ def main(arguments=None):
     a = parser.parse_args(arguments)
     try:
         model = load(a.model)
+        check_images(model.metadata)
         found = evaluate(model, cifar10(a.cifar10, a.images, a.train))
         if a.save:
             save(model, a.save)

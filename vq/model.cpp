@@ -28,6 +28,7 @@ void VqModel::check_images(const char* who, const Tensor& images, int64_t factor
   check(images.shape().rank() == 4 && images.dim(1) % factor == 0 && images.dim(2) % factor == 0 &&
             images.dim(1) > 0 && images.dim(2) > 0,
         who, "needs images [N,H,W,C] with H and W multiples of ", factor, ", got ", images.shape());
+  check(images.dtype() == DType::f32, who, "needs images as f32 in [-1,1], got ", images.dtype());
 }
 
 Variable VqModel::latent_image(const Tensor& codes, const Shape& images, int64_t factor) const {

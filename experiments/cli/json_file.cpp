@@ -40,4 +40,11 @@ int64_t count_in(const nlohmann::json& value, const std::string& where) {
   return count;
 }
 
+template <class Json>
+std::string json_text(const Json& json, int indent) {
+  return json.dump(indent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+template std::string json_text(const nlohmann::json&, int);
+template std::string json_text(const nlohmann::ordered_json&, int);
+
 }  // namespace versor

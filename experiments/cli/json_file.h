@@ -16,6 +16,11 @@ Json parse_json(const std::string& text, const std::string& path);
 template <class Json>
 Json read_json(const std::string& path);
 
+// JSON as a text, with the given indentation. Bytes that are no UTF-8, as names of files may have,
+// become U+FFFD.
+template <class Json>
+std::string json_text(const Json& json, int indent);
+
 // A whole number from 0 to 2^53, so that the sum of a few cannot overflow. nlohmann's own get()
 // would cast any number. Throws Error naming `where`.
 int64_t count_in(const nlohmann::json& value, const std::string& where);

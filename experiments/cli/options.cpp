@@ -119,10 +119,12 @@ Options::Options(const std::string& summary)
     : app_(std::make_unique<CLI::App>(summary)), summary_(summary) {}
 Options::~Options() = default;
 
-// The names are taken from CLI11, which has removed what only it needs ("!--no-graph").
+// CLI11 writes "!--no-graph" as "--no-graph{false}".
 Option Options::added(CLI::Option* option, const std::string& value, const std::string& help) {
+  const std::string names =
+      option->get_positional() ? option->get_name() : option->get_name(false, true);
   helps_.push_back(
-      {.names = option->get_positional() ? option->get_name() : option->get_name(false, true),
+      {.names = names.substr(0, names.find('{')),
        .value = value,
        .help = help,
        .group = group_});

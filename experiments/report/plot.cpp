@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "experiments/report/svg.h"
+#include "experiments/report/table.h"
 #include "tensor/file.h"
 
 namespace versor {
@@ -57,7 +58,7 @@ std::string csv_of_curves(const Plot& plot) {
   std::string csv = plot.x_label;
   size_t column = 0;
   const auto add = [&](const Curve& curve, const std::string& name, const std::vector<double>& y) {
-    csv += "," + name;
+    csv += "," + csv_cell(name);
     for (size_t i = 0; i < y.size(); ++i) {
       auto& cells = rows[curve.x[i]];
       if (std::isfinite(y[i])) cells[column] = fmt::format("{:.8g}", y[i]);

@@ -122,7 +122,7 @@ void write_section(const std::string& results, const Section& section) {
 }
 
 std::string section_text(const Section& section) {
-  return nlohmann::json(section).dump(1) + "\n";
+  return json_text(nlohmann::json(section), 1);
 }
 
 Section read_section(const std::string& path) {

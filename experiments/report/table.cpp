@@ -30,14 +30,8 @@ std::string joined(const std::vector<std::string>& cells, const char* separator)
   return line;
 }
 
-// Cells with a comma, quote or line break are quoted, and quotes in them doubled (RFC 4180).
 std::string csv_line(std::vector<std::string> cells) {
-  for (std::string& cell : cells) {
-    if (cell.find_first_of(",\"\n") == std::string::npos) continue;
-    std::string quoted = "\"";
-    for (char c : cell) quoted += c == '"' ? "\"\"" : std::string(1, c);
-    cell = quoted + "\"";
-  }
+  for (std::string& cell : cells) cell = csv_cell(cell);
   return joined(cells, ",") + "\n";
 }
 
@@ -87,6 +81,13 @@ std::string best_of(const std::vector<std::vector<std::string>>& rows, size_t co
 }
 
 }  // namespace
+
+std::string csv_cell(const std::string& text) {
+  if (text.find_first_of(",\"\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char c : text) quoted += c == '"' ? "\"\"" : std::string(1, c);
+  return quoted + "\"";
+}
 
 std::string Table::markdown() const {
   std::string text = "## " + title + "\n\n";

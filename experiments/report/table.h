@@ -21,5 +21,8 @@ struct Table {
 };
 
 std::string html_escape(const std::string& text);
+// A cell of a CSV file: one with a comma, quote or line break is quoted, and quotes in it are
+// doubled (RFC 4180).
+std::string csv_cell(const std::string& text);
 
 }  // namespace versor

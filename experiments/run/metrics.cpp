@@ -240,7 +240,9 @@ MetricsTable parse_metrics(const std::string& text, const std::string& path) {
 
 MetricsTable read_growing_metrics(const std::string& path) {
   if (!is_there(path)) return {path, {}, {}};
-  return read_metrics(path);
+  MetricsTable table = read_metrics(path);
+  check(table.columns.front() == "epoch", "metrics", path, " does not begin with its heading");
+  return table;
 }
 
 }  // namespace versor

@@ -36,14 +36,27 @@ LoadedModel ModelUse::load(const std::string& path, bool on_cpu) const {
   });
 }
 
-Dataset images_of(const LoadedModel& loaded, RunImages which) {
+namespace {
+
+// A model's file does not say how its pictures were brought into form, only what came of it.
+RunOptions with_form(const LoadedModel& loaded) {
   RunOptions options = loaded.options;
   const Shape& image = loaded.image;
-  // A model's file does not say how its pictures were brought into form, only what came of it.
   if (options.size == 0 && options.data.kind == DataKind::folder && image[0] == image[1]) {
     options.size = image[0];
     options.channels = image[2];
   }
+  return options;
+}
+
+}  // namespace
+
+DatasetPair images_of(const LoadedModel& loaded) {
+  return images_of_run(with_form(loaded), *loaded.config, loaded.path);
+}
+
+Dataset images_of(const LoadedModel& loaded, RunImages which) {
+  RunOptions options = with_form(loaded);
   const DatasetPair images = images_of_run(options, *loaded.config, loaded.path);
   if (which == RunImages::train) return images.train;
   if (which == RunImages::test && options.validation_images > 0) {

@@ -35,8 +35,10 @@ struct EnumNames<RunImages> {
                                              {RunImages::test, "test"}};
 };
 
-// Throws Error, naming the model's file, if the images that are found are not those of the run, and
-// UsageError if the run held none back for validation.
+// The images that the run trained and was evaluated on. Throws Error, naming the model's file, if
+// those that are found are others.
+DatasetPair images_of(const LoadedModel& loaded);
+// One of its sets. Throws Error likewise, and UsageError if the run held none back for validation.
 Dataset images_of(const LoadedModel& loaded, RunImages which);
 
 // A picture of one's own, or those of a folder in the order of their names: with the model's

@@ -25,7 +25,8 @@ int64_t extent(const SafetensorsFile& file, const std::string& path, const std::
 // before the residual blocks, whose weights have longer names (vqvae.h).
 int64_t downsampling_of(const SafetensorsFile& file) {
   int64_t factor = 1;
-  for (int place = 0; file.tensors.contains(str("encoder.", place, ".weight")); place += 2)
+  for (int place = 0; factor < 16 && file.tensors.contains(str("encoder.", place, ".weight"));
+       place += 2)
     factor *= 2;
   return std::clamp<int64_t>(factor, 4, 16);
 }

@@ -157,8 +157,10 @@ void take_source(RunOptions& o, const Json& source, const std::string& path) {
   } catch (const Json::exception& e) {
     fail("run", path, " is malformed: ", e.what());
   }
+  // CIFAR-10 has a usual place too; other images that have moved are missed by their old one.
   std::error_code ignored;
-  if (!std::filesystem::is_directory(o.data_dir, ignored)) o.data_dir.clear();
+  if (o.data.kind == DataKind::cifar10 && !std::filesystem::is_directory(o.data_dir, ignored))
+    o.data_dir.clear();
 }
 
 std::string run_name(const Json& c) {

@@ -92,7 +92,7 @@ RunFolder::RunFolder(std::string path, const nlohmann::ordered_json& config,
                                        {"hardware", hardware},
                                        {"compiler", compiler_flags()}};
       if (options != nullptr) record["source"] = source_of(*options);
-      write_file(file("config.json"), record.dump(2) + "\n");
+      write_file(file("config.json"), json_text(record, 2));
     }
   } catch (...) {
     close(lock_);
@@ -134,12 +134,12 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     record["continues"] = {{"run", from.filename().string()},
                            {"epochs", epochs},
                            {"commit", commit_in((from / "config.json").string())}};
-    write_file(file("config.json"), record.dump(2) + "\n");
+    write_file(file("config.json"), json_text(record, 2));
     const auto overwrite = fs::copy_options::overwrite_existing;
     if (is_there((from / "snapshots").string()))
       fs::copy(from / "snapshots", file("snapshots"), overwrite | fs::copy_options::recursive);
     for (const char* name : {"timing.csv", "gradients.csv", "steps.csv", "best.safetensors"})
-      if (is_there((from / name).string())) write_file(file(name), read_file(from / name));
+      if (is_there((from / name).string())) versor::copy_file((from / name).string(), file(name));
     // The checkpoint is copied last and atomically: once it is there, the run has begun.
     versor::copy_file((from / kCheckpoint).string(), file(kCheckpoint));
     return;

@@ -1,7 +1,7 @@
 // What a run records while it trains: metrics.csv, gradients.csv and timing.csv, a row an epoch;
-// steps.csv, a row at least every half minute; and, if asked for, TensorBoard's event files in
-// tensorboard/. All are appended to. The first two have the same bytes in every run of a config;
-// the others depend on the time.
+// steps.csv, a row every ten seconds and at the end of an epoch; and, if asked for, TensorBoard's
+// event files in tensorboard/. All are appended to. The first two have the same bytes in every run
+// of a config; the others depend on the time.
 #pragma once
 
 #include <chrono>

@@ -115,6 +115,8 @@ void check_course(const RunOptions& o) {
                      "the test images would be chosen by them");
 }
 
+const int64_t kUsualBatch = RunOptions().batch_size;
+
 }  // namespace
 
 void apply_preset(RunOptions& o) {
@@ -155,7 +157,7 @@ void resolve_machine(RunOptions& o) {
     throw UsageError("--size",
                      fmt::format("{} is no multiple of {}, the pixels of a latent (--downsampling)",
                                  o.size, factor));
-  if (o.train_images > 0 && o.batch_size > o.train_images)
+  if (o.train_images > 0 && o.batch_size > o.train_images && o.batch_size != kUsualBatch)
     throw UsageError("--batch-size", fmt::format("{} is larger than the data: --train-images {}",
                                                  o.batch_size, o.train_images));
   if (o.validation_images > 0 && o.test_images > o.validation_images)
@@ -179,12 +181,17 @@ DatasetPair load_data(const RunOptions& o) {
   if (o.validation_images > 0) hold_back(images, o.validation_images);
   images.train = first_of(images.train, o.train_images, "--train-images");
   images.test = first_of(images.test, o.test_images, "--test-images");
-  check(o.batch_size <= images.train.size(), "batch", "--batch-size ", o.batch_size,
-        " is larger than the data: ", images.train.size(), " training images");
   return images;
 }
 
-void check_sizes(const RunOptions& o, const DatasetPair& images) {
+void fit_to_images(RunOptions& o, const DatasetPair& images) {
+  const int64_t count = images.train.size();
+  if (o.batch_size == kUsualBatch && count < kUsualBatch) {
+    o.batch_size = count;
+    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n", count);
+  }
+  check(o.batch_size <= count, "batch", "--batch-size ", o.batch_size,
+        " is larger than the data: ", count, " training images");
   const Shape &train = images.train.images.shape(), &test = images.test.images.shape();
   const int64_t factor = pixels_per_latent(o);
   check(train[1] % factor == 0 && train[2] % factor == 0, "data", "--downsampling ", o.downsampling,

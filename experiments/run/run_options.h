@@ -122,9 +122,10 @@ double learning_rate_in(const RunOptions& options, int64_t epoch);
 // "test", or "validation" if held-back training images replace the test images.
 const char* evaluated_images(const RunOptions& options);
 
-// Throws Error naming the option unless the model takes the images, of which both sets must have
-// the same size.
-void check_sizes(const RunOptions& options, const DatasetPair& images);
+// A set may be smaller than the default batch: then all training images are one, which a line on
+// standard error says. Throws Error naming the option if another batch is larger, or if the model
+// does not take the images, of which both sets must have the same size.
+void fit_to_images(RunOptions& options, const DatasetPair& images);
 
 // The options of a model of images with 3 channels; make_model() sets their number.
 VqVaeOptions model_options(const RunOptions& options);

@@ -70,7 +70,7 @@ MetricsTable parse_rows(const Progress& progress) {
 
 RunOptions resolved(RunOptions options, const DatasetPair& images) {
   resolve(options);
-  check_sizes(options, images);
+  fit_to_images(options, images);
   return options;
 }
 

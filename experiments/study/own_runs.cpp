@@ -186,7 +186,8 @@ void add_steps(const std::vector<Setting>& settings, const std::string& results,
   }
   if (!plot.curves.empty())
     add_plot(section, results, plot,
-             "The mean since the row before, from steps.csv: a row at least every half minute.");
+             "The mean since the row before, from steps.csv: a row every ten seconds and at the "
+             "end of an epoch.");
 }
 
 // Of each setting the first run that has a picture; the best setting first.

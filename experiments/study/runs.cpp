@@ -55,8 +55,12 @@ void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::strin
 
 Runs::Runs(const ManyRunsOptions& options) : options_(options) {
   if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
+  for (uint64_t seed : options_.seeds)
+    if (std::ranges::count(options_.seeds, seed) > 1)
+      throw UsageError("--seeds", fmt::format("{} is there twice", seed));
   resolve_machine(options_.run);
   images_ = load_data(options_.run);
+  fit_to_images(options_.run, images_);
   identity_ = identity_of(images_);
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <dnnl.hpp>
+#include <map>
+#include <mutex>
 
 #include "tensor/backend.h"
 
@@ -38,5 +40,22 @@ GradWeight describe_grad_weight(const ConvSizes& s, Format format);
 // What a descriptor holds: f32 or bf16, and how many elements, without a format's padding.
 DType type_of(const dnnl::memory::desc& desc);
 int64_t elements_of(const dnnl::memory::desc& desc);
+
+// What was made for a key, kept for the life of the program: oneDNN holds no reference to our
+// tensors. Several threads may ask at a time, and may use what they got.
+template <class Key, class Value>
+class PrimitiveCache {
+ public:
+  template <class Make>
+  const Value& get(const Key& key, const Make& make) {
+    const std::lock_guard lock(mutex_);
+    if (auto it = values_.find(key); it != values_.end()) return it->second;
+    return values_.emplace(key, make()).first->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<Key, Value> values_;
+};
 
 }  // namespace versor::cpu::onednn

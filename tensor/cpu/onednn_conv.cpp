@@ -83,22 +83,14 @@ struct Key {
   auto operator<=>(const Key&) const = default;
 };
 
-// The value for a key, made by `make` the first time. oneDNN keeps no reference to our tensors, so
-// entries stay valid for the life of the program. One thread issues primitives.
-template <class Value, class Make>
-const Value& cached(std::map<Key, Value>& cache, const Key& key, const Make& make) {
-  if (auto it = cache.find(key); it != cache.end()) return it->second;
-  return cache.emplace(key, make()).first->second;
-}
-
 }  // namespace
 
 void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& epilogue,
             const Conv2dParams& params) {
   if (y.numel() == 0) return;
-  static std::map<Key, PreparedForward> cache;
+  static PrimitiveCache<Key, PreparedForward> cache;
   const Key key{sizes_of(x, weight, params), epilogue.bias.defined(), epilogue.relu};
-  const PreparedForward& p = cached(cache, key, [&] {
+  const PreparedForward& p = cache.get(key, [&] {
     Forward desc = describe_forward(key.sizes, Format::plain, key.bias, key.relu);
     const memory::desc library = desc.weights_desc();
     return PreparedForward(std::move(desc), library, plain_weight(key.sizes, key.sizes.type),
@@ -116,11 +108,11 @@ void conv2d(Tensor& y, const Tensor& x, const Tensor& weight, const Epilogue& ep
 void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
                        const Conv2dParams& params) {
   if (dx.numel() == 0) return;
-  static std::map<Key, PreparedGradInput> cache;
+  static PrimitiveCache<Key, PreparedGradInput> cache;
   Key key{sizes_of(dx, weight, params)};
   key.sizes.wide_grad_input = dx.dtype() != dy.dtype();
   key.sizes.type = dy.dtype();
-  const PreparedGradInput& p = cached(cache, key, [&] {
+  const PreparedGradInput& p = cache.get(key, [&] {
     GradInput desc = describe_grad_input(key.sizes, Format::plain);
     const memory::desc library = desc.weights_desc();
     return PreparedGradInput(std::move(desc), library, plain_weight(key.sizes, key.sizes.type),
@@ -135,9 +127,9 @@ void conv2d_grad_input(Tensor& dx, const Tensor& dy, const Tensor& weight,
 void conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Tensor& dy,
                         const Conv2dParams& params) {
   if (dy.numel() == 0) return dweight.backend().fill(dweight, 0.f);
-  static std::map<Key, PreparedGradWeight> cache;
+  static PrimitiveCache<Key, PreparedGradWeight> cache;
   const Key key{sizes_of(x, dweight, params)};
-  const PreparedGradWeight& p = cached(cache, key, [&] {
+  const PreparedGradWeight& p = cache.get(key, [&] {
     GradWeight desc = describe_grad_weight(key.sizes, Format::plain);
     const memory::desc library = desc.diff_weights_desc();
     return PreparedGradWeight(std::move(desc), library, plain_weight(key.sizes, DType::f32), true);

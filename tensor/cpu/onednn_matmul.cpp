@@ -54,13 +54,11 @@ void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool 
     dnnl::matmul::primitive_desc desc;
     dnnl::matmul primitive;
   };
-  static std::map<Key, Prepared> cache;
-  auto it = cache.find(key);
-  if (it == cache.end()) {
-    auto desc = describe(key);
-    it = cache.emplace(key, Prepared{desc, dnnl::matmul(desc)}).first;
-  }
-  const auto& [desc, primitive] = it->second;
+  static PrimitiveCache<Key, Prepared> cache;
+  const auto& [desc, primitive] = cache.get(key, [&] {
+    auto made = describe(key);
+    return Prepared{made, dnnl::matmul(made)};
+  });
   const auto wrap = [](const memory::desc& d, const Tensor& t) {
     return memory(d, engine(), t.address());
   };
