@@ -4,6 +4,8 @@
 // those of "Python Specification for DLPack" in its documentation.
 #include <dlfcn.h>
 
+#include <optional>
+
 #include "python/bindings/bindings.h"
 #include "tensor/backend.h"
 #include "tensor/ops.h"
@@ -88,6 +90,8 @@ void wait_for_all_work(Device device) {
   static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
   static void* const address = driver ? dlsym(driver, "cuCtxSynchronize") : nullptr;
   check(address != nullptr, "dlpack", "the driver of ", device, " has no cuCtxSynchronize");
+  std::optional<py::gil_scoped_release> unlocked;  // a stream may wait for a function in Python
+  if (Py_IsInitialized() && PyGILState_Check()) unlocked.emplace();
   const int status = reinterpret_cast<int (*)()>(address)();
   check(status == 0, "dlpack", "cannot wait for ", device, ": error ", status, " of its driver");
 }
