@@ -23,6 +23,7 @@ struct TrainerSettings {
   int64_t save_every = 0;  // steps between checkpoints inside an epoch; 0: every two minutes
   bool graph = true;       // capture a step once and replay it, if the device can
   double stop_after = 0;   // seconds until it saves and stops; 0: never
+  bool has_source = true;  // the images are those that the options name, as config.json will say
 };
 
 enum class TrainingEnd { finished, was_finished, stopped, interrupted };

@@ -10,12 +10,6 @@
 namespace versor::python {
 namespace {
 
-Activation activation_named(const std::string& name) {
-  check(name == "none" || name == "relu", "conv2d", "unknown activation \"", name,
-        "\"; expected none or relu");
-  return name == "relu" ? Activation::relu : Activation::none;
-}
-
 void bind_operators(py::class_<Variable>& v) {
   v.def(py::self + py::self)
       .def(py::self - py::self)
@@ -224,12 +218,21 @@ void bind_rest(py::module_& m) {
   m.def("gather_rows", &gather_rows, "x"_a, "index"_a, "y[r,:] = x[index[r],:], index i32 [R]");
 }
 
-// with versor.no_grad(): ...
+// with versor.no_grad(): ... The same object may be entered again inside.
 struct NoGrad {
-  std::unique_ptr<NoGradGuard> guard;
+  ~NoGrad() {
+    while (!guards.empty()) guards.pop_back();  // the last first: each restores what it found
+  }
+  std::vector<std::unique_ptr<NoGradGuard>> guards;
 };
 
 }  // namespace
+
+Activation activation_named(const std::string& name) {
+  check(name == "none" || name == "relu", "conv2d", "unknown activation \"", name,
+        "\"; expected none or relu");
+  return name == "relu" ? Activation::relu : Activation::none;
+}
 
 py::object or_none(const Variable& v) {
   return v.defined() ? py::cast(v) : py::none();
@@ -243,8 +246,11 @@ void bind_autograd(py::module_& m) {
   bind_rest(m);
   py::class_<NoGrad>(m, "no_grad", "with versor.no_grad(): nothing is recorded.")
       .def(py::init<>())
-      .def("__enter__", [](NoGrad& n) { n.guard = std::make_unique<NoGradGuard>(); })
-      .def("__exit__", [](NoGrad& n, const py::args&) { n.guard.reset(); });
+      .def("__enter__", [](NoGrad& n) { n.guards.push_back(std::make_unique<NoGradGuard>()); })
+      .def("__exit__", [](NoGrad& n, const py::args&) {
+        check(!n.guards.empty(), "no_grad", "was not entered");
+        n.guards.pop_back();
+      });
 }
 
 }  // namespace versor::python

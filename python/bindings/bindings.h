@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "autograd/functions.h"
 #include "autograd/variable.h"
 #include "nn/module.h"
 #include "tensor/rng.h"
@@ -34,6 +35,8 @@ using Unlocked = py::call_guard<py::gil_scoped_release>;
 
 // "f32", "bf16", "i32", "u8". Throws Error, listing them, for anything else.
 DType dtype_named(const std::string& name);
+// "none", "relu". Throws Error for anything else.
+Activation activation_named(const std::string& name);
 // (2, 3) for [2,3].
 py::tuple tuple_of(const Shape& shape);
 Shape shape_of(const std::vector<int64_t>& extents);

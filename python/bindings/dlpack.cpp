@@ -2,6 +2,10 @@
 // The layout of the structs is that of the specification, github.com/dmlc/dlpack (dlpack.h), in its
 // two forms: the one before version 1.0, without a version, and 1.x. The rules for capsules are
 // those of "Python Specification for DLPack" in its documentation.
+#include <dlfcn.h>
+
+#include <optional>
+
 #include "python/bindings/bindings.h"
 #include "tensor/backend.h"
 #include "tensor/ops.h"
@@ -77,6 +81,30 @@ Device device_from(const DlDevice& device) {
   return {DeviceType::cuda, device.index};
 }
 
+// Waits until a GPU has done all its work, also that of other libraries on streams of their own, of
+// which Backend::synchronize() knows nothing. Only the driver is asked: unlike the runtime library
+// it is in a process with a GPU whatever this module was linked with. Nothing to do on the CPU.
+void wait_for_all_work(Device device) {
+  if (device.type != DeviceType::cuda) return;
+  backend_for(device).synchronize();  // makes this GPU's context the thread's current one, too
+  static void* const driver = dlopen("libcuda.so.1", RTLD_LAZY);
+  static void* const address = driver ? dlsym(driver, "cuCtxSynchronize") : nullptr;
+  check(address != nullptr, "dlpack", "the driver of ", device, " has no cuCtxSynchronize");
+  std::optional<py::gil_scoped_release> unlocked;  // a stream may wait for a function in Python
+  if (Py_IsInitialized() && PyGILState_Check()) unlocked.emplace();
+  const int status = reinterpret_cast<int (*)()>(address)();
+  check(status == 0, "dlpack", "cannot wait for ", device, ": error ", status, " of its driver");
+}
+
+// Before memory is given back or freed, where nobody could take an error: a GPU that cannot be
+// waited for has failed, and all later calls will say so.
+void wait_before_release(Device device) noexcept {
+  try {
+    wait_for_all_work(device);
+  } catch (const std::exception&) {
+  }
+}
+
 bool is_contiguous(const DlTensor& array) {
   int64_t expected = 1;
   for (int i = array.rank - 1; i >= 0; --i) {
@@ -108,9 +136,10 @@ Tensor take(const py::capsule& capsule) {
         "the array is not contiguous; versor.Tensor(array) copies it");
   // From here on nothing fails that would leave the array without an owner.
   PyCapsule_SetName(capsule.ptr(), M::kUsedName);
-  const std::shared_ptr<void> owner(managed, [](void* address) {
+  const std::shared_ptr<void> owner(managed, [device](void* address) {
     auto* m = static_cast<M*>(address);
     if (m->deleter == nullptr || !Py_IsInitialized()) return;
+    wait_before_release(device);  // our kernels may still be using it
     const py::gil_scoped_acquire lock;
     m->deleter(m);
   });
@@ -156,7 +185,11 @@ py::capsule give(const Tensor& t) {
                    .strides = exported->strides.data(),
                    .byte_offset = 0};
   managed.context = exported.get();
-  managed.deleter = [](M* m) { delete static_cast<Exported<M>*>(m->context); };
+  managed.deleter = [](M* m) {
+    auto* e = static_cast<Exported<M>*>(m->context);
+    wait_before_release(e->tensor.device());  // the consumer's kernels may still be using it
+    delete e;
+  };
   if constexpr (std::is_same_v<M, ManagedVersioned>) managed.version = {1, 0};
   PyObject* capsule = PyCapsule_New(&managed, M::kName, drop_unused<M>);
   if (capsule == nullptr) throw py::error_already_set();
@@ -181,7 +214,7 @@ Tensor from_dlpack(const py::object& array) {
   bool on_cuda = false;
   if (py::hasattr(array, "__dlpack_device__"))
     on_cuda = array.attr("__dlpack_device__")().cast<py::tuple>()[0].cast<int32_t>() == kCuda;
-  if (on_cuda) arguments["stream"] = 1;  // CUDA's default stream, for which we wait below
+  if (on_cuda) arguments["stream"] = 1;  // CUDA's legacy default stream; all are waited for below
   py::object capsule;
   try {
     capsule = array.attr("__dlpack__")("max_version"_a = py::make_tuple(1, 0), **arguments);
@@ -191,7 +224,7 @@ Tensor from_dlpack(const py::object& array) {
   }
   const bool versioned = PyCapsule_IsValid(capsule.ptr(), ManagedVersioned::kName);
   const Tensor t = versioned ? take<ManagedVersioned>(capsule) : take<Managed>(capsule);
-  if (on_cuda) t.backend().synchronize();
+  wait_for_all_work(t.device());
   return t;
 }
 

@@ -20,7 +20,10 @@ class OwnModule : public Module {
  public:
   void set_part(const std::string& name, const py::object& part) {
     check(!parts_.contains(name), "module", "\"", name, "\" is registered already");
-    register_module(name, *part.cast<Module*>());
+    auto* const module = part.cast<Module*>();
+    check(!contains(module, this), "module", "\"", name,
+          "\" is or contains the module that it would be a part of");
+    register_module(name, *module);
     parts_[name.c_str()] = part;
   }
   Variable add_parameter(const std::string& name, const Tensor& value) {
@@ -31,6 +34,16 @@ class OwnModule : public Module {
   }
 
  private:
+  // Whether it is `wanted` or has it among its parts or theirs: only parts decided in Python can.
+  static bool contains(const Module* module, const Module* wanted) {
+    if (module == wanted) return true;
+    const auto* own = dynamic_cast<const OwnModule*>(module);
+    if (own == nullptr) return false;
+    for (const auto& [name, part] : own->parts_)
+      if (contains(part.cast<Module*>(), wanted)) return true;
+    return false;
+  }
+
   py::dict parts_;
 };
 
@@ -57,10 +70,7 @@ class Steps final : public OwnModule {
 
 ConvOptions conv_options(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding,
                          const std::string& activation) {
-  check(activation == "none" || activation == "relu", "conv2d", "unknown activation \"", activation,
-        "\"; expected none or relu");
-  return {in,     out,     kernel,
-          stride, padding, activation == "relu" ? Activation::relu : Activation::none};
+  return {in, out, kernel, stride, padding, activation_named(activation)};
 }
 
 template <class T>

@@ -46,7 +46,10 @@ using OwnImages = std::optional<std::pair<Tensor, Tensor>>;
 Dataset dataset_of(const Tensor& images) {
   check(images.dtype() == DType::u8 && images.shape().rank() == 4, "images",
         "are u8 [M,H,W,C], not ", images.dtype(), " ", images.shape());
-  return {images, std::vector<int32_t>(static_cast<size_t>(images.dim(0))), "own images"};
+  check(images.dim(3) == 1 || images.dim(3) == 3, "images", "have ", images.dim(3),
+        " channels; there are 1 (grey) and 3 (RGB)");
+  return {images.to(Device{}), std::vector<int32_t>(static_cast<size_t>(images.dim(0))),
+          "own images"};
 }
 
 DatasetPair images_for(const RunOptions& options, const OwnImages& own,
@@ -70,9 +73,11 @@ class Run {
     const DatasetPair images = images_for(options, own, keywords);
     const py::gil_scoped_release unlocked;
     if (folder_.empty()) folder_ = results + "/runs/" + run_name(config_of(options, images));
-    trainer_ = std::make_unique<Trainer>(
-        options, images,
-        TrainerSettings{.folder = folder_, .quiet = quiet, .save_every = save_every});
+    trainer_ = std::make_unique<Trainer>(options, images,
+                                         TrainerSettings{.folder = folder_,
+                                                         .quiet = quiet,
+                                                         .save_every = save_every,
+                                                         .has_source = !own.has_value()});
   }
 
   // True if epochs were trained, false if the run was finished before.

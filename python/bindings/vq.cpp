@@ -85,7 +85,9 @@ void bind_quantizer(py::module_& m) {
 template <class M>
 std::shared_ptr<M> make(const py::kwargs& options) {
   const RunOptions o = run_options_from(options);
-  return std::make_shared<M>(model_options(o), o.device, next_rng());
+  VqVaeOptions m = model_options(o);
+  if (o.channels > 0) m.image_channels = o.channels;
+  return std::make_shared<M>(m, o.device, next_rng());
 }
 
 void bind_models(py::module_& m) {
@@ -124,7 +126,11 @@ void bind_models(py::module_& m) {
   m.def(
       "load",
       [](const std::string& path, const std::string& device) {
-        const auto change = [&](RunOptions& o) { o.device = parse_device(device); };
+        const auto change = [&](RunOptions& o) {
+          o.device = parse_device(device);
+          if (o.device == Device{} && o.precision == Precision::tf32)  // only GPUs have it
+            o.precision = Precision::fp32;
+        };
         return std::shared_ptr<VqModel>(load_model(path, change).model);
       },
       "path"_a, "device"_a = "cpu",

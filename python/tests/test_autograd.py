@@ -82,6 +82,20 @@ class Gradients(unittest.TestCase):
         self.assertIsNone(x.grad)
         self.assertFalse(x.detach().requires_grad)
 
+    def test_no_grad_entered_again(self):
+        x, again = Variable([1.0], requires_grad=True), versor.no_grad()
+        with again:
+            with again:
+                self.assertFalse((x * x).requires_grad)
+            self.assertFalse((x * x).requires_grad)
+        self.assertTrue((x * x).requires_grad)
+        again.__enter__()
+        again.__enter__()
+        del again
+        self.assertTrue((x * x).requires_grad)
+        with self.assertRaises(versor.Error):
+            versor.no_grad().__exit__(None, None, None)
+
     def test_errors(self):
         x = Variable([1.0, 2.0], requires_grad=True)
         y = versor.sum(x * x)
@@ -115,6 +129,20 @@ class Modules(unittest.TestCase):
         with self.assertRaises(versor.Error):
             m.hidden = nn.Linear(2, 8)
 
+    def test_a_module_is_no_part_of_itself(self):
+        parent, child, sequence = nn.Module(), nn.Module(), nn.Sequential(nn.Linear(2, 3))
+        parent.child = child
+        child.sequence = sequence
+        for part, whole in ((parent, parent), (child, parent), (sequence, parent),
+                            (sequence, nn.Sequential(parent))):
+            with self.assertRaises(versor.Error) as raised:
+                part.back = whole
+            self.assertIn("back", str(raised.exception))
+            self.assertFalse(hasattr(part, "back"))
+        self.assertEqual(list(parent.named_parameters()),
+                         ["child.sequence.0.weight", "child.sequence.0.bias"])
+        parent.training = False
+
     def test_parts_outlive_their_names(self):
         m = nn.Sequential(nn.Linear(2, 8), versor.relu, nn.Sequential(nn.Linear(8, 1)))
         self.assertEqual(list(m.named_parameters()), ["0.weight", "0.bias", "2.0.weight", "2.0.bias"])
@@ -136,6 +164,8 @@ class Modules(unittest.TestCase):
             self.assertEqual(layer(x).shape, shape)
         with self.assertRaises(versor.Error):
             nn.Conv2d(3, 5, kernel=4, activation="swish")
+        with self.assertRaises(versor.Error):
+            versor.conv2d(x, versor.normal([5, 4, 4, 3]), activation="swish")
 
     def test_training_and_use(self):
         m = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.Dropout(0.5)))

@@ -101,6 +101,20 @@ class Capsules(unittest.TestCase):
 
         self.assertEqual(versor.from_dlpack(Old()).tolist(), [[7]])
 
+    def test_on_cuda_the_producer_gets_a_stream(self):
+        asked = []
+
+        class OnCuda:
+            def __dlpack_device__(self):
+                return (2, 0)
+
+            def __dlpack__(self, **arguments):
+                asked.append(arguments.get("stream"))
+                return Tensor([7]).__dlpack__()
+
+        self.assertEqual(versor.from_dlpack(OnCuda()).tolist(), [7])
+        self.assertEqual(asked, [1])
+
     def test_shares_and_copies(self):
         t = Tensor([1, 2])
         shared, copy = versor.from_dlpack(t), t.clone()

@@ -1,4 +1,5 @@
 """Quantizers, models and whole training runs."""
+import json
 import os
 import signal
 import subprocess
@@ -87,6 +88,14 @@ class Quantizers(unittest.TestCase):
                              out.reconstruction.tolist())
 
 
+    def test_channels(self):
+        for make in (vq.VqVae, vq.VqVae2):
+            for options, channels in ((dict(), 3), (dict(channels=1), 1), (dict(channels=3), 3)):
+                model = make(latent=16, codes=8, precision="fp32", **options)
+                images = versor.uniform([2, 16, 16, channels], -1, 1)
+                self.assertEqual(model(images).reconstruction.shape, (2, 16, 16, channels))
+
+
 class Training(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -110,15 +119,43 @@ class Training(unittest.TestCase):
         options = {k: SMALL[k] for k in SMALL if k not in ("data", "train_images", "test_images")}
         trainer = versor.Trainer(images=images, folder=self.folder + "/run", **options)
         self.assertTrue(trainer.run())
+        with open(trainer.folder + "/config.json") as f:
+            config = json.load(f)
+        self.assertEqual(config["options"]["data"], "own images")
+        self.assertNotIn("source", config)
         model = vq.load(trainer.folder)
         self.assertIsInstance(model, vq.VqVae)
         self.assertFalse(model.training)
         self.assertEqual(model.latent, 16)
-        for wrong in (dict(images=images, data="synthetic"), dict(images=(versor.zeros([2]),) * 2)):
-            with self.assertRaises(versor.Error):
+        for wrong, names in (
+            (dict(images=images, data="synthetic"), "data"),
+            (dict(images=(versor.zeros([2]),) * 2), "u8"),
+            (dict(images=(versor.zeros([32, 16, 16, 2], "u8"),) * 2), "2 channels"),
+            (dict(images=(images[0], versor.zeros([32, 16, 16, 4], "u8"))), "4 channels"),
+        ):
+            with self.assertRaises(versor.Error) as raised:
                 versor.Trainer(folder=self.folder + "/other", **options, **wrong)
+            self.assertIn(names, str(raised.exception))
         with self.assertRaises(versor.Error):
             vq.load(self.folder)
+
+    def test_a_tf32_run_is_used_on_the_cpu(self):
+        trainer = versor.Trainer(folder=self.folder + "/run", **SMALL)
+        trainer.run()
+        weights, config = (trainer.folder + name for name in ("/model.safetensors", "/config.json"))
+        # as a GPU would have written it
+        with open(config) as f:
+            of_folder = f.read()
+        with open(config, "w") as f:
+            f.write(of_folder.replace('"fp32"', '"tf32"'))
+        with open(weights, "rb") as f:
+            header = json.loads(f.read(int.from_bytes(f.read(8), "little")))
+        metadata = {key: value.replace("fp32", "tf32")
+                    for key, value in header["__metadata__"].items() if key != "versor_fnv1a64"}
+        self.assertEqual(metadata["precision"], "tf32")
+        nn.save(weights, nn.load(weights), metadata)
+        for path in (trainer.folder, weights):
+            self.assertEqual(vq.load(path).latent, 16)
 
     def test_other_threads_go_on(self):
         trainer = versor.Trainer(folder=self.folder + "/run", **SMALL)
