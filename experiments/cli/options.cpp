@@ -124,10 +124,7 @@ Option Options::added(CLI::Option* option, const std::string& value, const std::
   const std::string names =
       option->get_positional() ? option->get_name() : option->get_name(false, true);
   helps_.push_back(
-      {.names = names.substr(0, names.find('{')),
-       .value = value,
-       .help = help,
-       .group = group_});
+      {.names = names.substr(0, names.find('{')), .value = value, .help = help, .group = group_});
   return {option, &helps_.back()};
 }
 

@@ -188,7 +188,8 @@ void fit_to_images(RunOptions& o, const DatasetPair& images) {
   const int64_t count = images.train.size();
   if (o.batch_size == kUsualBatch && count < kUsualBatch) {
     o.batch_size = count;
-    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n", count);
+    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n",
+               count);
   }
   check(o.batch_size <= count, "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", count, " training images");

@@ -69,8 +69,9 @@ class Run {
   Run(const OwnImages& own, const std::string& folder, const std::string& results, bool quiet,
       int64_t save_every, const py::kwargs& keywords)
       : folder_(folder) {
-    const RunOptions options = run_options_from(keywords);
+    RunOptions options = run_options_from(keywords);
     const DatasetPair images = images_for(options, own, keywords);
+    fit_to_images(options, images);
     const py::gil_scoped_release unlocked;
     if (folder_.empty()) folder_ = results + "/runs/" + run_name(config_of(options, images));
     trainer_ = std::make_unique<Trainer>(options, images,

@@ -178,6 +178,7 @@ class Training(unittest.TestCase):
     def test_interrupt(self):
         program = f"""
 import signal, versor
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been ignored from the start
 before = signal.getsignal(signal.SIGINT)
 trainer = versor.Trainer(folder={self.folder + "/run"!r}, quiet=False,
                          **{dict(SMALL, epochs=100000)!r})

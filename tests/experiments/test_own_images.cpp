@@ -71,6 +71,10 @@ TEST_CASE("own images: 40 pictures of odd sizes train, and are another run when 
   const Ended broken = run_in(place, "train --size 64 --data " + (place / "moved"));
   CHECK(broken.code == 1);
   CHECK(contains(error_line(broken), place / "moved/dogs/1"));
+  std::filesystem::remove(place / "moved/dogs/1");
+  put_file(place / "moved/dogs/empty.PNG", "");
+  const Ended empty = run_in(place, "train --size 64 --data " + (place / "moved"));
+  CHECK(contains(error_line(empty), "dogs/empty.PNG is neither a PNG nor a JPEG file"));
 }
 
 TEST_CASE("own images: CIFAR-100, IDX and STL-10 train" * doctest::skip(without_programs())) {
@@ -83,7 +87,7 @@ TEST_CASE("own images: CIFAR-100, IDX and STL-10 train" * doctest::skip(without_
   for (int i = 0; i < 8; ++i) records += std::string(1, i) + std::string(1, 90 + i) + bytes(3072);
   put_file(place / "cifar/train.bin", records);
   put_file(place / "cifar/test.bin", records.substr(0, 2 * 3074));
-  train(place, "--batch-size 4 --data cifar100 --data-dir " + (place / "cifar"), "a");
+  train(place, "--data cifar100 --data-dir " + (place / "cifar"), "a");
 
   put_file(place / "idx/train-images-idx3-ubyte", idx_file({8, 28, 28}, colourful(28, 224, 1)));
   put_file(place / "idx/t10k-images-idx3-ubyte", idx_file({4, 28, 28}, colourful(28, 112, 1)));
@@ -92,7 +96,7 @@ TEST_CASE("own images: CIFAR-100, IDX and STL-10 train" * doctest::skip(without_
 
   put_file(place / "stl/train_X.bin", bytes(8 * 27648));
   put_file(place / "stl/test_X.bin", bytes(4 * 27648));
-  train(place, "--batch-size 4 --data stl10 --data-dir " + (place / "stl"), "c");
+  train(place, "--data stl10 --data-dir " + (place / "stl"), "c");
   CHECK(contains(options_in(place / "c"), "\"image_shape\":[96,96,3]"));
 
   const Ended missing = run_in(place, "train --data stl10 --data-dir " + (place / "nowhere"));

@@ -260,9 +260,13 @@ TEST_CASE("options: what contradicts itself is wrong usage") {
   options.train_images = 20;
   options.test_images = 10;
   options.batch_size = 21;
-  const std::string error = error_of([&] { load_data(options); });
+  const DatasetPair images = load_data(options);
+  const std::string error = error_of([&] { fit_to_images(options, images); });
   CHECK(contains(error, "--batch-size 21"));
   CHECK(contains(error, "20 training images"));
+  options.batch_size = RunOptions().batch_size;  // the default becomes the whole set
+  fit_to_images(options, images);
+  CHECK(options.batch_size == 20);
 }
 
 TEST_CASE("options: data are cut to the first images") {
