@@ -169,7 +169,11 @@ void bind_module(py::module_& m) {
       .def("buffer", &OwnModule::add_buffer, "name"_a, "value"_a)
       .def("__setattr__",
            [](const py::object& self, const std::string& name, const py::object& value) {
-             if (py::isinstance<Module>(value)) self.cast<OwnModule&>().set_part(name, value);
+             if (py::isinstance<Module>(value)) {
+               auto* const module = self.cast<OwnModule*>();  // null before __init__
+               check(module != nullptr, "module", "call super().__init__() before parts are set");
+               module->set_part(name, value);
+             }
              const py::object plain = py::module_::import("builtins").attr("object");
              plain.attr("__setattr__")(self, name, value);
            });

@@ -121,6 +121,15 @@ class Mlp(nn.Module):
 
 
 class Modules(unittest.TestCase):
+    def test_forgotten_super(self):
+        class Forgetful(nn.Module):
+            def __init__(self):
+                self.line = nn.Linear(2, 3)
+
+        with self.assertRaises(versor.Error) as raised:
+            Forgetful()
+        self.assertIn("super().__init__()", str(raised.exception))
+
     def test_own_module(self):
         m = Mlp()
         self.assertEqual(list(m.named_parameters()),
