@@ -170,9 +170,10 @@ void bind_module(py::module_& m) {
       .def("__setattr__",
            [](const py::object& self, const std::string& name, const py::object& value) {
              if (py::isinstance<Module>(value)) {
-               auto* const module = self.cast<OwnModule*>();  // null before __init__
-               check(module != nullptr, "module", "call super().__init__() before parts are set");
-               module->set_part(name, value);
+               auto* const object = reinterpret_cast<py::detail::instance*>(self.ptr());
+               check(object->get_value_and_holder().holder_constructed(), "module",
+                     "call super().__init__() before parts are set");
+               self.cast<OwnModule&>().set_part(name, value);
              }
              const py::object plain = py::module_::import("builtins").attr("object");
              plain.attr("__setattr__")(self, name, value);
