@@ -153,8 +153,16 @@ unpack_under_deps() {  # unpack_under_deps PACKAGE...: with dependencies that ar
   local apt="$deps/apt" deb
   say "no root rights: unpacking $* under .deps/"
   mkdir -p "$apt"/{lists,archives}/partial
+  # a compiler that is half installed, gcc without g++: all of it is unpacked, because the unpacked half
+  # would not find the other
+  local status=/var/lib/dpkg/status
+  if [[ " $*" = *" g++"* ]] && dpkg-query -W -f '${Status}\n' gcc cpp binutils libc6-dev 2>/dev/null |
+    grep -q '^install ok installed'; then
+    status=$apt/status
+    : >"$status"
+  fi
   local options=(-o "Dir::State=$apt" -o "Dir::Cache=$apt" -o Debug::NoLocking=1 $net
-    -o Dir::State::status=/var/lib/dpkg/status -o Acquire::Languages=none)
+    -o "Dir::State::status=$status" -o Acquire::Languages=none)
   : >"$log"
   [ -n "$updated" ] || apt-get "${options[@]}" update >"$log" 2>&1 || true
   updated=yes
