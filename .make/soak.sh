@@ -31,9 +31,9 @@ same_results() {  # same_results FOLDER FOLDER: do the files have the same bytes
 
 # With epochs of 10 steps and a checkpoint every third step, kills hit steps, checkpoints,
 # evaluations and the files written at the end of an epoch. A process lives 0 to 0.25 s, start
-# included.
+# included, which is up to ten epochs on a fast machine: there must be more than the kills use up.
 part_kills() {
-  local options=(--train-images 160 --epochs $((kills * 2)) --dead-codes 0.5 --save-every 3)
+  local options=(--train-images 160 --epochs $((kills * 8)) --dead-codes 0.5 --save-every 3)
   "${train[@]}" "${options[@]}" --out "$work/undisturbed" >/dev/null || { verdict kills 1 "the undisturbed run fails"; return; }
   local done=0 started=0 finished=0 id status start=$SECONDS
   while [ "$finished" = 0 ]; do
