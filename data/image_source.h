@@ -1,7 +1,6 @@
 // Where images come from and in which form they are wanted: what load_images.h needs to know.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "tensor/names.h"

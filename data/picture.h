@@ -48,8 +48,8 @@ struct PictureSet {
   std::string name = {};                         // these three as in Dataset
   std::string folder = {};
   std::vector<std::string> classes = {};
-  std::vector<std::string> files =
-      {};                // all that were found: when one changes, so may the pictures
+  // All files that were found: when one changes, so may the pictures.
+  std::vector<std::string> files = {};
   bool encoded = false;  // decoding the files takes time
   int64_t skipped = 0;   // files that are no pictures
 };

@@ -83,7 +83,7 @@ void print_model(const LoadedModel& loaded) {
   double bits = 0;
   for (size_t level = 0; level < levels.size(); ++level) {
     const Vocabulary v = levels[level].quantizer->vocabulary();
-    const int64_t factor = pixels_per_latent(*loaded.model, level);
+    const int64_t factor = loaded.model->pixels_per_latent(level);
     const int64_t latents = loaded.image[0] / factor * (loaded.image[1] / factor);
     bits += static_cast<double>(latents * v.symbols) * std::log2(static_cast<double>(v.codes));
     fmt::print("  {}symbols per latent L {}, codes K {}, latents of {} x {} pixels\n",

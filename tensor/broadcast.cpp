@@ -1,8 +1,6 @@
 // Repeating a tensor along axes, and adding it up along them, as compositions of other primitives:
 // see ops.h.
 #include <algorithm>
-#include <functional>
-#include <utility>
 
 #include "tensor/checks.h"
 #include "tensor/ops.h"

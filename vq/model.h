@@ -69,6 +69,10 @@ class VqModel : public Module {
   // Whether a step can be captured once and replayed.
   bool capturable() const;
   int64_t latent() const { return options_.quantizer.codebook.latent; }  // D
+  // How many pixels a latent of a level covers each way. The last level has the most latents.
+  int64_t pixels_per_latent(size_t level) const {
+    return options_.downsampling << (levels_.size() - 1 - level);
+  }
   const VqVaeOptions& options() const { return options_; }
 
  protected:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "data/png_reader.h"
 #include "experiments/report/svg.h"
 #include "tensor/error.h"
 #include "tensor/file.h"
@@ -22,20 +23,13 @@ std::string bytes_of(const std::string& results, const Picture& p) {
   return read_file(results + "/" + p.file);
 }
 
-constexpr const char* kPngStart = "\x89PNG\r\n\x1a\n";
-
-// Takes width and height from a PNG's header (section 11.2.1 of the specification, "IHDR").
-// False if it has no equal rows of originals and reconstructions.
+// Takes width and height from a PNG's header. False if it has no equal rows of originals and
+// reconstructions.
 bool measure(const std::string& png, Strips& strips) {
-  constexpr size_t kWidthAt = 16, kHeightAt = 20;
-  if (png.size() < kHeightAt + 4 || !png.starts_with(kPngStart)) return false;
-  const auto number = [&](size_t at) {
-    int64_t value = 0;
-    for (size_t i = 0; i < 4; ++i) value = value << 8 | static_cast<unsigned char>(png[at + i]);
-    return value;
-  };
-  strips.width = number(kWidthAt);
-  strips.height = number(kHeightAt);
+  if (!is_png(png)) return false;
+  const PictureShape shape = png_shape(png, strips.picture->file);
+  strips.width = shape.width;
+  strips.height = shape.height;
   // One or two rows of square images; a second only if the first has not room for all.
   for (const int64_t rows : {2, 1}) {
     const int64_t pitch = (strips.height + kGap) / (2 * rows);
@@ -142,8 +136,7 @@ std::string pictures_html(const std::string& results, const Section& section,
     end_plots();
     try {
       const std::string bytes = bytes_of(results, p);
-      check(p.file.ends_with(".svg") || bytes.starts_with(kPngStart), "report", p.file,
-            " is no PNG file");
+      check(p.file.ends_with(".svg") || is_png(bytes), "report", p.file, " is no PNG file");
       Strips next{&p, fmt::format("image-{}-{}", html_escape(section.name), strips.size())};
       if (p.originals.empty() || !measure(bytes, next)) {
         end_group();

@@ -73,8 +73,7 @@ Dataset pictures_for(const LoadedModel& loaded, const std::string& path, int64_t
       std::filesystem::is_directory(path) ? find_pictures(path) : find_picture(path);
   const FormedPictures formed(found, {.size = size, .channels = loaded.image[2]});
   const auto [height, width, channels] = formed.shape();
-  const int64_t factor = loaded.model->options().downsampling
-                         << (loaded.model->levels().size() - 1);
+  const int64_t factor = loaded.model->pixels_per_latent(0);
   check(height % factor == 0 && width % factor == 0, "images", path, " has pictures of ", width,
         "x", height, " pixels, the model takes multiples of ", factor,
         ": --size crops and resizes them");

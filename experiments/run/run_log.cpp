@@ -6,10 +6,10 @@
 #include <cstdio>
 #include <limits>
 
+#include "experiments/run/clock.h"
+
 namespace versor {
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 constexpr double kSecondsBetweenSteps = 10;
 constexpr const char *kMetrics = "metrics.csv", *kTiming = "timing.csv",
@@ -20,10 +20,6 @@ constexpr const char* kTimingHeader =
 constexpr const char* kStepsHeader =
     "epoch,batch,step,seconds,loss,recon_loss,codebook_loss,perplexity,codes_used,"
     "images_per_second,learning_rate";
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // "train_recon_loss" is train/recon_loss, which TensorBoard shows in a group.
 std::string tag_of(std::string column) {

@@ -2,7 +2,6 @@
 #include "experiments/run/trainer.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +10,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "experiments/run/clock.h"
 #include "experiments/run/gradient_probe.h"
 #include "experiments/run/model_file.h"
 #include "experiments/run/snapshot.h"
@@ -19,12 +19,6 @@
 
 namespace versor {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // The independent streams of random numbers of a run.
 enum Purpose : uint64_t { kModel = 1, kShuffle = 2 };

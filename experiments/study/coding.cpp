@@ -36,7 +36,7 @@ void check_sizes(const VqModel& model, const std::vector<Tensor>& symbols,
   const Shape last = images_of_symbols(model, symbols);
   for (size_t level = 0; level < symbols.size(); ++level) {
     const Shape& s = symbols[level].shape();
-    const int64_t factor = pixels_per_latent(model, level);
+    const int64_t factor = model.pixels_per_latent(level);
     check(s[0] == last[0] && s[2] * factor == last[1] && s[3] * factor == last[2], kName,
           files[level], ", ", s, ", is not of the images of ", files.back(), ", ",
           symbols.back().shape());
@@ -59,11 +59,6 @@ Tensor read_level(const std::string& path, const Vocabulary& vocabulary) {
 
 bool decoder_sees_codes(const VqModel& model) {
   return passes_code(model.options().quantizer.estimator.estimator);
-}
-
-// The last level has the most latents.
-int64_t pixels_per_latent(const VqModel& model, size_t level) {
-  return model.options().downsampling << (model.levels().size() - 1 - level);
 }
 
 EncodedImages encode_images(VqModel& model, const Dataset& set, int64_t batch, Device device,
@@ -109,7 +104,7 @@ EncodedImages encode_images(VqModel& model, const Dataset& set, int64_t batch, D
 
 Shape images_of_symbols(const VqModel& model, const std::vector<Tensor>& symbols) {
   const Tensor& last = symbols.back();
-  const int64_t factor = pixels_per_latent(model, symbols.size() - 1);
+  const int64_t factor = model.pixels_per_latent(symbols.size() - 1);
   return {last.dim(0), last.dim(2) * factor, last.dim(3) * factor, model.options().image_channels};
 }
 

@@ -40,9 +40,6 @@ bool decoder_sees_codes(const VqModel& model);
 EncodedImages encode_images(VqModel& model, const Dataset& set, int64_t batch, Device device,
                             const TakeImages& take = {});
 
-// Pixels of an image per latent of a level, in each direction.
-int64_t pixels_per_latent(const VqModel& model, size_t level);
-
 // The shape [N,H,W,C] of the images that the symbols of all levels decode to.
 Shape images_of_symbols(const VqModel& model, const std::vector<Tensor>& symbols);
 
