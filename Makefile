@@ -129,7 +129,7 @@ endif
 $(B)/flags $(B)/nvcc-flags $(B)/commit: ;
 
 # ---- sources and objects -------------------------------------------------------------------------
-LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu autograd nn vq vq/cpu data))
+LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu tensor/mpi autograd nn vq vq/cpu data))
 LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBRARY)))
 # what needs no CUDA is in every build
 PLANS := $(wildcard tensor/cuda/plan_*.cpp)
