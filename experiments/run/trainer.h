@@ -108,6 +108,9 @@ class Trainer {
   Batcher train_images_, test_images_;
   AdamParams adam_params_;
   Adam adam_;
+  Communicator& communicator_;
+  Sharing sharing_;
+  TrainingStep step_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
   Progress progress_;
   Pass train_pass_, test_pass_;
