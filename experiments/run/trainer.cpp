@@ -69,8 +69,7 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
                    options_.feed),
       adam_params_(adam_params(options_, train_images_.batches())),
       adam_(model_->flat_parameters(), adam_params_),
-      communicator_(alone()),
-      sharing_(communicator_),
+      sharing_(communicator_, options_.accumulate),
       step_(*model_, adam_, sharing_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->vocabulary()),
@@ -130,6 +129,7 @@ void Trainer::begin_run() {
       together(communicator_, [&] { init_from(*model_, options_.init); });
   }
   share_state();
+  begin(train_pass_);
   first_step_ = steps_done();
   if (!folder_) return;
   if (!goes_on)
@@ -259,8 +259,12 @@ int64_t Trainer::steps_done() const {
 // ranks must call it after the same steps.
 void Trainer::take_metrics(Pass& pass) {
   if (pass.metrics.batches() == pass.next) return;
-  if (const auto found = guard_.found())
-    fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
+  if (const auto found = guard_.found()) {
+    const int finder = guard_.finder(communicator_);
+    const std::string where =
+        communicator_.is_alone() ? "" : " on " + communicator_.name_of(finder);
+    fail_not_finite(str(found->tensor, " is not finite", where, " in step ", found->step + 1));
+  }
   pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 

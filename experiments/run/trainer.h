@@ -108,7 +108,6 @@ class Trainer {
   Batcher train_images_, test_images_;
   AdamParams adam_params_;
   Adam adam_;
-  Communicator& communicator_;
   Sharing sharing_;
   TrainingStep step_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
