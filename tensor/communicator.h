@@ -34,6 +34,9 @@ class Communicator {
   bool is_root() const { return rank() == 0; }  // the rank that writes files and speaks to users
   // "rank 3 (process 4711 on host node7)", for errors.
   virtual std::string name_of(int rank) const;
+  // This rank among those on its host, and how many these are: they share its cores and GPUs.
+  virtual int local_rank() const { return 0; }
+  virtual int local_size() const { return 1; }
 
   // --- tensors ----------------------------------------------------------------------------------
   // x[i] = the sum (f32 or i32), or the largest (f32), of all ranks' x[i].
@@ -55,9 +58,8 @@ class Communicator {
   Tensor all_gather_rows(const Tensor& x);
   virtual bool is_capturable() const { return true; }
 
-  // --- the host; all of these wait
-  // ------------------------------------------------------------------ The texts of all ranks, in
-  // their order.
+  // --- the host; all of these wait --------------------------------------------------------------
+  // The texts of all ranks, in their order.
   virtual std::vector<std::string> all_gather(const std::string& text) { return {text}; }
   // The text of root.
   virtual std::string broadcast(const std::string& text, int root) { return (void)root, text; }
