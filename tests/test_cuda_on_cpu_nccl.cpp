@@ -110,8 +110,20 @@ TEST_CASE("cuda_on_cpu: NCCL's errors have its text, in one line") {
   cuda_on_cpu::fail_next_nccl_call(kSystemError, "");  // in a group, which has to be closed
   CHECK(contains(error_of([&] { nccl->all_gather_rows(x); }), "ncclBroadcast failed"));
   CHECK(nccl->all_gather_rows(x).to_vector<float>() == x.to_vector<float>());
-  cuda_on_cpu::fail_next_nccl_call(kSystemError, "");
-  CHECK(contains(error_of([&] { cuda::nccl_communicator(device, one); }), "ncclGetVersion"));
+}
+
+TEST_CASE("cuda_on_cpu: a rank without NCCL is named by rank 0") {
+  for (const int failing : {0, 1}) {
+    const std::string error = error_of([&] {
+      run_ranks(2, [&](ThreadCommunicator& host) {
+        if (host.rank() == failing) cuda_on_cpu::fail_next_nccl_call(kSystemError, "no library");
+        cuda::nccl_communicator({DeviceType::cuda, host.rank()}, host);
+      });
+    });
+    CHECK(error ==
+          std::string(failing == 0 ? "" : "rank 1: ") +
+              "[nccl] ncclGetVersion(&version) failed: unhandled system error: no library");
+  }
 }
 
 }  // namespace

@@ -161,20 +161,29 @@ NcclCommunicator::~NcclCommunicator() {
   }
 }
 
-// What NCCL would answer by a hang, or without the names of the ranks.
+// What NCCL would answer by a hang, or without the names of the ranks. Rank 0 speaks for all: the
+// others go on to where they wait for it.
 void NcclCommunicator::check_peers(Device device) {
-  int version = 0;
-  NCCL_CHECK(ncclGetVersion(&version));
-  cudaDeviceProp gpu;
-  CUDA_CHECK(cudaGetDeviceProperties(&gpu, device.index));
-  const auto versions = host_.all_gather(std::to_string(version));
-  const auto gpus = host_.all_gather(std::string(gpu.uuid.bytes, sizeof(gpu.uuid.bytes)));
-  for (size_t r = 1; r < gpus.size(); ++r) {
-    const size_t twin = static_cast<size_t>(std::ranges::find(gpus, gpus[r]) - gpus.begin());
-    check(twin == r, "nccl", name_of(static_cast<int>(twin)), " and ", name_of(static_cast<int>(r)),
+  std::string found, wrong;
+  try {
+    int version = 0;
+    NCCL_CHECK(ncclGetVersion(&version));
+    cudaDeviceProp gpu;
+    CUDA_CHECK(cudaGetDeviceProperties(&gpu, device.index));
+    found = str(version, ' ', std::string(gpu.uuid.bytes, sizeof(gpu.uuid.bytes)));
+  } catch (const Error& e) {
+    wrong = e.what();
+  }
+  const auto all = host_.all_gather(found), wrongs = host_.all_gather(wrong);
+  const auto version_of = [&](size_t r) { return all[r].substr(0, all[r].find(' ')); };
+  for (size_t r = 0; r < all.size() && host_.is_root(); ++r) {
+    const std::string name = name_of(static_cast<int>(r));
+    if (!wrongs[r].empty()) throw Error(r == 0 ? wrongs[r] : str(name, ": ", wrongs[r]));
+    check(version_of(r) == version_of(0), "nccl", name_of(0), " has NCCL ", version_of(0), ", ",
+          name, " has ", version_of(r));
+    const auto twin = std::ranges::find(all, all[r]) - all.begin();
+    check(static_cast<size_t>(twin) == r, "nccl", name_of(static_cast<int>(twin)), " and ", name,
           " have the same GPU; each needs one of its own");
-    check(versions[r] == versions[0], "nccl", name_of(0), " has NCCL ", versions[0], ", ",
-          name_of(static_cast<int>(r)), " has ", versions[r]);
   }
 }
 
