@@ -1,5 +1,12 @@
 // Faults of communication, which cuda_on_cpu_nccl.cpp has to find and the library to report. Only
 // part of the program that tests the kernel files; needs no device.
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cmath>
+#include <cstdio>
+
 #include "tensor/cuda/nccl.h"
 #include "tensor/ops.h"
 #include "tensor/replay.h"
@@ -110,6 +117,48 @@ TEST_CASE("cuda_on_cpu: NCCL's errors have its text, in one line") {
   cuda_on_cpu::fail_next_nccl_call(kSystemError, "");  // in a group, which has to be closed
   CHECK(contains(error_of([&] { nccl->all_gather_rows(x); }), "ncclBroadcast failed"));
   CHECK(nccl->all_gather_rows(x).to_vector<float>() == x.to_vector<float>());
+}
+
+// Whose end is that of the thread that calls for it.
+class EndedRank final : public Communicator {
+ public:
+  explicit EndedRank(std::atomic<int>& code) : code_(code) {}
+  std::string name_of(int) const override { return "rank 0"; }
+  [[noreturn]] void abort(int exit_code) override {
+    code_ = exit_code;
+    pthread_exit(nullptr);
+  }
+
+ private:
+  std::atomic<int>& code_;
+};
+
+// Where the program itself waits for the GPU for ever.
+TEST_CASE("cuda_on_cpu: a fault that NCCL's threads report ends all ranks after a while") {
+  std::FILE* said = std::tmpfile();
+  REQUIRE(said != nullptr);
+  const int before = dup(STDERR_FILENO);
+  std::atomic<int> code = 0;
+  {
+    EndedRank host(code);
+    const auto nccl =
+        cuda::nccl_communicator({DeviceType::cuda, 0}, host, std::chrono::milliseconds(40));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    CHECK(code == 0);
+    dup2(fileno(said), STDERR_FILENO);
+    cuda_on_cpu::set_nccl_fault(kSystemError);
+    for (int i = 0; i < 10'000 && code == 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    cuda_on_cpu::set_nccl_fault(0);
+  }
+  dup2(before, STDERR_FILENO);
+  close(before);
+  CHECK(code == 1);
+  char line[100] = "";
+  std::rewind(said);
+  CHECK(std::fgets(line, sizeof(line), said) != nullptr);
+  std::fclose(said);
+  CHECK(std::string(line) == "error: rank 0: [nccl] unhandled system error\n");
 }
 
 TEST_CASE("cuda_on_cpu: a rank without NCCL is named by rank 0") {

@@ -40,13 +40,9 @@ void check_nccl(ncclResult_t status, const char* call) {
   if (status != ncclSuccess) fail("nccl", call, " failed: ", text_of(status));
 }
 
-// Ends all ranks if NCCL reports a fault of a network or a peer for as long as this, which is more
-// than the host's communicator needs to find a rank that is gone and name it.
-constexpr int kPatience = 40;  // seconds
-
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Device device, Communicator& host);
+  NcclCommunicator(Device device, Communicator& host, std::chrono::milliseconds patience);
   ~NcclCommunicator() override;
 
   int rank() const override { return host_.rank(); }
@@ -100,7 +96,7 @@ class NcclCommunicator final : public Communicator {
 
  private:
   void check_peers(Device device);
-  void watch(const std::stop_token& stop);
+  void watch(const std::stop_token& stop, std::chrono::milliseconds patience);
   Communicator& host(const char* operation);
   void all_reduce(const char* operation, const Tensor& x, int64_t count, ncclDataType_t type,
                   ncclRedOp_t reduction) {
@@ -134,7 +130,8 @@ class NcclCommunicator final : public Communicator {
 };
 
 // Blocking: where another rank never comes, the host's communicator ends this process.
-NcclCommunicator::NcclCommunicator(Device device, Communicator& host)
+NcclCommunicator::NcclCommunicator(Device device, Communicator& host,
+                                   std::chrono::milliseconds patience)
     : backend_(static_cast<CudaBackend&>(backend_for(device))), host_(host) {
   // Sums made by NVLink's switches are not the same in every run, says NCCL's issue 1497.
   setenv("NCCL_NVLS_ENABLE", "0", 0);
@@ -148,7 +145,7 @@ NcclCommunicator::NcclCommunicator(Device device, Communicator& host)
   check(bytes.size() == sizeof(id.internal), "nccl", "rank 0 sent ", bytes.size(), " bytes as id");
   std::ranges::copy(bytes, id.internal);
   NCCL_CHECK(ncclCommInitRank(&comm_, size(), id, rank()));
-  watcher_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
+  watcher_ = std::jthread([=, this](const std::stop_token& stop) { watch(stop, patience); });
 }
 
 NcclCommunicator::~NcclCommunicator() {
@@ -188,18 +185,17 @@ void NcclCommunicator::check_peers(Device device) {
 }
 
 // NCCL's threads note what fails, but the GPU, and whoever waits for it, may go on waiting.
-void NcclCommunicator::watch(const std::stop_token& stop) {
+void NcclCommunicator::watch(const std::stop_token& stop, std::chrono::milliseconds patience) {
+  using Clock = std::chrono::steady_clock;
   std::mutex mutex;
   std::unique_lock lock(mutex);
   std::condition_variable_any changed;
-  int failing = 0;  // seconds
-  for (;;) {
-    changed.wait_for(lock, stop, std::chrono::seconds(1), [] { return false; });
-    if (stop.stop_requested()) return;
+  for (auto sound = Clock::now(); !stop.stop_requested();) {
+    changed.wait_for(lock, stop, patience / 40, [] { return false; });
     ncclResult_t status = ncclSuccess;
     ncclCommGetAsyncError(comm_, &status);
-    failing = status == ncclSuccess ? 0 : failing + 1;
-    if (failing < kPatience) continue;
+    if (status == ncclSuccess) sound = Clock::now();
+    if (Clock::now() - sound < patience) continue;
     std::fprintf(stderr, "error: %s: [nccl] %s\n", name_of(rank()).c_str(),
                  text_of(status).c_str());
     host_.abort(1);
@@ -238,8 +234,9 @@ void NcclCommunicator::gather(Tensor& all, const Tensor& x, const std::vector<in
 
 }  // namespace
 
-std::unique_ptr<Communicator> nccl_communicator(Device device, Communicator& host) {
-  return std::make_unique<NcclCommunicator>(device, host);
+std::unique_ptr<Communicator> nccl_communicator(Device device, Communicator& host,
+                                                std::chrono::milliseconds patience) {
+  return std::make_unique<NcclCommunicator>(device, host, patience);
 }
 
 }  // namespace versor::cuda

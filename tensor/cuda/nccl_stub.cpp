@@ -3,7 +3,8 @@
 
 namespace versor::cuda {
 
-std::unique_ptr<Communicator> nccl_communicator(Device device, Communicator& host) {
+std::unique_ptr<Communicator> nccl_communicator(Device device, Communicator& host,
+                                                std::chrono::milliseconds) {
   fail("nccl", "this build has no NCCL to join the GPUs of ", host.size(), " processes (", device,
        " was asked for)");
 }
