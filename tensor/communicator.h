@@ -86,8 +86,11 @@ Communicator& alone();
 // before its first thread; returns nothing in a process that no launcher has started. Throws Error
 // if one has but this build has no MPI.
 std::unique_ptr<Communicator> join_launched();
-// Whether a launcher has started this process as one of several.
-bool is_launched();
+// How many processes, this one included, the launcher has started; 1 without one.
+int launched_processes();
+inline bool is_launched() {
+  return launched_processes() > 1;
+}
 // "Open MPI 4.1.4", or why there is none.
 std::string mpi_version();
 
