@@ -477,7 +477,8 @@ wheel: python ## a wheel of it, in build/wheel
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
 setup: ## search again for compiler and libraries, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))," \
+	  "$(or $(MPI_FOUND),no MPI: $(MPI_WHY))"
 
 bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)

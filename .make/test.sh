@@ -41,6 +41,7 @@ for ranks in ${RANKS:-}; do
   OMP_NUM_THREADS=1 run "tests of $ranks ranks" timeout 300 .make/ranks.sh -n "$ranks" \
     --oversubscribe "$VERSOR_BIN/run_rank_tests" "$@"
 done
+[ -z "${RANKS:-}" ] || run "ranks that fail" tests/ranks/failures.sh 3
 echo "-- all"
 echo -n "$passed passed, $failed failed"
 [ "$skipped" = 0 ] || echo -n ", $skipped skipped"

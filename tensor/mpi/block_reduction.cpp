@@ -17,8 +17,7 @@ BlockReduction::BlockReduction(const Tensor& x, Reduction reduction, MPI_Comm ra
   MPI_Comm_size(ranks, &size_);
   check(x.numel() / size_ < INT_MAX, "all_reduce", x.shape(), " is too large for ", size_,
         " ranks");
-  const auto mine = static_cast<size_t>(block_of(rank_).length);
-  received_.resize(static_cast<size_t>(size_) * mine * size_of(x.dtype()));
+  received_ = Tensor({size_, block_of(rank_).length}, x.dtype());
   for (int i = 1; i < size_; ++i) {  // all begin with different ones
     const int other = (rank_ + i) % size_;
     exchange(block_of(other), received_from(other), other, tag_);
@@ -52,10 +51,7 @@ BlockReduction::Part BlockReduction::block_of(int rank) {
 
 BlockReduction::Part BlockReduction::received_from(int rank) {
   if (rank == rank_) return block_of(rank);
-  const int length = block_of(rank_).length;
-  return {received_.data() +
-              static_cast<size_t>(rank) * static_cast<size_t>(length) * size_of(x_.dtype()),
-          length};
+  return {static_cast<char*>(received_.rows(rank, rank + 1).address()), block_of(rank_).length};
 }
 
 void BlockReduction::exchange(Part outgoing, Part incoming, int rank, int tag) {

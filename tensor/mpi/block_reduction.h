@@ -45,7 +45,7 @@ class BlockReduction {
   MPI_Datatype type_;
   int rank_ = 0, size_ = 0, tag_;
   bool combined_ = false;
-  std::vector<char> received_;
+  Tensor received_;  // [n, length of this rank's block]
   std::vector<MPI_Request> requests_;
 };
 

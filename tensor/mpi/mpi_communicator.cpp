@@ -6,9 +6,11 @@
 #include <cstdlib>
 #include <deque>
 #include <numeric>
+#include <optional>
 
 #include "tensor/communicator.h"
 #include "tensor/mpi/block_reduction.h"
+#include "tensor/mpi/heartbeat.h"
 #include "tensor/mpi/mpi.h"
 
 namespace versor {
@@ -59,9 +61,15 @@ class MpiCommunicator final : public Communicator {
     MPI_Comm_free(&host);
     char name[HOST_NAME_MAX + 1] = "";
     gethostname(name, sizeof(name) - 1);
-    processes_ = all_gather(str("process ", getpid(), " on host ", name));
+    names_ = all_gather(str("rank ", rank_, " (process ", getpid(), " on host ", name, ")"));
+    if (size_ > 1) heartbeat_.emplace(ranks_, names_);
   }
   ~MpiCommunicator() override {
+    try {
+      largest(0);             // returns when all are here: nobody waits for another from now on
+    } catch (const Error&) {  // there is nothing left to do for it
+    }
+    heartbeat_.reset();
     MPI_Comm_free(&ranks_);
     MPI_Finalize();
   }
@@ -70,9 +78,7 @@ class MpiCommunicator final : public Communicator {
   int size() const override { return size_; }
   int local_rank() const override { return local_rank_; }
   int local_size() const override { return local_size_; }
-  std::string name_of(int rank) const override {
-    return str("rank ", rank, " (", processes_[static_cast<size_t>(rank)], ")");
-  }
+  std::string name_of(int rank) const override { return names_[static_cast<size_t>(rank)]; }
   bool is_capturable() const override { return false; }  // the host takes part
 
   void progress() override {
@@ -209,8 +215,9 @@ class MpiCommunicator final : public Communicator {
   MPI_Comm ranks_ = MPI_COMM_NULL;
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   int number_ = 0;  // of the next reduction
-  std::vector<std::string> processes_;
+  std::vector<std::string> names_;
   std::deque<mpi::BlockReduction> started_;
+  std::optional<mpi::Heartbeat> heartbeat_;
 };
 
 }  // namespace
