@@ -31,7 +31,7 @@ std::vector<std::string> own_lines(const std::string& text) {
 
 // mpirun -n N for each command; environment variables allow root, and more processes than cores.
 Ended launched(const std::vector<std::pair<int, std::string>>& commands) {
-  std::string line = "exec mpirun";
+  std::string line = "unset OMP_NUM_THREADS\nexec mpirun";
   for (const auto& [ranks, command] : commands)
     line += (line.ends_with("mpirun") ? "" : " :") +
             str(" -n ", ranks, " ", program_folder(), "/", command);
@@ -61,6 +61,22 @@ TEST_CASE("mpirun: a training on two ranks, and again after it was stopped" *
   REQUIRE(ended.code == 0);
   CHECK(own_lines(ended.err).size() == 2);  // resumed, and the epoch
   CHECK(contains(ended.err, "resuming after 0 epochs and 5 batches"));
+}
+
+TEST_CASE("mpirun: one process goes on with the run of two, whose threads it would have by itself" *
+          doctest::skip(without_mpirun())) {
+  const TemporaryFolder temporary;
+  const std::string command =
+      "train --data synthetic --latent 8 --codes 8 --train-images 64 --test-images 16 --batch-size "
+      "16 "
+      "--epochs 1 --out " +
+      temporary / "run";
+  REQUIRE(launched({{2, command + " --stop-after 1steps"}}).code == 0);
+  write_file(temporary / "alone.sh", "unset OMP_NUM_THREADS\n" + program_folder() + "/" + command);
+  const Ended ended = run("sh " + (temporary / "alone.sh"));
+  CAPTURE(ended.err);
+  CHECK(ended.code == 0);
+  CHECK(contains(ended.err, "resuming after 0 epochs and 1 batches"));
 }
 
 TEST_CASE("mpirun: an error that all ranks meet is printed once, and keeps its exit code" *

@@ -4,10 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include "data/synthetic.h"
+#include "experiments/cli/host_share.h"
 #include "experiments/cli/options.h"
 #include "experiments/cli/ranks.h"
 #include "experiments/run/rank_checks.h"
 #include "experiments/run/trainer.h"
+#include "experiments/study/runs.h"
 #include "nn/safetensors.h"
 #include "tensor/ops.h"
 #include "tests/data/temporary_folder.h"
@@ -152,6 +154,10 @@ TEST_CASE(
     CHECK(sizes_in(folder) == nlohmann::json{1, 3, 2});
     CHECK(timing(folder, "ranks") == std::vector<double>{3, 2});
     CHECK(timing(folder, "accumulate") == std::vector<double>{1, 2});
+    const Run run{options,
+                  std::make_shared<nlohmann::ordered_json>(config_in(folder + "/config.json")),
+                  folder};
+    CHECK(record_of(run).hardware.ends_with(" on 1 and 3 and 2 ranks"));
   }
   for (const char* name : {"/metrics.csv", "/model.safetensors", "/trainer.safetensors",
                            "/gradients.csv", "/reconstructions.png"}) {
@@ -300,6 +306,25 @@ TEST_CASE("ranks: an error of one rank is thrown by all, with its exit code") {
     CHECK(failure.shared);
     CHECK(root_says(ranks, [] { return true; }));
     CHECK_FALSE(root_says(ranks, [] { return false; }));
+  });
+}
+
+TEST_CASE("ranks: the cores of a host are shared, and a process by itself would run them all") {
+  const ThreadCount restored(omp_get_max_threads());
+  run_ranks(2, [](Communicator& ranks) {
+    for (int threads : {0, 3}) {
+      RunOptions options = tiny_options();
+      options.threads = threads;
+      resolve(options, ranks);
+      const Cores cores = share_cores(ranks, threads);
+      CHECK(options.threads == cores.host);
+      CHECK(options.rank_threads == cores.rank);
+      CHECK(omp_get_max_threads() == cores.rank);
+      if (threads > 0) CHECK((cores.host == threads && cores.rank == threads));
+      RunOptions again = options;
+      resolve(again, ranks);  // changes nothing
+      CHECK((again.threads == options.threads && again.rank_threads == options.rank_threads));
+    }
   });
 }
 
