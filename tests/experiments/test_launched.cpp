@@ -9,8 +9,10 @@
 namespace versor::testing {
 namespace {
 
+// The sanitizers report what Open MPI itself does.
 bool without_mpirun() {
   static const bool without = without_programs() || mpi_version().starts_with("none") ||
+                              environment("ASAN_OPTIONS") || environment("TSAN_OPTIONS") ||
                               std::system("command -v mpirun >/dev/null 2>&1") != 0;
   return without;
 }

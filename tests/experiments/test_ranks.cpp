@@ -11,6 +11,7 @@
 #include "experiments/run/trainer.h"
 #include "experiments/study/runs.h"
 #include "nn/safetensors.h"
+#include "tensor/environment.h"
 #include "tensor/ops.h"
 #include "tests/data/temporary_folder.h"
 #include "tests/support.h"
@@ -307,6 +308,27 @@ TEST_CASE("ranks: an error of one rank is thrown by all, with its exit code") {
     CHECK(root_says(ranks, [] { return true; }));
     CHECK_FALSE(root_says(ranks, [] { return false; }));
   });
+}
+
+TEST_CASE("ranks: each rank on a host gets one of its GPUs, in turn") {
+  struct OnHost final : Communicator {
+    OnHost(int rank, int ranks) : place(rank), all(ranks) {}
+    int local_rank() const override { return place; }
+    int local_size() const override { return all; }
+    int place, all;
+  };
+  const auto before = environment("CUDA_VISIBLE_DEVICES");
+  const auto gpu_of = [](int rank, int ranks) {
+    setenv("CUDA_VISIBLE_DEVICES", "3,5", 1);
+    take_gpu(OnHost(rank, ranks));
+    return *environment("CUDA_VISIBLE_DEVICES");
+  };
+  CHECK(gpu_of(0, 1) == "3,5");
+  CHECK(gpu_of(0, 3) == "3");
+  CHECK(gpu_of(1, 3) == "5");
+  CHECK(gpu_of(2, 3) == "3");
+  unsetenv("CUDA_VISIBLE_DEVICES");
+  if (before) setenv("CUDA_VISIBLE_DEVICES", before->c_str(), 1);
 }
 
 TEST_CASE("ranks: the cores of a host are shared, and a process by itself would run them all") {
