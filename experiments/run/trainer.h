@@ -79,12 +79,12 @@ class Trainer {
   void take_metrics(Pass& pass);
   [[noreturn]] void fail_not_finite(const std::string& what);
   void finish_epoch(double train_seconds, double eval_seconds);
+  std::string gradients_now() const;
   void draw_epoch() const;
   void write_epoch(const std::string& timing, const std::string& gradients);
   void compare_ranks();
   void write_model(const std::string& path) const;
   Tensor pictured() const;
-  Tensor probed() const;
   void save();
   bool restore();
   void share_state();

@@ -130,6 +130,11 @@ TEST_CASE("ranks: rank 0 alone writes, and the metrics are those of one process"
       for (size_t epoch = 0; epoch < 2; ++epoch)
         CHECK(read_metrics(folder + "/metrics.csv").column(name)[epoch] ==
               doctest::Approx(expected.column(name)[epoch]).epsilon(1e-3));
+    for (const char* name :
+         {"mean_lambda", "max_lambda", "mean_angle", "max_angle", "gradient_scale",
+          "gradient_angle", "encoder.0.weight.norm", "decoder.4.bias.std"})
+      CHECK(read_metrics(folder + "/gradients.csv").last(name) ==
+            doctest::Approx(read_metrics(one + "/gradients.csv").last(name)).epsilon(1e-3));
     CHECK(sizes_in(folder) == nlohmann::json{ranks});
     CHECK(timing(folder, "ranks") == std::vector<double>(2, ranks));
     CHECK(timing(folder, "accumulate") == std::vector<double>(2, 1));
