@@ -57,7 +57,8 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
     : options_(resolved(options, images, *settings.ranks)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      communicator_(*settings_.ranks),
+      of_device_(communicator_on(options_.device, *settings_.ranks)),
+      communicator_(of_device_ ? *of_device_ : *settings_.ranks),
       folder_(open_folder()),
       device_(options_.device),
       rng_(options_.seed),
@@ -69,12 +70,14 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
                    options_.feed),
       adam_params_(adam_params(options_, train_images_.batches())),
       adam_(model_->flat_parameters(), adam_params_),
+      sharing_(communicator_, options_.accumulate),
+      step_(*model_, adam_, sharing_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->vocabulary()),
       train_pass_(train_images_, progress_.train, device_),
       test_pass_(test_images_, progress_.test, device_),
       guard_(train_pass_.batch),
-      graph_(settings_.graph && model_->capturable()),
+      graph_(settings_.graph && model_->capturable() && communicator_.is_capturable()),
       line_(settings_.folder) {
   if (folder_)
     log_.emplace(*folder_, options_.tensorboard, train_images_.batches(),
@@ -171,7 +174,15 @@ void Trainer::agree() {
 // epoch, until each quantizer has enough.
 void Trainer::start_codebooks() {
   const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), 0);
-  model_->start_codebooks(epoch.batches(), [&](int64_t b) { return epoch.batch(b); });
+  const auto images_of = [&](int64_t b) {
+    epoch.fetch(b);
+    const Tensor number = ops::full({1}, static_cast<float>(b), device_, DType::i32);
+    std::vector<Tensor> parts;
+    for (const BatchPart& part : sharing_.parts(epoch.batch_count(b)))
+      if (!part.is_empty()) parts.push_back(epoch.batch_at(number, part.count, part.first));
+    return parts;
+  };
+  model_->start_codebooks(epoch.batches(), images_of, communicator_);
 }
 
 // A pass begins after the batches that its metrics already cover: none, or those before an
@@ -189,17 +200,15 @@ void Trainer::step(Pass& pass, bool training) {
   const auto beta = static_cast<float>(*options_.beta);
   Backend& backend = backend_for(device_);
   Replay& replay = pass.replays.try_emplace(count, backend, arena_, graph_).first->second;
+  const auto images_of = [&](const BatchPart& part) {
+    return pass.order.batch_at(pass.batch, part.worked_count(), part.worked_first());
+  };
   replay.run([&] {
-    const Tensor images = pass.order.batch_at(pass.batch, count);
-    if (training) {
-      const StepResult result = training_step(*model_, adam_, images, beta, &guard_);
-      pass.log.record(result.output, result.loss, result.replaced, pass.batch);
-    } else {
-      const VqVaeOutput output = (*model_)(images);
-      // The published runs let test images update the codebook.
-      const Tensor replaced = *options_.ema_in_eval ? model_->update({output}) : Tensor();
-      pass.log.record(output, vqvae_loss(output, images, beta), replaced, pass.batch);
-    }
+    // The published runs let test images update the codebook.
+    const StepResult result =
+        training ? step_(count, images_of, beta, &guard_)
+                 : step_.evaluate(count, images_of, beta, /*updates=*/*options_.ema_in_eval);
+    pass.log.record(result, pass.batch, communicator_);
     ops::increment(pass.batch);
   });
 }
@@ -247,8 +256,12 @@ int64_t Trainer::steps_done() const {
 // ranks must call it after the same steps.
 void Trainer::take_metrics(Pass& pass) {
   if (pass.metrics.batches() == pass.next) return;
-  if (const auto found = guard_.found())
-    fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
+  if (const auto found = guard_.found()) {
+    const std::string finder = communicator_.is_alone()
+                                   ? ""
+                                   : " on " + communicator_.name_of(guard_.finder(communicator_));
+    fail_not_finite(str(found->tensor, " is not finite", finder, " in step ", found->step + 1));
+  }
   pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 

@@ -100,6 +100,7 @@ class Trainer {
   RunOptions options_;
   std::shared_ptr<const nlohmann::ordered_json> config_;
   TrainerSettings settings_;
+  std::unique_ptr<Communicator> of_device_;  // null where the host's serves the device
   Communicator& communicator_;
   std::unique_ptr<RunFolder> folder_;  // rank 0's; null in the others
   Device device_;
@@ -108,6 +109,8 @@ class Trainer {
   Batcher train_images_, test_images_;
   AdamParams adam_params_;
   Adam adam_;
+  Sharing sharing_;
+  TrainingStep step_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
   Progress progress_;
   Pass train_pass_, test_pass_;
