@@ -1,0 +1,97 @@
+// Trainings on GPUs that NCCL joins, all replaced by the CPU (cuda_on_cpu_nccl.cpp): a process
+// alone has the bits of one without NCCL, and captured steps of several ranks those of called ones.
+// Only part of the program that tests the kernel files; a machine with GPUs has make verify-gpu.
+#include <fstream>
+#include <sstream>
+
+#include "experiments/run/trainer.h"
+#include "tests/cuda_on_cpu.h"
+#include "tests/support.h"
+#include "tests/thread_communicator.h"
+
+namespace versor::testing {
+namespace {
+
+// 8 images in batches of 3, 3 and 2, of which three ranks have 1, 1, 1 and 0, 1, 1. Each shape
+// comes three times or more: called, captured, replayed.
+RunOptions tiny_run(Preset preset) {
+  RunOptions o;
+  o.latent = 8;
+  o.codes = 16;
+  o.batch_size = 3;
+  o.epochs = 3;
+  o.data.kind = DataKind::synthetic;
+  o.train_images = 8;
+  o.test_images = 3;
+  o.device = {DeviceType::cuda, 0};
+  o.preset = preset;
+  o.seed = 3;
+  return o;
+}
+
+// The files that a run leaves.
+struct Run {
+  std::string metrics, weights, trainer;
+  double loss = 0;
+  bool operator==(const Run&) const = default;
+};
+
+std::string content(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+void train_rank(RunOptions options, bool graph, Communicator& communicator,
+                const std::string& folder) {
+  resolve(options, communicator);
+  Trainer trainer(options, load_data(options),
+                  {.folder = folder, .quiet = true, .graph = graph, .ranks = &communicator});
+  check(trainer.run() == TrainingEnd::finished, "test", "the training did not finish");
+  backend_for(options.device).configure({});  // strict again, for other tests
+}
+
+Run run_in(const std::string& folder) {
+  return {content(folder + "/metrics.csv"), content(folder + "/model.safetensors"),
+          content(folder + "/trainer.safetensors"),
+          read_metrics(folder + "/metrics.csv").last("test_recon_loss")};
+}
+
+Run train(const RunOptions& options, bool graph) {
+  const TemporaryFolder folder;
+  train_rank(options, graph, alone(), folder / "run");
+  return run_in(folder / "run");
+}
+
+Run train(int ranks, const RunOptions& options, bool graph) {
+  const TemporaryFolder folder;
+  run_ranks(ranks, [&](ThreadCommunicator& communicator) {
+    cuda_on_cpu::set_visible_device(communicator.rank());
+    train_rank(options, graph, communicator, folder / "run");
+  });
+  return run_in(folder / "run");
+}
+
+}  // namespace
+
+TEST_CASE("cuda_on_cpu: NCCL in the step of a process alone changes no bit") {
+  for (const Preset preset : {Preset::versor, Preset::published}) {
+    const RunOptions options = tiny_run(preset);
+    const Run expected = train(options, true);
+    const EnvironmentVariable nccl("VERSOR_NCCL", "1");
+    CHECK(expected == train(options, true));
+    if (preset == Preset::published) continue;
+    const EnvironmentVariable branches("VERSOR_BRANCHES", "1");
+    CHECK(expected == train(options, true));
+  }
+}
+
+TEST_CASE("cuda_on_cpu: captured steps of several ranks have the bits of called ones") {
+  const RunOptions options = tiny_run(Preset::versor);
+  const Run captured = train(3, options, true);
+  CHECK(captured == train(3, options, false));
+  CHECK(captured.loss == doctest::Approx(train(options, true).loss).epsilon(1e-3));
+}
+
+}  // namespace versor::testing
