@@ -2,12 +2,22 @@
 // alone has the bits of one without NCCL, and captured steps of several ranks those of called ones.
 // Only part of the program that tests the kernel files; a machine with GPUs has make verify-gpu.
 #include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
+#include "experiments/run/metrics.h"
 #include "experiments/run/trainer.h"
+#include "experiments/run/training_step.h"
+#include "tensor/cuda/nccl.h"
+#include "tensor/ops.h"
+#include "tensor/replay.h"
 #include "tests/cuda_on_cpu.h"
 #include "tests/support.h"
 #include "tests/thread_communicator.h"
+#include "tests/vq/family.h"
+#include "tests/vq/models.h"
+#include "vq/vqvae.h"
 
 namespace versor::testing {
 namespace {
@@ -74,6 +84,71 @@ Run train(int ranks, const RunOptions& options, bool graph) {
 }
 
 }  // namespace
+
+namespace {
+
+// The state of a rank after three steps, each on the same 3 images, 2 of which are rank 1's.
+std::string three_steps(const QuantizerOptions& quantizer, Communicator& nccl, bool capture) {
+  const Device device{DeviceType::cuda, 0};
+  Backend& backend = backend_for(device);
+  VqVaeOptions options;
+  options.quantizer = quantizer;
+  VqVae model(options, device, Rng(11));
+  const Tensor images = images_of(20, 3, 8, 8).to(device);
+  const Sharing sharing(nccl, 2);
+  const auto images_of_part = [&](const BatchPart& part) {
+    return images.rows(part.worked_first(), part.worked_first() + part.worked_count());
+  };
+  model.start_codebooks(
+      1,
+      [&](int64_t) {
+        std::vector<Tensor> own;
+        for (const BatchPart& part : sharing.parts(3))
+          if (!part.is_empty()) own.push_back(images_of_part(part));
+        return own;
+      },
+      nccl);
+  Adam adam(model.flat_parameters(), {.lr = 1e-3f});
+  TrainingStep step(model, adam, sharing);
+  FiniteGuard guard(adam.step_counter());
+  MetricsLog log(3, model.vocabulary(), device);
+  Tensor number = ops::zeros({1}, device, DType::i32);
+  Replay replay(backend, std::make_shared<MemoryPool::Arena>(backend.pool()),
+                capture && model.capturable());
+  for (int i = 0; i < 3; ++i)
+    replay.run([&] {
+      log.record(step(3, images_of_part, 0.25f, &guard), number, nccl);
+      ops::increment(number);
+    });
+  check(!guard.found(), "test", "a number is not finite");
+  PassMetrics metrics(model.vocabulary());
+  metrics.add(log, 0, 3);
+  std::string state = metrics.save().dump();
+  for (const auto& [name, bits] : state_bits(model)) state += bits;
+  return state;
+}
+
+}  // namespace
+
+// Those quantizers that communicate each in a way of their own; of all others this holds too.
+TEST_CASE(
+    "cuda_on_cpu: captured steps of two ranks with micro-batches have the bits of called ones") {
+  const std::set<std::string> own_ways{"vq soft EM", "vq diversity", "vq rotation about the mean",
+                                       "lfq",        "vq gumbel",    "residual dropout"};
+  for (const FamilyCase& c : family()) {
+    if (!own_ways.contains(c.name)) continue;
+    CAPTURE(c.name);
+    std::string states[2];
+    run_ranks(2, [&](ThreadCommunicator& host) {
+      cuda_on_cpu::set_visible_device(host.rank());
+      const auto nccl = cuda::nccl_communicator({DeviceType::cuda, 0}, host);
+      std::string& state = states[host.rank()];
+      state = three_steps(c.options, *nccl, true);
+      check(state == three_steps(c.options, *nccl, false), "test", "captured and called differ");
+    });
+    CHECK((states[0] == states[1]));
+  }
+}
 
 TEST_CASE("cuda_on_cpu: NCCL in the step of a process alone changes no bit") {
   for (const Preset preset : {Preset::versor, Preset::published}) {
