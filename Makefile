@@ -170,7 +170,7 @@ Q := $(if $(filter 1,$(V)),,@)
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
-all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
+all: $(PROGRAMS:%=bin/%) $(if $(MPI_FOUND),bin/ranks) ## build the programs (what make does by default)
 
 $(B)/%.o: %.cpp $(B)/flags
 	$(info $<)
@@ -267,6 +267,9 @@ examples: $(EXAMPLE_BINARIES) ## build and run experiments/examples; their pictu
 	@for name in $(EXAMPLES); do echo "-- $$name"; $(B)/bin/examples/$$name results/examples || exit 1; done
 
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
+	@mkdir -p bin && ln -sfn ../$< $@
+
+bin/ranks: .make/ranks.sh
 	@mkdir -p bin && ln -sfn ../$< $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(RANK_TESTS) $(GPU) $(STUBS) \
@@ -409,7 +412,8 @@ soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SE
 # Without CUDA unless CUDA=1: nvcc would take minutes for some mutants, and our kernels also run on
 # the CPU.
 MUTANT_BUILD = $(if $(filter 1,$(CUDA)),$B,$(B:build/cuda-%=build/cpu-%))
-MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
+MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests \
+  $(if $(MPI_FOUND),$(B)/bin/run_rank_tests))
 mutants: ## do the tests see the faults of tests/mutants? ONLY=name,name or SAMPLE=5 for some
 	@TARGETS='$(MUTANT_TESTS)' BIN='$(MUTANT_BUILD)/bin' ONLY='$(ONLY)' \
 	  SAMPLE='$(SAMPLE)' SEED='$(SEED)' .make/mutants.sh
