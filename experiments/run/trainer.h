@@ -42,7 +42,7 @@ class Trainer {
   // ranks meets here, or all of them meet alike in run(), is a SharedError (cli/ranks.h).
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
-  // Trains the remaining epochs. After SIGINT, SIGTERM or SIGHUP it finishes the current step, of
+  // Trains the remaining epochs. After a signal (interrupt.h) it finishes the current step, of
   // training or evaluation, saves and returns `interrupted`; after settings.stop_after, `stopped`.
   TrainingEnd run();
 
