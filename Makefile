@@ -141,7 +141,7 @@ PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
-TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/%,$(shell find tests -name '*.cpp'))
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/% tests/network/%,$(shell find tests -name '*.cpp'))
 # our CUDA kernels compiled as plain C++, for tests without a GPU
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
 objects = $(patsubst %,$(B)/%.o,$(basename $1))
