@@ -9,6 +9,7 @@ PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
+MPI ?= auto## training on many machines: auto (if Open MPI is found), 1 (required) or 0
 DEBUG ?= 0## 1: run-time checks and debugger information; slower
 SANITIZE ?=## address (with undefined) or thread: a build under that sanitizer, see make sanitize
 MARCH ?= $(if $(filter x86_64,$(shell uname -m)),x86-64-v3)## native: for this machine only
@@ -40,9 +41,9 @@ BUILDS := $(filter-out help clean data format lint size check-layers sanitize gp
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DATA_DIR DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
-  LDLIBS MARCH NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
-  RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LATENCY LDFLAGS \
+  LDLIBS MARCH MPI NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
+  RANKS RATE RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
@@ -58,7 +59,7 @@ endif
 # ---- set-up: the compiler and the libraries ------------------------------------------------------
 ifneq ($(BUILDS),)
 ifeq ($(DRY),)
-$(shell CXX=$(call quote,$(if $(filter default,$(origin CXX)),,$(CXX))) ONEDNN='$(ONEDNN)' \
+$(shell CXX=$(call quote,$(if $(filter default,$(origin CXX)),,$(CXX))) ONEDNN='$(ONEDNN)' MPI='$(MPI)' \
   PYTHON3=$(call quote,$(if $(FOR_PYTHON),$(PYTHON3))) FORCE='$(filter setup,$(GOALS))' .make/setup.sh)
 ifneq ($(.SHELLSTATUS),0)
 $(error the set-up is not complete, see above)
@@ -75,6 +76,13 @@ endif
 endif
 
 -include build/setup-cuda-$(CUDA).mk
+ifeq ($(DRY),)
+$(shell CXX=$(call quote,$(CXX)) MPI='$(MPI)' FORCE='$(filter setup,$(GOALS))' .make/mpi.sh)
+ifneq ($(.SHELLSTATUS),0)
+$(error the set-up is not complete, see above)
+endif
+endif
+-include build/setup-mpi-$(MPI).mk
 endif
 
 # ---- flags ---------------------------------------------------------------------------------------
@@ -101,7 +109,7 @@ LIBRARY_WARNINGS := -Wconversion$(if $(findstring clang,$(CXX)), -Wno-sign-conve
 # for libversor.so and the Python module; without the second flag a function's call of its neighbour
 # would be a detour, and with the third nobody else's inline functions replace ours
 POSITION_INDEPENDENT := -fPIC -fno-semantic-interposition -fvisibility-inlines-hidden
-LIBRARIES := $(if $(WITH_ONEDNN),-ldnnl) -lpng -ljpeg $(CUDA_LIBRARIES) $(LDLIBS)
+LIBRARIES = $(if $(WITH_ONEDNN),-ldnnl) -lpng -ljpeg $(CUDA_LIBRARIES) $(MPI_LIBRARIES) $(LDLIBS)
 NVCC_FLAGS := -ccbin $(CXX) -std=c++20 -O3 -fmad=false --expt-relaxed-constexpr $(CUDA_GENCODE) -I. \
   -Wno-deprecated-gpu-targets -Xcompiler=-Wall,-Wextra,-ffp-contract=off,-fPIC -Xptxas=--warn-on-spills \
   $(NVCCFLAGS)
@@ -119,18 +127,23 @@ BUILT_WITH := $(COMPILER) $(OPTIMIZE) $(NUMERICS)
 stamp = $(if $(DRY),,$(shell mkdir -p $(dir $1); \
   echo '$2' | cmp -s - $1 || echo '$2' > $1))
 ifneq ($(BUILDS),)
-$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(POSITION_INDEPENDENT) $(LDFLAGS) $(LIBRARIES))
+$(call stamp,$(B)/flags,$(CXX) $(OPTIMIZE) $(FLAGS) $(LIBRARY_WARNINGS) $(POSITION_INDEPENDENT) $(LDFLAGS) \
+  $(filter-out $(MPI_LIBRARIES),$(LIBRARIES)))
+$(call stamp,$(B)/mpi-flags,$(MPI_INCLUDES) $(MPI_LIBRARIES))
 $(if $(CUDA_FOUND),$(call stamp,$(B)/nvcc-flags,$(NVCC) $(NVCC_FLAGS)))
 $(call stamp,$(B)/commit,$(COMMIT))
 BACKEND := $(if $(WITH_ONEDNN),oneDNN $(ONEDNN_FOUND),reference kernels without oneDNN)
 $(if $(DRY),,$(info versor $(VERSION): $(COMPILER), $(BACKEND) -> $(B)))
 $(if $(DRY),,$(info $(if $(CUDA_FOUND),with $(CUDA_FOUND),without CUDA: $(CUDA_WHY))))
+$(if $(DRY),,$(info $(if $(MPI_FOUND),with $(MPI_FOUND),without MPI: $(MPI_WHY))))
 endif
-$(B)/flags $(B)/nvcc-flags $(B)/commit: ;
+$(B)/flags $(B)/nvcc-flags $(B)/mpi-flags $(B)/commit: ;
 
 # ---- sources and objects -------------------------------------------------------------------------
 LIBRARY := $(wildcard $(addsuffix /*.cpp,tensor tensor/cpu tensor/mpi autograd nn vq vq/cpu data))
 LIBRARY := $(if $(WITH_ONEDNN),$(LIBRARY),$(filter-out tensor/cpu/onednn%,$(LIBRARY)))
+LIBRARY := $(if $(MPI_FOUND),$(filter-out tensor/mpi/stub.cpp,$(LIBRARY)),\
+  $(filter-out tensor/mpi/%,$(LIBRARY)) tensor/mpi/stub.cpp)
 # what needs no CUDA is in every build
 PLANS := $(wildcard tensor/cuda/plan_*.cpp)
 LIBRARY += $(PLANS)
@@ -141,7 +154,9 @@ PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
-TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/% tests/network/%,$(shell find tests -name '*.cpp'))
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/% tests/network/% \
+  tests/ranks/%,$(shell find tests -name '*.cpp'))
+RANK_TESTS := $(wildcard tests/ranks/*.cpp)
 # our CUDA kernels compiled as plain C++, for tests without a GPU
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
 objects = $(patsubst %,$(B)/%.o,$(basename $1))
@@ -149,8 +164,8 @@ shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
-.PHONY: all quick test paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
+.PHONY: all quick test rank-tests paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
+  gpu-rehearsal network-check soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
   uninstall install-check docs python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -168,6 +183,8 @@ $(B)/%.o: %.cu $(B)/nvcc-flags
 	$(Q)$(NVCC) $(NVCC_FLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
 
 $(B)/tensor/cuda/%.o $(B)/vq/cuda/%.o: DEFINES = $(CUDA_INCLUDES)
+$(B)/tensor/mpi/%.o: DEFINES = $(MPI_INCLUDES)
+$(call objects,$(wildcard tensor/mpi/*.cpp)): $(B)/mpi-flags  # so that another MPI links all anew
 $(B)/tests/tensor/test_cudnn_plans.o: DEFINES = $(if $(CUDA_FOUND),-DVERSOR_CUDA=1 $(CUDA_INCLUDES))
 
 ifneq ($(findstring clang,$(CXX)),)
@@ -222,7 +239,8 @@ $(B)/$(SHARED_LIBRARY): $(LIBRARY_OBJECTS)
 
 $(B)/bin/run_tests: $(call objects,$(TESTS))
 $(BINARIES): $(B)/bin/%: $(B)/experiments/%.o
-$(BINARIES) $(B)/bin/run_tests: $(call objects,$(SHARED)) $(B)/libversor.a
+$(B)/bin/run_rank_tests: $(call objects,$(RANK_TESTS))
+$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_rank_tests: $(call objects,$(SHARED)) $(B)/libversor.a
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) -fopenmp $(filter %.o,$^) $(B)/libversor.a $(LDFLAGS) $(LIBRARIES) -o $@
 
@@ -251,7 +269,7 @@ examples: $(EXAMPLE_BINARIES) ## build and run experiments/examples; their pictu
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
 	@mkdir -p bin && ln -sfn ../$< $@
 
--include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(GPU) $(STUBS) \
+-include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(RANK_TESTS) $(GPU) $(STUBS) \
   $(SHARED) $(PROGRAMS:%=experiments/%.cpp) $(EXAMPLES:%=experiments/examples/%.cpp)) $(call shim_objects,$(SHIM)))
 
 # ---- running -------------------------------------------------------------------------------------
@@ -274,8 +292,15 @@ quick: all ## a miniature of the whole paper in minutes, in results/quick
 	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
 
 # VERSOR_CUDA: there is a third run of the tests, on the GPU
-test: all $(B)/bin/run_tests $(EXAMPLE_BINARIES) $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
-	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' .make/test.sh $(ARGS)
+RANKS ?= 2 3## of rank-tests: the numbers of processes
+test: all $(B)/bin/run_tests $(if $(MPI_FOUND),$(B)/bin/run_rank_tests) $(EXAMPLE_BINARIES) \
+  $(if $(filter 0,$(KERNELS)),,$(B)/bin/run_kernel_tests) ## build and run all tests; ARGS=... is passed to them
+	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) VERSOR_CUDA='$(if $(CUDA_FOUND),1)' \
+	  RANKS='$(if $(MPI_FOUND),$(RANKS))' .make/test.sh $(ARGS)
+
+rank-tests: $(B)/bin/run_rank_tests ## the tests of several processes: RANKS="2 3"
+	@$(if $(MPI_FOUND),,echo "error: without MPI: $(MPI_WHY)" >&2; exit 1;) \
+	  VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) RANKS='$(RANKS)' ONLY_RANKS=1 .make/test.sh $(ARGS)
 
 # for .make/sanitize.sh: prints the folder on the last line and leaves bin/ alone
 sanitize-build: $(B)/bin/run_kernel_tests
@@ -285,7 +310,7 @@ sanitize-build-quick: $(B)/bin/run_library_tests
 sanitize-build sanitize-build-tests sanitize-build-programs sanitize-build-quick:
 	@echo $(B)
 sanitize-flags:
-	@echo $(FLAGS) $(LIBRARY_WARNINGS)
+	@echo $(FLAGS) $(MPI_INCLUDES) $(LIBRARY_WARNINGS)
 
 sanitize: ## sanitizers, valgrind, clang-tidy, warnings; PARTS=address for some, QUICK=1 in minutes
 	@MAKE='$(MAKE)' .make/sanitize.sh
@@ -378,6 +403,15 @@ gpu-unpack: ## merge what came back from there into results/ and experiments/rec
 gpu-rehearsal: $(PACKED:%=$(B)/bin/%) ## the way of gpu-pack on the CPU, with tiny trainings
 	@VERSOR_BIN=$(B)/bin .make/gpu_rehearsal.sh
 
+# not linked with the library, so it takes no time
+$(B)/bin/link_emulator: tests/network/link_emulator.cpp $(B)/flags
+	$(info $<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $< -o $@
+network-check: bin/train bin/inspect $(B)/bin/link_emulator ## one training on three hosts in network namespaces; root; PARTS= RATE=1000 (Mbit/s) LATENCY=1 (ms)
+	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) WITH_MPI='$(MPI_FOUND)' RATE='$(RATE)' LATENCY='$(LATENCY)' \
+	  CIFAR10_DIR=$(call quote,$(CIFAR10_DIR)) RESULTS=$(call quote,$(RESULTS)) .make/network.sh
+
 soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
 	@VERSOR_BIN=$(B)/bin .make/soak.sh
 
@@ -396,7 +430,7 @@ FUZZ_TARGETS := $(patsubst tests/fuzz/%.cpp,%,$(wildcard tests/fuzz/*.cpp))
 FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_FUZZ -Itests/fuzz \
   -I. -isystem .deps/include -fsanitize=fuzzer-no-link,address,undefined,float-cast-overflow \
   -fno-sanitize-recover=all -ffp-contract=off
-FUZZED := $(filter-out tensor/cpu/onednn%,$(LIBRARY)) $(STUBS) \
+FUZZED := $(filter-out tensor/cpu/onednn% tensor/mpi/%,$(LIBRARY)) $(STUBS) tensor/mpi/stub.cpp \
   $(wildcard experiments/cli/*.cpp experiments/report/*.cpp experiments/run/*.cpp) \
   $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
@@ -411,7 +445,7 @@ $F/libversor.a: $(call fuzz_objects,$(FUZZED))
 	$(Q)$(AR) rcs $@ $^
 $(FUZZ_TARGETS:%=$F/bin/%): $F/bin/%: $F/tests/fuzz/%.o $F/libversor.a
 	@mkdir -p $(@D)
-	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(filter-out -ldnnl $(CUDA_LIBRARIES),$(LIBRARIES)) -o $@
+	$(Q)clang++ $(FUZZ_FLAGS) -fsanitize=fuzzer $^ $(filter-out -ldnnl $(CUDA_LIBRARIES) $(MPI_LIBRARIES),$(LIBRARIES)) -o $@
 -include $(patsubst %.o,%.d,$(call fuzz_objects,$(FUZZED) $(FUZZ_TARGETS:%=tests/fuzz/%.cpp)))
 
 fuzz: ## libFuzzer on every reader of outside data; SECONDS=60 each, TARGETS=..., JOBS=1
@@ -452,7 +486,8 @@ wheel: python ## a wheel of it, in build/wheel
 
 # ---- set-up, quality, use elsewhere --------------------------------------------------------------
 setup: ## search again for compiler and libraries, and install what is missing
-	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))"
+	@echo "found: $(COMPILER) ($(CXX)), oneDNN $(or $(ONEDNN_FOUND),none), $(or $(CUDA_FOUND),no CUDA: $(CUDA_WHY))," \
+	  "$(or $(MPI_FOUND),no MPI: $(MPI_WHY))"
 
 bundle: ## copy oneDNN and headers to .deps, for a machine without network and root
 	@.make/bundle.sh $(call quote,$(CXX)) $(ONEDNN)

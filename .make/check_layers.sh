@@ -27,6 +27,7 @@ awk '
     room["tsne"] = "cli tsne"
     room["examples"] = "run examples"
     edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|python/|tests/)"
+    mpi = "^(tensor/mpi|tests)/"
     third_party = "^((dnnl|stb_|cuda|cudnn|cublas|nvToolsExt|png|jpeglib|jerror)[^/]*$|" \
                   "(oneapi|nlohmann|CLI|fmt|stb|doctest|thrust|cub|cuda|nvtx3)/)"
   }
@@ -41,6 +42,8 @@ awk '
     to = header; sub(/\/.*/, "", to)
     if (header ~ third_party) {
       if (FILENAME !~ edges) report("third-party header " header " does not belong here")
+    } else if (header == "mpi.h") {
+      if (FILENAME !~ mpi) report("mpi.h belongs in tensor/mpi only")
     } else if (to in may && header ~ /\//) {
       if (index(" " may[from] " ", " " to " ") == 0) report(from " may not include " header)
       if (from == "experiments" && to == from) {

@@ -24,7 +24,7 @@ done
 if [ "$device" != cpu ]; then
   VERSOR_BIN=build/gpu-pack/sm_$GPU_ARCH/bin
   # shellcheck disable=SC2086
-  "$MAKE" CUDA=1 ONEDNN=0 B="${VERSOR_BIN%/bin}" \
+  "$MAKE" CUDA=1 ONEDNN=0 MPI=0 B="${VERSOR_BIN%/bin}" \
     CUDA_GENCODE="-gencode=arch=compute_$GPU_ARCH,code=sm_$GPU_ARCH" \
     $(printf "$VERSOR_BIN/%s " $PACKED run_tests)
 fi

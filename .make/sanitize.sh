@@ -137,7 +137,10 @@ part_valgrind() {
   verdict valgrind $? "$((n - wrong)) passed, $wrong failed"
 }
 
-library() { ls {tensor,tensor/cpu,autograd,nn,vq,vq/cpu,data}/*.cpp; }
+library() {
+  ls {tensor,tensor/cpu,autograd,nn,vq,vq/cpu,data}/*.cpp
+  [[ $(compile_flags) != *mpi* ]] || ls tensor/mpi/*.cpp
+}
 changed() {  # the library's files that differ, uncommitted ones included
   local base
   base=$(git merge-base origin/main HEAD 2>/dev/null) && [ "$base" != "$(git rev-parse HEAD)" ] ||

@@ -8,8 +8,8 @@
 #                                error that names the command to run
 # In .deps/: root/ has the unpacked packages; include/ and lib/ the third-party headers and
 # libraries (also filled by `make bundle`); bin/ wrappers of the unpacked compiler.
-# Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), PYTHON3 (make a Python
-# module for this interpreter), FORCE=1 (search again).
+# Environment: CXX (the compiler to use), ONEDNN (1 required, 0 never, auto), MPI (1: Open MPI, too),
+# PYTHON3 (make a Python module for this interpreter), FORCE=1 (search again).
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 ONEDNN=${ONEDNN:-auto} deps=$PWD/.deps
@@ -21,12 +21,16 @@ has_python() {  # is there what the Python module needs, if that is to be made?
   [ -z "${PYTHON3:-}" ] || .make/python.sh "$PYTHON3" >/dev/null 2>&1
 }
 
+has_mpi() {  # is there Open MPI, if it is required? .make/mpi.sh looks for it properly
+  [ "${MPI:-}" != 1 ] || { command -v mpirun && command -v mpicc; } >/dev/null
+}
+
 finished() {  # is the last result for this request, and is everything it names still there?
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
   while read -r file; do [ -e "$file" ] || return 1; done < <(sed -n 's/^# uses //p' "$out")
   grep -q '^# uses .*/jpeglib.h$' "$out" || return 1  # never searched for
-  has_python || return 1
+  has_python && has_mpi || return 1
   # what was missing may have been installed since
   ! grep -qx 'ONEDNN_FOUND := ' "$out" || [ "$ONEDNN" = 0 ] ||
     ! ls .deps/include/dnnl.hpp /usr/include/dnnl.hpp >/dev/null 2>&1
@@ -241,6 +245,15 @@ fi
 if ! has_python && command -v apt-get >/dev/null; then
   say "missing: python3-dev, pybind11-dev (the Python module)"
   install python3-dev pybind11-dev ||
+    say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
+fi
+if ! has_mpi; then
+  say "missing: libopenmpi-dev, openmpi-bin (Open MPI)"
+  if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
+    # its programs and plug-ins have the folders of the system built in
+    fail "MPI=1 needs root rights: sudo apt-get install --no-install-recommends libopenmpi-dev openmpi-bin"
+  fi
+  install libopenmpi-dev openmpi-bin ||
     say "that did not succeed ($(grep -m1 '^E:' "$log" || echo "see $log"))"
 fi
 by_hand="sudo apt-get install --no-install-recommends $missing"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs the tests up to three times: on the CPU; the device tests again with our CUDA kernels
-# compiled for the CPU; and, in a build with CUDA, on the GPU (all skipped if there is none). The
-# last line is the sum: N passed, N failed[, N skipped].
+# compiled for the CPU; and, in a build with CUDA, on the GPU (all skipped if there is none). Then,
+# in a build with MPI, the tests of several ranks. The last line is the sum: N passed, N failed[, N
+# skipped].
 # Environment: VERSOR_BIN (the programs' folder), VERSOR_CUDA=1 (a build with CUDA), KERNELS=0 (skip
-# the second run).
+# the second run), RANKS (for the last: the numbers of ranks), ONLY_RANKS=1 (nothing else).
 # Arguments go to the test programs.
 set -uo pipefail
 passed=0 failed=0 skipped=0 log=$(mktemp)
@@ -24,14 +25,23 @@ run() {  # run TITLE PROGRAM ARGUMENT...
   fi
 }
 
-run "tests on the CPU" "$VERSOR_BIN/run_tests" "$@"
-if [ "${KERNELS:-1}" != 0 ]; then
-  # the kernels' fibers run on one thread; more OpenMP threads would only wait
-  OMP_NUM_THREADS=1 VERSOR_TEST_DEVICE=cuda run "CUDA kernels on the CPU" "$VERSOR_BIN/run_kernel_tests" "$@"
+if [ -z "${ONLY_RANKS:-}" ]; then
+  run "tests on the CPU" "$VERSOR_BIN/run_tests" "$@"
+  if [ "${KERNELS:-1}" != 0 ]; then
+    # the kernels' fibers run on one thread; more OpenMP threads would only wait
+    OMP_NUM_THREADS=1 VERSOR_TEST_DEVICE=cuda \
+      run "CUDA kernels on the CPU" "$VERSOR_BIN/run_kernel_tests" "$@"
+  fi
+  if [ -n "${VERSOR_CUDA:-}" ]; then
+    VERSOR_TEST_DEVICE=cuda run "tests on the GPU" "$VERSOR_BIN/run_tests" "$@"
+  fi
 fi
-if [ -n "${VERSOR_CUDA:-}" ]; then
-  VERSOR_TEST_DEVICE=cuda run "tests on the GPU" "$VERSOR_BIN/run_tests" "$@"
-fi
+for ranks in ${RANKS:-}; do
+  # a test that waits for a rank that does not come ends in time
+  OMP_NUM_THREADS=1 run "tests of $ranks ranks" timeout 300 .make/ranks.sh -n "$ranks" \
+    --oversubscribe "$VERSOR_BIN/run_rank_tests" "$@"
+done
+[ -z "${RANKS:-}" ] || run "ranks that fail" tests/ranks/failures.sh 3
 echo "-- all"
 echo -n "$passed passed, $failed failed"
 [ "$skipped" = 0 ] || echo -n ", $skipped skipped"

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "autograd/tape.h"
@@ -116,10 +117,32 @@ Variable record(const char* name, Tensor value, const std::vector<Variable>& inp
   return result;
 }
 
-void backward(const Variable& loss, bool retain_graph) {
-  check(loss.shape().numel() == 1, "backward", "needs a scalar, got ", loss.shape());
-  check(loss.requires_grad(), "backward",
-        "the loss does not depend on anything that requires a gradient");
+// One run of backward().
+class Engine {
+ public:
+  using LeafDone = std::function<void(const Variable& leaf)>;
+
+  Engine(const Variable& loss, bool retain_graph, LeafDone leaf_done)
+      : retain_graph_(retain_graph),
+        leaf_done_(std::move(leaf_done)),
+        branches_(loss.value().backend()) {
+    check(loss.shape().numel() == 1, "backward", "needs a scalar, got ", loss.shape());
+    check(loss.requires_grad(), "backward",
+          "the loss does not depend on anything that requires a gradient");
+    if (leaf_done_) count_uses(Edge(loss));
+    arrive("backward", Edge(loss), ops::full(loss.shape(), 1.f, loss.value().device()));
+  }
+
+  void run() {
+    while (!pending_.empty()) {
+      Pending current = std::move(pending_.begin()->second);
+      pending_.erase(pending_.begin());
+      run(current);
+    }
+    branches_.join();
+  }
+
+ private:
   struct Pending {
     std::shared_ptr<Node> node;
     Tensor dy, skip;  // skip: the last gradient that arrived, if the node adds it itself
@@ -127,53 +150,86 @@ void backward(const Variable& loss, bool retain_graph) {
       if (skip.defined()) accumulate(dy, std::exchange(skip, {}));
     }
   };
-  std::map<uint64_t, Pending, std::greater<>> pending;  // by node number, latest first
-  BranchScope branches(loss.value().backend());
-  const auto arrive = [&](const char* from, const Edge& edge, const Tensor& gradient) {
-    const Shape& wanted = edge.producer ? edge.producer->shape : edge.leaf->value.shape();
-    check(gradient.shape() == wanted, "backward", from, " returned a gradient ", gradient.shape(),
-          " for an input ", wanted);
-    if (!edge.producer) {
-      Tensor& grad = edge.leaf->grad;
-      // A leaf can take a gradient that a branch is still computing; nothing else can use it.
-      if (grad.defined() && (branches.is_pending(grad) || branches.is_pending(gradient)))
-        branches.join();
-      return accumulate(grad, gradient);
-    }
-    if (branches.is_pending(gradient)) branches.join();
-    Pending& entry = pending[edge.producer->number];
-    entry.node = edge.producer;
-    entry.add_up();
-    accumulate(entry.dy.defined() && entry.node->backward.takes_skip() ? entry.skip : entry.dy,
-               gradient);
-  };
 
-  arrive("backward", Edge(loss), ops::full(loss.shape(), 1.f, loss.value().device()));
-  while (!pending.empty()) {
-    Pending current = std::move(pending.begin()->second);
-    pending.erase(pending.begin());
-    Node& node = *current.node;
-    check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
-          " was freed by an earlier backward(); pass retain_graph to keep it");
-    if (const auto result = node.retains.lock()) {
-      current.add_up();
-      accumulate(result->grad, current.dy);
-    }
-    Needed needed;
-    for (const Edge& edge : node.inputs) needed.push_back(edge.producer || edge.leaf);
-    const Gradients gradients =
-        node.backward(std::move(current.dy), std::move(current.skip), needed);
-    check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
-          gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
-    for (size_t i = 0; i < node.inputs.size(); ++i) {
-      if (needed[i] && gradients.list[i].defined())
-        arrive(node.name, node.inputs[i], gradients.list[i]);
-    }
-    if (retain_graph) continue;
-    node.backward = nullptr;
-    node.inputs.clear();
+  void count_uses(const Edge& edge);
+  void arrive(const char* from, const Edge& edge, const Tensor& gradient);
+  void run(Pending& current);
+
+  bool retain_graph_;
+  LeafDone leaf_done_;
+  std::map<uint64_t, Pending, std::greater<>> pending_;  // by node number, latest first
+  std::map<Variable::State*, int64_t> uses_;  // of each leaf, by nodes that have not run yet
+  BranchScope branches_;
+};
+
+void Engine::count_uses(const Edge& edge) {
+  std::set<Node*> seen;
+  std::vector<Node*> open;
+  const auto follow = [&](const Edge& input) {
+    if (input.leaf) ++uses_[input.leaf.get()];
+    if (input.producer && seen.insert(input.producer.get()).second)
+      open.push_back(input.producer.get());
+  };
+  follow(edge);
+  while (!open.empty()) {
+    const Node* node = open.back();
+    open.pop_back();
+    for (const Edge& input : node->inputs) follow(input);
   }
-  branches.join();
+}
+
+void Engine::arrive(const char* from, const Edge& edge, const Tensor& gradient) {
+  const Shape& wanted = edge.producer ? edge.producer->shape : edge.leaf->value.shape();
+  check(gradient.shape() == wanted, "backward", from, " returned a gradient ", gradient.shape(),
+        " for an input ", wanted);
+  if (!edge.producer) {
+    Tensor& grad = edge.leaf->grad;
+    // A leaf can take a gradient that a branch is still computing; nothing else can use it.
+    if (grad.defined() && (branches_.is_pending(grad) || branches_.is_pending(gradient)))
+      branches_.join();
+    return accumulate(grad, gradient);
+  }
+  if (branches_.is_pending(gradient)) branches_.join();
+  Pending& entry = pending_[edge.producer->number];
+  entry.node = edge.producer;
+  entry.add_up();
+  accumulate(entry.dy.defined() && entry.node->backward.takes_skip() ? entry.skip : entry.dy,
+             gradient);
+}
+
+void Engine::run(Pending& current) {
+  Node& node = *current.node;
+  check(static_cast<bool>(node.backward), "backward", "the graph of ", node.name,
+        " was freed by an earlier backward(); pass retain_graph to keep it");
+  if (const auto result = node.retains.lock()) {
+    current.add_up();
+    accumulate(result->grad, current.dy);
+  }
+  Needed needed;
+  for (const Edge& edge : node.inputs) needed.push_back(edge.producer || edge.leaf);
+  const Gradients gradients = node.backward(std::move(current.dy), std::move(current.skip), needed);
+  check(gradients.list.size() == node.inputs.size(), "backward", node.name, " returned ",
+        gradients.list.size(), " gradients for ", node.inputs.size(), " inputs");
+  for (size_t i = 0; i < node.inputs.size(); ++i) {
+    if (needed[i] && gradients.list[i].defined())
+      arrive(node.name, node.inputs[i], gradients.list[i]);
+  }
+  for (const Edge& edge : node.inputs) {
+    if (!leaf_done_ || !edge.leaf || --uses_[edge.leaf.get()] > 0) continue;
+    if (branches_.is_pending(edge.leaf->grad)) branches_.join();
+    leaf_done_(Variable(edge.leaf));
+  }
+  if (retain_graph_) return;
+  node.backward = nullptr;
+  node.inputs.clear();
+}
+
+void backward(const Variable& loss, bool retain_graph) {
+  Engine(loss, retain_graph, {}).run();
+}
+
+void backward(const Variable& loss, const std::function<void(const Variable& leaf)>& leaf_done) {
+  Engine(loss, /*retain_graph=*/false, leaf_done).run();
 }
 
 std::vector<TapeEntry> take_tape(const Variable& result) {

@@ -97,6 +97,8 @@ class Variable {
   float item() const { return value().item(); }
 
  private:
+  struct State;
+  explicit Variable(std::shared_ptr<State> state) : state_(std::move(state)) {}
   struct State {
     Tensor value, grad, copy;
     bool requires_grad = false;
@@ -113,7 +115,7 @@ class Variable {
   friend struct Node;
   friend Variable record(const char* name, Tensor value, const std::vector<Variable>& inputs,
                          Backward backward);
-  friend void backward(const Variable& loss, bool retain_graph);
+  friend class Engine;
 };
 
 // sg[x]: the value of x, without its gradient.
@@ -130,6 +132,9 @@ Variable record(const char* name, Tensor value, const std::vector<Variable>& inp
 // Runs the chain rule from a scalar: adds d loss / d leaf to every leaf that requires it. Frees
 // what the nodes saved as it goes, so that a second call throws unless `retain_graph`.
 void backward(const Variable& loss, bool retain_graph = false);
+// The same; calls leaf_done(leaf) as soon as nothing more will be added to its gradient, for work
+// that need not wait for the rest, such as the sum over several machines.
+void backward(const Variable& loss, const std::function<void(const Variable& leaf)>& leaf_done);
 
 // No history is recorded while one of these lives: for evaluation.
 class NoGradGuard {

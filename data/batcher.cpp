@@ -48,13 +48,19 @@ Tensor Epoch::labels(int64_t b) const {
   return Tensor::from(labels, {batch_count(b)}, order_.device());
 }
 
-Tensor Epoch::batch_at(const Tensor& number, int64_t count) const {
+Tensor Epoch::batch_at(const Tensor& number, int64_t count, int64_t first) const {
   check(!stream_ || stream_->fetched().defined(), "batcher", "batch_at() comes after fetch()");
-  const Tensor images =
-      stream_ ? ops::gather_images(stream_->fetched(), stream_->places(), {}, count, count,
-                                   2.f / 255.f, -1.f)
-              : ops::gather_images(images_, order_, number, batch_size_, count, 2.f / 255.f, -1.f);
-  return moves_.defined() ? ops::move_images(images, moves_, number, batch_size_) : images;
+  check(0 <= first && 0 < count && first + count <= batch_size_, "batcher", "a batch of ",
+        batch_size_, " has no images ", first, " to ", first + count - 1);
+  // Seen from its image `first` on, the order has the batches at the same distances.
+  const auto from_first = [&](const Tensor& order) { return order.rows(first, order.dim(0)); };
+  const Tensor images = stream_
+                            ? ops::gather_images(stream_->fetched(), from_first(stream_->places()),
+                                                 {}, count, count, 2.f / 255.f, -1.f)
+                            : ops::gather_images(images_, from_first(order_), number, batch_size_,
+                                                 count, 2.f / 255.f, -1.f);
+  return moves_.defined() ? ops::move_images(images, from_first(moves_), number, batch_size_)
+                          : images;
 }
 
 void Epoch::take(const Epoch& other) {

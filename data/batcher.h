@@ -48,11 +48,11 @@ class Epoch {
   // The labels of batch b, i32 [n] on the device.
   Tensor labels(int64_t b) const;
   // The images for b = number[0] (i32 [1]), read on the device, for a step that is recorded once
-  // and replayed with other numbers. `count` is the number of images in the batch. fetch(b) comes
-  // before each such step, outside of what is recorded: it brings the images of a streamed set to
-  // where the step reads them.
+  // and replayed with other numbers: all of the batch, which has `count`, or `count` from its image
+  // `first` on. fetch(b) comes before each such step, outside of what is recorded: it brings the
+  // images of a streamed set to where the step reads them.
   void fetch(int64_t b) const;
-  Tensor batch_at(const Tensor& number, int64_t count) const;
+  Tensor batch_at(const Tensor& number, int64_t count, int64_t first = 0) const;
   // The number of images in batch b.
   int64_t batch_count(int64_t b) const;
   const Tensor& order() const { return order_; }  // i32 [M]

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "tensor/tensor.h"
+#include "tensor/communicator.h"
 
 namespace versor {
 
@@ -31,8 +31,14 @@ class FiniteGuard {
   std::optional<Found> found() const;
   const Tensor& state() const { return state_; }  // i32 [2], see find_nonfinite in backend.h
 
+  // Makes the state that of all ranks, after the last watch() of a step.
+  void all_reduce(Communicator& communicator);
+  // The first rank with this finding. Every rank must ask; waits.
+  int finder(Communicator& communicator) const;
+
  private:
-  Tensor step_, state_;
+  Tensor step_, own_,
+      state_;  // own_: what this process has found; the same as state_ if it is alone
   std::vector<std::string> names_;  // a tensor's tag is its place here
 };
 

@@ -44,9 +44,9 @@ std::vector<Tensor> ParameterList::views(const Tensor& flat) const {
   return all;
 }
 
-std::vector<ParameterPart> ParameterList::with_gradient() const {
+std::vector<ParameterPart> ParameterList::with_gradient(size_t begin, size_t end) const {
   std::vector<ParameterPart> parts;
-  for (size_t i = 0; i < size(); ++i) {
+  for (size_t i = begin; i < end; ++i) {
     const Variable& p = variables_[i];
     if (p.grad().defined())
       parts.push_back({p.value(), p.grad(), offsets_[i], static_cast<int32_t>(i)});

@@ -31,8 +31,11 @@ class ParameterList {
   Tensor view(const Tensor& flat, size_t i) const;      // of parameter i in it, with its shape
   std::vector<Tensor> views(const Tensor& flat) const;  // of all
 
-  // Those that have a gradient.
-  std::vector<ParameterPart> with_gradient() const;
+  int64_t offset(size_t i) const { return offsets_[i]; }  // of parameter i in a flat buffer
+
+  // Those that have a gradient; of parameters begin..end-1.
+  std::vector<ParameterPart> with_gradient() const { return with_gradient(0, size()); }
+  std::vector<ParameterPart> with_gradient(size_t begin, size_t end) const;
   // All gradients in one new buffer [P], 0 for a parameter that has none. Those that there are
   // become views of it: what changes the buffer changes grad().
   Tensor gather_gradients();

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "tensor/checks.h"
+#include "tensor/environment.h"
 #include "tensor/ops.h"
 #include "tensor/trace.h"
 
@@ -60,6 +61,13 @@ Tensor Communicator::all_gather_rows(const Tensor& x) {
   Tensor all(Shape(std::span<const int64_t>(extents)), x.dtype(), x.device());
   gather(all, x, rows);
   return all;
+}
+
+int launched_processes() {
+  // mpirun of Open MPI; those of MPICH and srun --mpi=pmi2; any srun
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
+    if (const auto size = environment(name)) return std::atoi(size->c_str());
+  return 1;
 }
 
 Communicator& alone() {

@@ -34,6 +34,9 @@ class Communicator {
   bool is_root() const { return rank() == 0; }  // the rank that writes files and speaks to users
   // "rank 3 (process 4711 on host node7)", for errors.
   virtual std::string name_of(int rank) const;
+  // This rank among those on its host, and how many these are: they share its cores and GPUs.
+  virtual int local_rank() const { return 0; }
+  virtual int local_size() const { return 1; }
 
   // --- tensors ----------------------------------------------------------------------------------
   // x[i] = the sum (f32 or i32), or the largest (f32), of all ranks' x[i].
@@ -55,9 +58,8 @@ class Communicator {
   Tensor all_gather_rows(const Tensor& x);
   virtual bool is_capturable() const { return true; }
 
-  // --- the host; all of these wait
-  // ------------------------------------------------------------------ The texts of all ranks, in
-  // their order.
+  // --- the host; all of these wait --------------------------------------------------------------
+  // The texts of all ranks, in their order.
   virtual std::vector<std::string> all_gather(const std::string& text) { return {text}; }
   // The text of root.
   virtual std::string broadcast(const std::string& text, int root) { return (void)root, text; }
@@ -83,8 +85,11 @@ Communicator& alone();
 // before its first thread; returns nothing in a process that no launcher has started. Throws Error
 // if one has but this build has no MPI.
 std::unique_ptr<Communicator> join_launched();
-// Whether a launcher has started this process as one of several.
-bool is_launched();
+// How many processes, this one included, the launcher has started; 1 without one.
+int launched_processes();
+inline bool is_launched() {
+  return launched_processes() > 1;
+}
 // "Open MPI 4.1.4", or why there is none.
 std::string mpi_version();
 

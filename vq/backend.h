@@ -49,14 +49,18 @@ class VqBackend {
   virtual void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                           const Tensor& sums, const Tensor& guard, double decay, double eps,
                           bool unit_length) = 0;
-  // A code with N[k] < fraction * (sum N)/K is dead and becomes a random row of e: the i-th dead
-  // code takes row rng.split(update[0]).permute(i, R), so that no two take the same one. Then
-  // N[k] = (sum N)/K and m[k] = N[k] codebook[k], with the sum from before any replacement. At most
-  // R codes are replaced; replaced i32 [1] is their number. Does nothing (replaced = 0) once the
-  // guard has found something.   update i32 [1] stays on the device,  guard i32 [2] or undefined.
+  // Distinct random rows of a batch of `total`, of which e holds R from row `first` on: y[i,:] =
+  // e[j - first,:] with j = rng.split(draw[0]).permute(i, total), or 0 if e does not have row j.
+  // y [C,D], C <= total,  e [R,D],  draw i32 [1] stays on the device.
+  virtual void draw_rows(Tensor& y, const Tensor& e, int64_t first, int64_t total,
+                         const Tensor& draw, Rng rng) = 0;
+  // A code with N[k] < fraction * (sum N)/K is dead: the i-th dead code becomes candidates[i,:].
+  // Then N[k] = (sum N)/K and m[k] = N[k] codebook[k], with the sum from before any replacement. At
+  // most C codes are replaced; replaced i32 [1] is their number. Does nothing (replaced = 0) once
+  // the guard has found something.   candidates [C,D],  guard i32 [2] or undefined.
   virtual void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                                  Tensor& replaced, const Tensor& e, const Tensor& update,
-                                  const Tensor& guard, double fraction, Rng rng) = 0;
+                                  Tensor& replaced, const Tensor& candidates, const Tensor& guard,
+                                  double fraction) = 0;
   // y[0] = exp(mean over l of H[l]),  H[l] = - sum over k of p[l,k] log p[l,k],  p[l,:] =
   // counts[l,:] / their sum: the geometric mean of the symbols' perplexities. A symbol that was
   // never counted is left out of the mean; y[0] = 1 if no symbol was counted.

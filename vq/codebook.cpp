@@ -1,6 +1,7 @@
 // Codebook: start, EMA, dead codes. See codebook.h.
 #include "vq/codebook.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/functions.h"
@@ -100,18 +101,40 @@ void Codebook::Statistics::add(const Statistics& other) {
   ops::add_to(sums, other.sums);
   counts = counts.dtype() == DType::i32 ? vq::sum_of_counts(counts, other.counts)
                                         : ops::add(counts, other.counts);
-  rows.insert(rows.end(), other.rows.begin(), other.rows.end());
+  if (candidates.defined()) ops::add_to(candidates, other.candidates);
+}
+
+void Codebook::Statistics::all_reduce(Communicator& communicator) {
+  if (communicator.is_alone()) return;
+  counts = ops::clone(counts);  // the pass keeps those of its part
+  communicator.all_reduce(counts);
+  communicator.all_reduce(sums);
+  if (candidates.defined()) communicator.all_reduce(candidates);
 }
 
 Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
                                           const Tensor& counts) const {
+  RowPart whole;
+  whole.total = e.dim(0);
+  return statistics(e, index, counts, whole);
+}
+
+Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
+                                          const Tensor& counts, const RowPart& rows) const {
   const NoGradGuard no_grad;
   const int64_t K = options_.codes;
-  std::vector<Tensor> rows;
-  if (options_.dead_code_fraction > 0) rows = {e};
-  if (options_.soft_em == 0) return {counts, ops::segment_sum(e, index, K), rows};
+  const Tensor own = rows.is_empty ? e.rows(0, 0) : e;
+  Tensor candidates;
+  if (options_.dead_code_fraction > 0)
+    candidates = vq::draw_rows(own, std::min(K, rows.total), rows.first, rows.total, updates_,
+                               rng_.split(kDeadCodes));
   const Variable c = codes();
-  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), rows};
+  if (options_.soft_em == 0)
+    return {counts,
+            rows.is_empty ? ops::zeros(c.shape(), e.device()) : ops::segment_sum(e, index, K),
+            candidates};
+  Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), candidates};
+  if (rows.is_empty) return sum;
   for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
     const Tensor z = e.rows(begin, end);
     const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
@@ -130,13 +153,10 @@ Tensor Codebook::update(const Statistics& statistics, const Tensor& guard) {
   vq::ema_update(codes, cluster_size_.mutable_value(), m_.mutable_value(), statistics.counts,
                  statistics.sums, guard, options_.decay, options_.eps, options_.cosine);
   Tensor replaced;
-  if (options_.dead_code_fraction > 0) {
-    const std::vector<Tensor>& rows = statistics.rows;
+  if (options_.dead_code_fraction > 0)
     replaced = vq::replace_dead_codes(weight_.mutable_value(), cluster_size_.mutable_value(),
-                                      m_.mutable_value(),
-                                      rows.size() == 1 ? rows[0] : ops::concat_rows(rows), updates_,
-                                      guard, options_.dead_code_fraction, rng_.split(kDeadCodes));
-  }
+                                      m_.mutable_value(), statistics.candidates, guard,
+                                      options_.dead_code_fraction);
   ops::increment(updates_);
   return replaced;
 }

@@ -6,6 +6,7 @@
 
 #include "nn/module.h"
 #include "tensor/rng.h"
+#include "vq/batch_part.h"
 
 namespace versor {
 
@@ -50,14 +51,15 @@ struct CodebookOptions {
 
 class Codebook : public Module {
  public:
-  // What an update needs to know about the vectors that were quantized. The statistics of several
-  // micro-batches, or of several machines, can be added up.
+  // What an update needs to know about the vectors that were quantized. The statistics of the parts
+  // of a batch, micro-batches or processes, add up to those of the batch.
   struct Statistics {
-    Tensor counts;             // i32 [K], or f32 with soft EM
-    Tensor sums;               // [K,D]
-    std::vector<Tensor> rows;  // [R_i,D] candidates for dead codes; none if dead codes are kept
+    Tensor counts;      // i32 [K], or f32 with soft EM
+    Tensor sums;        // [K,D]
+    Tensor candidates;  // [C,D] for dead codes, C = min(K, rows); undefined if dead codes are kept
 
     void add(const Statistics& other);
+    void all_reduce(Communicator& communicator);
   };
 
   // Initialises the codes with U(+-1/K); for a k-means start, call start_from() before training.
@@ -81,10 +83,14 @@ class Codebook : public Module {
 
   // Whether update() does anything.
   bool needs_statistics() const { return options_.keeps_averages(); }
-  // The statistics of rows e [R,D] with their codes: index i32 [R], counts i32 [K].
+  // The statistics of rows e [R,D], all of the batch or a part of its rows, with their codes: index
+  // i32 [R], counts i32 [K]. The candidates for dead codes are random rows of the whole batch, 0
+  // where e does not have the row.
   Statistics statistics(const Tensor& e, const Tensor& index, const Tensor& counts) const;
-  // EMA update from the statistics; then each dead code is replaced by one of the rows. If the
-  // codes are trained by gradients alone, only dead ones change.
+  Statistics statistics(const Tensor& e, const Tensor& index, const Tensor& counts,
+                        const RowPart& rows) const;
+  // EMA update from the statistics; then each dead code becomes a candidate. If the codes are
+  // trained by gradients alone, only dead ones change.
   // Does nothing once the guard (FiniteGuard::state; none if undefined) has found something.
   // Returns the number of replaced codes (i32 [1]), undefined if codes are never replaced.
   Tensor update(const Statistics& statistics, const Tensor& guard = {});

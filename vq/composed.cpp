@@ -28,7 +28,8 @@ ComposedQuantizer::ComposedQuantizer(const char* name, int64_t uses, bool shared
           name, "all parts must have the same vocabulary");
 }
 
-Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
+Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard,
+                                 Communicator& communicator) {
   Tensor replaced;
   for (size_t p = 0; p < parts_.size(); ++p) {
     std::vector<Quantized> of_part;
@@ -36,7 +37,7 @@ Tensor ComposedQuantizer::update(const std::vector<Quantized>& passes, const Ten
       for (size_t use = 0; use < pass.parts.size(); ++use)
         if (is_shared() || use == p) of_part.push_back(pass.parts[use]);
     if (of_part.empty()) continue;  // dropped by layer dropout
-    replaced = sum_of_replaced(replaced, parts_[p]->update(of_part, guard));
+    replaced = sum_of_replaced(replaced, parts_[p]->update(of_part, guard, communicator));
   }
   return replaced;
 }
@@ -47,6 +48,10 @@ std::vector<std::pair<std::string, Tensor>> ComposedQuantizer::counters() const 
     for (auto& [name, counter] : parts_[i]->counters())
       all.emplace_back(str(i, ".", name), counter);
   return all;
+}
+
+bool ComposedQuantizer::needs_batch_means() const {
+  return parts_[0]->needs_batch_means();
 }
 
 bool ComposedQuantizer::capturable() const {

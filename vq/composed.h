@@ -13,7 +13,9 @@ class ComposedQuantizer : public Quantizer {
  public:
   Vocabulary vocabulary() const override { return {symbols_per_part_ * uses_, codes_}; }
   // Updates each part from its own passes; a shared part is updated once, from all its uses.
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone()) override;
+  bool needs_batch_means() const override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
   bool capturable() const override;
 

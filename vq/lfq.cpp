@@ -37,14 +37,14 @@ SignQuantizer::SignQuantizer(const SignOptions& options, const EstimatorOptions&
 
 // The soft assignment of a row is independent in every dimension, so p is a product; here it has
 // two factors, one for each half of the dimensions.
-Variable SignQuantizer::entropy_term(const Variable& z) const {
+Variable SignQuantizer::entropy_term(const Variable& z, BatchMeans* means) const {
   const int64_t d = options_.bits, half = d / 2;
   const auto p = [&](int64_t begin, int64_t end, const Tensor& corners) {
     return softmax(code_logits(slice(z, begin, end), Variable(corners), options_.temperature));
   };
   const Variable v = p(half, d, second_);
-  return d == 1 ? entropy_loss(v, options_.gamma)
-                : entropy_loss(p(0, half, first_), v, options_.gamma);
+  return d == 1 ? entropy_loss(v, options_.gamma, means)
+                : entropy_loss(p(0, half, first_), v, options_.gamma, means);
 }
 
 Tensor SignQuantizer::nearest(const Tensor& z, const Tensor&) const {
@@ -58,7 +58,8 @@ Quantized SignQuantizer::operator()(const Variable& e, ForwardPass pass) const {
   out.codebook_loss = {};
   if (options_.spherical) out.commitment_loss = {};
   if (pass.training && options_.entropy_weight > 0)
-    out.auxiliary_loss = scale(entropy_term(z), static_cast<float>(options_.entropy_weight));
+    out.auxiliary_loss =
+        scale(entropy_term(z, pass.means), static_cast<float>(options_.entropy_weight));
   return out;
 }
 

@@ -26,6 +26,7 @@ class SignQuantizer final : public LookupQuantizer {
 
   // e [R,d]. No codebook loss; lfq has a commitment loss, bsq needs none.
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
+  bool needs_batch_means() const override { return options_.entropy_weight > 0; }
   Tensor decode(const Tensor& index) const override {
     return decode_symbol("lfq", corners_, index);
   }
@@ -35,7 +36,7 @@ class SignQuantizer final : public LookupQuantizer {
 
  private:
   Tensor nearest(const Tensor& z, const Tensor& codes) const override;
-  Variable entropy_term(const Variable& z) const;  // z [R,d]
+  Variable entropy_term(const Variable& z, BatchMeans* means) const;  // z [R,d]
 
   SignOptions options_;
   Tensor corners_;

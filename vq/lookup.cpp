@@ -22,7 +22,7 @@ std::vector<std::pair<std::string, Tensor>> LookupQuantizer::counters() const {
   return {{"draws", draws_}};
 }
 
-Tensor LookupQuantizer::update(const std::vector<Quantized>& passes, const Tensor&) {
+Tensor LookupQuantizer::update(const std::vector<Quantized>& passes, const Tensor&, Communicator&) {
   if (options_.draws()) count_draws(draws_, passes);
   return {};
 }
@@ -37,23 +37,28 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
   const Estimator estimator = options_.estimator;
   const bool draw = pass.training && options_.draws();
   const Tensor number = draw_number(draws_, pass);
+  // The noise of row r of the batch is the same wherever the row is.
+  const auto noise = [&](int64_t columns) {
+    return rng_.from(static_cast<uint64_t>(pass.rows.first * columns));
+  };
   Quantized out;
   out.pass = pass;
   Variable mixed;  // gumbel's y
   Tensor index;
   if (draw && estimator == Estimator::gumbel) {
     const Variable noisy =
-        with_gumbel_noise(code_logits(z, codes, options_.temperature), number, rng_);
+        with_gumbel_noise(code_logits(z, codes, options_.temperature), number, noise(K));
     index = ops::argmax(noisy.value());
     mixed = softmax(noisy);
   } else if (draw && options_.temperature > 0) {
-    index = drawn_code(z.value(), codes.value(), options_.temperature, number, rng_);
+    index = drawn_code(z.value(), codes.value(), options_.temperature, number, noise(K));
   } else {
     index = nearest(z.value(), codes.value());
   }
   const Variable q = gather_rows(codes, index);
   out.index = index.reshape({1, R});
-  out.counts = ops::bincount(index, K).reshape({1, K});
+  out.counts = pass.rows.is_empty ? ops::zeros({1, K}, z.value().device(), DType::i32)
+                                  : ops::bincount(index, K).reshape({1, K});
   out.input = z.value();
   out.codes = q.value();
   if (draw && estimator == Estimator::gumbel) {
@@ -61,7 +66,7 @@ Quantized LookupQuantizer::look_up(const Variable& z, const Variable& codes,
   } else if (draw && estimator == Estimator::diveq) {
     Tensor noisy = ops::sub(out.codes, z.value());
     const auto deviation = static_cast<float>(options_.noise_deviation);
-    vq::add_noise(noisy, Noise::normal, deviation, number, rng_);
+    vq::add_noise(noisy, Noise::normal, deviation, number, noise(z.shape()[1]));
     out.value = diveq_value(z, q, noisy);
   } else {
     const RotationOrigin& origin = options_.origin;

@@ -11,7 +11,8 @@ namespace versor {
 class LookupQuantizer : public Quantizer {
  public:
   // Counts the draws of the passes.
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone()) override;
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 
  protected:

@@ -7,33 +7,41 @@
 #include "tensor/ops.h"
 
 namespace versor {
+namespace {
+
+Variable over_batch(const Variable& mean_of_part, BatchMeans* means) {
+  return means ? (*means)(mean_of_part) : mean_of_part;
+}
+
+}  // namespace
 
 // p log p is 0 at p = 0; the small summand keeps the logarithm finite there.
 Variable entropy(const Variable& p) {
   return scale(sum_axis1(mul(p, log(add_scalar(p, 1e-30f)))), -1.f);
 }
 
-Variable mean_row(const Variable& p) {
+Variable mean_row(const Variable& p, BatchMeans* means) {
   const int64_t R = p.shape()[0];
   const Variable share(ops::full({1, R}, 1.f / static_cast<float>(R), p.value().device()));
-  return matmul(share, p);
+  return over_batch(matmul(share, p), means);
 }
 
-Variable entropy_loss(const Variable& p, double gamma) {
-  return sub(mean(entropy(p)), scale(entropy(mean_row(p)), static_cast<float>(gamma)));
+Variable entropy_loss(const Variable& p, double gamma, BatchMeans* means) {
+  return sub(mean(entropy(p)), scale(entropy(mean_row(p, means)), static_cast<float>(gamma)));
 }
 
-Variable entropy_loss(const Variable& u, const Variable& v, double gamma) {
+Variable entropy_loss(const Variable& u, const Variable& v, double gamma, BatchMeans* means) {
   const int64_t R = u.shape()[0], I = u.shape()[1], J = v.shape()[1];
   const float share = 1.f / static_cast<float>(R);
-  const Variable all = reshape(matmul(permute(scale(u, share), {1, 0}), v), {1, I * J});
+  const Variable all =
+      over_batch(reshape(matmul(permute(scale(u, share), {1, 0}), v), {1, I * J}), means);
   return sub(add(mean(entropy(u)), mean(entropy(v))),
              scale(entropy(all), static_cast<float>(gamma)));
 }
 
-Variable diversity_loss(const Variable& p) {
+Variable diversity_loss(const Variable& p, BatchMeans* means) {
   const auto most = static_cast<float>(std::log(static_cast<double>(p.shape()[1])));
-  return add_scalar(scale(entropy(mean_row(p)), -1.f), most);
+  return add_scalar(scale(entropy(mean_row(p, means)), -1.f), most);
 }
 
 Variable orthogonality_loss(const Variable& codes) {

@@ -1,6 +1,8 @@
 // What all models share: see model.h.
 #include "vq/model.h"
 
+#include <algorithm>
+
 #include "autograd/functions.h"
 #include "tensor/ops.h"
 #include "vq/composed.h"
@@ -35,35 +37,48 @@ Variable VqModel::latent_image(const Tensor& codes, const Shape& images, int64_t
   return Variable(codes.reshape({images[0], images[1] / factor, images[2] / factor, latent()}));
 }
 
-Variable VqModel::quantize(size_t level, const Variable& latents, int64_t number,
+Variable VqModel::quantize(size_t level, const Variable& latents, const BatchShare& share,
                            VqVaeOutput& output) const {
-  output.levels.push_back({latents, quantizer_of(level)(rows(latents), {training(), number})});
+  ForwardPass pass(training());
+  if (!share.part.is_whole()) {
+    pass.rows = RowPart(share.part, latents.shape()[1] * latents.shape()[2]);
+    pass.means = share.means;
+  }
+  output.levels.push_back({latents, quantizer_of(level)(rows(latents), pass)});
   return reshape(output.quantized().value, latents.shape());
 }
 
-Tensor VqModel::update(const std::vector<VqVaeOutput>& passes, const Tensor& guard) {
+Tensor VqModel::update(const std::vector<VqVaeOutput>& passes, const Tensor& guard,
+                       Communicator& communicator) {
   Tensor replaced;
   for (size_t level = 0; level < levels_.size(); ++level) {
     std::vector<Quantized> of_level;
     of_level.reserve(passes.size());
     for (const VqVaeOutput& pass : passes) of_level.push_back(pass.levels[level].quantized);
-    replaced = sum_of_replaced(replaced, quantizer_of(level).update(of_level, guard));
+    replaced = sum_of_replaced(replaced, quantizer_of(level).update(of_level, guard, communicator));
   }
   return replaced;
 }
 
-void VqModel::start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of) {
+void VqModel::start_codebooks(int64_t batches,
+                              const std::function<std::vector<Tensor>(int64_t)>& images_of,
+                              Communicator& communicator) {
   const NoGradGuard no_grad;
   for (size_t level = 0; level < levels_.size(); ++level) {
     const int64_t wanted = quantizer_of(level).start_rows();
     if (wanted == 0) continue;
     std::vector<float> latents;
-    Device device;
+    const Device device = parameters()[0].value().device();
     const auto count = [&] { return static_cast<int64_t>(latents.size()) / latent(); };
     for (int64_t b = 0; b < batches && count() < wanted; ++b) {
-      const Tensor images = images_of(b);
-      device = images.device();
-      const auto batch = latents_of(level, images).value().to_vector<float>();
+      std::vector<float> own;
+      for (const Tensor& images : images_of(b)) {
+        const auto part = latents_of(level, images).value().to_vector<float>();
+        own.insert(own.end(), part.begin(), part.end());
+      }
+      const auto own_count = static_cast<int64_t>(own.size()) / latent();
+      const auto batch =
+          communicator.all_gather_rows(Tensor::from(own, {own_count, latent()})).to_vector<float>();
       latents.insert(latents.end(), batch.begin(), batch.end());
     }
     quantizer_of(level).start_from(Tensor::from(latents, {count(), latent()}, device));
@@ -83,6 +98,11 @@ std::vector<std::pair<std::string, Tensor>> VqModel::counters() const {
     for (auto& [name, counter] : level.quantizer->counters())
       all.emplace_back(level.name.empty() ? name : level.name + "." + name, counter);
   return all;
+}
+
+bool VqModel::needs_batch_means() const {
+  return std::ranges::any_of(
+      levels_, [](const Level& level) { return level.quantizer->needs_batch_means(); });
 }
 
 bool VqModel::capturable() const {

@@ -39,6 +39,12 @@ struct VqVaeOutput {
   Tensor counts() const;                // i32 [sum of L, K] of all levels
 };
 
+// Which part of a batch a forward pass gets. The default: all of it.
+struct BatchShare {
+  BatchPart part = {};
+  BatchMeans* means = nullptr;  // of the step; needed if needs_batch_means()
+};
+
 class VqModel : public Module {
  public:
   struct Level {
@@ -46,19 +52,22 @@ class VqModel : public Module {
     QuantizerPointer quantizer;
   };
 
-  // images [N,H,W,C]. `number` counts the passes since the last update (ForwardPass), for batches
-  // that come in several micro-batches.
-  virtual VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const = 0;
+  // images [N,H,W,C]: a batch, or the part of it that `share` says.
+  virtual VqVaeOutput operator()(const Tensor& images, const BatchShare& share = {}) const = 0;
   // Updates the quantizer of each level from the passes since the last update: see Quantizer.
-  Tensor update(const std::vector<VqVaeOutput>& passes, const Tensor& guard = {});
+  Tensor update(const std::vector<VqVaeOutput>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone());
   // Decodes the symbols of all levels into images of the given shape: the reconstruction that
   // evaluation gives, bit for bit.
   virtual Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const = 0;
 
   // Starts the codebooks that start from latents (Quantizer::start_rows), one level after the
   // other: each gets the latents of as many first batches as it needs, computed with the levels
-  // before it.
-  void start_codebooks(int64_t batches, const std::function<Tensor(int64_t)>& images_of);
+  // before it. images_of(b) are this process's parts of batch b, none of them empty; the latents of
+  // all processes are put together.
+  void start_codebooks(int64_t batches,
+                       const std::function<std::vector<Tensor>(int64_t)>& images_of,
+                       Communicator& communicator = alone());
 
   // In the order in which they quantize.
   const std::vector<Level>& levels() const { return levels_; }
@@ -68,6 +77,8 @@ class VqModel : public Module {
   std::vector<std::pair<std::string, Tensor>> counters() const;
   // Whether a step can be captured once and replayed.
   bool capturable() const;
+  // Whether a pass over a part of a batch needs BatchMeans.
+  bool needs_batch_means() const;
   int64_t latent() const { return options_.quantizer.codebook.latent; }  // D
   // How many pixels a latent of a level covers each way. The last level has the most latents.
   int64_t pixels_per_latent(size_t level) const {
@@ -84,7 +95,7 @@ class VqModel : public Module {
   void add_level(std::string name, QuantizerPointer quantizer);
   Quantizer& quantizer_of(size_t level) const { return *levels_[level].quantizer; }
   // Quantizes latents [N,h,w,D], appends the level to the output and returns the values [N,h,w,D].
-  Variable quantize(size_t level, const Variable& latents, int64_t number,
+  Variable quantize(size_t level, const Variable& latents, const BatchShare& share,
                     VqVaeOutput& output) const;
   // Throws Error unless images are [N,H,W,C] with H and W multiples of `factor`.
   void check_images(const char* who, const Tensor& images, int64_t factor) const;

@@ -1,6 +1,8 @@
 // Front end of the quantizer's kernels: see ops.h.
 #include "vq/ops.h"
 
+#include <limits>
+
 #include "tensor/checks.h"
 #include "tensor/ops.h"
 #include "tensor/trace.h"
@@ -123,20 +125,36 @@ void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor&
             counts, sums, guard, decay, eps, unit_length);
 }
 
-Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
-                          const Tensor& update, const Tensor& guard, double fraction, Rng rng) {
+Tensor draw_rows(const Tensor& e, int64_t count, int64_t first, int64_t total, const Tensor& draw,
+                 Rng rng) {
+  same_device("draw_rows", {&e, &draw});
+  check_f32("draw_rows", {&e});
+  check_matrix("draw_rows", e);
+  check_dtype("draw_rows", draw, DType::i32);
+  ops::check_scalar("draw_rows", draw);
+  check(0 <= count && count <= total && total <= std::numeric_limits<int32_t>::max(), "draw_rows",
+        "cannot draw ", count, " distinct rows of ", total);
+  check(0 <= first && first + e.dim(0) <= total, "draw_rows", "rows ", e.shape(), " from row ",
+        first, " on are not within ", total);
+  Tensor y({count, e.dim(1)}, DType::f32, e.device());
+  TraceScope trace("draw_rows", e.backend(), 0, {&y});
+  trace.run(vq_backend_for(e.device()), &VqBackend::draw_rows, y, e, first, total, draw, rng);
+  return y;
+}
+
+Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
+                          const Tensor& candidates, const Tensor& guard, double fraction) {
   check_codebook("replace_dead_codes", codebook, cluster_size, m);
-  same_device("replace_dead_codes", {&codebook, &e, &update});
-  check_dtype("replace_dead_codes", update, DType::i32);
-  ops::check_scalar("replace_dead_codes", update);
+  same_device("replace_dead_codes", {&codebook, &candidates});
   ops::check_guard("replace_dead_codes", guard, codebook);
-  check_matrix("replace_dead_codes", e);
-  check(e.dim(1) == codebook.dim(1) && e.dim(0) > 0, "replace_dead_codes", "vectors ", e.shape(),
-        " do not match the codebook ", codebook.shape());
-  Tensor replaced({1}, DType::i32, e.device());
-  TraceScope trace("replace_dead_codes", e.backend(), 0, {&cluster_size});
-  trace.run(vq_backend_for(e.device()), &VqBackend::replace_dead_codes, codebook, cluster_size, m,
-            replaced, e, update, guard, fraction, rng);
+  check_f32("replace_dead_codes", {&candidates});
+  check_matrix("replace_dead_codes", candidates);
+  check(candidates.dim(1) == codebook.dim(1) && candidates.dim(0) > 0, "replace_dead_codes",
+        "vectors ", candidates.shape(), " do not match the codebook ", codebook.shape());
+  Tensor replaced({1}, DType::i32, codebook.device());
+  TraceScope trace("replace_dead_codes", codebook.backend(), 0, {&cluster_size});
+  trace.run(vq_backend_for(codebook.device()), &VqBackend::replace_dead_codes, codebook,
+            cluster_size, m, replaced, candidates, guard, fraction);
   return replaced;
 }
 

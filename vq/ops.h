@@ -17,9 +17,12 @@ Tensor geometry(const Tensor& e, const Tensor& q);  // [4]
 void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                 const Tensor& sums, const Tensor& guard, double decay, double eps,
                 bool unit_length = false);
-Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& e,
-                          const Tensor& update, const Tensor& guard, double fraction,
-                          Rng rng);  // i32 [1]
+// [count,D]; e is a batch of `total` rows from row `first` on.
+Tensor draw_rows(const Tensor& e, int64_t count, int64_t first, int64_t total, const Tensor& draw,
+                 Rng rng);
+Tensor replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
+                          const Tensor& candidates, const Tensor& guard,
+                          double fraction);  // i32 [1]
 // a + b, i32 [K].
 Tensor sum_of_counts(const Tensor& a, const Tensor& b);
 // [1] from counts i32 [K]; from counts [L,K] the geometric mean over the symbols that were counted.

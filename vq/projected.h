@@ -21,12 +21,14 @@ class ProjectedQuantizer final : public Quantizer {
   Vocabulary vocabulary() const override { return inner_->vocabulary(); }
   int64_t start_rows() const override { return inner_->start_rows(); }
   void start_from(const Tensor& latents) override;
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override {
-    return inner_->update(passes, guard);
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone()) override {
+    return inner_->update(passes, guard, communicator);
   }
   std::vector<std::pair<std::string, Tensor>> counters() const override {
     return inner_->counters();
   }
+  bool needs_batch_means() const override { return inner_->needs_batch_means(); }
   bool capturable() const override { return inner_->capturable(); }
 
  private:

@@ -23,6 +23,7 @@
 
 #include "autograd/variable.h"
 #include "nn/module.h"
+#include "vq/batch_part.h"
 
 namespace versor {
 
@@ -31,8 +32,10 @@ struct ForwardPass {
   ForwardPass(bool training_, int64_t number_ = 0) : training(training_), number(number_) {}
 
   bool training;
-  // Counts the passes since the last update, so that each draws random numbers of its own.
+  // Counts the uses of a quantizer in a step, so that each draws random numbers of its own.
   int64_t number;
+  RowPart rows = {};            // the rows that e has, of those of the batch
+  BatchMeans* means = nullptr;  // where e is a part of a batch
 };
 
 // The result for one batch of R encoder vectors.
@@ -77,13 +80,17 @@ class Quantizer : public Module {
   // How many latents start_from() needs before the first step; 0: it is not called.
   virtual int64_t start_rows() const { return 0; }
   virtual void start_from(const Tensor& latents) { (void)latents; }  // [M,D]
-  // One update from the passes since the last one: a batch, or its micro-batches. Once the guard
-  // (FiniteGuard::state; none if undefined) has found something, only counters change.
-  // Returns the number of replaced codes (i32 [1]), undefined if codes are never replaced.
-  virtual Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) {
-    (void)passes, (void)guard;
+  // One update from the passes since the last one: a batch, or its micro-batches in this process;
+  // the other processes have those of the rest. Once the guard (FiniteGuard::state; none if
+  // undefined) has found something, only counters change. Returns the number of replaced codes (i32
+  // [1]), undefined if codes are never replaced.
+  virtual Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                        Communicator& communicator = alone()) {
+    (void)passes, (void)guard, (void)communicator;
     return {};
   }
+  // Whether its loss is no mean over rows, so that a pass over a part of a batch needs BatchMeans.
+  virtual bool needs_batch_means() const { return false; }
   // Counters on the device, which a checkpoint must hold besides parameters and buffers.
   virtual std::vector<std::pair<std::string, Tensor>> counters() const { return {}; }
   // Whether a step can be captured once and replayed: it cannot if the host decides something anew

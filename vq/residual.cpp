@@ -88,9 +88,10 @@ void ResidualQuantizer::start_from(const Tensor& latents) {
   if (is_shared()) part(0).start_from(ops::concat_rows(residuals));
 }
 
-Tensor ResidualQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
+Tensor ResidualQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard,
+                                 Communicator& communicator) {
   if (options_.dropout) count_draws(steps_, passes);
-  return ComposedQuantizer::update(passes, guard);
+  return ComposedQuantizer::update(passes, guard, communicator);
 }
 
 std::vector<std::pair<std::string, Tensor>> ResidualQuantizer::counters() const {

@@ -31,7 +31,8 @@ class ResidualQuantizer final : public ComposedQuantizer {
 
   // A dropped layer has the symbol -1, which is not counted.
   Quantized operator()(const Variable& e, ForwardPass pass) const override;
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone()) override;
   // A symbol of -1 adds nothing.
   Tensor decode(const Tensor& index) const override;
   int64_t start_rows() const override { return part(0).start_rows(); }

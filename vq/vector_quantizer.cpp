@@ -1,6 +1,9 @@
 // The vector quantizer: see vector_quantizer.h.
 #include "vq/vector_quantizer.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "autograd/functions.h"
 #include "vq/losses.h"
 #include "vq/names.h"
@@ -37,21 +40,42 @@ Quantized VectorQuantizer::operator()(const Variable& e, ForwardPass pass) const
         scale(orthogonality_loss(codes), static_cast<float>(options.orthogonality));
   if (pass.training && options.diversity > 0) {
     const Variable p = softmax(code_logits(z, codes, options.diversity_temperature));
-    out.auxiliary_loss = add_terms(out.auxiliary_loss,
-                                   scale(diversity_loss(p), static_cast<float>(options.diversity)));
+    out.auxiliary_loss =
+        add_terms(out.auxiliary_loss,
+                  scale(diversity_loss(p, pass.means), static_cast<float>(options.diversity)));
   }
   return out;
 }
 
-Tensor VectorQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard) {
-  LookupQuantizer::update(passes, guard);
+// The rows of a batch are those of its first use, then those of its second, and so on.
+Tensor VectorQuantizer::update(const std::vector<Quantized>& passes, const Tensor& guard,
+                               Communicator& communicator) {
+  LookupQuantizer::update(passes, guard, communicator);
   if (passes.empty() || !codebook_.needs_statistics()) return {};
-  const auto statistics = [&](const Quantized& pass) {
-    return codebook_.statistics(pass.input, pass.index.reshape({pass.index.dim(1)}),
-                                pass.counts.reshape({pass.counts.dim(1)}));
-  };
-  Codebook::Statistics all = statistics(passes[0]);
-  for (size_t i = 1; i < passes.size(); ++i) all.add(statistics(passes[i]));
+  int64_t uses = 0, whole = 0;  // whole: rows of the passes over whole batches
+  for (const Quantized& pass : passes) {
+    uses = std::max(uses, pass.pass.number + 1);
+    whole += pass.input.dim(0);
+  }
+  Codebook::Statistics all;
+  int64_t before = 0;
+  for (const Quantized& pass : passes) {
+    RowPart rows = pass.pass.rows;
+    if (rows.is_whole) {
+      rows.total = whole;
+      rows.first = std::exchange(before, before + pass.input.dim(0));
+    } else {
+      rows.first += pass.pass.number * rows.total;
+      rows.total *= uses;
+    }
+    const auto part = codebook_.statistics(pass.input, pass.index.reshape({pass.index.dim(1)}),
+                                           pass.counts.reshape({pass.counts.dim(1)}), rows);
+    if (all.sums.defined())
+      all.add(part);
+    else
+      all = part;
+  }
+  all.all_reduce(communicator);
   return codebook_.update(all, guard);
 }
 

@@ -20,7 +20,9 @@ class VectorQuantizer final : public LookupQuantizer {
   int64_t start_rows() const override;
   void start_from(const Tensor& latents) override { codebook_.start_from(latents); }
   // Updates the codebook.
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {}) override;
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard = {},
+                Communicator& communicator = alone()) override;
+  bool needs_batch_means() const override { return codebook_.options().diversity > 0; }
   std::vector<std::pair<std::string, Tensor>> counters() const override;
 
   Codebook& codebook() { return codebook_; }

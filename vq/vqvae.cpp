@@ -72,9 +72,9 @@ Tensor VqVae::decode_symbols(const std::vector<Tensor>& symbols, const Shape& im
   return decode(latent_image(codes, images, options().downsampling)).value();
 }
 
-VqVaeOutput VqVae::operator()(const Tensor& images, int64_t number) const {
+VqVaeOutput VqVae::operator()(const Tensor& images, const BatchShare& share) const {
   VqVaeOutput out;
-  out.reconstruction = decode(quantize(0, encode(images), number, out));
+  out.reconstruction = decode(quantize(0, encode(images), share, out));
   return out;
 }
 

@@ -37,7 +37,7 @@ class VqVae final : public VqModel {
   VqVae(const VqVaeOptions& options, Device device, Rng rng, QuantizerPointer own = {});
 
   // images [N,H,W,C], H and W multiples of the downsampling f.
-  VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const override;
+  VqVaeOutput operator()(const Tensor& images, const BatchShare& share = {}) const override;
   Variable encode(const Tensor& images) const;     // [N,H/f,W/f,D]
   Variable decode(const Variable& latents) const;  // [N,h,w,D] -> [N,fh,fw,C]
   Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;

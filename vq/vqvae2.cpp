@@ -103,11 +103,11 @@ Tensor VqVae2::decode_symbols(const std::vector<Tensor>& symbols, const Shape& i
   return decode(values(kTop, 2 * factor), values(kBottom, factor)).value();
 }
 
-VqVaeOutput VqVae2::operator()(const Tensor& images, int64_t number) const {
+VqVaeOutput VqVae2::operator()(const Tensor& images, const BatchShare& share) const {
   VqVaeOutput out;
   const Variable features = features_of(images);
-  const Variable top = quantize(kTop, top_latents(features), number, out);
-  const Variable bottom = quantize(kBottom, bottom_latents(features, top), number, out);
+  const Variable top = quantize(kTop, top_latents(features), share, out);
+  const Variable bottom = quantize(kBottom, bottom_latents(features, top), share, out);
   out.reconstruction = decode(top, bottom);
   return out;
 }

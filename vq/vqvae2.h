@@ -32,7 +32,7 @@ class VqVae2 final : public VqModel {
          QuantizerPointer own_bottom = {});
 
   // images [N,H,W,C], H and W multiples of 2f. The levels are the top one, then the bottom one.
-  VqVaeOutput operator()(const Tensor& images, int64_t number = 0) const override;
+  VqVaeOutput operator()(const Tensor& images, const BatchShare& share = {}) const override;
   Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
 
  protected:

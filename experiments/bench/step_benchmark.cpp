@@ -127,7 +127,7 @@ class EpochPass {
         const Tensor images = order_.batch_at(number_, what_.batch);
         const StepResult result =
             training_step(benchmark_.model(), benchmark_.adam(), images, kBeta, &guard_);
-        log_.record(result.output, result.loss, result.replaced, number_);
+        log_.record(result, number_);
         ops::increment(number_);
       });
     }
@@ -189,7 +189,7 @@ StepBenchmark::StepBenchmark(const StepConfiguration& what, const MakeModel& mak
                            what.device)),
       replay_(backend_, arena_, what.graph && model_->capturable()) {
   omp_set_num_threads(what.threads);
-  model_->start_codebooks(1, [&](int64_t) { return images_; });
+  model_->start_codebooks(1, [&](int64_t) { return std::vector{images_}; });
   time();  // warms up: the library's primitives, the pool, a capture
 }
 

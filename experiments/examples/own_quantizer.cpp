@@ -26,7 +26,7 @@ int main() {
     const Epoch epoch = batcher.shuffled(rng, e);
     double loss = 0;
     for (int64_t b = 0; b < epoch.batches(); ++b)
-      loss += training_step(model, adam, epoch.batch(b), 0.25f).loss.reconstruction.item();
+      loss += training_step(model, adam, epoch.batch(b), 0.25f).loss().reconstruction.item();
     std::printf("epoch %lld  reconstruction loss %.4f\n", static_cast<long long>(e + 1),
                 loss / static_cast<double>(epoch.batches()));
   }

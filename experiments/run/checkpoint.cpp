@@ -90,6 +90,16 @@ Progress parse_progress(const std::string& text, const Vocabulary& vocabulary,
   return p;
 }
 
+std::vector<std::pair<std::string, Tensor>> training_state(VqModel& model, Adam& adam) {
+  std::vector<std::pair<std::string, Tensor>> all;
+  for (const auto& [name, p] : model.named_parameters()) all.emplace_back(name, p.value());
+  for (const auto& [name, b] : model.named_buffers()) all.emplace_back(name, b.value());
+  for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
+    all.emplace_back(name, tensor);
+  });
+  return all;
+}
+
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
                       const Progress& progress, VqModel& model, Adam& adam) {
   SafetensorsFile file;

@@ -10,6 +10,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/run/metrics.h"
@@ -27,6 +28,10 @@ struct Progress {
   PassMetrics train, test;        // the next epoch's batches so far
   std::vector<std::string> rows;  // of metrics.csv
 };
+
+// All tensors that the rest of the run depends on, with their names; they share their memory with
+// the model and Adam.
+std::vector<std::pair<std::string, Tensor>> training_state(VqModel& model, Adam& adam);
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
                       const Progress& progress, VqModel& model, Adam& adam);

@@ -90,36 +90,96 @@ MetricsLog::MetricsLog(int64_t batches, const Vocabulary& vocabulary, Device dev
       counts_(ops::zeros({vocabulary.symbols, vocabulary.codes}, device, DType::i32)),
       none_(ops::zeros({1}, device, DType::i32)) {}
 
-void MetricsLog::record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,
-                        const Tensor& batch) {
-  const Quantized& quantized = output.quantized();
-  const Tensor counts = output.counts();
+namespace {
+
+// What the log needs of a part of a batch, and then of all of them.
+struct BatchNumbers {
+  std::vector<Tensor> means;  // [1] each, over images or rows, in the order of kMeans
+  Tensor column_sums;         // [d] of the vectors that are quantized
+  Tensor counts;              // i32 [L,K]
+  Tensor max_lambda;          // [1]
+};
+constexpr Logged kMeans[] = {kLoss,  kReconstruction, kCodebook,   kCommitment,
+                             kError, kMeanSquare,     kMeanLambda, kMeanAngle};
+
+Tensor mean_of_squares(const Tensor& x, double elements) {
+  return ops::sum(ops::unary(x, UnaryOp::square), static_cast<float>(1 / elements));
+}
+
+BatchNumbers numbers_of(const StepPart& part, const Tensor& none) {
+  const Quantized& quantized = part.output.quantized();
   const Tensor& e = quantized.input;
   const Tensor geometry = vq::geometry(about_origin(e, quantized.origin),
                                        about_origin(quantized.codes, quantized.origin));
-  const Tensor sums = ops::sum_axis0(e);
-  const auto mean_of_squares = [](const Tensor& x, double elements) {
-    return ops::sum(ops::unary(x, UnaryOp::square), static_cast<float>(1 / elements));
-  };
-  const auto elements = static_cast<double>(e.numel()), rows = static_cast<double>(e.dim(0));
+  const auto or_none = [&](const Variable& term) { return term.defined() ? term.value() : none; };
+  BatchNumbers numbers;
+  numbers.means = {part.loss.total.value(),
+                   part.loss.reconstruction.value(),
+                   or_none(part.loss.codebook),
+                   or_none(part.loss.commitment),
+                   quantized.error,
+                   mean_of_squares(e, static_cast<double>(e.numel())),
+                   geometry.rows(1, 2),
+                   geometry.rows(2, 3)};
+  numbers.column_sums = ops::sum_axis0(e);
+  numbers.counts = part.output.counts();
+  numbers.max_lambda = geometry.rows(0, 1);
+  return numbers;
+}
+
+// The numbers of the batch from those of this rank's parts.
+BatchNumbers over_parts(const std::vector<StepPart>& parts, const Tensor& none,
+                        Communicator& communicator) {
+  BatchNumbers all = numbers_of(parts[0], none);
+  if (parts.size() == 1 && communicator.is_alone()) return all;
+  Tensor packed;  // the means and the column sums: [1, means + d]
+  for (size_t p = 0; p < parts.size(); ++p) {
+    const BatchNumbers numbers = p == 0 ? all : numbers_of(parts[p], none);
+    const float weight = parts[p].part.weight();
+    std::vector<Tensor> columns;
+    for (const Tensor& mean : numbers.means)
+      columns.push_back(ops::affine(mean, weight, 0.f, DType::f32).reshape({1, 1}));
+    const float counted = parts[p].part.is_empty() ? 0.f : 1.f;
+    columns.push_back(
+        ops::scaled(numbers.column_sums, counted).reshape({1, all.column_sums.numel()}));
+    const Tensor row = ops::concat(columns);
+    if (p == 0) {
+      packed = row;
+      all.counts = ops::clone(all.counts);
+      all.max_lambda = ops::clone(all.max_lambda);
+      continue;
+    }
+    ops::add_to(packed, row);
+    ops::add_counts(all.counts, numbers.counts);
+    all.max_lambda = ops::binary(all.max_lambda, numbers.max_lambda, BinaryOp::maximum);
+  }
+  communicator.all_reduce(packed);
+  communicator.all_reduce(all.counts);
+  communicator.all_reduce(all.max_lambda, Reduction::max);
+  const Tensor row = packed.reshape({packed.numel()});
+  const auto means = static_cast<int64_t>(all.means.size());
+  for (int64_t i = 0; i < means; ++i) all.means[static_cast<size_t>(i)] = row.rows(i, i + 1);
+  all.column_sums = row.rows(means, row.numel());
+  return all;
+}
+
+}  // namespace
+
+void MetricsLog::record(const StepResult& step, const Tensor& batch, Communicator& communicator) {
+  const BatchPart& part = step.parts[0].part;
+  const Tensor& e = step.output().quantized().input;
+  const int64_t rows = e.dim(0) / step.parts.back().part.worked_count() * part.images;
+  const BatchNumbers numbers = over_parts(step.parts, none_, communicator);
   std::vector<Tensor> values(kLoggedColumns);
-  values[kLoss] = loss.total.value();
-  values[kReconstruction] = loss.reconstruction.value();
-  const auto or_none = [&](const Variable& term) { return term.defined() ? term.value() : none_; };
-  values[kCodebook] = or_none(loss.codebook);
-  values[kCommitment] = or_none(loss.commitment);
-  values[kError] = quantized.error;
-  values[kPerplexity] = vq::perplexity(counts);
-  values[kMeanSquare] = mean_of_squares(e, elements);
-  values[kSquaredMean] = mean_of_squares(sums, elements * rows);
-  values[kMaxLambda] = geometry.rows(0, 1);
-  values[kMeanLambda] = geometry.rows(1, 2);
-  values[kMeanAngle] = geometry.rows(2, 3);
-  values[kReplaced] = replaced.defined() ? replaced : none_;
-  const int64_t images = output.reconstruction.shape()[0];
-  values[kImages] = ops::full({1}, static_cast<float>(images), e.device());
+  for (size_t i = 0; i < numbers.means.size(); ++i) values[kMeans[i]] = numbers.means[i];
+  values[kPerplexity] = vq::perplexity(numbers.counts);
+  values[kSquaredMean] = mean_of_squares(
+      numbers.column_sums, static_cast<double>(rows * e.dim(1)) * static_cast<double>(rows));
+  values[kMaxLambda] = numbers.max_lambda;
+  values[kReplaced] = step.replaced.defined() ? step.replaced : none_;
+  values[kImages] = ops::full({1}, static_cast<float>(part.images), e.device());
   ops::write_row(table_, batch, values);
-  ops::add_counts(counts_, counts);
+  ops::add_counts(counts_, numbers.counts);
 }
 
 void PassMetrics::add(MetricsLog& log, int64_t begin, int64_t end) {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "vq/model.h"
+#include "experiments/run/training_step.h"
 #include "vq/usage.h"
 
 namespace versor {
@@ -20,10 +20,9 @@ class MetricsLog {
  public:
   MetricsLog(int64_t batches, const Vocabulary& vocabulary, Device device);
 
-  // Enqueues writing this batch's numbers to row batch[0].   batch i32 [1] on the device.
-  // replaced: the result of the model's update; may be undefined.
-  void record(const VqVaeOutput& output, const VqVaeLoss& loss, const Tensor& replaced,
-              const Tensor& batch);
+  // Enqueues writing this batch's numbers to row batch[0]: those of the whole batch, of which the
+  // step has this rank's parts.   batch i32 [1] on the device.
+  void record(const StepResult& step, const Tensor& batch, Communicator& communicator = alone());
 
  private:
   friend class PassMetrics;

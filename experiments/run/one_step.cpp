@@ -106,7 +106,7 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   for (int64_t s = 0; s < options.steps; ++s)
     step = training_step(model, adam, images, static_cast<float>(options.beta));
 
-  const VqVaeOutput& out = step.output;
+  const VqVaeOutput& out = step.output();
   SafetensorsFile file;
   file.tensors = state_dict(model);
   for (const auto& [name, p] : model.named_parameters())
@@ -118,8 +118,8 @@ SafetensorsFile one_step(const SafetensorsFile& weights, const std::string& weig
   const auto scalar = [&](const char* name, const Tensor& value) {
     file.tensors[name] = value.reshape({});
   };
-  scalar("loss", step.loss.total.value());
-  scalar("reconstruction_loss", step.loss.reconstruction.value());
+  scalar("loss", step.loss().total.value());
+  scalar("reconstruction_loss", step.loss().reconstruction.value());
   scalar("codebook_loss", out.quantized().codebook_loss.value());
   scalar("commitment_loss", out.quantized().commitment_loss.value());
   scalar("perplexity", vq::perplexity(out.quantized().counts));

@@ -147,6 +147,11 @@ std::vector<RunOption> training_rows() {
       row("--patience", &O::patience, kUnusual, in_range(0, int64_t{1} << 30),
           "end after so many epochs without a lower reconstruction loss on the validation images; "
           "0: never"),
+      row("--accumulate", &O::accumulate, kNever, kParts,
+          "micro-batches of a step, for each rank: less memory, and the same results but for "
+          "rounding"),
+      row("--compare-every", &O::compare_every, kNever, in_range(0, int64_t{1} << 30),
+          "steps after which ranks compare weights, moments and codes bit for bit; 0: an epoch"),
       row("--tensorboard", &O::tensorboard, kNever, kAny,
           "write TensorBoard's event files too, in the run's folder"),
       row("--weight-decay", &O::weight_decay, {0, 0, 0}, kUnusual, kNotNegative,

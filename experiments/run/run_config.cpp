@@ -203,13 +203,13 @@ std::string shell_quoted(const std::string& text) {
   return out + "'";
 }
 
-std::string differing_options(const Json& held, const Json& asked) {
+std::string differing_options(const Json& held, const Json& asked, const std::string& between) {
   std::string all;
   const auto add = [&](const std::string& key) {
     const std::string of_held = value_in(held, key), of_asked = value_in(asked, key);
     if (of_held != of_asked)
-      all += fmt::format("{}{} {}, asked for {}", all.empty() ? "" : ", and ", title_of(key),
-                         of_held, of_asked);
+      all += fmt::format("{}{} {}{}{}", all.empty() ? "" : ", and ", title_of(key), of_held,
+                         between, of_asked);
   };
   for (const auto& entry : held.items()) add(entry.key());
   for (const auto& entry : asked.items())

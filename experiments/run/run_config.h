@@ -58,10 +58,11 @@ std::string train_command(const RunOptions& options);
 // Quotes any text for a shell.
 std::string shell_quoted(const std::string& text);
 
-// The differences between the config in a folder and the one asked for, option by option: "--beta
-// 0.25, asked for 0.5, and --seed 1, asked for 2".
+// The differences between the config in a folder and the one asked for, or between two others,
+// option by option: "--beta 0.25, asked for 0.5, and --seed 1, asked for 2".
 std::string differing_options(const nlohmann::ordered_json& held,
-                              const nlohmann::ordered_json& asked);
+                              const nlohmann::ordered_json& asked,
+                              const std::string& between = ", asked for ");
 
 // In what a run differs from the paper's ("2560 of 50000 training images"). Empty if it has the
 // paper's size: all of CIFAR-10, D 256, batch 128, learning rate 2e-4, decay 0.99, and the given K

@@ -124,6 +124,22 @@ void RunFolder::write_csv(const std::string& name, const std::string& header,
   append_up_to(file(name), text);
 }
 
+void RunFolder::note_ranks(int ranks) const {
+  const std::string path = file("config.json");
+  auto record = read_json<nlohmann::ordered_json>(path);
+  try {
+    // Older runs do not say that they were trained by one process.
+    const bool older = !record.contains("ranks") && has(kCheckpoint);
+    auto sizes = record.value("ranks", older ? std::vector<int>{1} : std::vector<int>());
+    if (std::ranges::find(sizes, ranks) != sizes.end()) return;
+    sizes.push_back(ranks);
+    record["ranks"] = sizes;
+  } catch (const nlohmann::json::exception& e) {
+    fail("run", path, " is malformed: ", e.what());
+  }
+  write_file(path, json_text(record, 2));
+}
+
 void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const {
   if (has(kCheckpoint)) return;
   for (int64_t epochs = config["epochs"].get<int64_t>() - 1; epochs > 0; --epochs) {

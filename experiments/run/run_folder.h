@@ -39,6 +39,9 @@ class RunFolder {
   void write_csv(const std::string& name, const std::string& header,
                  const std::vector<std::string>& rows) const;
 
+  // Notes in config.json that so many ranks train the run, unless it says so already.
+  void note_ranks(int ranks) const;
+
   // A run is the beginning of every longer run of the same options, except with a schedule of the
   // learning rate (lr_schedule_epochs in the config then differs). Copies the files of the longest
   // finished shorter run beside this folder that has its checkpoint, so that this run continues

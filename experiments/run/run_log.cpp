@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <limits>
 
@@ -16,7 +17,8 @@ constexpr const char *kMetrics = "metrics.csv", *kTiming = "timing.csv",
                      *kGradients = "gradients.csv", *kSteps = "steps.csv",
                      *kPicture = "reconstructions.png", *kEvents = "tensorboard";
 constexpr const char* kTimingHeader =
-    "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes";
+    "epoch,train_seconds,eval_seconds,images_per_second,peak_bytes,ranks,accumulate";
+constexpr const char* kOneRank = ",1,1";  // which older rows do not say
 constexpr const char* kStepsHeader =
     "epoch,batch,step,seconds,loss,recon_loss,codebook_loss,perplexity,codes_used,"
     "images_per_second,learning_rate";
@@ -44,6 +46,8 @@ int64_t RunLog::step_of(const Progress& progress) const {
 void RunLog::restart(const Progress& progress) {
   started_at_ = Clock::now();
   timings_ = folder_.csv_rows(kTiming, progress.epoch);
+  for (std::string& row : timings_)
+    if (std::ranges::count(row, ',') == 4) row += kOneRank;
   gradients_ = folder_.csv_rows(kGradients, progress.epoch);
   if (progress.epoch > 0) {
     folder_.write_csv(kTiming, kTimingHeader, timings_);

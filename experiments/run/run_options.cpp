@@ -6,6 +6,8 @@
 
 #include "data/load_images.h"
 #include "data/synthetic.h"
+#include "experiments/cli/host_share.h"
+#include "experiments/cli/ranks.h"
 #include "experiments/run/option_table.h"
 #include "tensor/backend.h"
 #include "tensor/environment.h"
@@ -42,7 +44,7 @@ DatasetPair all_images(const RunOptions& o) {
     return {in_form(drawn.train, form), in_form(drawn.test, form)};
   }
   return load_images(o.data, data_folder(o), form,
-                     [](const std::string& note) { fmt::print(stderr, "{}\n", note); });
+                     [](const std::string& note) { print_note(note + "\n"); });
 }
 
 // Evaluation on validation images instead of test images: those of the files, or the last ones of
@@ -115,6 +117,16 @@ void check_course(const RunOptions& o) {
                      "the test images would be chosen by them");
 }
 
+// The first call of several ranks waits for all, so nothing may throw before it.
+void take_cores(RunOptions& o, Communicator& ranks) {
+  if (o.rank_threads == 0) {
+    const Cores cores = share_cores(ranks, o.threads);
+    o.threads = cores.host;
+    if (!ranks.is_alone()) o.rank_threads = cores.rank;
+  }
+  omp_set_num_threads(o.rank_threads > 0 ? o.rank_threads : o.threads);
+}
+
 const int64_t kUsualBatch = RunOptions().batch_size;
 
 }  // namespace
@@ -149,7 +161,8 @@ void prepare_device(RunOptions& o) {
   o.precision = resolve_precision(o.precision, o.device, !o.nondeterministic);
 }
 
-void resolve_machine(RunOptions& o) {
+void resolve_machine(RunOptions& o, Communicator& ranks) {
+  take_cores(o, ranks);
   if ((o.data.kind == DataKind::synthetic || o.data.kind == DataKind::folder) &&
       !o.data_dir.empty())
     throw UsageError("--data-dir", "does not go with --data " + text_of(o.data));
@@ -164,15 +177,16 @@ void resolve_machine(RunOptions& o) {
     throw UsageError("--test-images", fmt::format("{} is more than the --validation-images that "
                                                   "take their place, {}",
                                                   o.test_images, o.validation_images));
+  if (ranks.local_size() > 1 && o.device.index > 0)
+    throw UsageError("--device", "ranks on a host take its GPUs in turn: --device cuda");
   if (o.precision == Precision::automatic) prepare_device(o);
-  if (o.threads == 0) o.threads = omp_get_max_threads();
-  omp_set_num_threads(o.threads);
 }
 
-void resolve(RunOptions& o) {
+void resolve(RunOptions& o, Communicator& ranks) {
+  take_cores(o, ranks);
   refuse_ignored(o);
   apply_preset(o);
-  resolve_machine(o);
+  resolve_machine(o, ranks);
   prepare_device(o);
 }
 
@@ -188,8 +202,8 @@ void fit_to_images(RunOptions& o, const DatasetPair& images) {
   const int64_t count = images.train.size();
   if (o.batch_size == kUsualBatch && count < kUsualBatch) {
     o.batch_size = count;
-    fmt::print(stderr, "a batch is all {} training images; --batch-size decides otherwise\n",
-               count);
+    print_note(
+        fmt::format("a batch is all {} training images; --batch-size decides otherwise\n", count));
   }
   check(o.batch_size <= count, "batch", "--batch-size ", o.batch_size,
         " is larger than the data: ", count, " training images");

@@ -15,6 +15,7 @@
 #include "data/batcher.h"
 #include "data/image_source.h"
 #include "experiments/run/precision.h"
+#include "tensor/communicator.h"
 #include "vq/model.h"
 #include "vq/names.h"
 
@@ -85,8 +86,11 @@ struct RunOptions {
   uint64_t seed = 1;
   Precision precision = Precision::automatic;
   Device device;
-  int threads = 0;          // 0: OpenMP's own choice
-  uint64_t max_memory = 0;  // bytes of tensors on the device; 0: no limit
+  int threads = 0;            // 0: OpenMP's own choice
+  int rank_threads = 0;       // of them, those that this rank of several runs; resolve() decides
+  int64_t accumulate = 1;     // micro-batches of a rank in a step
+  int64_t compare_every = 0;  // steps until ranks compare their states; 0: an epoch
+  uint64_t max_memory = 0;    // bytes of tensors on the device; 0: no limit
   Feeding feed = Feeding::automatic;
   bool tensorboard = false;       // event files beside the CSVs
   bool nondeterministic = false;  // allows algorithms whose bits may differ from run to run
@@ -100,14 +104,15 @@ struct RunOptions {
 
 // Decides everything that was left open (preset, precision, threads). Throws UsageError for options
 // that contradict each other, and Error if this build or machine lacks something. Afterwards no
-// optional that a preset decides is empty; a second call changes nothing. Programs that make many
+// optional that a preset decides is empty; a second call changes nothing. Ranks share the cores of
+// their hosts (cli/host_share.h), and all must call it. Programs that make many
 // runs call its parts instead: refuse_ignored; resolve_machine once, which needs the device itself
 // only if the precision is left to it; prepare_device; and apply_preset for each run.
-void resolve(RunOptions& options);
+void resolve(RunOptions& options, Communicator& ranks = alone());
 // Refuses options that the kind of quantizer would ignore, unless they are set to the value that it
 // has anyway, as in the commands of --list.
 void refuse_ignored(const RunOptions& options);
-void resolve_machine(RunOptions& options);
+void resolve_machine(RunOptions& options, Communicator& ranks = alone());
 void prepare_device(RunOptions& options);
 void apply_preset(RunOptions& options);
 

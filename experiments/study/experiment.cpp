@@ -247,38 +247,57 @@ void Study::add(const std::string& label, const std::string& preset,
   series_.push_back(std::move(series));
 }
 
+namespace {
+
+// Trains what is missing and makes the section. Returns the exit code.
+int make_section(Study& study, const Experiment& experiment) {
+  const ManyRunsOptions& options = study.options();
+  experiment.plan(study);
+  const std::vector<Run> all = distinct_runs(study);
+  if (options.list) {
+    for (const Run& run : all)
+      if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
+    return 0;
+  }
+  prepare_device_of(study, all);
+  if (!study.complete()) {
+    fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
+    return kInterrupted;
+  }
+  Section section;
+  section.name = experiment.name;
+  describe(study, experiment, section);
+  experiment.fill_section(study, section);
+  write_section(options.results, section);
+  print(section);
+  fmt::print("\nwritten: {0}/{1}.md, {1}.json and the tables as CSV\n", options.results,
+             experiment.name);
+  check(study.failures().empty(), experiment.name, study.failures().size(), " of ", all.size(),
+        " trainings failed, see above; the same command tries them again");
+  return 0;
+}
+
+}  // namespace
+
 int run_experiment(int argc, char** argv, const Experiment& experiment) {
   Options app(experiment.summary);
   ManyRunsOptions options;
   options.presets = experiment.presets;
   add_many_runs_options(app, options, experiment.own);
   if (experiment.add_options) experiment.add_options(app);
-  return run_program(app, argc, argv, [&] {
-    if (!experiment.own.contains("--quantizer")) refuse_ignored(options.run);
-    Study study(options);
-    experiment.plan(study);
-    const std::vector<Run> all = distinct_runs(study);
-    if (options.list) {
-      for (const Run& run : all)
-        if (!study.runs().finished(run)) fmt::print("{}\n", study.runs().command(run));
-      return 0;
-    }
-    prepare_device_of(study, all);
-    if (!study.complete()) {
-      fmt::print(stderr, "\ninterrupted; the same command goes on from there\n");
-      return kInterrupted;
-    }
-    Section section;
-    section.name = experiment.name;
-    describe(study, experiment, section);
-    experiment.fill_section(study, section);
-    write_section(options.results, section);
-    print(section);
-    fmt::print("\nwritten: {0}/{1}.md, {1}.json and the tables as CSV\n", options.results,
-               experiment.name);
-    check(study.failures().empty(), experiment.name, study.failures().size(), " of ", all.size(),
-          " trainings failed, see above; the same command tries them again");
-    return 0;
+  return run_parallel_program(app, argc, argv, [&](Communicator& ranks) {
+    together(ranks, [&] {
+      if (!experiment.own.contains("--quantizer")) refuse_ignored(options.run);
+    });
+    Study study(options, ranks);
+    if (!ranks.is_root()) return study.runs().serve();
+    int code = 0;
+    const auto work = [&] { code = make_section(study, experiment); };
+    if (ranks.is_alone()) return work(), code;
+    const Failure failure = failure_of(work);  // rank 0's own, once the others wait for runs
+    study.runs().dismiss(failure.code != 0 ? failure.code : code);
+    if (failure.code != 0) throw SharedError(failure.what, failure.code);
+    return code;
   });
 }
 

@@ -33,7 +33,8 @@ struct Series {
 // The runs of one experiment.
 class Study {
  public:
-  explicit Study(const ManyRunsOptions& options) : runs_(options) {}
+  explicit Study(const ManyRunsOptions& options, Communicator& ranks = alone())
+      : runs_(options, ranks) {}
 
   const Runs& runs() const { return runs_; }
   const ManyRunsOptions& options() const { return runs_.options(); }
@@ -71,7 +72,8 @@ struct Experiment {
 };
 
 // main() of such a program; writes the section and prints it. If runs failed, the section is made
-// from the others and names the failed ones, and the exit code is 1.
+// from the others and names the failed ones, and the exit code is 1. Several ranks train each run
+// together, one after the other.
 int run_experiment(int argc, char** argv, const Experiment& experiment);
 
 }  // namespace versor

@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "experiments/cli/json_file.h"
+#include "experiments/cli/ranks.h"
 #include "experiments/run/option_table.h"
 #include "experiments/run/run_folder.h"
-#include "experiments/run/trainer.h"
 
 namespace versor {
 namespace {
@@ -30,6 +30,18 @@ void shrink(const Options& app, ManyRunsOptions& o) {
   const int64_t evaluated = run.validation_images > 0 ? run.validation_images : 320;
   set("--test-images", run.test_images, std::min<int64_t>(320, evaluated));
   set("--seeds", o.seeds, std::vector<uint64_t>{1});
+}
+
+// What rank 0 sends to the others: the options of a run to train, or this alone.
+constexpr const char* kExitCode = "exit code";
+
+// The options of a run for options_of: also those that no config has.
+std::string message_of(const RunOptions& o) {
+  auto all = nlohmann::ordered_json::object();
+  for (const RunOption& option : run_option_table())
+    if (const auto value = option.value(o); value != option.value(RunOptions()))
+      all[option.key()] = value;
+  return all.dump();
 }
 
 }  // namespace
@@ -53,15 +65,17 @@ void add_many_runs_options(Options& app, ManyRunsOptions& o, std::set<std::strin
   });
 }
 
-Runs::Runs(const ManyRunsOptions& options) : options_(options) {
-  if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
-  for (uint64_t seed : options_.seeds)
-    if (std::ranges::count(options_.seeds, seed) > 1)
-      throw UsageError("--seeds", fmt::format("{} is there twice", seed));
-  resolve_machine(options_.run);
-  images_ = load_data(options_.run);
-  fit_to_images(options_.run, images_);
-  identity_ = identity_of(images_);
+Runs::Runs(const ManyRunsOptions& options, Communicator& ranks) : ranks_(ranks), options_(options) {
+  together(ranks, [&] {
+    if (options_.seeds.empty()) throw UsageError("--seeds", "at least one is needed");
+    for (uint64_t seed : options_.seeds)
+      if (std::ranges::count(options_.seeds, seed) > 1)
+        throw UsageError("--seeds", fmt::format("{} is there twice", seed));
+    resolve_machine(options_.run, ranks);
+    images_ = load_data(options_.run);
+    fit_to_images(options_.run, images_);
+    identity_ = identity_of(images_);
+  });
 }
 
 Run Runs::describe(RunOptions options) const {
@@ -88,8 +102,39 @@ bool Runs::complete(const Run& run) const {
   if (finished(run)) return true;
   fmt::print(stderr, "{}", note_on_threads(run.folder, *run.config));
   if (!options_.quiet) fmt::print(stderr, "{}\n", run.folder);
-  Trainer trainer(run.options, images_, {run.folder, options_.quiet, 0});
-  return trainer.run() != TrainingEnd::interrupted;
+  ranks_.broadcast(message_of(run.options), 0);
+  return train(run) != TrainingEnd::interrupted;
+}
+
+TrainingEnd Runs::train(const Run& run) const {
+  TrainingEnd end{};
+  const auto work = [&] {
+    end = Trainer(run.options, images_,
+                  {.folder = run.folder, .quiet = options_.quiet, .ranks = &ranks_})
+              .run();
+  };
+  if (ranks_.is_alone()) return work(), end;
+  const Failure failure = failure_of(work);
+  if (failure.shared) throw SharedError(failure.what, failure.code);
+  if (failure.code != 0) fail_alone(ranks_, failure);
+  return end;
+}
+
+int Runs::serve() const {
+  for (;;) {
+    const auto message = nlohmann::ordered_json::parse(ranks_.broadcast("", 0));
+    if (message.contains(kExitCode)) return message[kExitCode];
+    RunOptions options = options_of(message, "rank 0");
+    options.rank_threads = options_.run.rank_threads;
+    try {
+      train({options, nullptr, ""});
+    } catch (const SharedError&) {  // rank 0 reports it and goes on to the next
+    }
+  }
+}
+
+void Runs::dismiss(int exit_code) const {
+  ranks_.broadcast(nlohmann::json{{kExitCode, exit_code}}.dump(), 0);
 }
 
 std::string Runs::command(const Run& run) const {

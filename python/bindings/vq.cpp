@@ -111,8 +111,9 @@ void bind_models(py::module_& m) {
       .def(
           "start_codebooks",
           [](VqModel& model, const std::vector<Tensor>& batches) {
-            model.start_codebooks(static_cast<int64_t>(batches.size()),
-                                  [&](int64_t b) { return batches[static_cast<size_t>(b)]; });
+            model.start_codebooks(static_cast<int64_t>(batches.size()), [&](int64_t b) {
+              return std::vector{batches[static_cast<size_t>(b)]};
+            });
           },
           "batches"_a, Unlocked(), "Codebooks that start from latents start from these images.")
       .def_property_readonly("vocabulary", &VqModel::vocabulary)

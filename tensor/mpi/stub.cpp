@@ -1,15 +1,7 @@
 // Stands in for MPI in a build without it.
 #include "tensor/communicator.h"
-#include "tensor/environment.h"
 
 namespace versor {
-
-// Open MPI and PMIx set the first, MPICH's launchers and srun's PMI the others.
-bool is_launched() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"})
-    if (const auto size = environment(name)) return *size != "1";
-  return false;
-}
 
 std::unique_ptr<Communicator> join_launched() {
   check(!is_launched(), "mpi",

@@ -41,7 +41,8 @@ void add(PassMetrics& metrics, const Batch& batch) {
                        scalar(batch.commitment)};
   // In row 1 of a log of two batches.
   MetricsLog log(2, 4, Device());
-  log.record(output, loss, replaced, Tensor::from(std::vector<int32_t>{1}, {1}));
+  const StepResult step{{{BatchPart::of(1, 0, 1), output, loss}}, replaced};
+  log.record(step, Tensor::from(std::vector<int32_t>{1}, {1}));
   metrics.add(log, 1, 2);
 }
 

@@ -51,7 +51,7 @@ Written write(const std::string& path, const RunOptions& options,
               const Shape& image = {16, 16, 3}) {
   Written all{make_model(options, image[2], {}, Rng(3)), config(options)};
   const Tensor images = ops::uniform({4, image[0], image[1], image[2]}, Rng(4), -1, 1, {});
-  all.model->start_codebooks(1, [&](int64_t) { return images; });
+  all.model->start_codebooks(1, [&](int64_t) { return std::vector{images}; });
   const NoGradGuard no_grad;
   all.model->update({(*all.model)(images)});
   all.model->set_training(false);

@@ -41,6 +41,8 @@ const std::map<std::string, Sample> kSamples = {{"--preset", {"published"}},
                                                 {"--init", {"FILE"}},  // see weights_file()
                                                 {"--lr-at", {"2:0.001,3:1e-05", "--epochs 4"}},
                                                 {"--patience", {"3", "--validation-images 24"}},
+                                                {"--accumulate", {"2"}},
+                                                {"--compare-every", {"3"}},
                                                 {"--tensorboard", {""}},
                                                 {"--max-memory", {"64M"}},
                                                 {"--feed", {"streamed"}},

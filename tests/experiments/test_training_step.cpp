@@ -80,19 +80,19 @@ TEST_CASE("training step: moves every parameter once and reports the loss before
   Adam adam(model.parameters(), {.lr = 0.01f});
   const auto before = values_of(model);
   const StepResult step = training_step(model, adam, some_images(), 0.5f);
-  CHECK(step.loss.total.item() ==
-        doctest::Approx(step.loss.reconstruction.item() +
-                        step.output.quantized().codebook_loss.item() +
-                        0.5 * step.output.quantized().commitment_loss.item())
+  CHECK(step.loss().total.item() ==
+        doctest::Approx(step.loss().reconstruction.item() +
+                        step.output().quantized().codebook_loss.item() +
+                        0.5 * step.output().quantized().commitment_loss.item())
             .epsilon(1e-6));
   const auto after = values_of(model);
   for (size_t i = 0; i < before.size(); ++i) CHECK((after[i] != before[i]));
   CHECK(adam.step_counter().to_vector<int32_t>() == std::vector<int32_t>{1});
   // Steps go downhill.
-  float loss = step.loss.total.item();
+  float loss = step.loss().total.item();
   for (int i = 0; i < 20; ++i)
-    loss = training_step(model, adam, some_images(), 0.5f).loss.total.item();
-  CHECK(loss < 0.9 * step.loss.total.item());
+    loss = training_step(model, adam, some_images(), 0.5f).loss().total.item();
+  CHECK(loss < 0.9 * step.loss().total.item());
 }
 
 TEST_CASE("training step: in bf16 one pass rounds all weights, to the bits of one pass for each") {

@@ -26,7 +26,7 @@ inline Tensor images_of(uint64_t seed, int64_t n = 2, int64_t height = 8, int64_
 
 // Starts the codebooks from one batch.
 inline void start(VqModel& model, const Tensor& images) {
-  model.start_codebooks(1, [&](int64_t) { return images; });
+  model.start_codebooks(1, [&](int64_t) { return std::vector{images}; });
 }
 
 // Trains a model from `make()` on four images of one colour each, which can be learned, and then a

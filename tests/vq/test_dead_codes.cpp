@@ -28,9 +28,9 @@ struct Book {
     rows = to_tensor(random.array({R, D}));
   }
   int replace(double fraction, Rng rng, int32_t update = 0, const Tensor& guard = {}) {
-    const Tensor counter = index_tensor({update});
-    return vq::replace_dead_codes(codes, N, m, rows, counter, guard, fraction, rng)
-        .to_vector<int32_t>()[0];
+    const Tensor candidates =
+        vq::draw_rows(rows, std::min(K, R), 0, R, index_tensor({update}), rng);
+    return vq::replace_dead_codes(codes, N, m, candidates, guard, fraction).to_vector<int32_t>()[0];
   }
   // Which row of the batch code k is, bit for bit; -1 if none.
   int64_t row_of_code(int64_t k) const {
@@ -196,20 +196,30 @@ TEST_CASE("dead codes: nothing is written beside the tensors") {
   Random random(1003);
   Fenced c(ref::filled({5, 4}, 7)), m(ref::filled({5, 4}, 7)), N(ref::Array{{5}, {0, 2, 2, 2, 0}});
   Fenced replaced({1}, DType::i32);
-  Fenced e(random.array({9, 4})), update(index_tensor({4}));
-  vq_backend_for(test_device())
-      .replace_dead_codes(c.view, N.view, m.view, replaced.view, e.view, update.view, {}, 0.1,
-                          Rng(1));
+  Fenced e(random.array({9, 4})), update(index_tensor({4})), rows({5, 4});
+  VqBackend& backend = vq_backend_for(test_device());
+  backend.draw_rows(rows.view, e.view, 3, 20, update.view, Rng(1));
+  backend.replace_dead_codes(c.view, N.view, m.view, replaced.view, rows.view, {}, 0.1);
   CHECK(indices_of(replaced.view) == Indices{2});
-  for (const Fenced* part : {&c, &N, &m, &replaced, &e, &update}) CHECK(part->intact());
+  for (const Fenced* part : {&c, &N, &m, &replaced, &rows, &e, &update}) CHECK(part->intact());
   const Tensor narrow = to_tensor(random.array({9, 3}));
-  CHECK_THROWS_AS(
-      vq::replace_dead_codes(c.view, N.view, m.view, narrow, update.view, {}, 0.1, Rng(1)), Error);
-  CHECK(contains(error_of([&] {
-                   vq::replace_dead_codes(c.view, N.view, m.view, e.view, update.view, update.view,
-                                          0.1, Rng(1));
-                 }),
-                 "a guard has the shape [2], not [1]"));
+  CHECK_THROWS_AS(vq::replace_dead_codes(c.view, N.view, m.view, narrow, {}, 0.1), Error);
+  CHECK(contains(
+      error_of([&] { vq::replace_dead_codes(c.view, N.view, m.view, e.view, update.view, 0.1); }),
+      "a guard has the shape [2], not [1]"));
+}
+
+// Each of several processes or micro-batches holds some of the rows; what they draw adds up.
+TEST_CASE("dead codes: rows drawn from the parts of a batch add up to those of the batch") {
+  Random random(1004);
+  const Tensor all = to_tensor(random.array({23, 3})), draw = index_tensor({5});
+  const Tensor whole = vq::draw_rows(all, 9, 0, 23, draw, Rng(3));
+  Tensor sum = ops::zeros({9, 3}, test_device());
+  for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 7}, {7, 8}, {8, 8}, {8, 23}})
+    ops::add_to(sum, vq::draw_rows(all.rows(begin, end), 9, begin, 23, draw, Rng(3)));
+  CHECK(sum.to_vector<float>() == whole.to_vector<float>());
+  CHECK_THROWS_AS(vq::draw_rows(all, 24, 0, 23, draw, Rng(3)), Error);
+  CHECK_THROWS_AS(vq::draw_rows(all, 9, 1, 23, draw, Rng(3)), Error);
 }
 
 }  // namespace

@@ -24,8 +24,9 @@ class Recording final : public Quantizer {
     last = (*inner_)(e, pass);
     return last;
   }
-  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard) override {
-    return replaced = inner_->update(passes, guard);
+  Tensor update(const std::vector<Quantized>& passes, const Tensor& guard,
+                Communicator& communicator) override {
+    return replaced = inner_->update(passes, guard, communicator);
   }
   Tensor decode(const Tensor& index) const override { return inner_->decode(index); }
   Vocabulary vocabulary() const override { return inner_->vocabulary(); }
@@ -245,7 +246,7 @@ TEST_CASE("vqvae2: the bottom starts from the latents that the started top gives
   std::vector<int64_t> asked;
   r.model.start_codebooks(2, [&](int64_t b) {
     asked.push_back(b);
-    return batches[b];
+    return std::vector{batches[b]};
   });
   // An image has one top row and four bottom rows.
   CHECK(asked == std::vector<int64_t>{0, 1, 0});

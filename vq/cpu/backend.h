@@ -18,9 +18,10 @@ class CpuVqBackend final : public VqBackend {
   void ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m, const Tensor& counts,
                   const Tensor& sums, const Tensor& guard, double decay, double eps,
                   bool unit_length) override;
+  void draw_rows(Tensor& y, const Tensor& e, int64_t first, int64_t total, const Tensor& draw,
+                 Rng rng) override;
   void replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m, Tensor& replaced,
-                          const Tensor& e, const Tensor& update, const Tensor& guard,
-                          double fraction, Rng rng) override;
+                          const Tensor& candidates, const Tensor& guard, double fraction) override;
   void perplexity(Tensor& y, const Tensor& counts) override;
 };
 

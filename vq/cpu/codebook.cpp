@@ -44,20 +44,34 @@ void CpuVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m,
       cpu::rows_per_block(D));
 }
 
+void CpuVqBackend::draw_rows(Tensor& y, const Tensor& e, int64_t first, int64_t total,
+                             const Tensor& draw, Rng rng) {
+  const int64_t D = e.dim(1), R = e.dim(0);
+  const Rng draws = rng.split(static_cast<uint64_t>(draw.data<int32_t>()[0]));
+  float* out = y.data<float>();
+  const float* in = e.data<float>();
+  cpu::parallel_rows(y.dim(0), D, [=](int64_t i) {
+    const int64_t row =
+        draws.permute(static_cast<uint32_t>(i), static_cast<uint32_t>(total)) - first;
+    if (0 <= row && row < R)
+      std::copy_n(in + row * D, D, out + i * D);
+    else
+      std::fill_n(out + i * D, D, 0.f);
+  });
+}
+
 void CpuVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                                      Tensor& replaced, const Tensor& e, const Tensor& update,
-                                      const Tensor& guard, double fraction, Rng rng) {
+                                      Tensor& replaced, const Tensor& candidates,
+                                      const Tensor& guard, double fraction) {
   replaced.data<int32_t>()[0] = 0;
   if (cpu::is_frozen(guard)) return;
-  const int64_t K = codebook.dim(0), D = codebook.dim(1), R = e.dim(0);
+  const int64_t K = codebook.dim(0), D = codebook.dim(1), C = candidates.dim(0);
   float *c = codebook.data<float>(), *N = cluster_size.data<float>(), *pm = m.data<float>();
   const double uniform = total(cluster_size) / static_cast<double>(K);
-  const Rng draws = rng.split(static_cast<uint64_t>(update.data<int32_t>()[0]));
   int32_t dead = 0;
-  for (int64_t k = 0; k < K && dead < R; ++k) {
+  for (int64_t k = 0; k < K && dead < C; ++k) {
     if (!(N[k] < fraction * uniform)) continue;
-    const float* row = e.data<float>() +
-                       D * draws.permute(static_cast<uint32_t>(dead++), static_cast<uint32_t>(R));
+    const float* row = candidates.data<float>() + D * dead++;
     N[k] = static_cast<float>(uniform);
     for (int64_t d = 0; d < D; ++d) {
       c[k * D + d] = row[d];

@@ -16,7 +16,7 @@ using cuda::kThreads;
 using cuda::kWarp;
 
 constexpr int kManyThreads = 1024;  // of a single block
-constexpr int kNotReplaced = -1;    // in place of a row of the batch
+constexpr int kNotReplaced = -1;    // in place of a candidate
 
 // The code that this thread's warp works on.
 __device__ inline int64_t own_code() {
@@ -59,16 +59,27 @@ __global__ void ema_code_kernel(float* codebook, float* m, const float* N, const
     codebook[i] = code_element(codebook[i], m[i], divisor);
 }
 
-// One block: which row of the batch becomes code k (source[k], or kNotReplaced), and N of the
+// A warp per row of y [C,D]: see draw_rows in vq/backend.h.
+__global__ void draw_rows_kernel(float* y, const float* e, int64_t C, int64_t R, int64_t D,
+                                 int64_t first, int64_t total, const int32_t* draw, Rng rng) {
+  const int64_t i = own_code();
+  if (i >= C) return;
+  const Rng draws = rng.split(static_cast<uint64_t>(draw[0]));
+  const int64_t row = draws.permute(static_cast<uint32_t>(i), static_cast<uint32_t>(total)) - first;
+  const bool is_here = 0 <= row && row < R;
+  for (int64_t d = threadIdx.x % kWarp; d < D; d += kWarp)
+    y[i * D + d] = is_here ? e[row * D + d] : 0.f;
+}
+
+// One block: which candidate becomes code k (source[k], or kNotReplaced), and N of the
 // replaced codes. The dead codes are numbered in the order of k, 1,024 codes at a time: a ballot
 // numbers them within a warp, the counts of the warps before add the rest.
 __global__ void __launch_bounds__(kManyThreads)
-    dead_code_kernel(float* N, int32_t* source, int32_t* replaced, int64_t K, int64_t R,
-                     const int32_t* update, const int32_t* guard, double fraction, Rng rng) {
+    dead_code_kernel(float* N, int32_t* source, int32_t* replaced, int64_t K, int64_t C,
+                     const int32_t* guard, double fraction) {
   __shared__ int dead_in_warp[kManyThreads / kWarp];
   const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const bool frozen = cuda::is_frozen(guard);
-  const Rng draws = rng.split(static_cast<uint64_t>(update[0]));
   double sum = 0;
   for (int64_t k = threadIdx.x; k < K; k += blockDim.x) sum += N[k];
   const double uniform = cuda::block_sum(sum) / static_cast<double>(K);
@@ -86,21 +97,20 @@ __global__ void __launch_bounds__(kManyThreads)
       dead_before += dead_in_warp[w];
     }
     if (k < K) source[k] = kNotReplaced;
-    if (dead && number < R) {
-      source[k] = static_cast<int32_t>(
-          draws.permute(static_cast<uint32_t>(number), static_cast<uint32_t>(R)));
+    if (dead && number < C) {
+      source[k] = static_cast<int32_t>(number);
       N[k] = static_cast<float>(uniform);
     }
   }
-  if (threadIdx.x == 0) replaced[0] = static_cast<int32_t>(std::min(dead_before, R));
+  if (threadIdx.x == 0) replaced[0] = static_cast<int32_t>(std::min(dead_before, C));
 }
 
-// A warp per code: the replaced ones take their row of the batch.
-__global__ void new_code_kernel(float* codebook, float* m, const float* N, const float* e,
+// A warp per code: the replaced ones take their candidate.
+__global__ void new_code_kernel(float* codebook, float* m, const float* N, const float* candidates,
                                 const int32_t* source, int64_t K, int64_t D) {
   const int64_t k = own_code();
   if (k >= K || source[k] == kNotReplaced) return;
-  const float* row = e + source[k] * D;
+  const float* row = candidates + source[k] * D;
   for (int64_t d = threadIdx.x % kWarp; d < D; d += kWarp) {
     codebook[k * D + d] = row[d];
     m[k * D + d] = N[k] * row[d];
@@ -151,18 +161,26 @@ void CudaVqBackend::ema_update(Tensor& codebook, Tensor& cluster_size, Tensor& m
                decay, eps, unit_length, guarded_by);
 }
 
+void CudaVqBackend::draw_rows(Tensor& y, const Tensor& e, int64_t first, int64_t total,
+                              const Tensor& draw, Rng rng) {
+  const int64_t C = y.dim(0);
+  cuda::launch("draw_rows", cuda::backend_of(y).stream(), blocks_for_codes(C), kThreads,
+               draw_rows_kernel, y.data<float>(), e.data<float>(), C, e.dim(0), e.dim(1), first,
+               total, draw.data<int32_t>(), rng);
+}
+
 void CudaVqBackend::replace_dead_codes(Tensor& codebook, Tensor& cluster_size, Tensor& m,
-                                       Tensor& replaced, const Tensor& e, const Tensor& update,
-                                       const Tensor& guard, double fraction, Rng rng) {
-  const int64_t K = codebook.dim(0), D = codebook.dim(1), R = e.dim(0);
+                                       Tensor& replaced, const Tensor& candidates,
+                                       const Tensor& guard, double fraction) {
+  const int64_t K = codebook.dim(0), D = codebook.dim(1);
   const cuda::Stream stream = cuda::backend_of(codebook).stream();
   float* N = cluster_size.data<float>();
   cuda::Scratch<int32_t> source(K, codebook.device());
   cuda::launch("dead_code", stream, 1, kManyThreads, dead_code_kernel, N, source.data(),
-               replaced.data<int32_t>(), K, R, update.data<int32_t>(), cuda::guard_of(guard),
-               fraction, rng);
+               replaced.data<int32_t>(), K, candidates.dim(0), cuda::guard_of(guard), fraction);
   cuda::launch("new_code", stream, blocks_for_codes(K), kThreads, new_code_kernel,
-               codebook.data<float>(), m.data<float>(), N, e.data<float>(), source.data(), K, D);
+               codebook.data<float>(), m.data<float>(), N, candidates.data<float>(), source.data(),
+               K, D);
 }
 
 void CudaVqBackend::perplexity(Tensor& y, const Tensor& counts) {
