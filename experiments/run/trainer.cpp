@@ -57,7 +57,8 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
     : options_(resolved(options, images, *settings.ranks)),
       config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
       settings_(std::move(settings)),
-      communicator_(*settings_.ranks),
+      of_device_(communicator_on(options_.device, *settings_.ranks)),
+      communicator_(of_device_ ? *of_device_ : *settings_.ranks),
       folder_(open_folder()),
       device_(options_.device),
       rng_(options_.seed),
@@ -69,15 +70,14 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
                    options_.feed),
       adam_params_(adam_params(options_, train_images_.batches())),
       adam_(model_->flat_parameters(), adam_params_),
-      communicator_(alone()),
-      sharing_(communicator_),
+      sharing_(communicator_, options_.accumulate),
       step_(*model_, adam_, sharing_),
       arena_(std::make_shared<MemoryPool::Arena>(backend_for(device_).pool())),
       progress_(model_->vocabulary()),
       train_pass_(train_images_, progress_.train, device_),
       test_pass_(test_images_, progress_.test, device_),
       guard_(train_pass_.batch),
-      graph_(settings_.graph && model_->capturable()),
+      graph_(settings_.graph && model_->capturable() && communicator_.is_capturable()),
       line_(settings_.folder) {
   if (folder_)
     log_.emplace(*folder_, options_.tensorboard, train_images_.batches(),
@@ -256,8 +256,12 @@ int64_t Trainer::steps_done() const {
 // ranks must call it after the same steps.
 void Trainer::take_metrics(Pass& pass) {
   if (pass.metrics.batches() == pass.next) return;
-  if (const auto found = guard_.found())
-    fail_not_finite(str(found->tensor, " is not finite in step ", found->step + 1));
+  if (const auto found = guard_.found()) {
+    const std::string finder = communicator_.is_alone()
+                                   ? ""
+                                   : " on " + communicator_.name_of(guard_.finder(communicator_));
+    fail_not_finite(str(found->tensor, " is not finite", finder, " in step ", found->step + 1));
+  }
   pass.metrics.add(pass.log, pass.metrics.batches(), pass.next);
 }
 

@@ -100,6 +100,7 @@ class Trainer {
   RunOptions options_;
   std::shared_ptr<const nlohmann::ordered_json> config_;
   TrainerSettings settings_;
+  std::unique_ptr<Communicator> of_device_;  // null where the host's serves the device
   Communicator& communicator_;
   std::unique_ptr<RunFolder> folder_;  // rank 0's; null in the others
   Device device_;
@@ -108,7 +109,6 @@ class Trainer {
   Batcher train_images_, test_images_;
   AdamParams adam_params_;
   Adam adam_;
-  Communicator& communicator_;
   Sharing sharing_;
   TrainingStep step_;
   std::shared_ptr<MemoryPool::Arena> arena_;  // memory of the captured steps
