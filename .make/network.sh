@@ -169,10 +169,10 @@ part_train() { three_ways train "${tiny[@]}" --epochs 2; }
 part_cifar() {
   [ -n "${CIFAR10_DIR:-}" ] || { echo "skipped cifar: CIFAR10_DIR is not set"; return; }
   three_ways cifar --data-dir "$CIFAR10_DIR" --latent 16 --codes 64 --batch-size 32 \
-    --train-images 640 --test-images 64 --threads 1 --epochs 2 --quiet
+    --train-images 640 --test-images 64 --threads 1 --epochs 1 --quiet
 }
 
-epochs_of() { awk 'END { print NR > 0 ? NR - 1 : 0 }' "$1/metrics.csv" 2>/dev/null || echo 0; }
+epochs_of() { awk 'END { print (NR > 0 ? NR - 1 : 0) }' "$1/metrics.csv" 2>/dev/null || echo 0; }
 
 part_cable() {
   local options=("${tiny[@]}" --epochs 60 --save-every 3) run=$work/cable start seconds before line
