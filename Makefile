@@ -147,18 +147,19 @@ LIBRARY := $(if $(MPI_FOUND),$(filter-out tensor/mpi/stub.cpp,$(LIBRARY)),\
 # what needs no CUDA is in every build
 PLANS := $(wildcard tensor/cuda/plan_*.cpp)
 LIBRARY += $(PLANS)
-STUBS := tensor/cuda/stub.cpp vq/cuda/stub.cpp
+STUBS := tensor/cuda/stub.cpp tensor/cuda/nccl_stub.cpp vq/cuda/stub.cpp
 KERNEL_FILES := $(wildcard tensor/cuda/*.cu vq/cuda/*.cu)
-GPU := $(filter-out $(STUBS) $(PLANS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) $(KERNEL_FILES)
+GPU := $(filter-out $(if $(NCCL_FOUND),,tensor/cuda/nccl%) $(STUBS) $(PLANS),$(wildcard tensor/cuda/*.cpp vq/cuda/*.cpp)) \
+  $(if $(NCCL_FOUND),,tensor/cuda/nccl_stub.cpp) $(KERNEL_FILES)
 PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
-TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu.cpp tests/install/% tests/network/% \
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu% tests/install/% tests/network/% \
   tests/ranks/%,$(shell find tests -name '*.cpp'))
 RANK_TESTS := $(wildcard tests/ranks/*.cpp)
-# our CUDA kernels compiled as plain C++, for tests without a GPU
-SHIM := $(wildcard tests/cuda_on_cpu*.cpp) tests/test_cuda_on_cpu.cpp $(KERNEL_FILES)
+# our CUDA kernels compiled as plain C++, for tests without a GPU, and the GPUs' communication
+SHIM := $(wildcard tests/cuda_on_cpu*.cpp tests/test_cuda_on_cpu*.cpp) tensor/cuda/nccl.cpp $(KERNEL_FILES)
 objects = $(patsubst %,$(B)/%.o,$(basename $1))
 shim_objects = $(patsubst %,$(B)/shim/%.o,$(basename $1))
 BINARIES := $(PROGRAMS:%=$(B)/bin/%)
@@ -197,7 +198,7 @@ $(LIBRARY_OBJECTS) $(call objects,$(SHARED)): FLAGS += $(POSITION_INDEPENDENT)
 # a misaligned access in a kernel ends the program, as on a GPU; SANITIZE=address already includes
 # this check
 SHIM_FLAGS := $(subst -O3,-O2,$(OPTIMIZE)) $(FLAGS) -DVERSOR_CUDA_ON_CPU -include tests/cuda_on_cpu.h \
-  $(if $(SANITIZE),,-fsanitize=alignment -fsanitize-undefined-trap-on-error)
+  $(if $(SANITIZE),,-fsanitize=alignment -fsanitize-undefined-trap-on-error) -Itests/cuda_headers
 $(B)/shim/%.o: %.cu $(B)/flags
 	$(info $< (on the CPU))
 	@mkdir -p $(@D)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Searches the usual places for what the CUDA backend needs, nvcc (12 or newer), cuBLASLt and cuDNN
-# (8.9 or newer), and writes the result to build/setup-cuda-$CUDA.mk, which the Makefile includes:
-# CUDA_FOUND (what was found; empty: build without CUDA), CUDA_WHY (the reason then), NVCC,
+# (8.9 or newer), and for NCCL (2.13 or newer), which joins the GPUs of several processes. Writes the
+# result to build/setup-cuda-$CUDA.mk, which the Makefile includes: CUDA_FOUND (what was found; empty:
+# build without CUDA), CUDA_WHY (the reason then), NVCC, NCCL_FOUND (its version or empty),
 # CUDA_GENCODE, CUDA_INCLUDES, CUDA_LIBRARIES. It installs nothing.
 # Environment: CUDA (1 required, 0 never, auto), NVCC, CUDA_HOME, CUDNN_HOME, CXX (the host
 # compiler).
@@ -13,6 +14,7 @@ request="NVCC=${NVCC:-} CUDA_HOME=${CUDA_HOME:-} CUDNN_HOME=${CUDNN_HOME:-} CXX=
 finished() {  # is the last result for this request, and is everything it names still there?
   local file
   [ -z "${FORCE:-}" ] && grep -qxF "# for $request" "$out" 2>/dev/null || return 1
+  grep -q '^NCCL_FOUND' "$out" || return 1  # written before NCCL was looked for
   for file in $(sed -n 's/^# uses //p' "$out"); do [ -e "$file" ] || return 1; done
   # nothing was found last time: look again if there is an nvcc now
   ! grep -qx 'CUDA_FOUND := ' "$out" || [ "$CUDA" = 0 ] || [ -z "$(nvccs)" ]
@@ -38,6 +40,7 @@ write() {  # write FOUND WHY GENCODE INCLUDES LIBRARIES
 CUDA_FOUND := $1
 CUDA_WHY := ${why//\$/\$\$}
 override NVCC := $nvcc
+NCCL_FOUND := $nccl
 CUDA_GENCODE := $3
 CUDA_INCLUDES := $4
 CUDA_LIBRARIES := $5
@@ -59,7 +62,12 @@ include() {  # include HEADER: sets folder to the first that has it, and adds it
     esac
     return
   done
-  without "there is no $1 (looked in CUDA_HOME, CUDNN_HOME, $home, the system, Python's nvidia packages)"
+  return 1
+}
+
+need() {  # need HEADER: the same, or ends the search
+  include "$1" ||
+    without "there is no $1 (looked in CUDA_HOME, CUDNN_HOME, $home, the system, Python's nvidia packages)"
 }
 
 library() {  # library NAME: sets file to libNAME.so, or to a versioned name if there is only that
@@ -74,7 +82,7 @@ library() {  # library NAME: sets file to libNAME.so, or to a versioned name if 
 
 if finished; then exit 0; fi
 mkdir -p build
-nvcc="" uses=""
+nvcc="" uses="" nccl=""
 [ "$CUDA" != 0 ] || without "CUDA=0 was given"
 [ -n "$(nvccs)" ] || without "there is no nvcc (looked in NVCC, CUDA_HOME, PATH and /usr/local/cuda)"
 for file in $(nvccs); do
@@ -93,18 +101,18 @@ folders() {  # folders KIND (include or lib): where to look, best first
   [ -z "${CUDNN_HOME:-}" ] || echo "$CUDNN_HOME/$kind" "$CUDNN_HOME/${kind/%lib/lib64}"
   echo "$home/$kind" "$home/${kind/%lib/lib64}" "$home/targets/$(uname -m)-linux/$kind"
   for p in $python; do
-    echo "$p"/{cudnn,cublas,cuda_runtime,cuda_nvrtc}/"$kind" "$p"/cu[0-9]*/"$kind"
+    echo "$p"/{cudnn,cublas,cuda_runtime,cuda_nvrtc,nccl}/"$kind" "$p"/cu[0-9]*/"$kind"
   done
   echo "/usr/$kind/$(uname -m)-linux-gnu" "/usr/$kind" "/usr/${kind/%lib/lib64}" "/usr/local/$kind"
 }
 
 includes=""
-include cuda_runtime_api.h
-include cublasLt.h
-include cudnn_version.h
-number() { sed -n "s/^#define CUDNN_$1 *\([0-9]*\)$/\1/p" "$folder"/cudnn_version*.h | head -n 1; }
-cudnn=$(number MAJOR).$(number MINOR)
-[ "$(number MAJOR)" -ge 9 ] 2>/dev/null || [ "$cudnn" = 8.9 ] ||
+need cuda_runtime_api.h
+need cublasLt.h
+need cudnn_version.h
+number() { sed -n "s/^#define $1 *\([0-9]*\)$/\1/p" "$folder/$2"*.h | head -n 1; }
+cudnn=$(number CUDNN_MAJOR cudnn_version).$(number CUDNN_MINOR cudnn_version)
+[ "${cudnn%.*}" -ge 9 ] 2>/dev/null || [ "$cudnn" = 8.9 ] ||
   without "cuDNN in $folder is version $cudnn, 8.9 is needed"
 uses="$nvcc $folder/cudnn_version.h"
 
@@ -130,6 +138,17 @@ if [ -z "${runtime:-}" ]; then
 fi
 libraries+=" $runtime"
 
+# loaded when several processes join their GPUs: tensor/cuda/nccl_library.cpp
+if include nccl.h && library nccl; then
+  uses+=" $folder/nccl.h"
+  nccl=$(number NCCL_MAJOR nccl).$(number NCCL_MINOR nccl)
+  if [ "${nccl%.*}" -gt 2 ] 2>/dev/null || [ "${nccl#*.}" -ge 13 ] 2>/dev/null; then
+    libraries+=" -Wl,-rpath,$(dirname "$file")"
+  else
+    nccl=""
+  fi
+fi
+
 # machine code for Volta to Hopper, as far as this toolkit supports them, and PTX of the newest for
 # later GPUs
 known=$("$nvcc" --list-gpu-arch | sed -n 's/^compute_//p')
@@ -147,5 +166,5 @@ if ! "$nvcc" ${CXX:+-ccbin "$CXX"} -std=c++20 -arch=sm_"$newest" -c build/probe.
     head -n 1 build/probe.log)"
 fi
 rm -f build/probe.cu build/probe.o build/probe.log
-write "CUDA $version, cuDNN $cudnn$([ -n "$compiler" ] || echo " without NVRTC"), sm_$(echo $targets | sed 's/ /, /g')" "" \
+write "CUDA $version, cuDNN $cudnn$([ -n "$compiler" ] || echo " without NVRTC"), $([ -z "$nccl" ] && echo no NCCL || echo "NCCL $nccl"), sm_$(echo $targets | sed 's/ /, /g')" "" \
   "$gencode" "${includes# }" "${libraries# }"

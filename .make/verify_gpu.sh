@@ -7,6 +7,8 @@
 #   bits       short trainings twice, with and without CUDA graph, small and at the paper's size
 #   bench      a step against the floor of the library calls
 #   quantizers a step with every quantizer takes at most 1.3 times one with the plain codebook
+#   ranks      a process alone, with NCCL in its captured step, against one without; with two GPUs or
+#              more also two processes. Has never run: no machine with a GPU was at hand
 #   epoch      two epochs of --preset published, and their time
 #   peers      the same step in PyTorch, if installed, alternating with ours
 #   sanitizer  compute-sanitizer (memcheck, racecheck, initcheck) on a very short training
@@ -16,7 +18,7 @@
 # Environment: VERSOR_BIN (folder of the programs), CIFAR10_DIR (else synthetic images).
 set -uo pipefail
 out=${OUT:-results/verify-gpu}
-parts=${PARTS:-tests bits bench quantizers epoch peers sanitizer}
+parts=${PARTS:-tests bits bench quantizers ranks epoch peers sanitizer}
 mkdir -p "$out"
 log=$(mktemp -d) summary=$out/summary.txt failed=0
 trap 'tar -czf "$out/logs.tar.gz" -C "$log" --exclude "*.safetensors" . ; rm -rf "$log"' EXIT
@@ -26,7 +28,8 @@ say() { printf '%s\n' "$*" | tee -a "$summary"; }
 verdict() {  # verdict NAME STATUS TEXT
   if [ "$2" = 0 ]; then say "ok      $1: $3"; else say "FAILED  $1: $3"; failed=1; fi
 }
-train() { "$VERSOR_BIN/train" --device cuda --quiet --out "$runs/$1" "${@:2}" >"$log/train-$1.txt" 2>&1; }
+launcher=""  # what starts the processes of a training
+train() { $launcher "$VERSOR_BIN/train" --device cuda --quiet --out "$runs/$1" "${@:2}" >"$log/train-$1.txt" 2>&1; }
 small=(--data synthetic --latent 32 --codes 64 --batch-size 32)
 images=(--data synthetic)
 [ -z "${CIFAR10_DIR:-}" ] || images=(--data-dir "$CIFAR10_DIR")
@@ -85,6 +88,33 @@ part_quantizers() {
   slow=$(awk '$2 ~ /^[0-9]+$/ && NF == 10 && $7 > 1.3 { printf " %s %s", $1, $7 }' "$log/quantizers.txt")
   grep -q '^ *grouped ' "$log/quantizers.txt" && [ -z "$slow" ]
   verdict "quantizers, $p" $? "above 1.3 times the plain step:${slow:- none}"
+}
+
+part_ranks() {
+  local run=("${small[@]}" --precision fp32 --train-images 1000 --test-images 200 --epochs 3)
+  if ! grep -q '^NCCL_FOUND := .' build/setup-cuda-*.mk; then
+    say "not run ranks: no NCCL"
+    return
+  fi
+  train ranks-none "${run[@]}"
+  NCCL_DEBUG=VERSION VERSOR_NCCL=1 train ranks-1 "${run[@]}"
+  grep -q 'NCCL version' "$log/train-ranks-1.txt"; verdict "ranks, 1" $? "NCCL is used"
+  equal ranks-none ranks-1 2>>"$log/ranks.txt"; verdict "ranks, 1" $? "NCCL in the captured step changes no bit"
+  if [ "$(nvidia-smi -L | grep -c '^GPU')" -lt 2 ] || ! command -v mpirun >/dev/null; then
+    say "not run ranks, 2: one GPU, or no mpirun"
+    return
+  fi
+  local -x OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  launcher="mpirun -n 2"
+  train ranks-2 "${run[@]}" && train ranks-2-again "${run[@]}" && train ranks-2-eager "${run[@]}" --no-graph
+  launcher=""
+  equal ranks-2 ranks-2-again 2>>"$log/ranks.txt"; verdict "ranks, 2" $? "two runs are equal"
+  equal ranks-2 ranks-2-eager 2>>"$log/ranks.txt"; verdict "ranks, 2" $? "captured and called steps are equal"
+  # the first epoch's training loss, which rounding has not driven apart yet
+  local one two
+  one=$(sed -n 2p "$runs/ranks-1/metrics.csv" | cut -d, -f2) two=$(sed -n 2p "$runs/ranks-2/metrics.csv" | cut -d, -f2)
+  awk -v a="$one" -v b="$two" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (1e-3 * a) ^ 2) }'
+  verdict "ranks, 2" $? "loss of the first epoch $two, of one process $one"
 }
 
 part_epoch() {

@@ -30,7 +30,8 @@ class Communicator {
 
   virtual int rank() const { return 0; }
   virtual int size() const { return 1; }
-  bool is_alone() const { return size() == 1; }
+  // Whether this rank's sums are those of all, so that there is nothing to do.
+  virtual bool is_alone() const { return size() == 1; }
   bool is_root() const { return rank() == 0; }  // the rank that writes files and speaks to users
   // "rank 3 (process 4711 on host node7)", for errors.
   virtual std::string name_of(int rank) const;
@@ -94,7 +95,9 @@ inline bool is_launched() {
 std::string mpi_version();
 
 // One for tensors on the device, which uses `host` for everything else: NCCL's on a GPU. Returns
-// nothing where `host` itself serves the device. `host` must outlive it.
+// nothing where `host` itself serves the device: on the CPU, and for a process that is alone,
+// unless VERSOR_NCCL=1 in the environment joins even one GPU, to try NCCL. `host` must outlive it.
+// Throws Error if this build has no NCCL.
 std::unique_ptr<Communicator> communicator_on(Device device, Communicator& host);
 
 }  // namespace versor

@@ -4,6 +4,8 @@
 #include "tensor/communicator.h"
 #include "tensor/cpu/backend.h"
 #include "tensor/cuda/backend.h"
+#include "tensor/cuda/nccl.h"
+#include "tensor/environment.h"
 
 namespace versor {
 
@@ -13,8 +15,10 @@ Backend& backend_for(Device device) {
   return cpu;
 }
 
-std::unique_ptr<Communicator> communicator_on(Device, Communicator&) {
-  return nullptr;
+std::unique_ptr<Communicator> communicator_on(Device device, Communicator& host) {
+  if (device.type == DeviceType::cpu) return nullptr;
+  if (host.is_alone() && !environment_switch("VERSOR_NCCL", false)) return nullptr;
+  return cuda::nccl_communicator(device, host);
 }
 
 }  // namespace versor

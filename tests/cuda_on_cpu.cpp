@@ -357,6 +357,10 @@ Order set_order(Order order) {
   return std::exchange(machine().order, order);
 }
 
+Order order() {
+  return machine().order;
+}
+
 void launch(const char* name, dim3 blocks, dim3 threads, std::function<void()> body) {
   enqueue([name = std::string(name), blocks, threads, body = std::move(body)] {
     std::lock_guard lock(one_launch_at_a_time);

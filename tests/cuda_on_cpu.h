@@ -69,6 +69,7 @@ namespace cuda_on_cpu {
 // barriers of the block let it. Returns the previous order.
 enum class Order { forward, reverse };
 Order set_order(Order order);
+Order order();
 
 // Calls `body` once for every thread of every block, and rethrows what a thread throws. Throws
 // std::runtime_error with the kernel's name where threads wait for others that never come. During a

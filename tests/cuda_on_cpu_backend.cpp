@@ -1,11 +1,13 @@
 // The CPU's replacement for everything that CudaBackend needs a CUDA library for: memory, copies,
 // capture, matrix products and convolutions. With it and the kernel files (cuda_on_cpu.h) a program
-// without any CUDA has a device "cuda:0", whose memory is ordinary memory. It is stricter than a
-// GPU where that exposes mistakes: new memory is NaN, and captured work holds addresses, not
-// tensors.
+// without any CUDA has devices "cuda:0" to "cuda:3", whose memory is ordinary memory. They are
+// stricter than a GPU where that exposes mistakes: new memory is NaN, and captured work holds
+// addresses, not tensors.
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+#include <map>
+#include <mutex>
 
 #include "tensor/cpu/poison.h"
 #include "tensor/cuda/backend.h"
@@ -239,12 +241,15 @@ void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Ten
   });
 }
 
-// Lives until the process ends, as the real ones do.
+// They live until the process ends, as the real ones do.
 Backend& cuda_backend(int index) {
-  check(index == 0, "device", "no CUDA device: cuda:", index,
-        " is not one of the 1 of this machine");
-  static auto& backend = *new CudaBackend(index);
-  return backend;
+  constexpr int kDevices = 4;
+  check(0 <= index && index < kDevices, "device", "no CUDA device: cuda:", index,
+        " is not one of the ", kDevices, " of this machine");
+  static std::mutex mutex;
+  static auto& backends = *new std::map<int, CudaBackend>;
+  const std::lock_guard lock(mutex);
+  return backends.try_emplace(index, index).first->second;
 }
 
 }  // namespace versor

@@ -8,15 +8,10 @@
 namespace cuda_on_cpu {
 namespace {
 
-bool capturing = false, on_branch = false;
-std::vector<Work> captured, captured_branch;
-size_t forked_at = 0;  // how much had been captured before the branch
-
-Order order_now() {
-  const Order order = set_order(Order::forward);
-  set_order(order);
-  return order;
-}
+// Of each thread: it may be one of several ranks (cuda_on_cpu_nccl.cpp).
+thread_local bool capturing = false, on_branch = false;
+thread_local std::vector<Work> captured, captured_branch;
+thread_local size_t forked_at = 0;  // how much had been captured before the branch
 
 }  // namespace
 
@@ -55,7 +50,7 @@ void end_branch() {
 }
 
 void join_branch() {
-  const bool late = order_now() == Order::forward;
+  const bool late = order() == Order::forward;
   size_t at = late ? captured.size() : forked_at;
   for (Work& work : std::exchange(captured_branch, {})) {
     captured.insert(captured.begin() + static_cast<std::ptrdiff_t>(at), std::move(work));

@@ -2,39 +2,19 @@
 // opened on the first call: linked in the usual way, loading it would cost every start of every
 // program, --help included, 70 ms (354,000 relocations).
 #include <cublasLt.h>
-#include <dlfcn.h>
 
-#include <string>
+#include "tensor/cuda/lazy_library.h"
 
-#include "tensor/error.h"
-
-namespace versor {
 namespace {
 
-void* library() {
-  static void* const handle = [] {
-    // The version that we were compiled for; then whatever there is.
-    const std::string name = "libcublasLt.so",
-                      numbered = name + "." + std::to_string(CUBLAS_VER_MAJOR);
-    for (const std::string& file : {numbered, name})
-      if (void* opened = dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL)) return opened;
-    fail("cuda", "cannot load cuBLASLt: ", dlerror());
-  }();
-  return handle;
-}
-
-// Forwards a call to the library's function of that name, which has `function`'s type.
+// Forwards to cuBLASLt's function of that name.
 template <auto function, class... Arguments>
 auto call(const char* name, Arguments... arguments) {
-  static const auto found = reinterpret_cast<decltype(function)>(dlsym(library(), name));
-  check(found != nullptr, "cuda", "cuBLASLt has no function ", name);
-  return found(arguments...);
+  static void* const library = versor::cuda::open_library("cublasLt", CUBLAS_VER_MAJOR);
+  return versor::cuda::forward<function>(library, name, arguments...);
 }
 
 }  // namespace
-}  // namespace versor
-
-using versor::call;
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
   return call<cublasLtCreate>("cublasLtCreate", handle);
