@@ -171,7 +171,7 @@ Q := $(if $(filter 1,$(V)),,@)
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
   $(PROGRAMS:%=bin/%)
-all: $(PROGRAMS:%=bin/%) ## build the programs (what make does by default)
+all: $(PROGRAMS:%=bin/%) $(if $(MPI_FOUND),bin/ranks) ## build the programs (what make does by default)
 
 $(B)/%.o: %.cpp $(B)/flags
 	$(info $<)
@@ -268,6 +268,9 @@ examples: $(EXAMPLE_BINARIES) ## build and run experiments/examples; their pictu
 	@for name in $(EXAMPLES); do echo "-- $$name"; $(B)/bin/examples/$$name results/examples || exit 1; done
 
 $(PROGRAMS:%=bin/%): bin/%: $(B)/bin/%
+	@mkdir -p bin && ln -sfn ../$< $@
+
+bin/ranks: .make/ranks.sh
 	@mkdir -p bin && ln -sfn ../$< $@
 
 -include $(patsubst %.o,%.d,$(call objects,$(LIBRARY) $(TESTS) $(RANK_TESTS) $(GPU) $(STUBS) \

@@ -59,6 +59,7 @@ for program in $PROGRAMS; do
   put - "share/man/man1/$name.1" < <("$build/bin/$program" --man-page)
   put - "share/bash-completion/completions/$name" < <("$build/bin/$program" --completion)
 done
+[[ $LIBRARIES != *-lmpi* ]] || put .make/ranks.sh bin/versor-ranks 755
 put "$build/libversor.a" lib/libversor.a
 put "$build/$shared" "lib/$shared" 755
 link "$shared" lib/libversor.so

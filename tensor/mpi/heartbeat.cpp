@@ -1,5 +1,6 @@
 #include "tensor/mpi/heartbeat.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -7,6 +8,10 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+
+extern "C" {  // glibc 2.36 has forgotten it
+#include <sys/pidfd.h>
+}
 
 #include "tensor/environment.h"
 #include "tensor/mpi/mpi.h"
@@ -16,7 +21,7 @@ namespace versor::mpi {
 namespace {
 
 enum Tag { kBeat, kEnd };
-// A rank that knows that all end gives the launcher this long before it ends by itself.
+// A rank that knows that all end gives the launcher this long to end it.
 constexpr unsigned kPatience = 5;  // seconds
 
 double silence_seconds() {
@@ -36,9 +41,20 @@ bool done(MPI_Request& request) {
   return done || request == MPI_REQUEST_NULL;
 }
 
-void end_in(unsigned seconds) {
+// Ends this process by itself after kPatience, and a launcher that goes on for longer: mpirun waits
+// for an answer from a host that is cut off, for a quarter of an hour with Linux's defaults.
+void end_soon() {
   signal(SIGALRM, SIG_DFL);
-  alarm(seconds);
+  alarm(kPatience);
+  const int launcher = pidfd_open(getppid(), 0);
+  if (launcher < 0 || fork() != 0) return;
+  setsid();  // the launcher must not end this child with its rank, nor wait for its output
+  dup2(launcher, 0);
+  close_range(1, ~0u, 0);
+  pollfd ended = {.fd = 0, .events = POLLIN, .revents = 0};
+  // asked by SIGTERM, mpirun crashes in this state
+  if (poll(&ended, 1, 2000 * kPatience) == 0) pidfd_send_signal(0, SIGKILL, nullptr, 0);
+  _exit(0);
 }
 
 }  // namespace
@@ -91,7 +107,7 @@ void Heartbeat::beat_and_watch() {
     }
     if (!ending && done(end)) {
       ending = true;  // the rank that found the silent one says so and calls MPI_Abort
-      end_in(kPatience);
+      end_soon();
     }
     if (!ending && now - last_heard > silence) end_all(before);
   }
@@ -102,7 +118,7 @@ void Heartbeat::beat_and_watch() {
 }
 
 void Heartbeat::end_all(int silent) {
-  end_in(kPatience);
+  end_soon();
   const std::string line =
       str("error: ", names_[static_cast<size_t>(silent)], " has been silent for ",
           std::lround(silence_),

@@ -11,9 +11,10 @@ any_runs() {  # any_runs PID...: a zombie, which nobody has waited for, does not
   return 1
 }
 
-run() {  # run SIGNAL RANK TEXT: the others must end in 20 s, after a line with TEXT
+run() {  # run SIGNAL WHOM CODES TEXT: sends it to a rank or to the launcher; then all must end in
+  # 20 s, with an exit code that matches and a line with TEXT
   local launcher pids="" start=$SECONDS
-  VERSOR_SILENCE_SECONDS=2 OMP_NUM_THREADS=1 timeout 60 .make/ranks.sh -n "$ranks" --oversubscribe \
+  VERSOR_SILENCE_SECONDS=2 OMP_NUM_THREADS=1 timeout 60 .make/ranks.sh -n "$ranks" \
     "$VERSOR_BIN/run_rank_tests" --no-skip -tc='ranks: wait for what happens' >"$out" 2>&1 </dev/null &
   launcher=$!
   until [ "$(wc -w <<<"$pids")" = "$ranks" ]; do
@@ -22,21 +23,26 @@ run() {  # run SIGNAL RANK TEXT: the others must end in 20 s, after a line with 
     [ $((SECONDS - start)) -lt 30 ] || break
   done
   start=$SECONDS
-  kill -"$1" $(sed -n "s/^rank $2 (process \([0-9]*\) .*/\1/p" "$out")
+  if [ "$2" = launcher ]; then
+    kill -"$1" "$launcher"
+  else
+    kill -"$1" $(sed -n "s/^rank $2 (process \([0-9]*\) .*/\1/p" "$out")
+  fi
   wait "$launcher"
   local status=$?
-  if [ $status != 0 ] && [ $((SECONDS - start)) -le 20 ] && grep -q "$3" "$out" &&
+  if [[ $status =~ ^($3)$ ]] && [ $((SECONDS - start)) -le 20 ] && grep -q "$4" "$out" &&
     ! any_runs $pids; then
     passed=$((passed + 1))
   else
-    echo "failed: rank $2 got SIG$1: exit code $status after $((SECONDS - start)) s"
+    echo "failed: SIG$1 to $2: exit code $status after $((SECONDS - start)) s"
     cat "$out"
     failed=$((failed + 1))
   fi
 }
 
-run KILL 1 "rank 1 .*Killed"
-run STOP 1 "error: rank 1 (process .*) has been silent for 2 s"
-run STOP 0 "error: rank 0 (process .*) has been silent for 2 s"
+run KILL 1 '[1-9].*' "rank 1 .*Killed"
+run STOP 1 '[1-9].*' "error: rank 1 (process .*) has been silent for 2 s"
+run STOP 0 '[1-9].*' "error: rank 0 (process .*) has been silent for 2 s"
+run TERM launcher 0 "1 passed, 0 failed"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
