@@ -90,18 +90,12 @@ AGENT
 chmod +x "$work/on" "$work/agent"
 
 # ---- mpirun ----------------------------------------------------------------------------------------
-# Open MPI 4 reads OMPI_MCA_*, Open MPI 5 PRTE_MCA_* for what concerns its daemons. The last three:
-# mpirun finds a cut-off host 30 to 40 s after the cut, between the line that names the rank (30 s)
-# and the end by MPI_Abort (45 s), after which its orders to that host would hang for minutes.
+# Open MPI 4 reads OMPI_MCA_*, Open MPI 5 PRTE_MCA_* for what concerns its daemons (not tried here).
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export PRTE_ALLOW_RUN_AS_ROOT=1 PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_plm_rsh_agent=$work/agent PRTE_MCA_plm_ssh_agent=$work/agent
 export OMPI_MCA_oob_tcp_if_include=10.77.0.0/24 PRTE_MCA_prte_if_include=10.77.0.0/24
 export OMPI_MCA_pml=ob1 OMPI_MCA_btl=tcp,self OMPI_MCA_btl_tcp_if_include=10.77.0.0/24
-for parameter in time=10 intvl=5 probes=6; do
-  export "OMPI_MCA_oob_tcp_keepalive_${parameter%=*}=${parameter#*=}"
-  export "PRTE_MCA_oob_tcp_keepalive_${parameter%=*}=${parameter#*=}"
-done
 export OMP_NUM_THREADS=1
 on_three_hosts() { "$work/on" host1 mpirun -n 3 --host host1,host2,host3 "$@"; }
 # with shared memory, as mpirun would choose
