@@ -194,7 +194,8 @@ part_cable() {
 part_scaling() {
   local file=${RESULTS:-results}/scaling/hosts3-${rate}mbit-${latency}ms.json
   mkdir -p "$(dirname "$file")"
-  on_three_hosts "$VERSOR_BIN/scaling" --json "$file" >"$work/out" 2>"$work/err"
+  on_three_hosts "$VERSOR_BIN/scaling" --latent 128 --codes 512 --batch-size 32 --threads 1 \
+    --name "3 hosts, $rate Mbit/s, $latency ms" --json "$file" >"$work/out" 2>"$work/err"
   verdict scaling $? "$(cat "$work/err")wrote $file"
 }
 

@@ -39,7 +39,7 @@ void add_options(Options& app, ScalingOptions& o) {
   app.add_option("--precision", o.precision, "of activations and products")
       ->check(one_of(names_of<Precision>()))
       ->capture_default_str();
-  app.add_option("--repeats", o.repeats, "medians are taken over so many")
+  app.add_option("--repeats", o.repeats, "each time is the least of so many")
       ->check(in_range(1, 1000))
       ->capture_default_str();
   app.add_option("--name", o.name, "of the measurement, for its line in tables");

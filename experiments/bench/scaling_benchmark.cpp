@@ -3,13 +3,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "experiments/cli/json_file.h"
 #include "experiments/cli/version.h"
-#include "experiments/report/statistics.h"
 #include "nn/gradient_sums.h"
 #include "tensor/ops.h"
 
@@ -20,15 +21,16 @@ constexpr float kBeta = 0.25f;
 constexpr int64_t kLargestSum = int64_t{1} << 24;  // bytes
 constexpr int64_t kSumsTogether = 4;
 
-// The time of `work` on the slowest rank, which all start together; median of several.
+// The time of `work` on the slowest rank, which all start together. The least of several: what else
+// a machine does only adds to it.
 double slowest(Communicator& ranks, int64_t repeats, const std::function<void()>& work) {
-  std::vector<double> seconds;
+  double least = std::numeric_limits<double>::infinity();
   for (int64_t i = 0; i < repeats; ++i) {
     ranks.largest(0);
-    seconds.push_back(
-        1e-9 * static_cast<double>(ranks.largest(static_cast<int64_t>(1e9 * seconds_of(work)))));
+    const auto ns = static_cast<int64_t>(1e9 * seconds_of(work));
+    least = std::min(least, 1e-9 * static_cast<double>(ranks.largest(ns)));
   }
-  return median(seconds);
+  return least;
 }
 
 // A model with its step on random images, of all ranks together or of this one by itself.

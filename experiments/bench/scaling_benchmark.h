@@ -29,7 +29,8 @@ struct ScalingMeasurement {
   Link link(SumBy by) const;
 };
 
-// Every time is the median of `repeats`, of the slowest rank. All ranks call this together.
+// Every time is the least of `repeats`, each that of the slowest rank. All ranks call this
+// together.
 ScalingMeasurement measure_scaling(const StepConfiguration& what, int64_t repeats,
                                    const std::string& name, Communicator& ranks);
 
