@@ -422,7 +422,8 @@ soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SE
 # Without CUDA unless CUDA=1: nvcc would take minutes for some mutants, and our kernels also run on
 # the CPU.
 MUTANT_BUILD = $(if $(filter 1,$(CUDA)),$B,$(B:build/cuda-%=build/cpu-%))
-MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests)
+MUTANT_TESTS = $(patsubst $B/%,$(MUTANT_BUILD)/%,$(BINARIES) $(B)/bin/run_tests $(B)/bin/run_kernel_tests \
+  $(if $(MPI_FOUND),$(B)/bin/run_rank_tests))
 mutants: ## do the tests see the faults of tests/mutants? ONLY=name,name or SAMPLE=5 for some
 	@TARGETS='$(MUTANT_TESTS)' BIN='$(MUTANT_BUILD)/bin' ONLY='$(ONLY)' \
 	  SAMPLE='$(SAMPLE)' SEED='$(SEED)' .make/mutants.sh

@@ -66,6 +66,8 @@ can_be_seen() {  # can_be_seen NAME
   for need in ${needs_of[$1]}; do
     if [ "$need" = onednn ]; then
       [[ $BIN == *onednn* ]] || return 1
+    elif [ "$need" = mpi ]; then
+      [[ $TARGETS == *run_rank_tests* ]] || return 1
     else
       grep -qsw "$need" /proc/cpuinfo || return 1
     fi
@@ -102,17 +104,23 @@ build() {  # build FOLDER TARGET...: with CUDA or without, as BIN says
 }
 
 # Runs a test program of a copy of the tree. Words are NAME=value, `kernels` for the CUDA kernels on
-# the CPU, `programs` (for targets_of), or the tests' own arguments. Output to the log; status: 0
+# the CPU, `ranks` for those of three ranks, `programs` (for targets_of), or the tests' own arguments. Output to the log; status: 0
 # green, 1 red with the reason in `killer`, 2 no result.
 run_tests() {  # run_tests FOLDER SECONDS WORD...
   local folder=$1 seconds=$2 word program=run_tests status
-  local -a environment=("VERSOR_BIN=$1/$BIN") arguments=(--abort-after=1)
+  local -a environment=("VERSOR_BIN=$1/$BIN") arguments=(--abort-after=1) launcher=()
   shift 2
   for word in "$@"; do
     case $word in
       kernels)
         program=run_kernel_tests
         environment+=(VERSOR_TEST_DEVICE=cuda OMP_NUM_THREADS=1)
+        ;;
+      ranks)
+        program=run_rank_tests launcher=(.make/ranks.sh -n 3)
+        environment+=(OMP_NUM_THREADS=1 OMPI_MCA_rmaps_base_oversubscribe=1
+          PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe)
+        arguments=()  # each rank must make the same calls
         ;;
       programs) ;;
       -*) arguments+=("$word") ;;
@@ -122,7 +130,7 @@ run_tests() {  # run_tests FOLDER SECONDS WORD...
   done
   {  # the shell's own words on a crash are not wanted
     (cd "$folder" && exec timeout --foreground -k 5 "$seconds" env "${environment[@]}" \
-      "$BIN/$program" "${arguments[@]}" 9>&-) >"$log" 2>&1 </dev/null
+      "${launcher[@]}" "$BIN/$program" "${arguments[@]}" 9>&-) >"$log" 2>&1 </dev/null
     status=$?
   } 2>/dev/null
   killer=$(sed -n 's/^TEST CASE: *//p' "$log" | head -n 1)
@@ -170,6 +178,7 @@ targets_of() {  # targets_of WORD...
   case " $* " in
     *' programs '*) echo "$TARGETS" ;;
     *' kernels '*) echo "$BIN/run_kernel_tests" ;;
+    *' ranks '*) echo "$BIN/run_rank_tests" ;;
     *) echo "$BIN/run_tests" ;;
   esac
 }

@@ -100,8 +100,9 @@ part_ranks() {
   NCCL_DEBUG=VERSION VERSOR_NCCL=1 train ranks-1 "${run[@]}"
   grep -q 'NCCL version' "$log/train-ranks-1.txt"; verdict "ranks, 1" $? "NCCL is used"
   equal ranks-none ranks-1 2>>"$log/ranks.txt"; verdict "ranks, 1" $? "NCCL in the captured step changes no bit"
-  if [ "$(nvidia-smi -L | grep -c '^GPU')" -lt 2 ] || ! command -v mpirun >/dev/null; then
-    say "not run ranks, 2: one GPU, or no mpirun"
+  if [ "$(nvidia-smi -L | grep -c '^GPU')" -lt 2 ] || ! command -v mpirun >/dev/null ||
+    ! grep -q '^MPI_FOUND := .' build/setup-mpi-*.mk; then
+    say "not run ranks, 2: one GPU, or no MPI"
     return
   fi
   local -x OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1

@@ -71,6 +71,11 @@ enum class Order { forward, reverse };
 Order set_order(Order order);
 Order order();
 
+// Which of the devices is "cuda:0" for the calling thread, as CUDA_VISIBLE_DEVICES says for a
+// process: 0 unless it is one of several ranks.
+void set_visible_device(int first);
+int visible_device();
+
 // Calls `body` once for every thread of every block, and rethrows what a thread throws. Throws
 // std::runtime_error with the kernel's name where threads wait for others that never come. During a
 // capture the call is only recorded.

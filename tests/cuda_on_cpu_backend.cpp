@@ -15,6 +15,19 @@
 #include "tensor/cuda/split.h"
 #include "tests/cuda_on_cpu.h"
 
+namespace cuda_on_cpu {
+
+thread_local int visible = 0;
+
+void set_visible_device(int first) {
+  visible = first;
+}
+int visible_device() {
+  return visible;
+}
+
+}  // namespace cuda_on_cpu
+
 namespace versor {
 namespace cuda {
 
@@ -243,9 +256,10 @@ void CudaBackend::conv2d_grad_weight(Tensor& dweight, const Tensor& x, const Ten
 
 // They live until the process ends, as the real ones do.
 Backend& cuda_backend(int index) {
-  constexpr int kDevices = 4;
-  check(0 <= index && index < kDevices, "device", "no CUDA device: cuda:", index,
-        " is not one of the ", kDevices, " of this machine");
+  const int devices = 4 - cuda_on_cpu::visible_device();
+  check(0 <= index && index < devices, "device", "no CUDA device: cuda:", index,
+        " is not one of the ", devices, " of this machine");
+  index += cuda_on_cpu::visible_device();
   static std::mutex mutex;
   static auto& backends = *new std::map<int, CudaBackend>;
   const std::lock_guard lock(mutex);

@@ -189,7 +189,7 @@ void wait_if_asked(const char*, cudaStream_t) {}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   *properties = {};
-  properties->uuid.bytes[0] = static_cast<char>(device);
+  properties->uuid.bytes[0] = static_cast<char>(cuda_on_cpu::visible_device() + device);
   return cudaSuccess;
 }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags) {

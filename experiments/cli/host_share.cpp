@@ -9,12 +9,12 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <sstream>
 #include <vector>
 
 #include "tensor/environment.h"
-#include "tensor/file.h"
 
 namespace versor {
 namespace {
@@ -39,13 +39,11 @@ void move_to(const CoreSet& cores) {
 
 // Whether our parent is Open MPI's launcher, which is itself not bound to cores.
 bool launcher_is_parent() {
-  try {
-    const std::string name = read_file(str("/proc/", getppid(), "/comm"));
-    return std::ranges::any_of(std::array{"mpirun", "mpiexec", "orte", "prte"},
-                               [&](const char* launcher) { return name.starts_with(launcher); });
-  } catch (const Error&) {
-    return false;
-  }
+  std::ifstream in(str("/proc/", getppid(), "/comm"));
+  std::string name;
+  in >> name;
+  return std::ranges::any_of(std::array{"mpirun", "mpiexec", "orte", "prte"},
+                             [&](const char* launcher) { return name.starts_with(launcher); });
 }
 
 // The cores of this host that its ranks may share, and this rank's place among them.

@@ -70,7 +70,7 @@ void print_note(const std::string& lines) {
 }
 
 bool is_launched_as_root() {
-  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"})
+  for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"})
     if (const auto rank = environment(name)) return *rank == "0";
   return true;
 }

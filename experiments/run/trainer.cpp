@@ -123,10 +123,14 @@ void Trainer::begin_run() {
     folder_->note_ranks(communicator_.size());
     return restore();
   });
-  if (!goes_on && options_.init.empty()) start_codebooks();
-  if (!goes_on && !options_.init.empty())
-    together(communicator_, [&] { init_from(*model_, options_.init); });
+  if (!goes_on) {
+    if (options_.init.empty())
+      start_codebooks();
+    else
+      together(communicator_, [&] { init_from(*model_, options_.init); });
+  }
   share_state();
+  begin(train_pass_);
   first_step_ = steps_done();
   if (!folder_) return;
   if (!goes_on)

@@ -158,6 +158,9 @@ RunRecord record_of(const Run& run) {
     const auto config = read_json<nlohmann::json>(path);
     record.commit = config.at("commit").get<std::string>();
     record.hardware = config.value("hardware", "");
+    const auto ranks = config.value("ranks", std::vector<int>{1});
+    if (ranks != std::vector<int>{1})
+      record.hardware += fmt::format(" on {} ranks", fmt::join(ranks, " and "));
     if (config.contains("continues")) {
       record.continues = config["continues"].at("run").get<std::string>();
       record.continues_epochs = count_in(config["continues"].at("epochs"), path);

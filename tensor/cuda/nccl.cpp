@@ -40,6 +40,10 @@ void check_nccl(ncclResult_t status, const char* call) {
   if (status != ncclSuccess) fail("nccl", call, " failed: ", text_of(status));
 }
 
+bool is_on_host(const Tensor& x) {
+  return x.device().type == DeviceType::cpu;
+}
+
 class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(Device device, Communicator& host, std::chrono::milliseconds patience);
@@ -65,27 +69,33 @@ class NcclCommunicator final : public Communicator {
   using Communicator::broadcast;
   int64_t largest(int64_t value) override { return host("largest").largest(value); }
 
+  void progress() override { host_.progress(); }
   void finish() override {
     if (started_) wait();
     started_ = false;
+    host_.finish();
   }
 
  protected:
   void reduce(Tensor& x, Reduction reduction) override {
+    if (is_on_host(x)) return host("all_reduce").all_reduce(x, reduction);
     all_reduce("all_reduce", x, x.numel(), x.dtype() == DType::i32 ? ncclInt32 : ncclFloat32,
                reduction == Reduction::max ? ncclMax : ncclSum);
     wait();
   }
   void start(const Tensor& x) override {
+    if (is_on_host(x)) return host("start_all_reduce").start_all_reduce(x);
     all_reduce("start_all_reduce", x, x.numel(), ncclFloat32, ncclSum);
     started_ = true;
   }
   // (tag, step) is a 64-bit number whose high half is the step; neither is negative.
   void reduce_guard(Tensor& guard) override {
+    if (is_on_host(guard)) return host("all_reduce_guard").all_reduce_guard(guard);
     all_reduce("all_reduce_guard", guard, 1, ncclInt64, ncclMin);
     wait();
   }
   void send_to_all(Tensor& x, int root) override {
+    if (is_on_host(x)) return host("broadcast").broadcast(x, root);
     enqueue("broadcast", [&] {
       void* data = x.address();
       NCCL_CHECK(ncclBroadcast(data, data, x.bytes(), ncclInt8, root, comm_, stream_));
@@ -213,6 +223,10 @@ Communicator& NcclCommunicator::host(const char* operation) {
 
 // Each rank broadcasts its rows, all in one launch.
 void NcclCommunicator::gather(Tensor& all, const Tensor& x, const std::vector<int64_t>& rows) {
+  if (is_on_host(x)) {
+    all = host_.all_gather_rows(x);
+    return;
+  }
   if (all.numel() == 0) return;
   const size_t row = all.bytes() / static_cast<size_t>(all.dim(0));
   enqueue("all_gather_rows", [&] {

@@ -30,11 +30,12 @@ class Checkout {
     std::filesystem::create_directories(here);
     std::filesystem::copy("Makefile", here);
     std::filesystem::copy(".make", here + "/.make", std::filesystem::copy_options::recursive);
-    for (const char* name : {"setup", "cuda"})  // there is nothing to look for
+    for (const char* name : {"setup", "cuda", "mpi"})  // there is nothing to look for
       write_script(here + "/.make/" + name + ".sh", "#!/bin/sh\n");
     std::filesystem::create_directories(here + "/build");
     write_file(here + "/build/setup-auto.mk", "CXX := g++\nCOMPILER := g++\nONEDNN_FOUND :=\n");
     write_file(here + "/build/setup-cuda-auto.mk", "CUDA_FOUND :=\n");
+    write_file(here + "/build/setup-mpi-auto.mk", "MPI_FOUND := Open MPI\n");
     write_script(here + "/fakes/python3", kRecorder);
     for (const std::string& name : names())
       for (const std::string& folder : {here + "/bin/", built()})
@@ -59,11 +60,12 @@ class Checkout {
                                 const std::vector<std::string>& more = {}, int code = 0) {
     const std::string record = files_ / "record";
     write_file(record, "");
-    write_file(files_ / "make.sh",
-               "make -o all -o bin/bench -o bin/probe -o build/cpu-reference/bin/run_tests "
-               "-o build/cpu-reference/bin/run_kernel_tests "
-               "-o build/cpu-reference/libversor.so.0.1 -o python/versor " +
-                   shell_words);
+    write_file(
+        files_ / "make.sh",
+        "make -o all -o bin/bench -o bin/probe -o build/cpu-reference/bin/run_tests "
+        "-o build/cpu-reference/bin/run_kernel_tests -o build/cpu-reference/bin/run_rank_tests "
+        "-o build/cpu-reference/libversor.so.0.1 -o python/versor " +
+            shell_words);
     std::vector<std::string> variables = {"CIFAR10_DIR=" + data,
                                           "RESULTS=" + results,
                                           "RECORD=" + record,
@@ -71,6 +73,7 @@ class Checkout {
                                           "TORCH_PYTHON=python3",
                                           "ONEDNN=auto",
                                           "CUDA=auto",
+                                          "MPI=auto",
                                           "PATH=" + here + "/fakes:" + getenv("PATH")};
     variables.insert(variables.end(), more.begin(), more.end());
     // A make that runs these tests exports its own variables.
@@ -84,7 +87,8 @@ class Checkout {
                               "DEVICE",     "PRECISION",
                               "BETA",       "RATES",
                               "QUANTIZERS", "PREFIX",
-                              "DESTDIR",    "CUDA_VISIBLE_DEVICES"})
+                              "DESTDIR",    "CUDA_VISIBLE_DEVICES",
+                              "RANKS"})
       if (std::string unset = std::string(other) + "=";
           std::ranges::none_of(variables, [&](const auto& v) { return v.starts_with(unset); }))
         variables.push_back(unset);

@@ -2,6 +2,7 @@
 // gradients, codebooks, dead codes, start, metrics. The ranks are threads; the sums of three and
 // four parts have uneven sizes, and the last batch has fewer images than there are parts.
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -224,6 +225,41 @@ TEST_CASE("sharing: with the same ranks the same bytes" * cpu_only()) {
   for (const SharedCase& c : shared_cases()) {
     if (c.name != "preset versor" && c.name != "vq gumbel" && c.name != "two levels") continue;
     CHECK((train_on_ranks(c, 3, 1).bits == train_on_ranks(c, 3, 1).bits));
+  }
+}
+
+TEST_CASE("sharing: what one rank finds not finite stops all at the same step" * cpu_only()) {
+  std::vector<std::map<std::string, std::string>> before(3), after(3);
+  run_ranks(3, [&](ThreadCommunicator& communicator) {
+    VqVae model(small(), Device(), Rng(3));
+    Adam adam(model.flat_parameters(), {.lr = 1e-2f});
+    TrainingStep step(model, adam, Sharing(communicator));
+    FiniteGuard guard(adam.step_counter());
+    const auto train_on = [&](float last) {
+      Tensor batch = images_of(5, 7, 8, 8);
+      // Image 3 is rank 1's.
+      std::vector<float> values = batch.to_vector<float>();
+      values[3 * 8 * 8 * 3] = last;
+      batch.copy_from_host(values.data());
+      const auto images = [&](const BatchPart& part) {
+        return batch.rows(part.worked_first(), part.worked_first() + part.worked_count());
+      };
+      step(7, images, 0.25f, &guard);
+    };
+    const auto rank = static_cast<size_t>(communicator.rank());
+    train_on(0.5f);
+    check(!guard.found(), "test", "found too early");
+    before[rank] = state_bits(model);
+    train_on(std::numeric_limits<float>::quiet_NaN());
+    train_on(0.5f);  // changes nothing any more
+    after[rank] = state_bits(model);
+    const auto found = guard.found();
+    check(found && found->step == 1 && found->tensor == "encoder output", "test", "not found");
+    check(guard.finder(communicator) == 1, "test", "another rank");
+  });
+  for (size_t rank = 0; rank < 3; ++rank) {
+    CHECK((after[rank] == before[rank]));
+    CHECK((after[rank] == after[0]));
   }
 }
 

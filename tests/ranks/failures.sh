@@ -40,7 +40,7 @@ run() {  # run SIGNAL WHOM CODES TEXT: sends it to a rank or to the launcher; th
   fi
 }
 
-run KILL 1 '[1-9].*' "rank 1 .*Killed"
+run KILL 1 '[1-9].*' "process rank 1 "  # says the launcher
 run STOP 1 '[1-9].*' "error: rank 1 (process .*) has been silent for 2 s"
 run STOP 0 '[1-9].*' "error: rank 0 (process .*) has been silent for 2 s"
 run TERM launcher 0 "1 passed, 0 failed"

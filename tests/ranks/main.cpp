@@ -14,10 +14,12 @@ namespace {
 
 std::unique_ptr<Communicator> joined;
 int64_t passed = 0, failed = 0;  // tests
+bool left_early = false;         // a test, on this rank
 
 struct Totals final : doctest::IReporter {
   explicit Totals(const doctest::ContextOptions&) {}
   void test_case_end(const doctest::CurrentTestCaseStats& test) override {
+    if (left_early) world().abort(1);  // the others would wait for what it has not done
     if (world().largest(!test.testCaseSuccess) == 0)
       ++passed;
     else
@@ -30,10 +32,12 @@ struct Totals final : doctest::IReporter {
   void test_run_start() override {}
   void test_run_end(const doctest::TestRunStats&) override {}
   void test_case_reenter(const doctest::TestCaseData&) override {}
-  void test_case_exception(const doctest::TestCaseException&) override {}
+  void test_case_exception(const doctest::TestCaseException&) override { left_early = true; }
   void subcase_start(const doctest::SubcaseSignature&) override {}
   void subcase_end() override {}
-  void log_assert(const doctest::AssertData&) override {}
+  void log_assert(const doctest::AssertData& assertion) override {
+    if (assertion.m_failed && (assertion.m_at & doctest::assertType::is_require)) left_early = true;
+  }
   void log_message(const doctest::MessageData&) override {}
 };
 

@@ -84,6 +84,27 @@ TEST_CASE("nccl: every call, with 1, 2 and 3 ranks" * doctest::skip(!on_other_de
   });
 }
 
+TEST_CASE("nccl: tensors of the CPU go through the communicator of the host" *
+          doctest::skip(!on_other_device())) {
+  run_on_gpus([](Communicator& c, Device) {
+    const int size = c.size();
+    Tensor x = on<int32_t>({}, {c.rank(), 1}), started = on<float>({}, {2});
+    c.all_reduce(x);
+    require(x.to_vector<int32_t>() == std::vector<int32_t>{size * (size - 1) / 2, size}, "sum");
+    c.broadcast(x, size - 1);
+    c.start_all_reduce(started);
+    c.progress();
+    c.finish();
+    require(started.to_vector<float>() == std::vector<float>{2.f * static_cast<float>(size)},
+            "started sum");
+    Tensor guard = ops::new_guard();
+    c.all_reduce_guard(guard);
+    require(guard.to_vector<int32_t>()[1] == kNothingFound, "guard");
+    const Tensor rows = c.all_gather_rows(ops::full({c.rank() + 1, 2}, 3.f));
+    require(rows.dim(0) == size * (size + 1) / 2 && rows.device() == Device{}, "rows");
+  });
+}
+
 TEST_CASE("nccl: the first finding of all guards" * doctest::skip(!on_other_device())) {
   run_on_gpus([](Communicator& c, Device device) {
     // Rank 1 found tag 9 in step 4, rank 2 tag 3 in step 5 and tag 7 in step 4.
