@@ -416,8 +416,8 @@ network-check: bin/train bin/inspect bin/scaling $(B)/bin/link_emulator ## one t
 	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) WITH_MPI='$(MPI_FOUND)' RATE='$(RATE)' LATENCY='$(LATENCY)' \
 	  CIFAR10_DIR=$(call quote,$(CIFAR10_DIR)) RESULTS=$(call quote,$(RESULTS)) .make/network.sh
 
-soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
-	@VERSOR_BIN=$(B)/bin .make/soak.sh
+soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=; RANKS=3: 100 kills of ranks
+	@VERSOR_BIN=$(B)/bin RANKS='$(if $(findstring command line,$(origin RANKS)),$(RANKS))' .make/soak.sh
 
 # Without CUDA unless CUDA=1: nvcc would take minutes for some mutants, and our kernels also run on
 # the CPU.
