@@ -193,22 +193,22 @@ kill_ranks() {
   echo "$n ${at:-0 0}" >>"$work/starts"
 }
 
-# At the end of an epoch a start stops before the test images if asked for steps, and after them if
-# asked for epochs. A run can only be given more epochs, not fewer.
+# At the end of an epoch a start stops before the test images if asked for steps, and after them only
+# at the end of the run. Only a run that has ended can be given more epochs. So each start is asked
+# for the epochs at the next such place.
 follow_starts() {
-  local n epoch batch next_epoch next_batch until
-  while read -r n epoch batch _ next_epoch next_batch; do
-    if [ -z "$next_epoch" ]; then
-      until=(--epochs $endless --stop-after 15steps)
-    elif [ "$epoch $batch" = "$next_epoch $next_batch" ]; then
-      continue  # it was killed before it saved anything
-    elif [ "$next_batch" = 0 ]; then
-      until=(--epochs "$next_epoch")
-    else
-      until=(--epochs $((next_epoch + 1)) --stop-after "$(((next_epoch - epoch) * 10 + next_batch - batch))steps")
-    fi
-    (on_ranks "$n" "$work/followed" "${until[@]}") || { say "undisturbed: $(cat "$work/err")"; return 1; }
-  done < <(paste -d ' ' "$work/starts" <(tail -n +2 "$work/starts"))
+  local n epoch batch next_epoch next_batch goal stop
+  while read -r n epoch batch next_epoch next_batch goal; do
+    stop=(--stop-after "$(((next_epoch - epoch) * 10 + next_batch - batch))steps")
+    [ "$next_batch" != 0 ] || stop=()
+    (on_ranks "$n" "$work/followed" --epochs "$goal" "${stop[@]}") ||
+      { say "undisturbed: $(cat "$work/err")"; return 1; }
+  done < <(tac "$work/starts" | awk -v goal=$endless '
+    NR == 1 { epoch = $2 + int(($3 + 15) / 10); batch = ($3 + 15) % 10
+              if (batch == 0) { --epoch; batch = 10 } }  # where 15 steps end
+    $2 != epoch || $3 != batch { if (batch == 0) goal = epoch
+                                 print $0, epoch, batch, goal }
+    { epoch = $2; batch = $3 }' | tac)
 }
 
 part_ranks() {

@@ -2,12 +2,14 @@
 //   mpirun -n 2 bin/scaling --json two.json      measures on the ranks at hand
 //   bin/scaling --read two.json,four.json        a model fitted to such files, beside what they
 //                                                measured, and evaluated for other machines
+//   bin/scaling --noise-steps 1000               the gradient noise scale in a training
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "experiments/bench/noise_benchmark.h"
 #include "experiments/bench/scaling_benchmark.h"
 #include "experiments/cli/host_share.h"
 #include "experiments/cli/program.h"
@@ -24,7 +26,7 @@ struct ScalingOptions {
   StepConfiguration what;
   RunOptions run;
   std::string precision = "auto", name, json;
-  int64_t repeats = 7;
+  int64_t repeats = 7, noise_steps = 0;
   std::vector<std::string> read;
   double noise = 0;
 };
@@ -44,6 +46,11 @@ void add_options(Options& app, ScalingOptions& o) {
       ->capture_default_str();
   app.add_option("--name", o.name, "of the measurement, for its line in tables");
   app.add_option("--json", o.json, "file for what was measured");
+  app.add_option("--noise-steps", o.noise_steps,
+                 "measures the gradient noise scale instead, in a training of so many steps")
+      ->check(in_range(1, 1 << 20));
+  for (const char* name : {"--data", "--data-dir", "--train-images"})
+    add_run_option(app, o.run, name);
   app.group("The model");
   app.add_option("--read", o.read, "such files: measured and predicted, then other machines")
       ->delimiter(',');
@@ -72,16 +79,28 @@ void print(const ScalingMeasurement& m) {
       m.gradient_bytes, m.statistics_bytes, m.waits);
 }
 
-void measure(ScalingOptions& o, Communicator& ranks) {
+void take_run_options(ScalingOptions& o, Communicator& ranks) {
   o.what.device = o.run.device;
   o.what.latent = o.run.latent;
   o.what.codes = o.run.codes;
   o.what.threads = share_cores(ranks, o.run.threads).rank;
   o.what.precision = resolve_precision(parse_name<Precision>(o.precision), o.what.device);
+}
+
+void measure(const ScalingOptions& o, Communicator& ranks) {
   const ScalingMeasurement m = measure_scaling(o.what, o.repeats, o.name, ranks);
   at_root(ranks, [&] {
     print(m);
     if (!o.json.empty()) write_file(o.json, to_json(m).dump(2) + "\n");
+  });
+}
+
+void print_noise(const ScalingOptions& o) {
+  fmt::print("{:>6} {:>12} {:>12} {:>14}\n", "step", "|G|^2", "tr Sigma", "noise, images");
+  measure_noise(o.what, load_data(o.run).train, o.noise_steps, [](const NoiseAt& at) {
+    fmt::print("{:>6} {:>12.3e} {:>12.3e} {:>14.0f}\n", at.step, at.noise.gradient_norm2,
+               at.noise.covariance_trace, at.noise.images());
+    std::fflush(stdout);
   });
 }
 
@@ -222,10 +241,13 @@ int main(int argc, char** argv) {
   ScalingOptions options;
   add_options(app, options);
   return run_parallel_program(app, argc, argv, [&](Communicator& ranks) {
-    if (options.read.empty())
-      measure(options, ranks);
-    else
+    take_run_options(options, ranks);
+    if (!options.read.empty())
       at_root(ranks, [&] { print_model(options); });
+    else if (options.noise_steps > 0)
+      at_root(ranks, [&] { print_noise(options); });
+    else
+      measure(options, ranks);
     return 0;
   });
 }
