@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate encode decode inspect prune one_step bench probe tsne sweep $(PAPER)
+PROGRAMS := train evaluate encode decode inspect prune one_step bench scaling probe tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -41,9 +41,9 @@ BUILDS := $(filter-out help clean data format lint size check-layers sanitize gp
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
 VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DATA_DIR DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LDFLAGS \
+  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LATENCY LDFLAGS \
   LDLIBS MARCH MPI NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
-  RANKS RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+  RANKS RATE RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
@@ -155,7 +155,8 @@ PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
 ROOMS := cli run report study bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
-TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu% tests/install/% tests/ranks/%,$(shell find tests -name '*.cpp'))
+TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu% tests/install/% tests/network/% \
+  tests/ranks/%,$(shell find tests -name '*.cpp'))
 RANK_TESTS := $(wildcard tests/ranks/*.cpp)
 # our CUDA kernels compiled as plain C++, for tests without a GPU, and the GPUs' communication
 SHIM := $(wildcard tests/cuda_on_cpu*.cpp tests/test_cuda_on_cpu*.cpp) tensor/cuda/nccl.cpp $(KERNEL_FILES)
@@ -165,7 +166,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test rank-tests paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
+  gpu-rehearsal network-check soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
   uninstall install-check docs python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -406,8 +407,17 @@ gpu-unpack: ## merge what came back from there into results/ and experiments/rec
 gpu-rehearsal: $(PACKED:%=$(B)/bin/%) ## the way of gpu-pack on the CPU, with tiny trainings
 	@VERSOR_BIN=$(B)/bin .make/gpu_rehearsal.sh
 
-soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=
-	@VERSOR_BIN=$(B)/bin .make/soak.sh
+# not linked with the library, so it takes no time
+$(B)/bin/link_emulator: tests/network/link_emulator.cpp $(B)/flags
+	$(info $<)
+	@mkdir -p $(@D)
+	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $< -o $@
+network-check: bin/train bin/inspect bin/scaling $(B)/bin/link_emulator ## one training on three hosts in network namespaces; root; PARTS= RATE=1000 (Mbit/s) LATENCY=1 (ms)
+	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) WITH_MPI='$(MPI_FOUND)' RATE='$(RATE)' LATENCY='$(LATENCY)' \
+	  CIFAR10_DIR=$(call quote,$(CIFAR10_DIR)) RESULTS=$(call quote,$(RESULTS)) .make/network.sh
+
+soak: all ## 200 kills and restarts, 10,000 steps, a full disk: KILLS= STEPS= SEED=; RANKS=3: 100 kills of ranks
+	@VERSOR_BIN=$(B)/bin RANKS='$(if $(findstring command line,$(origin RANKS)),$(RANKS))' .make/soak.sh
 
 # Without CUDA unless CUDA=1: nvcc would take minutes for some mutants, and our kernels also run on
 # the CPU.

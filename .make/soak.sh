@@ -6,9 +6,15 @@
 #   disk     a training on a full disk, and in a folder that becomes read-only: one clear error, the
 #            last checkpoint intact, and the same bytes once there is room. The full disk is a small
 #            tmpfs, which needs root; without root this is skipped with a message
-# Environment: VERSOR_BIN, KILLS (200), STEPS (10000), SEED (for the random times; printed), PARTS.
+#   ranks    (with RANKS=3 instead of the others) a random rank of a training is killed at a random
+#            time, KILLS times (100), and each start has a random number of ranks from 1 to RANKS. No
+#            file may be torn, and a training that nobody kills, but that stops where each start
+#            began and goes on with the same numbers of ranks, must end with the same bytes
+# Environment: VERSOR_BIN, KILLS (200), STEPS (10000), SEED (for the random times; printed), PARTS, RANKS.
 set -uo pipefail
-kills=${KILLS:-200} steps=${STEPS:-10000} parts=${PARTS:-kills memory disk} failed=0
+ranks=${RANKS:-} steps=${STEPS:-10000} failed=0
+kills=${KILLS:-$([ -n "$ranks" ] && echo 100 || echo 200)}
+parts=${PARTS:-$([ -n "$ranks" ] && echo ranks || echo kills memory disk)}
 RANDOM=$((${SEED:-$(($(date +%s) % 32768))})) seed=${SEED:-$RANDOM}
 RANDOM=$seed
 work=$(mktemp -d)
@@ -120,6 +126,105 @@ part_disk() {
   chmod 755 "$run"
   "${as[@]}" "${train[@]}" "${options[@]}" --out "$run" >/dev/null 2>"$work/err" && same_results "$run" "$work/roomy"
   verdict "disk, room again" $? "the run goes on and ends with the bytes of one that nobody disturbed"
+}
+
+# ---- ranks -----------------------------------------------------------------------------------------
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export PRTE_ALLOW_RUN_AS_ROOT=1 PRTE_ALLOW_RUN_AS_ROOT_CONFIRM=1
+# more ranks than cores are welcome
+export OMPI_MCA_rmaps_base_oversubscribe=1 PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
+export OMPI_MCA_mpi_yield_when_idle=1
+
+shared=("$VERSOR_BIN/train" --data synthetic --latent 8 --codes 16 --batch-size 16 --train-images 160
+  --test-images 32 --threads 1 --dead-codes 0.5 --save-every 3)
+endless=1000000
+on_ranks() {  # on_ranks N FOLDER OPTION...
+  local n=$1 folder=$2
+  shift 2
+  exec mpirun -n "$n" "${shared[@]}" --out "$folder" "$@" >/dev/null 2>"$work/err" </dev/null
+}
+# Epochs and batches of the checkpoint that a start went on from, as it said; nothing if it was
+# killed before.
+began_at() { sed -nE 's/^resuming after ([0-9]+) epochs and ([0-9]+) batches$/\1 \2/p' "$work/err"; }
+
+# kill_one_rank MPIRUN N: kills a random one of its N ranks a random time after their start.
+kill_one_rank() {
+  local all=()
+  while [ ${#all[@]} -lt "$2" ] && kill -0 "$1" 2>/dev/null; do
+    sleep 0.02
+    mapfile -t all < <(pgrep -P "$1")
+  done
+  sleep "$(awk -v most="$lifetime" -v r=$RANDOM 'BEGIN { print most * r / 32768 / 1000 }')"
+  [ ${#all[@]} = 0 ] || kill -KILL "${all[RANDOM % ${#all[@]}]}" 2>/dev/null
+}
+
+whole_files() {  # whole_files FOLDER: can everything be read that is there?
+  local file
+  for file in "$1"/*.safetensors; do
+    [ ! -e "$file" ] || "$VERSOR_BIN/inspect" "$file" >/dev/null || return 1
+  done
+  [ ! -s "$1/metrics.csv" ] || [ -z "$(tail -c 1 "$1/metrics.csv")" ]
+}
+
+# The starts that count: "RANKS EPOCHS BATCHES" each. One that was killed before it said where it
+# goes on has trained nothing; the checkpoint must then be that of before.
+kill_ranks() {
+  local done=0 n id before at
+  for ((done = 0; done < kills; ++done)); do
+    n=$((1 + RANDOM % ranks))
+    before=$(cksum "$work/killed/trainer.safetensors" 2>/dev/null)
+    (on_ranks $n "$work/killed" --epochs $endless) &
+    id=$!
+    kill_one_rank $id $n
+    wait $id 2>/dev/null && { say "a start ends although its rank was killed"; return 1; }
+    whole_files "$work/killed" || { say "torn after kill $((done + 1))"; return 1; }
+    at=$(began_at)
+    [ -n "$at" ] || [ -n "$before" ] || at="0 0"
+    if [ -n "$at" ]; then
+      echo "$n $at" >>"$work/starts"
+    elif [ "$before" != "$(cksum "$work/killed/trainer.safetensors")" ]; then
+      say "a start trained but did not say from where: $(cat "$work/err")"
+      return 1
+    fi
+  done
+  n=$((1 + RANDOM % ranks))
+  (on_ranks $n "$work/killed" --epochs $endless --stop-after 15steps) || return 1
+  at=$(began_at)
+  echo "$n ${at:-0 0}" >>"$work/starts"
+}
+
+# At the end of an epoch a start stops before the test images if asked for steps, and after them only
+# at the end of the run. Only a run that has ended can be given more epochs. So each start is asked
+# for the epochs at the next such place.
+follow_starts() {
+  local n epoch batch next_epoch next_batch goal stop
+  while read -r n epoch batch next_epoch next_batch goal; do
+    stop=(--stop-after "$(((next_epoch - epoch) * 10 + next_batch - batch))steps")
+    [ "$next_batch" != 0 ] || stop=()
+    (on_ranks "$n" "$work/followed" --epochs "$goal" "${stop[@]}") ||
+      { say "undisturbed: $(cat "$work/err")"; return 1; }
+  done < <(tac "$work/starts" | awk -v goal=$endless '
+    NR == 1 { epoch = $2 + int(($3 + 15) / 10); batch = ($3 + 15) % 10
+              if (batch == 0) { --epoch; batch = 10 } }  # where 15 steps end
+    $2 != epoch || $3 != batch { if (batch == 0) goal = epoch
+                                 print $0, epoch, batch, goal }
+    { epoch = $2; batch = $3 }' | tac)
+}
+
+part_ranks() {
+  command -v mpirun >/dev/null || { say "skipped ranks: there is no mpirun"; return; }
+  local start=$SECONDS file status=0 lifetime
+  # one and a half times what 15 steps take with their start, so that many starts come to a checkpoint
+  lifetime=$(date +%s%N)
+  (on_ranks "$ranks" "$work/timed" --epochs $endless --stop-after 15steps) || { verdict ranks 1 "$(cat "$work/err")"; return; }
+  lifetime=$((($(date +%s%N) - lifetime) * 3 / 2000000))
+  kill_ranks || { verdict ranks 1 "$(tail -n 3 "$work/err") (seed $seed)"; return; }
+  verdict "ranks, files" 0 "$kills kills, $(wc -l <"$work/starts") starts that trained, $((SECONDS - start)) s"
+  follow_starts || status=1
+  for file in metrics.csv gradients.csv trainer.safetensors model.safetensors; do
+    cmp "$work/killed/$file" "$work/followed/$file" || status=1
+  done
+  verdict "ranks, bytes" $status "$(tail -n 1 "$work/killed/metrics.csv" | cut -d, -f1) epochs on $(cut -d ' ' -f 1 "$work/starts" | sort | uniq -c | awk '{ printf "%s%d times %d", (NR > 1 ? ", " : ""), $1, $2 }') ranks, $((SECONDS - start)) s, as undisturbed (seed $seed)"
 }
 
 for part in $parts; do "part_$part"; done
