@@ -6,7 +6,8 @@
 # Environment: MPI (1 required, 0 never, auto), CXX.
 set -euo pipefail
 export LC_ALL=C
-MPI=${MPI:-auto} out=build/setup-mpi-$MPI.mk request="CXX=${CXX:-} PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}"
+MPI=${MPI:-auto} out=build/setup-mpi-$MPI.mk
+request="CXX=${CXX:-} PKG_CONFIG_PATH=${PKG_CONFIG_PATH:-}"
 
 finished() {  # is the last result for this request, and is everything it names still there?
   local file

@@ -8,6 +8,10 @@ command -v mpirun >/dev/null || {
   echo "error: there is no mpirun; make setup MPI=1 installs it" >&2
   exit 1
 }
+# a script's background job ignores Ctrl-C, and a shell cannot change that
+if ((0x$(sed -n 's/^SigIgn:[[:space:]]*//p' /proc/$$/status) & 2)); then
+  exec env --default-signal=INT "$0" "$@"
+fi
 options=()
 [ "$(id -u)" != 0 ] || options+=(--allow-run-as-root)
 

@@ -5,23 +5,36 @@
 
 #include <algorithm>
 #include <cmath>
+#include <sstream>
 
+#include "autograd/functions.h"
+#include "tensor/ops.h"
 #include "vq/ops.h"
 
 namespace versor {
 namespace {
 
-// How an estimator changes the gradients of a batch: means over the rows whose gradients are not 0.
-struct Change {
-  double scale = 0, angle = 0;
+// What the rows of a batch show, added up over its parts: the means weighted by their images, and
+// how the estimator changes the gradients of those rows whose gradients are not 0.
+struct Flow {
+  double mean_lambda = 0, mean_angle = 0, max_lambda = 0, max_angle = 0;
+  double scale = 0, turn = 0, rows = 0;  // sums over these rows, and their number
+
+  void add(const Flow& other) {
+    mean_lambda += other.mean_lambda;
+    mean_angle += other.mean_angle;
+    max_lambda = std::max(max_lambda, other.max_lambda);
+    max_angle = std::max(max_angle, other.max_angle);
+    scale += other.scale;
+    turn += other.turn;
+    rows += other.rows;
+  }
 };
 
 // before, after [R,D].
-Change change_of(const Tensor& before, const Tensor& after) {
+void add_changes(const Tensor& before, const Tensor& after, Flow& flow) {
   const auto g = before.to_vector<float>(), de = after.to_vector<float>();
   const int64_t D = before.dim(1);
-  Change mean;
-  int64_t rows = 0;
   for (int64_t r = 0; r < before.dim(0); ++r) {
     const float *before_row = g.data() + r * D, *after_row = de.data() + r * D;
     const double length = norm(before_row, D), new_length = norm(after_row, D);
@@ -32,12 +45,60 @@ Change change_of(const Tensor& before, const Tensor& after) {
       sum += (a + b) * (a + b);
       difference += (a - b) * (a - b);
     }
-    mean.scale += new_length / length;
-    mean.angle += 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
-    ++rows;
+    flow.scale += new_length / length;
+    flow.turn += 2 * std::atan2(std::sqrt(difference), std::sqrt(sum));
+    ++flow.rows;
   }
-  const auto n = static_cast<double>(std::max<int64_t>(rows, 1));
-  return {mean.scale / n, mean.angle / n};
+}
+
+// A part goes forward and backward; its share of the gradients is added to the parameters'.
+Flow flow_of(const BatchPart& part, VqModel& model, const Tensor& images, float beta) {
+  const VqVaeOutput output = model(images);
+  Variable passed = output.quantized().value;
+  passed.retain_grad();
+  const Variable total = vqvae_loss(output, images, beta).total;
+  backward(part.is_whole() ? total : scale(total, part.weight()));
+
+  const Quantized& quantized = output.quantized();
+  const Tensor e = about_origin(quantized.input, quantized.origin);
+  const Tensor q = about_origin(quantized.codes, quantized.origin);
+  const auto geometry = vq::geometry(e, q).to_vector<float>();
+  const double weight = part.weight();
+  Flow flow{.mean_lambda = weight * geometry[1],
+            .mean_angle = weight * geometry[2],
+            .max_lambda = geometry[0],
+            .max_angle = geometry[3]};
+  const Tensor g = passed.grad();
+  const Estimator estimator = model.options().quantizer.estimator.estimator;
+  // Behind a projection g and e do not even have the same length.
+  const bool straight = !bends_gradient(estimator) || g.shape() != e.shape();
+  add_changes(g, straight ? g : vq::estimator_grad(g, e, q, estimator), flow);
+  return flow;
+}
+
+// Of all ranks.
+Flow added_up(const Flow& own, Communicator& communicator) {
+  if (communicator.is_alone()) return own;
+  Flow all;
+  for (const std::string& text : communicator.all_gather(
+           fmt::format("{} {} {} {} {} {} {}", own.mean_lambda, own.mean_angle, own.max_lambda,
+                       own.max_angle, own.scale, own.turn, own.rows))) {
+    std::istringstream in(text);
+    Flow flow;
+    in >> flow.mean_lambda >> flow.mean_angle >> flow.max_lambda >> flow.max_angle >> flow.scale >>
+        flow.turn >> flow.rows;
+    all.add(flow);
+  }
+  return all;
+}
+
+// The gradient of the batch, of which this rank has some parts or none; undefined if there is none.
+Tensor gradient_of(Variable& parameter, Communicator& communicator) {
+  Tensor gradient = parameter.grad();
+  if (communicator.is_alone()) return gradient;
+  if (!gradient.defined()) gradient = ops::zeros(parameter.shape(), parameter.value().device());
+  communicator.all_reduce(gradient);
+  return gradient;
 }
 
 struct Moments {
@@ -66,31 +127,30 @@ std::string gradients_header(const VqModel& model) {
   return line;
 }
 
-std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta) {
+std::string gradients_row(int64_t epoch, VqModel& model, int64_t images,
+                          const ImagesOfPart& images_of, float beta, const Sharing& sharing) {
   const auto parameters = model.named_parameters();
   for (auto [name, parameter] : parameters) parameter.zero_grad();
-  const VqVaeOutput output = model(images);
-  Variable passed = output.quantized().value;
-  passed.retain_grad();
-  backward(vqvae_loss(output, images, beta).total);
-
-  const Quantized& quantized = output.quantized();
-  const Tensor e = about_origin(quantized.input, quantized.origin);
-  const Tensor q = about_origin(quantized.codes, quantized.origin);
-  const auto geometry = vq::geometry(e, q).to_vector<float>();
-  const Tensor g = passed.grad();
-  const Estimator estimator = model.options().quantizer.estimator.estimator;
-  // Behind a projection g and e do not even have the same length.
-  const bool straight = !bends_gradient(estimator) || g.shape() != e.shape();
-  const Change change = change_of(g, straight ? g : vq::estimator_grad(g, e, q, estimator));
-  std::string row = fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}", epoch, geometry[1],
-                                geometry[0], geometry[2], geometry[3], change.scale, change.angle);
+  Flow flow;
+  for (const BatchPart& part : sharing.parts(images))
+    if (!part.is_empty()) flow.add(flow_of(part, model, images_of(part), beta));
+  flow = added_up(flow, sharing.communicator());
+  const double rows = std::max(flow.rows, 1.0);
+  std::string row = fmt::format("{},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g},{:.8g}", epoch,
+                                flow.mean_lambda, flow.max_lambda, flow.mean_angle, flow.max_angle,
+                                flow.scale / rows, flow.turn / rows);
   for (auto [name, parameter] : parameters) {
-    const Moments m = parameter.grad().defined() ? moments_of(parameter.grad()) : Moments();
+    const Tensor gradient = gradient_of(parameter, sharing.communicator());
+    const Moments m = gradient.defined() ? moments_of(gradient) : Moments();
     row += fmt::format(",{:.8g},{:.8g},{:.8g}", m.norm, m.mean, m.deviation);
     parameter.zero_grad();
   }
   return row;
+}
+
+std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta) {
+  return gradients_row(
+      epoch, model, images.dim(0), [&](const BatchPart&) { return images; }, beta);
 }
 
 }  // namespace versor

@@ -8,7 +8,7 @@
 
 #include <string>
 
-#include "vq/model.h"
+#include "experiments/run/training_step.h"
 
 namespace versor {
 
@@ -20,7 +20,12 @@ namespace versor {
 //   <parameter>.norm, .mean, .std    of the total loss's gradient, for every parameter
 std::string gradients_header(const VqModel& model);
 
-// A row of gradients.csv.   images [N,H,W,C].
+// A row of gradients.csv, of a batch of so many images. Where it is shared, every rank must call
+// this, and all get the row of the whole batch.
+std::string gradients_row(int64_t epoch, VqModel& model, int64_t images,
+                          const ImagesOfPart& images_of, float beta,
+                          const Sharing& sharing = Sharing());
+// The same of images [N,H,W,C] that are not shared.
 std::string gradients_row(int64_t epoch, VqModel& model, const Tensor& images, float beta);
 
 }  // namespace versor

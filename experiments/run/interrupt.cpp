@@ -8,7 +8,7 @@ namespace {
 
 volatile std::sig_atomic_t signal_received = 0;
 
-constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP};
+constexpr int kSignals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1};
 
 extern "C" void note_signal(int signal) {
   signal_received = 1;

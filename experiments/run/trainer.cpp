@@ -300,19 +300,25 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
   if (folder_ && !settings_.quiet) show_epoch(train_seconds + eval_seconds);
   ++progress_.epoch;
   progress_.rows.push_back(metrics_row(progress_.epoch, progress_.train, progress_.test));
-  std::string gradients, timing;
-  if (folder_) {
-    draw_epoch();
-    gradients =
-        gradients_row(progress_.epoch, *model_, probed(), static_cast<float>(*options_.beta));
-    timing = fmt::format("{},{:.3f},{:.3f},{:.1f},{},{},{}", progress_.epoch, train_seconds,
-                         eval_seconds, static_cast<double>(images_seen()) / train_seconds,
-                         backend_for(device_).pool().peak_bytes(), communicator_.size(),
-                         options_.accumulate);
-  }
+  if (folder_) draw_epoch();
+  const std::string gradients = gradients_now();
+  const std::string timing = fmt::format(
+      "{},{:.3f},{:.3f},{:.1f},{},{},{}", progress_.epoch, train_seconds, eval_seconds,
+      static_cast<double>(images_seen()) / train_seconds, backend_for(device_).pool().peak_bytes(),
+      communicator_.size(), options_.accumulate);
   progress_.train = progress_.test = PassMetrics(model_->vocabulary());
   train_pass_.next = test_pass_.next = 0;
   if (folder_) write_epoch(timing, gradients);
+}
+
+// The row of gradients.csv, of the first batch in the order of the files.
+std::string Trainer::gradients_now() const {
+  const Tensor first = train_images_.in_order().batch(0);
+  const auto images_of = [&](const BatchPart& part) {
+    return first.rows(part.first, part.first + part.count);
+  };
+  return gradients_row(progress_.epoch, *model_, first.dim(0), images_of,
+                       static_cast<float>(*options_.beta), sharing_);
 }
 
 void Trainer::compare_ranks() {

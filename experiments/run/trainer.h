@@ -42,7 +42,7 @@ class Trainer {
   // ranks meets here, or all of them meet alike in run(), is a SharedError (cli/ranks.h).
   Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings);
 
-  // Trains the remaining epochs. After SIGINT, SIGTERM or SIGHUP it finishes the current step, of
+  // Trains the remaining epochs. After a signal (interrupt.h) it finishes the current step, of
   // training or evaluation, saves and returns `interrupted`; after settings.stop_after, `stopped`.
   TrainingEnd run();
 
@@ -79,12 +79,12 @@ class Trainer {
   void take_metrics(Pass& pass);
   [[noreturn]] void fail_not_finite(const std::string& what);
   void finish_epoch(double train_seconds, double eval_seconds);
+  std::string gradients_now() const;
   void draw_epoch() const;
   void write_epoch(const std::string& timing, const std::string& gradients);
   void compare_ranks();
   void write_model(const std::string& path) const;
   Tensor pictured() const;
-  Tensor probed() const;
   void save();
   bool restore();
   void share_state();

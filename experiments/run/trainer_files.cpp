@@ -8,7 +8,6 @@
 
 #include "experiments/cli/ranks.h"
 #include "experiments/run/clock.h"
-#include "experiments/run/gradient_probe.h"
 #include "experiments/run/model_file.h"
 #include "experiments/run/rank_checks.h"
 #include "experiments/run/snapshot.h"
@@ -72,14 +71,6 @@ void Trainer::log_step() {
 Tensor Trainer::pictured() const {
   const Tensor first = test_images_.in_order().batch(0);
   return first.rows(0, std::min(kPictures, first.dim(0)));
-}
-
-// The first training images, as many as this rank works on at a time: to look at their gradients
-// takes no more memory than a step.
-Tensor Trainer::probed() const {
-  const Tensor first = train_images_.in_order().batch(0);
-  const int64_t parts = communicator_.size() * options_.accumulate;
-  return first.rows(0, std::max<int64_t>(1, first.dim(0) / parts));
 }
 
 // Training images seen since the epoch began, or since the run resumed in it. The last batch may be

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# failures.sh N: N ranks of which one is killed, stopped or asked to end. All must be gone soon, with a
-# line that names it. The last line is "N passed, N failed". Environment: VERSOR_BIN.
+# failures.sh N: N ranks of which one is killed or stopped, or all are asked to end. All must be gone
+# soon, with a line that says why. The last line is "N passed, N failed". Environment: VERSOR_BIN.
 set -uo pipefail
 ranks=$1 passed=0 failed=0 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
 
 any_runs() {  # any_runs PID...: a zombie, which nobody has waited for, does not
   local pid
-  for pid; do grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" 2>/dev/null && return; done
+  for pid; do
+    grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$pid/status" 2>/dev/null && return
+  done
   return 1
 }
 
@@ -15,7 +17,8 @@ run() {  # run SIGNAL WHOM CODES TEXT: sends it to a rank or to the launcher; th
   # 20 s, with an exit code that matches and a line with TEXT
   local launcher pids="" start=$SECONDS
   VERSOR_SILENCE_SECONDS=2 OMP_NUM_THREADS=1 timeout 60 .make/ranks.sh -n "$ranks" \
-    "$VERSOR_BIN/run_rank_tests" --no-skip -tc='ranks: wait for what happens' >"$out" 2>&1 </dev/null &
+    "$VERSOR_BIN/run_rank_tests" --no-skip -tc='ranks: wait for what happens' \
+    >"$out" 2>&1 </dev/null &
   launcher=$!
   until [ "$(wc -w <<<"$pids")" = "$ranks" ]; do
     sleep 0.1
