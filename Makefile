@@ -412,7 +412,7 @@ $(B)/bin/link_emulator: tests/network/link_emulator.cpp $(B)/flags
 	$(info $<)
 	@mkdir -p $(@D)
 	$(Q)$(CXX) $(OPTIMIZE) $(FLAGS) $< -o $@
-network-check: bin/train bin/inspect bin/scaling $(B)/bin/link_emulator ## one training on three hosts in network namespaces; root; PARTS= RATE=1000 (Mbit/s) LATENCY=1 (ms)
+network-check: all $(B)/bin/link_emulator ## one training on three hosts in network namespaces; root; PARTS= RATE=1000 (Mbit/s) LATENCY=1 (ms)
 	@VERSOR_BIN=$(call quote,$(CURDIR)/$(B)/bin) WITH_MPI='$(MPI_FOUND)' RATE='$(RATE)' LATENCY='$(LATENCY)' \
 	  CIFAR10_DIR=$(call quote,$(CIFAR10_DIR)) RESULTS=$(call quote,$(RESULTS)) .make/network.sh
 

@@ -104,15 +104,15 @@ on_one_host() {
 }
 
 # ---- the parts -------------------------------------------------------------------------------------
-mean_time() { sed -nE 's|.* = [0-9.]+/([0-9.]+)/.*|\1|p'; }  # of ping's last line, in ms
+least_time() { sed -nE 's|.* = ([0-9.]+)/.*|\1|p'; }  # of ping's last line, in ms
 
 # An echo request of 60,000 bytes takes 41 frames there and 41 back, and so tells the rate.
 part_link() {
   command -v ping >/dev/null || { echo "skipped link: there is no ping"; return; }
   local small large
   "$work/on" host1 ping -q -c 2 host2 >/dev/null
-  small=$("$work/on" host1 ping -q -c 20 -i 0.05 host2 | mean_time)
-  large=$("$work/on" host1 ping -q -c 20 -i 0.05 -s 60000 host3 | mean_time)
+  small=$("$work/on" host1 ping -q -c 20 -i 0.05 host2 | least_time)
+  large=$("$work/on" host1 ping -q -c 20 -i 0.05 -s 60000 host3 | least_time)
   awk -v small="$small" -v large="$large" -v rate="$rate" -v latency="$latency" 'BEGIN {
     measured = 2 * 41 * (60000 / 41 + 42 + 24) * 8 / 1e3 / (large - small)
     printf "%.2f ms each way (asked for %g), %.0f Mbit/s (asked for %g)", small / 2, latency,

@@ -202,8 +202,8 @@ nlohmann::ordered_json to_json(const ScalingMeasurement& m) {
 }
 
 ScalingMeasurement read_scaling(const std::string& path) {
-  const auto json = read_json<nlohmann::json>(path);
   try {
+    const auto json = read_json<nlohmann::json>(path);
     ScalingMeasurement m;
     m.name = json.at("name").get<std::string>();
     m.commit = json.at("commit").get<std::string>();

@@ -64,6 +64,7 @@ class Checkout {
         files_ / "make.sh",
         "make -o all -o bin/bench -o bin/probe -o build/cpu-reference/bin/run_tests "
         "-o build/cpu-reference/bin/run_kernel_tests -o build/cpu-reference/bin/run_rank_tests "
+        "-o build/cpu-reference/bin/link_emulator "
         "-o build/cpu-reference/libversor.so.0.1 -o python/versor " +
             shell_words);
     std::vector<std::string> variables = {"CIFAR10_DIR=" + data,

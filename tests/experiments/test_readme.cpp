@@ -190,7 +190,7 @@ TEST_CASE("READMEs: make has the targets and variables that are shown" *
   write_script(checkout.built() + "run_kernel_tests", "#!/bin/sh\n");
   for (const char* script :
        {"fuzz", "mutants", "sanitize", "soak", "verify_gpu", "bundle", "check_layers", "test",
-        "install", "install_check", "docs", "gpu_pack", "gpu_unpack", "gpu_rehearsal"})
+        "install", "install_check", "docs", "gpu_pack", "gpu_unpack", "gpu_rehearsal", "network"})
     write_script(checkout.here + "/.make/" + script + ".sh", "#!/bin/sh\n");
   std::string known = read_file("Makefile");
   for (const std::string& script :
