@@ -137,7 +137,7 @@ export OMPI_MCA_mpi_yield_when_idle=1
 
 shared=("$VERSOR_BIN/train" --data synthetic --latent 8 --codes 16 --batch-size 16 --train-images 160
   --test-images 32 --threads 1 --dead-codes 0.5 --save-every 3)
-endless=1000000
+endless=20000
 on_ranks() {  # on_ranks N FOLDER OPTION...
   local n=$1 folder=$2
   shift 2
