@@ -106,6 +106,7 @@ std::vector<std::string> commands(const std::string& begin) {
 std::string small_sizes(const std::string& program) {
   if (program == "bench") return "--batch 2 --latent 32 --codes 16 --repeats 1 --threads 1";
   if (program == "verdicts" || program == "report") return "";
+  if (program == "scaling") return "--data synthetic --train-images 128";
   const std::string images = "--data synthetic --train-images 128 --test-images 16 ";
   if (program != "train") return images + "--list";
   return images + "--batch-size 64 --latent 32 --epochs 1 --threads 1 --out run";
