@@ -23,7 +23,6 @@ class Sharing {
 
   Communicator& communicator() const { return communicator_; }
   int64_t accumulate() const { return accumulate_; }
-  bool is_shared() const { return accumulate_ > 1 || !communicator_.is_alone(); }
   // This rank's parts of a batch of so many images, one for each micro-batch. In the order of the
   // ranks the parts of all are the batch.
   std::vector<BatchPart> parts(int64_t images) const;
