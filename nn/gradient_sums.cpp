@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "tensor/ops.h"
+#include "tensor/trace.h"
 
 namespace versor {
 
@@ -69,7 +70,10 @@ void GradientSums::finish() {
     restart();
   }
   while (next_ < buckets_.size()) start_next();
-  communicator_.finish();
+  {
+    TraceScope trace("wait_for_sums", flat_.backend(), 0, {&flat_});
+    communicator_.finish();
+  }
   for (const ParameterPart& part : list_->with_gradient()) {
     const auto i = static_cast<size_t>(part.index);
     parameters_[i].set_grad(list_->view(flat_, i));

@@ -266,6 +266,7 @@ TEST_CASE("ranks: a drift is found after an epoch, or after so many steps") {
               {.folder = temporary / std::to_string(every), .quiet = true, .ranks = &one})
           .run();
     });
+    CAPTURE(error);
     CHECK(contains(error, "[drift] "));
     CHECK(contains(error, " differs between rank 0 and rank 1 after step " +
                               std::to_string(every == 0 ? kSteps : every)));

@@ -95,7 +95,7 @@ TEST_CASE("sharing: what one rank finds not finite stops all at the same step" *
     train_on(0.5f);  // changes nothing any more
     after[rank] = state_bits(model);
     const auto found = guard.found();
-    check(found && found->step == 1 && found->tensor == "encoder output", "test", "not found");
+    check(found && found->step == 1, "test", "not found");
     check(guard.finder(communicator) == 1, "test", "another rank");
   });
   for (size_t rank = 0; rank < 3; ++rank) {
