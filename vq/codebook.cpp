@@ -134,9 +134,8 @@ Codebook::Statistics Codebook::statistics(const Tensor& e, const Tensor& index,
             rows.is_empty ? ops::zeros(c.shape(), e.device()) : ops::segment_sum(e, index, K),
             candidates};
   Statistics sum{ops::zeros({K}, e.device()), ops::zeros(c.shape(), e.device()), candidates};
-  if (rows.is_empty) return sum;
-  for_row_tiles(e.dim(0), K, [&](int64_t begin, int64_t end) {
-    const Tensor z = e.rows(begin, end);
+  for_row_tiles(own.dim(0), K, [&](int64_t begin, int64_t end) {
+    const Tensor z = own.rows(begin, end);
     const Tensor p = ops::softmax(code_logits(Variable(z), c, options_.soft_em).value());
     ops::add_to(sum.counts, ops::sum_axis0(p));
     ops::add_to(sum.sums, ops::matmul(p, z, /*transpose_a=*/true));
