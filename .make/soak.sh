@@ -138,10 +138,10 @@ export OMPI_MCA_mpi_yield_when_idle=1
 shared=("$VERSOR_BIN/train" --data synthetic --latent 8 --codes 16 --batch-size 16 --train-images 160
   --test-images 32 --threads 1 --dead-codes 0.5 --save-every 3)
 endless=20000
-on_ranks() {  # on_ranks N FOLDER OPTION...
-  local n=$1 folder=$2
-  shift 2
-  exec mpirun -n "$n" "${shared[@]}" --out "$folder" "$@" >/dev/null 2>"$work/err" </dev/null
+on_ranks() {  # on_ranks N OPTION...
+  local n=$1
+  shift
+  exec mpirun -n "$n" "${shared[@]}" "$@" >/dev/null 2>"$work/err" </dev/null
 }
 # Epochs and batches of the checkpoint that a start went on from, as it said; nothing if it was
 # killed before.
@@ -173,7 +173,7 @@ kill_ranks() {
   for ((done = 0; done < kills; ++done)); do
     n=$((1 + RANDOM % ranks))
     before=$(cksum "$work/killed/trainer.safetensors" 2>/dev/null)
-    (on_ranks $n "$work/killed" --epochs $endless) &
+    (on_ranks $n --out "$work/killed" --epochs $endless) &
     id=$!
     kill_one_rank $id $n
     wait $id 2>/dev/null && { say "a start ends although its rank was killed"; return 1; }
@@ -188,20 +188,20 @@ kill_ranks() {
     fi
   done
   n=$((1 + RANDOM % ranks))
-  (on_ranks $n "$work/killed" --epochs $endless --stop-after 15steps) || return 1
+  (on_ranks $n --out "$work/killed" --epochs $endless --stop-after 15steps) || return 1
   at=$(began_at)
   echo "$n ${at:-0 0}" >>"$work/starts"
 }
 
 # At the end of an epoch a start stops before the test images if asked for steps, and after them only
-# at the end of the run. Only a run that has ended can be given more epochs. So each start is asked
-# for the epochs at the next such place.
+# at the end of the run. Only a run that has ended can be the beginning of a longer one (in a folder
+# beside it), so each start is asked for the epochs at the next such place.
 follow_starts() {
   local n epoch batch next_epoch next_batch goal stop
   while read -r n epoch batch next_epoch next_batch goal; do
     stop=(--stop-after "$(((next_epoch - epoch) * 10 + next_batch - batch))steps")
     [ "$next_batch" != 0 ] || stop=()
-    (on_ranks "$n" "$work/followed" --epochs "$goal" "${stop[@]}") ||
+    (on_ranks "$n" --results "$work/results" --epochs "$goal" "${stop[@]}") ||
       { say "undisturbed: $(cat "$work/err")"; return 1; }
   done < <(tac "$work/starts" | awk -v goal=$endless '
     NR == 1 { epoch = $2 + int(($3 + 15) / 10); batch = ($3 + 15) % 10
@@ -216,11 +216,12 @@ part_ranks() {
   local start=$SECONDS file status=0 lifetime
   # one and a half times what 15 steps take with their start, so that many starts come to a checkpoint
   lifetime=$(date +%s%N)
-  (on_ranks "$ranks" "$work/timed" --epochs $endless --stop-after 15steps) || { verdict ranks 1 "$(cat "$work/err")"; return; }
+  (on_ranks "$ranks" --out "$work/timed" --epochs $endless --stop-after 15steps) || { verdict ranks 1 "$(cat "$work/err")"; return; }
   lifetime=$((($(date +%s%N) - lifetime) * 3 / 2000000))
   kill_ranks || { verdict ranks 1 "$(tail -n 3 "$work/err") (seed $seed)"; return; }
   verdict "ranks, files" 0 "$kills kills, $(wc -l <"$work/starts") starts that trained, $((SECONDS - start)) s"
   follow_starts || status=1
+  mv "$(ls -dt "$work"/results/runs/*/ | head -n 1)" "$work/followed"
   for file in metrics.csv gradients.csv trainer.safetensors model.safetensors; do
     cmp "$work/killed/$file" "$work/followed/$file" || status=1
   done

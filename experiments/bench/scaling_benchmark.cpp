@@ -222,6 +222,7 @@ ScalingMeasurement read_scaling(const std::string& path) {
     check(m.ranks >= 1 && m.what.batch >= 1 && !m.steps.empty() && m.backward_share >= 0 &&
               m.backward_share <= 1 && m.statistics_bytes >= 0 && m.waits >= 0,
           "scaling", "a number is out of its range");
+    if (m.ranks > 1) m.link(SumBy::blocks);  // throws if nothing can be fitted
     return m;
   } catch (const nlohmann::json::exception& e) {
     throw Error(str("scaling: ", path, ": ", e.what()));

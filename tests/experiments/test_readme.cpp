@@ -105,6 +105,7 @@ std::vector<std::string> commands(const std::string& begin) {
 // Options that make a program quick. An option that the command has itself stays as it is.
 std::string small_sizes(const std::string& program) {
   if (program == "bench") return "--batch 2 --latent 32 --codes 16 --repeats 1 --threads 1";
+  if (program == "scaling") return "--batch-size 4 --latent 8 --codes 16 --repeats 1 --threads 1";
   if (program == "verdicts" || program == "report") return "";
   if (program == "scaling") return "--data synthetic --train-images 128";
   const std::string images = "--data synthetic --train-images 128 --test-images 16 ";
