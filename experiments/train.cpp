@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
     const auto config = config_of(options, images);
     if (settings.folder.empty()) {
       settings.folder = results + "/runs/" + run_name(config);
-      print_note(note_on_threads(settings.folder, config));
+      at_root(ranks, [&] { print_note(note_on_threads(settings.folder, config)); });
     }
     if (!settings.quiet)
       fmt::print("{}: {} of {}, {} on {}, {}\n", settings.folder, images.train.size(),

@@ -3,9 +3,8 @@
 // first); a bucket that is complete starts on its way while the rest is being computed. The first
 // step finds the order out. Li et al., "PyTorch Distributed: Experiences on Accelerating Data
 // Parallel Training" (2020).
-//   backward(loss, sums.leaf_done());   // of the last micro-batch: the gradients of the others add
-//   up sums.finish();                      // each grad() is the sum of all ranks, and a view of
-//   the buffer
+//   backward(loss, sums.leaf_done());  // of the last micro-batch, to which those before have added
+//   sums.finish();                     // each grad() is the sum, a view of the buffer
 #pragma once
 
 #include <functional>

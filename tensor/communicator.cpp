@@ -3,7 +3,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <fstream>
 #include <numeric>
 
 #include "tensor/checks.h"
@@ -61,6 +64,14 @@ Tensor Communicator::all_gather_rows(const Tensor& x) {
   Tensor all(Shape(std::span<const int64_t>(extents)), x.dtype(), x.device());
   gather(all, x, rows);
   return all;
+}
+
+bool launcher_is_parent() {
+  std::ifstream in(str("/proc/", getppid(), "/comm"));
+  std::string name;
+  in >> name;
+  return std::ranges::any_of(std::array{"mpirun", "mpiexec", "orte", "prte"},
+                             [&](const char* launcher) { return name.starts_with(launcher); });
 }
 
 int launched_processes() {

@@ -91,8 +91,11 @@ int launched_processes();
 inline bool is_launched() {
   return launched_processes() > 1;
 }
+// Whether this process's parent is Open MPI's launcher, or its deputy on this host.
+bool launcher_is_parent();
 // "Open MPI 4.1.4", or why there is none.
 std::string mpi_version();
+bool has_mpi();  // whether this build has it
 
 // One for tensors on the device, which uses `host` for everything else: NCCL's on a GPU. Returns
 // nothing where `host` itself serves the device: on the CPU, and for a process that is alone,

@@ -13,18 +13,19 @@
 
 namespace versor {
 
-// Images first..first+count-1 of a batch of `images`. A part without any has weight 0 and works on
-// one image all the same, so that all processes make the same calls.
+// Images first..first+count-1 of a batch of `images`, one of `parts`. A part without any has weight
+// 0 and works on one image all the same, so that all processes make the same calls.
 struct BatchPart {
-  int64_t images = 0, first = 0, count = 0;
+  int64_t images = 0, first = 0, count = 0, parts = 1;
 
   // Part `index` of `parts`, whose sizes differ by at most 1.
   static BatchPart of(int64_t images, int64_t index, int64_t parts) {
     const int64_t first = images * index / parts;
-    return {images, first, images * (index + 1) / parts - first};
+    return {images, first, images * (index + 1) / parts - first, parts};
   }
 
-  bool is_whole() const { return count == images; }
+  // Not whether it has all images: the only part with images makes the same calls as the others.
+  bool is_whole() const { return parts == 1; }
   bool is_empty() const { return count == 0; }
   float weight() const {
     return is_whole() ? 1.f : static_cast<float>(count) / static_cast<float>(images);

@@ -37,15 +37,6 @@ void move_to(const CoreSet& cores) {
   sched_setaffinity(0, sizeof mask, &mask);  // if it fails, the threads share what there is
 }
 
-// Whether our parent is Open MPI's launcher, which is itself not bound to cores.
-bool launcher_is_parent() {
-  std::ifstream in(str("/proc/", getppid(), "/comm"));
-  std::string name;
-  in >> name;
-  return std::ranges::any_of(std::array{"mpirun", "mpiexec", "orte", "prte"},
-                             [&](const char* launcher) { return name.starts_with(launcher); });
-}
-
 // The cores of this host that its ranks may share, and this rank's place among them.
 struct HostCores {
   CoreSet cores;
@@ -56,6 +47,7 @@ HostCores host_cores(Communicator& ranks) {
   std::array<char, 256> host{};
   gethostname(host.data(), host.size() - 1);
   CoreSet own = cores_of(0);
+  // the launcher is itself not bound to cores
   if (launcher_is_parent()) own.merge(cores_of(getppid()));
   std::string text = host.data();
   for (int core : own) text += str(" ", core);

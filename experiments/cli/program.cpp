@@ -1,6 +1,8 @@
 // The frame of a program: see program.h.
 #include "experiments/cli/program.h"
 
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -58,10 +60,12 @@ int run_parallel_program(Options& app, int argc, char** argv,
   ignore_signals_of_writing();
   std::unique_ptr<Communicator> ranks;
   Failure failure = failure_of([&] { ranks = join_launched(); });
-  if (failure.code != 0) {  // this build has no MPI
-    if (is_launched_as_root()) print_error(failure.what);
+  if (failure.code != 0) {  // of this rank alone, unless the build has no MPI
+    if (has_mpi() || is_launched_as_root()) print_error(failure.what);
     return failure.code;
   }
+  // Until a training takes such signals (InterruptGuard), a launcher's request ends the program.
+  std::signal(SIGUSR1, [](int) { _exit(kInterrupted); });
   int code = 0;
   failure = failure_of([&] {
     if (!ranks->is_root())

@@ -1,6 +1,8 @@
 // Signals that end a training after its current step.
 #pragma once
 
+#include <array>
+
 namespace versor {
 
 // While it lives, SIGINT, SIGTERM, SIGHUP (a closed terminal; under nohup it stays ignored) and
@@ -9,8 +11,14 @@ namespace versor {
 class InterruptGuard {
  public:
   InterruptGuard();
-  ~InterruptGuard();
+  ~InterruptGuard();  // what the signals did before, they do again
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
   static bool interrupted();
+
+ private:
+  using Handler = void (*)(int);
+  std::array<Handler, 4> before_;
 };
 
 }  // namespace versor

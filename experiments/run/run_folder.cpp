@@ -150,6 +150,8 @@ void RunFolder::continue_shorter_run(const nlohmann::ordered_json& config) const
     record["continues"] = {{"run", from.filename().string()},
                            {"epochs", epochs},
                            {"commit", commit_in((from / "config.json").string())}};
+    record["ranks"] = read_json<nlohmann::ordered_json>((from / "config.json").string())
+                          .value("ranks", std::vector<int>{1});
     write_file(file("config.json"), json_text(record, 2));
     const auto overwrite = fs::copy_options::overwrite_existing;
     if (is_there((from / "snapshots").string()))

@@ -51,11 +51,20 @@ RunOptions resolved(RunOptions options, const DatasetPair& images, Communicator&
   return options;
 }
 
+// The same on all ranks, which is found out before anything else is done together.
+std::shared_ptr<const nlohmann::ordered_json> compared_config(const RunOptions& options,
+                                                              const DatasetPair& images,
+                                                              Communicator& ranks) {
+  auto config = std::make_shared<nlohmann::ordered_json>(config_of(options, images));
+  check_same_start(ranks, options, *config);
+  return config;
+}
+
 }  // namespace
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
     : options_(resolved(options, images, *settings.ranks)),
-      config_(std::make_shared<nlohmann::ordered_json>(config_of(options_, images))),
+      config_(compared_config(options_, images, *settings.ranks)),
       settings_(std::move(settings)),
       of_device_(communicator_on(options_.device, *settings_.ranks)),
       communicator_(of_device_ ? *of_device_ : *settings_.ranks),

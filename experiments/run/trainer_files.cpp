@@ -9,7 +9,6 @@
 #include "experiments/cli/ranks.h"
 #include "experiments/run/clock.h"
 #include "experiments/run/model_file.h"
-#include "experiments/run/rank_checks.h"
 #include "experiments/run/snapshot.h"
 #include "experiments/run/trainer.h"
 
@@ -24,7 +23,6 @@ constexpr int64_t kPictures = 16;
 }  // namespace
 
 std::unique_ptr<RunFolder> Trainer::open_folder() {
-  check_same_start(communicator_, options_, *config_);
   std::unique_ptr<RunFolder> folder;
   at_root(communicator_, [&] {
     folder = std::make_unique<RunFolder>(settings_.folder, *config_,

@@ -13,6 +13,7 @@ extern "C" {  // glibc 2.36 has forgotten it
 #include <sys/pidfd.h>
 }
 
+#include "tensor/communicator.h"
 #include "tensor/environment.h"
 #include "tensor/mpi/mpi.h"
 
@@ -46,6 +47,7 @@ bool done(MPI_Request& request) {
 void end_soon() {
   signal(SIGALRM, SIG_DFL);
   alarm(kPatience);
+  if (!launcher_is_parent()) return;  // it has ended already, or is the user's own
   const int launcher = pidfd_open(getppid(), 0);
   if (launcher < 0 || fork() != 0) return;
   setsid();  // the launcher must not end this child with its rank, nor wait for its output
@@ -111,10 +113,12 @@ void Heartbeat::beat_and_watch() {
     }
     if (!ending && now - last_heard > silence) end_all(before);
   }
-  for (MPI_Request* request : {&received, &end})
-    if (*request != MPI_REQUEST_NULL) MPI_Cancel(request);
-  for (MPI_Request* request : {&sent, &received, &end})
-    if (*request != MPI_REQUEST_NULL) MPI_Request_free(request);
+  for (MPI_Request* request : {&received, &end}) {  // they write to this function's variables
+    if (*request == MPI_REQUEST_NULL) continue;
+    MPI_Cancel(request);
+    MPI_Wait(request, MPI_STATUS_IGNORE);
+  }
+  if (sent != MPI_REQUEST_NULL) MPI_Request_free(&sent);
 }
 
 void Heartbeat::end_all(int silent) {

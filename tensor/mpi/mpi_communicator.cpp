@@ -19,9 +19,7 @@ namespace {
 
 using mpi::check_call;
 
-// Starts a collective call and waits for it: finish([&](MPI_Request* r) { return MPI_Ibcast(...,
-// r);
-// }, "broadcast").
+// Calls start(request), which starts a collective call, and waits for it.
 template <class Start>
 void complete(Start start, const char* what) {
   MPI_Request request;
@@ -229,6 +227,10 @@ std::unique_ptr<Communicator> join_launched() {
   check(all->size() == launched, "mpi", "the launcher has started ", launched,
         " processes, but MPI knows of ", all->size(), "; start them by mpirun or srun --mpi=pmix");
   return all;
+}
+
+bool has_mpi() {
+  return true;
 }
 
 std::string mpi_version() {

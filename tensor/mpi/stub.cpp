@@ -9,6 +9,10 @@ std::unique_ptr<Communicator> join_launched() {
   return nullptr;
 }
 
+bool has_mpi() {
+  return false;
+}
+
 std::string mpi_version() {
   return "none: this build has no MPI";
 }

@@ -20,7 +20,7 @@
 namespace versor::testing {
 
 // Of four batches that are trained on in turn.
-inline constexpr int64_t kBatches[] = {11, 11, 7, 2};
+inline constexpr int64_t kBatches[] = {11, 7, 2, 1};
 inline constexpr int kSteps = 20;
 inline constexpr size_t kRatio = 5;  // of Trained::metrics
 
