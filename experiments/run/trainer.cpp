@@ -60,6 +60,14 @@ std::shared_ptr<const nlohmann::ordered_json> compared_config(const RunOptions& 
   return config;
 }
 
+// Options that make no model are an error of all ranks.
+std::unique_ptr<VqModel> made_together(const RunOptions& options, int64_t image_channels, Rng rng,
+                                       Communicator& ranks) {
+  std::unique_ptr<VqModel> model;
+  together(ranks, [&] { model = make_model(options, image_channels, options.device, rng); });
+  return model;
+}
+
 }  // namespace
 
 Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSettings settings)
@@ -71,7 +79,8 @@ Trainer::Trainer(const RunOptions& options, const DatasetPair& images, TrainerSe
       folder_(open_folder()),
       device_(options_.device),
       rng_(options_.seed),
-      model_(make_model(options_, images.train.images.dim(3), device_, rng_.split(kModel))),
+      model_(
+          made_together(options_, images.train.images.dim(3), rng_.split(kModel), communicator_)),
       train_images_(images.train, options_.batch_size, device_,
                     {.mirror = *options_.mirror, .shift = *options_.shift}, options_.feed),
       // Evaluation has no smallest batch: a small test set is one batch.

@@ -254,6 +254,34 @@ TEST_CASE("ranks: a number that is not finite is found by all") {
   CHECK(fs::exists(temporary / "run/not-finite.safetensors"));
 }
 
+TEST_CASE("ranks: a longer run was trained by those who trained the shorter one") {
+  const TemporaryFolder temporary;
+  RunOptions options = tiny_options();
+  resolve(options);
+  std::string folder;
+  for (int64_t epochs : {1, 2}) {
+    options.epochs = epochs;
+    folder = temporary / run_name(config_of(options, tiny_images()));
+    run_ranks(2, [&](ThreadCommunicator& ranks) {
+      Trainer(options, tiny_images(), {.folder = folder, .quiet = true, .ranks = &ranks}).run();
+    });
+  }
+  CHECK(sizes_in(folder) == std::vector<int>{2});
+}
+
+TEST_CASE("ranks: options that make no model are one error of all") {
+  const TemporaryFolder temporary;
+  RunOptions options = tiny_options();
+  options.quantizer = QuantizerKind::lfq;
+  options.codebook_dim = 2;
+  options.dead_codes.reset();
+  const std::string error = shared_error_of(3, [&](Communicator& ranks) {
+    Trainer(options, tiny_images(), {.folder = temporary / "run", .quiet = true, .ranks = &ranks});
+  });
+  CAPTURE(error);
+  CHECK(contains(error, "[quantizer] the codes of this grid have "));
+}
+
 TEST_CASE("ranks: a drift is found after an epoch, or after so many steps") {
   const TemporaryFolder temporary;
   for (int64_t every : {0, 3}) {
