@@ -14,6 +14,7 @@
 #include "experiments/cli/host_share.h"
 #include "experiments/cli/program.h"
 #include "experiments/run/option_table.h"
+#include "nn/gradient_sums.h"
 #include "tensor/file.h"
 
 using namespace versor;
@@ -143,13 +144,13 @@ struct Machine {
   std::vector<int64_t> ranks;
 };
 
-// The model of the paper's size: 5,787,267 weights; K = 1,024 codes of D = 256 numbers and counts.
+// The model of the paper's size: 5,782,019 weights; K = 1,024 codes of D = 256 numbers and counts.
 StepCost paper_step(const ComputeCost& compute) {
   StepCost cost;
   cost.compute = compute;
   cost.backward_share = 0.6;
-  cost.gradient_bytes = 22.1 * (1 << 20);
-  cost.bucket_bytes = 4 << 20;
+  cost.gradient_bytes = 4.0 * 5'782'019;
+  cost.bucket_bytes = static_cast<double>(GradientSums::kBucketBytes);
   cost.statistics_bytes = 4.0 * 1024 * 257;
   cost.waits = 6;
   return cost;

@@ -37,8 +37,9 @@ class FiniteGuard {
   int finder(Communicator& communicator) const;
 
  private:
-  Tensor step_, own_,
-      state_;  // own_: what this process has found; the same as state_ if it is alone
+  Tensor step_;
+  Tensor own_;                      // what this process has found
+  Tensor state_;                    // what all have; the same tensor while the process is alone
   std::vector<std::string> names_;  // a tensor's tag is its place here
 };
 

@@ -80,12 +80,6 @@ void GradientSums::finish() {
   }
 }
 
-int64_t GradientSums::bytes() const {
-  int64_t numbers = 0;
-  for (const Variable& p : parameters_) numbers += p.value().numel();
-  return numbers * static_cast<int64_t>(sizeof(float));
-}
-
 std::vector<int64_t> GradientSums::bucket_sizes() const {
   std::vector<int64_t> sizes;
   for (const Bucket& bucket : buckets_) sizes.push_back(bucket.last - bucket.first);

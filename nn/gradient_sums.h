@@ -29,7 +29,6 @@ class GradientSums {
   std::function<void(const Variable&)> leaf_done();
   void finish();
 
-  int64_t bytes() const;  // of a step, from each rank
   // The number of elements of each bucket; none before the order is known.
   std::vector<int64_t> bucket_sizes() const;
 

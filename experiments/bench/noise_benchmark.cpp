@@ -27,35 +27,23 @@ class NoiseTraining {
   void step() { training_step(model_, adam_, next(), kBeta); }
 
   NoiseScale measure() {
-    double small = 0, large = 0, images = 0;
+    double small = 0, large = 0;
     for (int64_t i = 0; i < kBatches; ++i) {
       const Tensor batch = next();
-      images = static_cast<double>(batch.dim(0));
-      std::vector<double> sum;
-      for (int64_t part = 0; part < kParts; ++part) {
-        const std::vector<double> g = gradient(part_of(batch, part));
-        small += norm2(g) / kParts / kBatches;
-        sum.resize(g.size());
-        for (size_t j = 0; j < g.size(); ++j) sum[j] += g[j] / kParts;
+      Tensor mean = model_.flat_parameters().new_flat();
+      for (int64_t p = 0; p < kParts; ++p) {
+        const BatchPart part = BatchPart::of(batch.dim(0), p, kParts);
+        const Tensor g = gradient(batch.rows(part.first, part.first + part.count));
+        small += ops::sum_of_squares(g).item() / kParts / kBatches;
+        ops::add_to(mean, ops::scaled(g, 1.f / kParts));
       }
-      large += norm2(sum) / kBatches;
+      large += ops::sum_of_squares(mean).item() / kBatches;
     }
+    const auto images = static_cast<double>(batcher_.batch_size());
     return noise_scale(images / kParts, small, images, large);
   }
 
  private:
-  static VqVaeOptions model_of(const StepConfiguration& what) {
-    VqVaeOptions options;
-    options.quantizer.codebook.latent = what.latent;
-    options.quantizer.codebook.codes = what.codes;
-    return options;
-  }
-  static double norm2(const std::vector<double>& g) {
-    double sum = 0;
-    for (const double x : g) sum += x * x;
-    return sum;
-  }
-
   // Whole batches only.
   Tensor next() {
     if (at_ == batcher_.size() / batcher_.batch_size()) {
@@ -64,22 +52,11 @@ class NoiseTraining {
     }
     return epoch_.batch(at_++);
   }
-  static Tensor part_of(const Tensor& batch, int64_t part) {
-    const std::vector<float> all = batch.to_vector<float>();
-    const int64_t count = batch.dim(0) / kParts, size = batch.numel() / batch.dim(0) * count;
-    const auto first = all.begin() + part * size;
-    return Tensor::from(std::vector<float>(first, first + size),
-                        {count, batch.dim(1), batch.dim(2), batch.dim(3)}, batch.device());
-  }
-  std::vector<double> gradient(const Tensor& images) {
+  // [P], of all parameters.
+  Tensor gradient(const Tensor& images) {
     adam_.zero_grad();
     backward(vqvae_loss(model_(images), images, kBeta).total);
-    std::vector<double> all;
-    for (const auto& p : model_.parameters()) {
-      const std::vector<float> g = p.grad().to_vector<float>();
-      all.insert(all.end(), g.begin(), g.end());
-    }
-    return all;
+    return model_.flat_parameters().gather_gradients();
   }
 
   VqVae model_;
@@ -91,8 +68,9 @@ class NoiseTraining {
 
 }  // namespace
 
-void measure_noise(const StepConfiguration& what, const Dataset& images, int64_t steps,
+void measure_noise(StepConfiguration what, const Dataset& images, int64_t steps,
                    const std::function<void(const NoiseAt&)>& report) {
+  what.precision = Precision::fp32;  // rounding is noise too
   check(what.batch % kParts == 0 && what.batch <= images.size(), "scaling",
         "the noise scale needs batches of a multiple of ", kParts, " images, of at most ",
         images.size());

@@ -19,7 +19,7 @@ struct NoiseAt {
 // Trains the model of `what` on such images, and measures after 0, 10, 100, 1000, ... steps, up to
 // `steps`: the norms of the gradients of small parts of some batches, and of the batches. Each
 // result is given to `report` as soon as it is there.
-void measure_noise(const StepConfiguration& what, const Dataset& images, int64_t steps,
+void measure_noise(StepConfiguration what, const Dataset& images, int64_t steps,
                    const std::function<void(const NoiseAt&)>& report);
 
 }  // namespace versor

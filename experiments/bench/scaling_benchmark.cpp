@@ -61,21 +61,9 @@ class Training {
     step_.evaluate(images_, images_of_, kBeta, false);
     backend_.synchronize();
   }
-  double gradient_bytes() const {
-    double bytes = 0;
-    for (const auto& p : model_.parameters()) bytes += static_cast<double>(p.value().bytes());
-    return bytes;
-  }
+  double gradient_bytes() const { return 4.0 * static_cast<double>(model_.parameter_count()); }
 
  private:
-  static VqVaeOptions model_of(const StepConfiguration& what) {
-    VqVaeOptions options;
-    options.quantizer.codebook.latent = what.latent;
-    options.quantizer.codebook.codes = what.codes;
-    options.activations = activations_of(what.precision);
-    return options;
-  }
-
   int64_t images_;
   Backend& backend_;
   VqVae model_;

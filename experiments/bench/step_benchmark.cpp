@@ -21,15 +21,6 @@ constexpr int64_t kTogether = 50;  // steps on a GPU that are timed together
 constexpr int64_t kProfiled = 3;   // steps whose primitives are timed one by one
 constexpr uint64_t kImageSeed = 2;
 
-VqVaeOptions model_of(const StepConfiguration& what) {
-  VqVaeOptions options;
-  options.quantizer.codebook.latent = what.latent;
-  options.quantizer.codebook.codes = what.codes;
-  options.downsampling = what.downsampling;
-  options.activations = activations_of(what.precision);
-  return options;
-}
-
 std::vector<StepConvolution> convolutions_of(const StepConfiguration& what) {
   return step_convolutions(what.batch, what.image, what.latent, what.downsampling);
 }
@@ -150,6 +141,15 @@ class EpochPass {
 };
 
 }  // namespace
+
+VqVaeOptions model_of(const StepConfiguration& what) {
+  VqVaeOptions options;
+  options.quantizer.codebook.latent = what.latent;
+  options.quantizer.codebook.codes = what.codes;
+  options.downsampling = what.downsampling;
+  options.activations = activations_of(what.precision);
+  return options;
+}
 
 double seconds_of(const std::function<void()>& work) {
   const auto start = std::chrono::steady_clock::now();

@@ -27,6 +27,7 @@ struct StepConfiguration {
   bool graph = true;  // on a GPU: capture the step once and replay it
 };
 
+VqVaeOptions model_of(const StepConfiguration& what);
 double seconds_of(const std::function<void()>& work);
 
 // Bytes of a step's tensors.

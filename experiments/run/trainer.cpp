@@ -60,6 +60,13 @@ std::shared_ptr<const nlohmann::ordered_json> compared_config(const RunOptions& 
   return config;
 }
 
+// The images of a part of batch number[0] of an epoch; they are made when they are asked for.
+ImagesOfPart parts_from(const Epoch& epoch, const Tensor& number) {
+  return [&](const BatchPart& part) {
+    return epoch.batch_at(number, part.worked_count(), part.worked_first());
+  };
+}
+
 // Options that make no model are an error of all ranks.
 std::unique_ptr<VqModel> made_together(const RunOptions& options, int64_t image_channels, Rng rng,
                                        Communicator& ranks) {
@@ -196,15 +203,16 @@ void Trainer::agree() {
 // epoch, until each quantizer has enough.
 void Trainer::start_codebooks() {
   const Epoch epoch = train_images_.shuffled(rng_.split(kShuffle), 0);
-  const auto images_of = [&](int64_t b) {
+  const auto parts_of = [&](int64_t b) {
     epoch.fetch(b);
     const Tensor number = ops::full({1}, static_cast<float>(b), device_, DType::i32);
+    const ImagesOfPart images_of = parts_from(epoch, number);
     std::vector<Tensor> parts;
     for (const BatchPart& part : sharing_.parts(epoch.batch_count(b)))
-      if (!part.is_empty()) parts.push_back(epoch.batch_at(number, part.count, part.first));
+      if (!part.is_empty()) parts.push_back(images_of(part));
     return parts;
   };
-  model_->start_codebooks(epoch.batches(), images_of, communicator_);
+  model_->start_codebooks(epoch.batches(), parts_of, communicator_);
 }
 
 // A pass begins after the batches that its metrics already cover: none, or those before an
@@ -222,9 +230,7 @@ void Trainer::step(Pass& pass, bool training) {
   const auto beta = static_cast<float>(*options_.beta);
   Backend& backend = backend_for(device_);
   Replay& replay = pass.replays.try_emplace(count, backend, arena_, graph_).first->second;
-  const auto images_of = [&](const BatchPart& part) {
-    return pass.order.batch_at(pass.batch, part.worked_count(), part.worked_first());
-  };
+  const ImagesOfPart images_of = parts_from(pass.order, pass.batch);
   replay.run([&] {
     // The published runs let test images update the codebook.
     const StepResult result =
@@ -331,11 +337,10 @@ void Trainer::finish_epoch(double train_seconds, double eval_seconds) {
 
 // The row of gradients.csv, of the first batch in the order of the files.
 std::string Trainer::gradients_now() const {
-  const Tensor first = train_images_.in_order().batch(0);
-  const auto images_of = [&](const BatchPart& part) {
-    return first.rows(part.first, part.first + part.count);
-  };
-  return gradients_row(progress_.epoch, *model_, first.dim(0), images_of,
+  const Epoch epoch = train_images_.in_order();
+  epoch.fetch(0);
+  const Tensor number = ops::zeros({1}, device_, DType::i32);
+  return gradients_row(progress_.epoch, *model_, epoch.batch_count(0), parts_from(epoch, number),
                        static_cast<float>(*options_.beta), sharing_);
 }
 

@@ -55,7 +55,6 @@ TEST_CASE("gradient sums: buckets in the order of completion, before backward ha
   Recorded communicator;
   // Room for two parameters, each of which takes 128 numbers in the buffer.
   GradientSums sums({first, middle, unused, last}, communicator, 256 * sizeof(float));
-  CHECK(sums.bytes() == 1600);
   const auto step = [&] {
     for (Variable p : {first, middle, last, unused}) p.zero_grad();
     const Variable x = mul(first, first);
