@@ -153,7 +153,7 @@ GPU := $(filter-out $(if $(NCCL_FOUND),,tensor/cuda/nccl%) $(STUBS) $(PLANS),$(w
   $(if $(NCCL_FOUND),,tensor/cuda/nccl_stub.cpp) $(KERNEL_FILES)
 PLAN_FILES := $(sort $(wildcard tensor/cuda/plans/*.txt))
 PLAN_OBJECT := $(if $(PLANS),$(B)/plan_files.o)
-ROOMS := cli run report study bench tsne
+ROOMS := cli run report study generate bench tsne
 SHARED := $(wildcard $(ROOMS:%=experiments/%/*.cpp))
 TESTS := $(filter-out tests/cuda_on_cpu% tests/test_cuda_on_cpu% tests/install/% tests/network/% \
   tests/ranks/%,$(shell find tests -name '*.cpp'))

@@ -3,7 +3,7 @@
 #   tensor <- autograd <- nn <- vq <- experiments    data includes tensor only, tests and python
 #                                                    everything
 # and between the rooms of experiments/,
-#   cli <- run <- study    cli <- report <- study    run, report <- bench    cli <- tsne    run <- examples
+#   cli <- run <- study <- generate    cli <- report <- study    run, report <- bench    cli <- tsne    run <- examples
 # and third-party headers stay at the edges. Lists each violation as file:line, then exits 1.
 set -euo pipefail
 files=$(.make/sources.sh)
@@ -25,6 +25,7 @@ awk '
     room["study"] = "cli run report study"
     room["bench"] = "cli run report bench"
     room["tsne"] = "cli tsne"
+    room["generate"] = "cli run report study generate"
     room["examples"] = "run examples"
     edges = "^((tensor|vq)/(cpu|cuda)/|nn/safetensors|data/|experiments/|python/|tests/)"
     mpi = "^(tensor/mpi|tests)/"
