@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "experiments/generate/context_mixture.h"
+#include "experiments/generate/pixel_cnn.h"
 #include "experiments/generate/prior.h"
 #include "nn/adam.h"
 #include "tensor/ops.h"
@@ -63,11 +64,9 @@ TEST_CASE("symbols to sequences and back: levels, rows, columns, then layers") {
   CHECK_THROWS_AS(sequence.flatten({symbols[0]}), Error);
 }
 
-TEST_CASE("the prior of a symbol depends on those before it alone, and on the class") {
-  const SymbolSequence sequence = two_levels();
-  TransformerPrior prior(sequence, tiny(4), Rng(1), test_device());
-  make_lively(prior);
-  prior.set_training(false);
+// Changes one symbol after the other: it must move the logits of all later places and no others.
+void check_causal(const Prior& prior) {
+  const SymbolSequence& sequence = prior.sequence();
   const Tensor one = random_sequences(sequence, 1, 2);
   const auto logits_of = [&](const Tensor& symbols, int32_t label) {
     std::vector<std::vector<float>> levels;
@@ -91,10 +90,33 @@ TEST_CASE("the prior of a symbol depends on those before it alone, and on the cl
     }
   }
   CHECK(logits_of(one, 2)[0] != base[0]);
-  CHECK(prior.loss(one, {1}).item() == doctest::Approx(0.5 * prior.losses(one, {1})[0].item() +
-                                                       0.5 * prior.losses(one, {1})[1].item()));
+}
+
+TEST_CASE("the prior of a symbol depends on all before it and no others, and on the class") {
+  const SymbolSequence sequence = two_levels();
+  TransformerPrior prior(sequence, tiny(4), Rng(1), test_device());
+  make_lively(prior);
+  prior.set_training(false);
+  check_causal(prior);
+  const Tensor one = random_sequences(sequence, 1, 2);
+  const auto losses = prior.losses(one, {1});
+  CHECK(prior.loss(one, {1}).item() ==
+        doctest::Approx(0.5 * losses[0].item() + 0.5 * losses[1].item()));
   const auto bits = bits_per_symbol(prior, one, {1});
-  CHECK(bits[1] == doctest::Approx(prior.losses(one, {1})[1].item() / std::log(2.0)));
+  CHECK(bits[1] == doctest::Approx(losses[1].item() / std::log(2.0)));
+}
+
+TEST_CASE("a gated PixelCNN sees all symbols before one and no others, and draws from them") {
+  const SymbolSequence sequence({{5, 1, 3, 4}});
+  GatedPixelCnn prior(sequence, {.layers = 4, .width = 8, .classes = 3}, Rng(4), test_device());
+  for (auto& [name, parameter] : prior.named_parameters())  // biases of classes start at 0
+    ops::copy(parameter.mutable_value(), ops::normal(parameter.shape(), Rng(5), test_device()));
+  check_causal(prior);
+  const Tensor drawn = sample(prior, {0, 1, 2, 3}, {.temperature = 0});
+  const std::vector<float> logits = prior(drawn, {0, 1, 2, 3})[0].value().to_vector<float>();
+  for (int64_t i = 0; i < drawn.numel(); ++i)  // each is the most probable after those before it
+    CHECK(drawn.data<int32_t>()[i] == draw_symbol({&logits[i * 5], 5}, {.temperature = 0}, 0));
+  CHECK_THROWS_AS(GatedPixelCnn(two_levels(), {}, Rng(1), test_device()), Error);
 }
 
 TEST_CASE("sampling with cached keys and values draws what whole passes draw") {
