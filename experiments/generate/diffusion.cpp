@@ -191,7 +191,7 @@ double Diffusion::prior_loss(const Tensor& x0) const {
   return (a * mean_square - a - std::log1p(-a)) / 2;
 }
 
-std::vector<double> Diffusion::sampling_times(const SamplingOptions& options) const {
+std::vector<double> Diffusion::sampling_times(const DiffusionSampling& options) const {
   const bool whole = options.sampler != Sampler::ode;
   const auto T = static_cast<double>(options_.steps);
   int64_t steps = options.steps;
@@ -248,12 +248,12 @@ Tensor Diffusion::heun_step(const DenoisingFunction& network, const Tensor& x, c
 }
 
 Tensor Diffusion::sample(const DenoisingFunction& network, const Shape& shape,
-                         const SamplingOptions& options, Rng rng, int64_t first, Device device,
+                         const DiffusionSampling& options, int64_t first, Device device,
                          const WatchSampling& watch) const {
   const NoGradGuard no_grad;
   const auto index = static_cast<uint64_t>(first * (shape.numel() / shape[0]));
   const auto draw = [&](size_t number) {
-    return ops::normal(shape, rng.split(number).from(index), device);
+    return ops::normal(shape, Rng(options.seed).split(number).from(index), device);
   };
   const std::vector<double> times = sampling_times(options);
   Tensor x = draw(0);

@@ -63,10 +63,12 @@ struct Posterior {
   double of_x0, of_xt, variance;
 };
 
-struct SamplingOptions {
+struct DiffusionSampling {
   Sampler sampler = Sampler::ancestral;
-  int64_t steps = 0;  // 0: all T of the chain, 50 of DDIM, 25 of the ODE (two evaluations each)
-  double eta = 0;     // the noise of DDIM: 0 none, 1 that of the chain
+  int64_t steps = 0;    // 0: all T of the chain, 50 of DDIM, 25 of the ODE (two evaluations each)
+  double eta = 0;       // the noise of DDIM: 0 none, 1 that of the chain
+  double guidance = 0;  // the weight of guided(), for who samples with classes
+  uint64_t seed = 1;
 };
 
 // The network's output for samples x that are all at time t, which need not be whole for the ODE.
@@ -115,7 +117,7 @@ class Diffusion {
   // eq. 7).
   double prior_loss(const Tensor& x0) const;
 
-  // Samples number first, first + 1, ... of a stream, of the given shape [N,...]: each is the same,
+  // Samples number first, first + 1, ... of a seed, of the given shape [N,...]: each is the same,
   // however many are drawn together.
   //   ancestral  Ho, algorithm 2, with the smaller variance (eq. 7) or the learned one; of fewer
   //              steps over evenly spaced ones (Nichol, section 4)
@@ -123,7 +125,7 @@ class Diffusion {
   //   ode        the probability flow (SDE, eq. 13) by Heun's method
   // Throws Error for more steps of ancestral or ddim than T.
   Tensor sample(const DenoisingFunction& network, const Shape& shape,
-                const SamplingOptions& options, Rng rng, int64_t first = 0, Device device = {},
+                const DiffusionSampling& options, int64_t first = 0, Device device = {},
                 const WatchSampling& watch = {}) const;
 
  private:
@@ -138,7 +140,7 @@ class Diffusion {
   Bounds bounds(double t, double s) const;
   Variable bound(const Variable& output, const Tensor& error,
                  const std::vector<double>& times) const;
-  std::vector<double> sampling_times(const SamplingOptions& options) const;
+  std::vector<double> sampling_times(const DiffusionSampling& options) const;
   Tensor ancestral_step(const Tensor& x, const Tensor& output, const Denoised& hat, double t,
                         double s, const Tensor& normal) const;
   Tensor ddim_step(const Denoised& hat, double t, double s, double eta, const Tensor& normal) const;
