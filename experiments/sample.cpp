@@ -85,10 +85,10 @@ Tensor sample_diffusion(const LoadedModel& first_stage, const Asked& asked) {
 }
 
 int run(const ModelUse& use, Asked asked) {
+  const bool is_prior = network_config(asked.from).value("task", "") == "prior";
   if (asked.model.empty())
     asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
   const LoadedModel first_stage = use.load(asked.model);
-  const bool is_prior = network_config(asked.from).value("task", "") == "prior";
   const Tensor images =
       is_prior ? sample_prior(first_stage, asked) : sample_diffusion(first_stage, asked);
   if (images.defined() && asked.output.ends_with(".png"))
