@@ -168,8 +168,10 @@ int train(const ModelUse& use, Asked asked) {
   const SymbolSequence sequence =
       symbol_sequence(*loaded.model, images.train.images.dim(1), images.train.images.dim(2));
   if (asked.classes) asked.prior.classes = 1 + *std::ranges::max_element(images.train.labels);
-  const Symbols test = symbols_of(loaded, sequence, images.test, false);
-  const Symbols symbols = symbols_of(loaded, sequence, images.train, asked.mirror);
+  Symbols test = symbols_of(loaded, sequence, images.test, false);
+  Symbols symbols = symbols_of(loaded, sequence, images.train, asked.mirror);
+  if (!asked.classes)
+    for (Symbols* set : {&symbols, &test}) std::ranges::fill(set->labels, 0);  // no_class()
 
   const std::unique_ptr<Prior> made = make_network(sequence, asked);
   Prior& prior = *made;
