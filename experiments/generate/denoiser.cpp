@@ -2,16 +2,18 @@
 #include "experiments/generate/denoiser.h"
 
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "autograd/functions.h"
 #include "experiments/generate/network_trainer.h"
+#include "experiments/run/model_file.h"
 #include "tensor/ops.h"
 
 namespace versor {
 namespace {
 
-constexpr int64_t kAtOnce = 64;  // samples in one pass
+constexpr int64_t kAtOnce = 250;  // samples in one pass
 
 // sin and cos of t times W/2 frequencies, geometrically from 1 to 1/10000 (Vaswani et al. 2017,
 // section 3.5): [N,W].
@@ -134,7 +136,7 @@ namespace {
 
 const VqModel::Level& only_level(const VqModel& model) {
   check(model.levels().size() == 1, "diffusion",
-        "needs a model of one level of latents, this one has ", model.levels().size());
+        "works on the latents of models of one level, this one has ", model.levels().size());
   return model.levels()[0];
 }
 
@@ -166,34 +168,48 @@ nlohmann::ordered_json config_of(const DenoiserOptions& o) {
           {"steps", o.diffusion.steps}};
 }
 
+namespace {
+
+// Throws one of the standard exceptions if they are malformed, or of a network that is larger than
+// a file of so many bytes can hold.
+DenoiserOptions options_of(const nlohmann::ordered_json& config, uintmax_t bytes) {
+  const auto count = [](const nlohmann::ordered_json& number, int64_t least, int64_t most) {
+    const auto n = number.get<int64_t>();
+    check(least <= n && n <= most, "size", n, " is not in ", least, "..", most);
+    return n;
+  };
+  check(config.at("task") == "diffusion", "task", "it is another network");
+  const auto& latents = config.at("latents");
+  DenoiserOptions o;
+  o.latents = {count(latents.at(0), 1, 1024), count(latents.at(1), 1, 1024),
+               count(latents.at(2), 1, 65536)};
+  o.layers = count(config.at("layers"), 1, 64);
+  o.width = count(config.at("width"), 1, 4096);
+  o.heads = count(config.at("heads"), 1, o.width);
+  o.classes = count(config.at("classes"), 0, 65536);
+  o.diffusion = {parse_name<NoiseSchedule>(config.at("schedule")),
+                 parse_name<Predicted>(config.at("predicted")), config.at("learned_variance"),
+                 count(config.at("steps"), 2, 65536)};
+  const int64_t least = o.width * (18 * o.width * o.layers + o.latents[0] * o.latents[1]);
+  check(static_cast<uintmax_t>(least) <= bytes / sizeof(float), "size", "the network would have ",
+        least, " numbers or more");
+  return o;
+}
+
+}  // namespace
+
 LoadedDenoiser load_denoiser(const std::string& path, Device device) {
   const nlohmann::ordered_json config = network_config(path);
+  LoadedDenoiser loaded;
   try {
-    check(config.at("task") == "diffusion", "diffusion", path, " is no diffusion model");
-    const auto count = [&](const nlohmann::ordered_json& number, int64_t least, int64_t most) {
-      const auto n = number.get<int64_t>();
-      check(least <= n && n <= most, "diffusion", path, ": one of its sizes is ", n, ", not ",
-            least, "..", most);
-      return n;
-    };
-    const auto& latents = config.at("latents");
-    DenoiserOptions o;
-    o.latents = {count(latents.at(0), 1, 1024), count(latents.at(1), 1, 1024),
-                 count(latents.at(2), 1, 65536)};
-    o.layers = count(config.at("layers"), 1, 64);
-    o.width = count(config.at("width"), 1, 4096);
-    o.heads = count(config.at("heads"), 1, o.width);
-    o.classes = count(config.at("classes"), 0, 65536);
-    o.diffusion = {parse_name<NoiseSchedule>(config.at("schedule")),
-                   parse_name<Predicted>(config.at("predicted")), config.at("learned_variance"),
-                   count(config.at("steps"), 2, 1 << 20)};
-    LoadedDenoiser loaded{std::make_unique<Denoiser>(o, Rng(0), device),
-                          config.value("first_stage", "")};
-    load_network(*loaded.network, path);
-    return loaded;
-  } catch (const nlohmann::json::exception& e) {
-    fail("diffusion", path, ": its options are malformed (", e.what(), ")");
+    loaded.network = std::make_unique<Denoiser>(
+        options_of(config, std::filesystem::file_size(weights_in(path))), Rng(0), device);
+    loaded.first_stage = config.at("first_stage");
+  } catch (const std::exception& e) {
+    fail("diffusion", path, " has no diffusion model: ", e.what());
   }
+  load_network(*loaded.network, path);
+  return loaded;
 }
 
 }  // namespace versor

@@ -2,7 +2,8 @@
 // against one another, and the samplers on normal distributions, whose score is known.
 #include <cmath>
 
-#include "experiments/generate/diffusion.h"
+#include "experiments/generate/denoiser.h"
+#include "nn/adam.h"
 #include "tensor/ops.h"
 #include "tests/support.h"
 
@@ -246,8 +247,7 @@ TEST_CASE("DDIM with the noise of the chain is ancestral sampling") {
   const Normal normal;
   const DenoisingFunction exact = normal.exact(d);
   const Tensor chain = d.sample(exact, {32, 2}, {.steps = 50});
-  const Tensor ddim =
-      d.sample(exact, {32, 2}, {.sampler = Sampler::ddim, .steps = 50, .eta = 1});
+  const Tensor ddim = d.sample(exact, {32, 2}, {.sampler = Sampler::ddim, .steps = 50, .eta = 1});
   CHECK(largest_difference(chain, ddim) <= 1e-5);
 }
 
@@ -281,8 +281,7 @@ TEST_CASE("the probability flow ends where it should, with Heun's order; DDIM wi
     const Tensor end = ops::binary_rows(ops::matmul(whitened, normal.matrix(1, 0, root)),
                                         normal.shift(1), BinaryOp::add);
     const auto error = [&](Sampler sampler, int64_t steps) {
-      return largest_difference(
-          d.sample(exact, shape, {.sampler = sampler, .steps = steps}), end);
+      return largest_difference(d.sample(exact, shape, {.sampler = sampler, .steps = steps}), end);
     };
     const double ode[] = {error(Sampler::ode, 25), error(Sampler::ode, 50)};
     const double ddim[] = {error(Sampler::ddim, 100), error(Sampler::ddim, 200)};
@@ -309,6 +308,58 @@ TEST_CASE("guidance: weight 0 is the conditional prediction, others go beyond it
   const Tensor learned = guided(constant(1, 6), constant(4, 6), 0.5)(x, 5);
   CHECK((bits_of(ops::slice(learned, 0, 3)) == bits_of(ops::full({4, 3}, -0.5f))));
   CHECK((bits_of(ops::slice(learned, 3, 6)) == bits_of(ops::full({4, 3}, 1))));
+}
+
+// The denoiser on samples without places, as bin/diffusion trains it on latents.
+TEST_CASE("a small network learns the score of a normal distribution, and samples from it") {
+  const Normal normal;
+  const DenoiserOptions options{.latents = {1, 1, 2},
+                                .layers = 2,
+                                .width = 32,
+                                .heads = 2,
+                                .diffusion = {.predicted = Predicted::v, .learned_variance = true}};
+  Denoiser network(options, Rng(1), {});
+  const int steps = 600;
+  Adam adam(network.flat_parameters(), {.lr = 4e-3f, .warmup = 50, .decay = steps});
+  network.standardize_by(normal.draw(20000, Rng(2)));
+  const auto labels = [](int64_t count) { return std::vector<int32_t>(count, 0); };
+  for (int step = 0; step < steps; ++step) {
+    const Rng rng = Rng(3).split(static_cast<uint64_t>(step));
+    const Tensor x0 = network.standardized(normal.draw(128, rng.split(1))).reshape({128, 1, 1, 2});
+    backward(denoising_loss(network, x0, labels(128), rng.split(2)).total);
+    adam.step();
+    adam.zero_grad();
+  }
+  network.set_training(false);
+  const NoGradGuard no_grad;
+
+  // The exact noise, of the standardized distribution, at all times.
+  const Diffusion& d = network.diffusion();
+  Normal target = normal;
+  const std::vector<float> mean = network.named_buffers()[0].second.value().to_vector<float>(),
+                           deviation = network.named_buffers()[1].second.value().to_vector<float>();
+  for (int i : {0, 1}) target.mean[i] = (normal.mean[i] - double(mean[i])) / double(deviation[i]);
+  target.xx /= double(deviation[0]) * double(deviation[0]);
+  target.xy /= double(deviation[0]) * double(deviation[1]);
+  target.yy /= double(deviation[1]) * double(deviation[1]);
+  double error = 0;
+  const int64_t N = 200;
+  for (int t = 20; t <= 1000; t += 20) {
+    const Tensor x0 = target.draw(N, Rng(4).split(t)), e = ops::normal({N, 2}, Rng(5).split(t));
+    const Tensor x = d.noisy(x0, e, std::vector<double>(N, t)).reshape({N, 1, 1, 2});
+    const Tensor output = network(x, std::vector<double>(N, t), labels(N)).value();
+    const Tensor found = d.denoised(x, output, t).epsilon.reshape({N, 2});
+    error += double(ops::mse(found, target.epsilon(x.reshape({N, 2}), d.alpha_bar(t))).item()) / 50;
+  }
+  MESSAGE(error);
+  CHECK(error <= 0.003);
+
+  const auto samples = [&](const DiffusionSampling& sampling, int64_t count) {
+    return sample_latents(network, labels(count), sampling).reshape({count, 2});
+  };
+  normal.check(samples({.steps = 100}, 3000), 0.05);
+  normal.check(samples({.sampler = Sampler::ddim}, 3000), 0.05);
+  normal.check(samples({.sampler = Sampler::ode}, 3000), 0.05);
 }
 
 }  // namespace
