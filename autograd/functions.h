@@ -79,9 +79,14 @@ Variable conv_transpose2d(const Variable& x, const Variable& weight, const Varia
                           const Conv2dParams& params, Activation activation = Activation::none);
 
 // matmul.cpp
-Variable matmul(const Variable& a, const Variable& b);  // [M,L] [L,N] -> [M,N]
+Variable matmul(const Variable& a, const Variable& b);  // [...,M,L] [...,L,N] -> [...,M,N]
 // y = x weight^T + bias.   x [R,I], weight [O,I], bias [O] or undefined -> [R,O]
 Variable linear(const Variable& x, const Variable& weight, const Variable& bias);
+
+// attention.cpp: softmax(q k^T / sqrt(W/heads)) v of every head, with q, k, v the thirds of the
+// last axis, in each of which the heads lie side by side. Causal: a place sees itself and those
+// before it.   qkv [N,T,3W] -> [N,T,W]
+Variable attention(const Variable& qkv, int64_t heads, bool causal);
 
 // reduce.cpp
 Variable sum(const Variable& x);                     // [1]
@@ -96,8 +101,9 @@ Variable sum_axis1(const Variable& x);                                    // [R,
 Variable normalize_rows(const Variable& x);
 
 // softmax.cpp
-Variable softmax(const Variable& x);      // of every row [R,K]
-Variable log_softmax(const Variable& x);  // of every row [R,K]
+Variable softmax(const Variable& x);         // of every row, [...,K]
+Variable causal_softmax(const Variable& x);  // as ops::softmax, [...,T,K]
+Variable log_softmax(const Variable& x);     // of every row [R,K]
 // y[r] = x[r,index[r]].   x [R,K], index i32 [R] -> [R]
 Variable pick(const Variable& x, const Tensor& index);
 // The largest of every row, a NaN being less than all numbers; the first of equals gets the

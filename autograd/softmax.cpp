@@ -16,13 +16,20 @@ void check_labels(const char* who, const Tensor& logits, const Tensor& labels) {
   ops::check_indices(who, labels, logits.dim(1), "classes");
 }
 
+// y[r,k] = exp(x[r,k]) / sum of exp(x[r,j]) over j, all j that row r sees;
+// dx[r,k] = y[r,k] (dy[r,k] - sum of dy[r,j] y[r,j] over j).
+Variable softmax_of(const Variable& x, bool causal) {
+  const Tensor y = ops::softmax(x.value(), causal);
+  return record("softmax", y, {x}, [=](Tensor dy) { return ops::softmax_grad(std::move(dy), y); });
+}
+
 }  // namespace
 
-// y[r,k] = exp(x[r,k]) / sum of exp(x[r,j]) over j;
-// dx[r,k] = y[r,k] (dy[r,k] - sum of dy[r,j] y[r,j] over j).
 Variable softmax(const Variable& x) {
-  const Tensor y = ops::softmax(x.value());
-  return record("softmax", y, {x}, [=](Tensor dy) { return ops::softmax_grad(std::move(dy), y); });
+  return softmax_of(x, false);
+}
+Variable causal_softmax(const Variable& x) {
+  return softmax_of(x, true);
 }
 
 // y[r,k] = x[r,k] - log(sum of exp(x[r,j]) over j);

@@ -12,14 +12,14 @@
 
 namespace versor {
 
-// The keys and values of the places so far, for sequences that grow place by place.
+// The keys and values of the places so far, for sequences that grow place by place; at first none.
 struct KeyValueCache {
-  Tensor keys, values;  // [N,H,T,W/H]; the first `length` places are filled
+  Tensor keys, values;  // [H*N,length*W/H], of head h of sequence n in row h N + n; or undefined
   int64_t length = 0;
 };
 
-// y = proj(heads of softmax(q k^T / sqrt(W/H)) v side by side) with q, k, v = qkv(x) cut into three.
-// Parameters qkv.weight [3W,W], qkv.bias, proj.weight [W,W], proj.bias.
+// y = proj(heads of softmax(q k^T / sqrt(W/H)) v side by side) with q, k, v = qkv(x) cut into
+// three. Parameters qkv.weight [3W,W], qkv.bias, proj.weight [W,W], proj.bias.
 class Attention final : public Module {
  public:
   // `causal`: a place sees only itself and those before it.
@@ -28,7 +28,6 @@ class Attention final : public Module {
   // The next place of N sequences: x [N,W] -> [N,W], the same numbers up to rounding. Appends to
   // the cache. Without gradients.
   Tensor next(const Tensor& x, KeyValueCache& cache) const;
-  KeyValueCache new_cache(int64_t sequences, int64_t places) const;
 
  private:
   int64_t heads_;
@@ -39,7 +38,7 @@ class Attention final : public Module {
 struct TransformerOptions {
   int64_t width = 256, heads = 8;
   bool causal = false;
-  double dropout = 0;       // of what each part adds, in training
+  double dropout = 0;  // of what each part adds, in training
   bool conditioned = false;
 };
 
@@ -52,8 +51,8 @@ class TransformerBlock final : public Module {
  public:
   TransformerBlock(const TransformerOptions& options, Rng rng, Device device);
   Variable operator()(const Variable& x, const Variable& condition = {}) const;  // [N,T,W]
-  Tensor next(const Tensor& x, KeyValueCache& cache) const;  // [N,W], see Attention
-  KeyValueCache new_cache(int64_t sequences, int64_t places) const;
+  // [N,W], see Attention; without dropout and condition.
+  Tensor next(const Tensor& x, KeyValueCache& cache) const;
   std::vector<std::pair<std::string, Tensor>> counters();  // of Dropout
 
  private:

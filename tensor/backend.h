@@ -181,7 +181,9 @@ class Backend {
   virtual void sum_axis1(Tensor& y, const Tensor& x) = 0;
   // y[r,k] = exp(x[r,k] - m) / sum over j of exp(x[r,j] - m), m the largest of row r. -inf gives 0;
   // a row with a NaN or +inf, or of -inf alone, is NaN.   y, x [R,K];  y may be x.
-  virtual void softmax(Tensor& y, const Tensor& x) = 0;
+  // With causal > 0 the rows are those of matrices [causal,K], K >= causal, and row t of each sees
+  // only its columns 0..t+K-causal; y is 0 in the others, whatever is in x.
+  virtual void softmax(Tensor& y, const Tensor& x, int64_t causal) = 0;
   // dx[r,k] = y[r,k] (dy[r,k] - sum over j of dy[r,j] y[r,j]).   With y = softmax(x) and
   // f = <dy, y> this is df/dx.   dx, dy, y [R,K];  dx may be dy.
   virtual void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) = 0;
@@ -213,7 +215,9 @@ class Backend {
 
   // --- matrix products --------------------------------------------------------------------------
   // y = op(a) op(b) (+ bias on every row), op = transpose if asked.   y [M,N],  op(a) [M,L],
-  // op(b) [L,N],  bias [N] or undefined.
+  // op(b) [L,N],  bias f32 [N] or undefined.   Or, without a bias, as many products as there are
+  // matrices:  y [B,M,N],  op(a) [B,M,L],  op(b) [B,L,N].   y, a, b all f32, or all bf16 with sums
+  // in f32.
   virtual void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                       bool transpose_b, const Tensor& bias) = 0;
 

@@ -99,7 +99,9 @@ struct BiasReluGrad {
 };
 BiasReluGrad bias_relu_grad(Tensor dy, Tensor skip, const Tensor& y);
 Tensor sum_axis1(const Tensor& x);  // [R,C] -> [R]
-Tensor softmax(const Tensor& x);    // of every row [R,K]
+// Of every row, at any rank. Causal: x [...,T,K], K >= T, and row t of each matrix sees only its
+// columns 0..t+K-T, so that with K = T it sees itself and what is before it; the others are 0.
+Tensor softmax(const Tensor& x, bool causal = false);
 // dx is written over dy where nobody else holds it (move dy in).
 Tensor softmax_grad(Tensor dy, const Tensor& y);
 // x less the logarithm of the sum of exp(x) of its row; from differences to the largest of the row,
@@ -120,7 +122,8 @@ Tensor group_norm_sums(const Tensor& dy, const Tensor& x, const Tensor& statisti
 Tensor group_norm_grad(Tensor dy, const Tensor& x, const Tensor& weight, const Tensor& statistics,
                        const Tensor& sums);
 
-// matrix products and convolution
+// Matrix products and convolution. The products of matrices a [...,M,L] and b [...,L,N] with equal
+// leading axes, both f32 or both bf16, as is the result; a bias [N] (f32) goes with rank 2.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false,
               const Tensor& bias = {});
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Epilogue& epilogue,

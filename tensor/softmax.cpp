@@ -5,24 +5,29 @@
 
 namespace versor::ops {
 
-Tensor softmax(const Tensor& x) {
+Tensor softmax(const Tensor& x, bool causal) {
   Backend& backend = same_device("softmax", {&x});
   check_f32("softmax", {&x});
-  check_matrix("softmax", x);
+  const int rank = x.shape().rank();
+  check(rank >= (causal ? 2 : 1), "softmax", "needs ", causal ? "matrices" : "rows", ", got ",
+        x.shape());
+  check(!causal || x.dim(-1) >= x.dim(-2), "softmax", "the first rows of ", x.shape(),
+        " would see no column");
   Tensor y(x.shape(), DType::f32, x.device());
   TraceScope trace("softmax", backend, 4 * count(x), {&y, &x});
-  trace.run(backend, &Backend::softmax, y, x);
+  Tensor y_rows = y.flat_rows();
+  trace.run(backend, &Backend::softmax, y_rows, x.flat_rows(), causal ? x.dim(-2) : 0);
   return y;
 }
 
 Tensor softmax_grad(Tensor dy, const Tensor& y) {
   Backend& backend = same_device("softmax_grad", {&dy, &y});
   check_f32("softmax_grad", {&dy, &y});
-  check_matrix("softmax_grad", y);
   check_same_shape("softmax_grad", dy, y);
   Tensor dx = reused(dy);
   TraceScope trace("softmax_grad", backend, 4 * count(y), {&dx, &dy, &y});
-  trace.run(backend, &Backend::softmax_grad, dx, dy, y);
+  Tensor dx_rows = dx.flat_rows();
+  trace.run(backend, &Backend::softmax_grad, dx_rows, dy.flat_rows(), y.flat_rows());
   return dx;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "tests/reference_array.h"
+#include "tests/reference_attention.h"
 #include "tests/reference_broadcast.h"
 #include "tests/reference_codebook.h"
 #include "tests/reference_conv.h"

@@ -28,19 +28,20 @@ struct NetworkOptions {
   double lr = 1e-3;
   int64_t warmup = 100;  // steps
   double weight_decay = 0.01;
-  double clip = 1;       // largest global norm of the gradients; 0: none
+  double clip = 1;  // largest global norm of the gradients; 0: none
   // The average of the weights after a step: a = average * a + (1 - average) * w, with a shorter
   // memory in the first steps; 0: none.
   double average = 0.999;
   bool snapshots = false;  // after 1/16, 1/8, 1/4 and 1/2 of the epochs, and all
   uint64_t seed = 1;
+  // The program takes them from the options of a run, --device and --threads, once resolved.
   Device device;
-  int threads = 0;  // 0: all cores
+  int threads = 0;
 };
 // --epochs, --batch-size, --lr and so on; the values in `options` are the defaults.
 void add_network_options(Options& app, NetworkOptions& options);
-// What of them identifies a run; a program adds what it has of its own. Resolves the threads.
-nlohmann::ordered_json config_of(NetworkOptions& options);
+// What of them identifies a run; a program adds what it has of its own.
+nlohmann::ordered_json config_of(const NetworkOptions& options);
 
 class TrainingTask {
  public:
@@ -58,10 +59,14 @@ class TrainingTask {
 };
 
 // Trains what is missing of the run in `folder`. Afterwards the network has the averaged weights
-// and is set to evaluate. Ctrl-C finishes the step, saves and returns `interrupted`.
+// and is set to evaluate. Ctrl-C finishes the step, saves and returns `interrupted`. Throws Error
+// for a loss or a measured number that is not finite, and where RunFolder does.
 TrainingEnd train_network(TrainingTask& task, const NetworkOptions& options,
                           const nlohmann::ordered_json& config, const std::string& folder,
                           bool quiet = false);
+
+// Prints how it ended, with the last row of metrics.csv; returns the program's exit code.
+int report_training(TrainingEnd end, const std::string& folder);
 
 // The config that a trained network's file was written with: `path` is the file or its folder.
 // Throws Error naming the file if it is damaged or was not written by train_network.

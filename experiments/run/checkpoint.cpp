@@ -17,17 +17,11 @@ constexpr const char *kName = "trainer.safetensors", *kPrevious = "trainer.previ
                      *kDamaged = "trainer.damaged.safetensors";
 const std::string kStep = "adam.step", kCount = "adam.count.";
 
-// Calls visit(name in the file, tensor) for all state outside the model's parameters and buffers.
-template <class Visit>
-void for_each_counter(VqModel& model, Adam& adam, const Visit& visit) {
-  const auto parameters = model.named_parameters();
-  for (size_t i = 0; i < parameters.size(); ++i) {
-    visit("adam.m." + parameters[i].first, adam.first_moments()[i]);
-    visit("adam.v." + parameters[i].first, adam.second_moments()[i]);
-    visit(kCount + parameters[i].first, adam.parameter_steps()[i]);
-  }
-  visit(kStep, adam.step_counter());
-  for (auto& [name, counter] : model.counters()) visit("codebook." + name, counter);
+// All state outside the model's parameters and buffers.
+NamedTensors counters_of(VqModel& model, Adam& adam) {
+  NamedTensors all = adam_state(model, adam);
+  for (auto& [name, counter] : model.counters()) all.emplace_back("codebook." + name, counter);
+  return all;
 }
 
 // Reads the newest checkpoint, or the one before it if the newest is damaged.
@@ -65,6 +59,49 @@ void check_options(const SafetensorsFile& file, const nlohmann::ordered_json& co
 
 }  // namespace
 
+NamedTensors adam_state(const Module& module, Adam& adam) {
+  NamedTensors all;
+  const auto parameters = module.named_parameters();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    all.emplace_back("adam.m." + parameters[i].first, adam.first_moments()[i]);
+    all.emplace_back("adam.v." + parameters[i].first, adam.second_moments()[i]);
+    all.emplace_back(kCount + parameters[i].first, adam.parameter_steps()[i]);
+  }
+  all.emplace_back(kStep, adam.step_counter());
+  return all;
+}
+
+void write_state(const RunFolder& folder, const nlohmann::ordered_json& config,
+                 const Module& module, const NamedTensors& others, const std::string& position) {
+  SafetensorsFile file;
+  for (auto& [name, tensor] : state_dict(module)) file.tensors["model." + name] = tensor;
+  for (const auto& [name, tensor] : others) file.tensors[name] = tensor;
+  file.metadata = {{"options", config.dump()}, {"position", position}};
+  write_safetensors(folder.file(kName), file, folder.file(kPrevious));
+}
+
+std::optional<std::string> restore_state(const RunFolder& folder,
+                                         const nlohmann::ordered_json& config, Module& module,
+                                         const NamedTensors& others) {
+  if (!folder.has(kName)) return {};
+  const std::string path = folder.file(kName);
+  SafetensorsFile file = read_newest(folder), weights;
+  check_options(file, config, path);
+  for (auto& [name, tensor] : file.tensors)
+    if (name.starts_with("model.")) weights.tensors[name.substr(6)] = tensor;
+  load_state_dict(module, weights, path);
+  for (auto [name, tensor] : others) {
+    // Older checkpoints hold no step count per parameter, only Adam's own.
+    const bool counted = !name.starts_with(kCount) || file.tensors.contains(name);
+    const Tensor& saved = file.at(counted ? name : kStep, path);
+    check(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(), "run", path, ": ",
+          name, " is ", saved.dtype(), " ", saved.shape(), ", not ", tensor.dtype(), " ",
+          tensor.shape());
+    ops::copy(tensor, saved.to(tensor.device()));
+  }
+  return file.metadata["position"];
+}
+
 std::string to_text(const Progress& p) {
   return nlohmann::json{
       {"epoch", p.epoch}, {"train", p.train.save()}, {"test", p.test.save()}, {"rows", p.rows}}
@@ -90,24 +127,17 @@ Progress parse_progress(const std::string& text, const Vocabulary& vocabulary,
   return p;
 }
 
-std::vector<std::pair<std::string, Tensor>> training_state(VqModel& model, Adam& adam) {
-  std::vector<std::pair<std::string, Tensor>> all;
+NamedTensors training_state(VqModel& model, Adam& adam) {
+  NamedTensors all;
   for (const auto& [name, p] : model.named_parameters()) all.emplace_back(name, p.value());
   for (const auto& [name, b] : model.named_buffers()) all.emplace_back(name, b.value());
-  for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
-    all.emplace_back(name, tensor);
-  });
+  for (auto& counter : counters_of(model, adam)) all.push_back(counter);
   return all;
 }
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
                       const Progress& progress, VqModel& model, Adam& adam) {
-  SafetensorsFile file;
-  for (auto& [name, tensor] : state_dict(model)) file.tensors["model." + name] = tensor;
-  for_each_counter(model, adam,
-                   [&](const std::string& name, Tensor& tensor) { file.tensors[name] = tensor; });
-  file.metadata = {{"options", config.dump()}, {"position", to_text(progress)}};
-  write_safetensors(folder.file(kName), file, folder.file(kPrevious));
+  write_state(folder, config, model, counters_of(model, adam), to_text(progress));
 }
 
 void forget_previous_checkpoint(const RunFolder& folder) {
@@ -118,23 +148,9 @@ void forget_previous_checkpoint(const RunFolder& folder) {
 std::optional<Progress> restore_checkpoint(const RunFolder& folder,
                                            const nlohmann::ordered_json& config, VqModel& model,
                                            Adam& adam) {
-  if (!folder.has(kName)) return {};
-  const std::string path = folder.file(kName);
-  SafetensorsFile file = read_newest(folder), weights;
-  check_options(file, config, path);
-  for (auto& [name, tensor] : file.tensors)
-    if (name.starts_with("model.")) weights.tensors[name.substr(6)] = tensor;
-  load_state_dict(model, weights, path);
-  for_each_counter(model, adam, [&](const std::string& name, Tensor& tensor) {
-    // Older checkpoints hold no step count per parameter, only Adam's own.
-    const bool counted = !name.starts_with(kCount) || file.tensors.contains(name);
-    const Tensor& saved = file.at(counted ? name : kStep, path);
-    check(saved.shape() == tensor.shape() && saved.dtype() == tensor.dtype(), "run", path, ": ",
-          name, " is ", saved.dtype(), " ", saved.shape(), ", not ", tensor.dtype(), " ",
-          tensor.shape());
-    ops::copy(tensor, saved.to(tensor.device()));
-  });
-  return parse_progress(file.metadata["position"], model.vocabulary(), path);
+  const auto position = restore_state(folder, config, model, counters_of(model, adam));
+  if (!position) return {};
+  return parse_progress(*position, model.vocabulary(), folder.file(kName));
 }
 
 }  // namespace versor

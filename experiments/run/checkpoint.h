@@ -20,6 +20,23 @@
 
 namespace versor {
 
+using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+// The state of Adam on a module's parameters: moments, and the counters of steps. The tensors share
+// their memory with it.
+NamedTensors adam_state(const Module& module, Adam& adam);
+
+// What any trainer's checkpoint is made of: the parameters and buffers of a module, other tensors,
+// and a text, the position. Restoring copies into the tensors and returns the position; nothing if
+// there is no checkpoint. If it is damaged and the one before it is intact, that one is used, the
+// damaged one is renamed to trainer.damaged.safetensors, and a line on stderr says so. Throws Error
+// if no checkpoint is usable or it belongs to another run.
+void write_state(const RunFolder& folder, const nlohmann::ordered_json& config,
+                 const Module& module, const NamedTensors& others, const std::string& position);
+std::optional<std::string> restore_state(const RunFolder& folder,
+                                         const nlohmann::ordered_json& config, Module& module,
+                                         const NamedTensors& others);
+
 // How far a run has come.
 struct Progress {
   explicit Progress(const Vocabulary& vocabulary) : train(vocabulary), test(vocabulary) {}
@@ -31,15 +48,12 @@ struct Progress {
 
 // All tensors that the rest of the run depends on, with their names; they share their memory with
 // the model and Adam.
-std::vector<std::pair<std::string, Tensor>> training_state(VqModel& model, Adam& adam);
+NamedTensors training_state(VqModel& model, Adam& adam);
 
 void write_checkpoint(const RunFolder& folder, const nlohmann::ordered_json& config,
                       const Progress& progress, VqModel& model, Adam& adam);
 
-// Restores model and Adam from the folder's checkpoint; returns nothing if there is none. If the
-// checkpoint is damaged and the one before it is intact, that one is used, the damaged one is
-// renamed to trainer.damaged.safetensors, and a line on stderr says so. Throws Error if no
-// checkpoint is usable or it belongs to another run.
+// Restores model and Adam from the folder's checkpoint, as restore_state() does.
 std::optional<Progress> restore_checkpoint(const RunFolder& folder,
                                            const nlohmann::ordered_json& config, VqModel& model,
                                            Adam& adam);

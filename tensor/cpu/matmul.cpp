@@ -37,12 +37,15 @@ void matmul_bf16(Tensor& y, const Tensor& a, const Tensor& b) {
 
 void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                        bool transpose_b, const Tensor& bias) {
-  const auto view = [](const Tensor& t, bool transpose) {
-    return transpose ? MatrixView{t.data<float>(), 1, t.dim(1)}
-                     : MatrixView{t.data<float>(), t.dim(1), 1};
+  // Matrix number i of a batch.
+  const auto view = [](const Tensor& t, bool transpose, int64_t i) {
+    const float* matrix = t.data<float>() + i * t.dim(-2) * t.dim(-1);
+    return transpose ? MatrixView{matrix, 1, t.dim(-1)} : MatrixView{matrix, t.dim(-1), 1};
   };
-  gemm(y.dim(0), y.dim(1), a.dim(transpose_a ? 0 : 1), view(a, transpose_a), view(b, transpose_b),
-       y.data<float>(), false);
+  const int64_t M = y.dim(-2), N = y.dim(-1), count = y.shape().rank() == 2 ? 1 : y.dim(0);
+  for (int64_t i = 0; i < count; ++i)
+    gemm(M, N, a.dim(transpose_a ? -2 : -1), view(a, transpose_a, i), view(b, transpose_b, i),
+         y.data<float>() + i * M * N, false);
   apply_epilogue(y, y, {bias, false});
 }
 
@@ -50,6 +53,13 @@ void reference::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpo
 
 void CpuBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                         bool transpose_b, const Tensor& bias) {
+  if (y.dtype() == DType::bf16 && !cpu::has_bf16_products()) {
+    Tensor wide_y(y.shape()), wide_a(a.shape()), wide_b(b.shape());
+    cast(wide_a, a);
+    cast(wide_b, b);
+    matmul(wide_y, wide_a, wide_b, transpose_a, transpose_b, bias);
+    return cast(y, wide_y);
+  }
 #ifdef VERSOR_ONEDNN
   if (cpu::use_onednn()) return cpu::onednn::matmul(y, a, b, transpose_a, transpose_b, bias);
 #endif

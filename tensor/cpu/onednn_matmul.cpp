@@ -13,24 +13,24 @@ namespace {
 using dnnl::memory;
 
 struct Key {
-  int64_t m, n, l;
+  int64_t batch, m, n, l;  // batch 0: one product, without that axis
   bool transpose_a, transpose_b, bias;
-  DType type;                           // of a and b
+  DType type, result;                   // of a and b, and of y
   int threads = omp_get_max_threads();  // part of the key: see onednn_conv.cpp
   auto operator<=>(const Key&) const = default;
 };
 
 dnnl::matmul::primitive_desc describe(const Key& k) {
-  const auto f32 = memory::data_type::f32;
-  const auto tag = [](bool transpose) {
-    return transpose ? memory::format_tag::ba : memory::format_tag::ab;
+  using Tag = memory::format_tag;
+  const auto matrix = [&](int64_t rows, int64_t columns, DType dtype, bool transpose) {
+    const auto type = dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
+    if (k.batch == 0) return memory::desc({rows, columns}, type, transpose ? Tag::ba : Tag::ab);
+    return memory::desc({k.batch, rows, columns}, type, transpose ? Tag::acb : Tag::abc);
   };
-  const auto type = k.type == DType::bf16 ? memory::data_type::bf16 : f32;
-  const memory::desc a({k.m, k.l}, type, tag(k.transpose_a));
-  const memory::desc b({k.l, k.n}, type, tag(k.transpose_b));
-  const memory::desc y({k.m, k.n}, f32, memory::format_tag::ab);
-  const memory::desc bias = k.bias ? memory::desc({1, k.n}, f32, memory::format_tag::ab)  //
-                                   : memory::desc();
+  const memory::desc a = matrix(k.m, k.l, k.type, k.transpose_a);
+  const memory::desc b = matrix(k.l, k.n, k.type, k.transpose_b);
+  const memory::desc y = matrix(k.m, k.n, k.result, false);
+  const memory::desc bias = k.bias ? matrix(1, k.n, DType::f32, false) : memory::desc();
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   attr.set_fpmath_mode(dnnl::fpmath_mode::strict);
@@ -45,11 +45,21 @@ dnnl::matmul::primitive_desc describe(const Key& k) {
 
 void matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b,
             const Tensor& bias) {
-  const Key key{y.dim(0),       y.dim(1), a.dim(transpose_a ? 0 : 1), transpose_a, transpose_b,
-                bias.defined(), a.dtype()};
-  if (key.m == 0 || key.n == 0) return;
-  if (key.l == 0 && key.type == DType::bf16) return y.backend().fill(y, 0.f);  // never with a bias
-  if (key.l == 0) return reference::matmul(y, a, b, transpose_a, transpose_b, bias);
+  const Key key{y.shape().rank() == 3 ? y.dim(0) : 0,
+                y.dim(-2),
+                y.dim(-1),
+                a.dim(transpose_a ? -2 : -1),
+                transpose_a,
+                transpose_b,
+                bias.defined(),
+                a.dtype(),
+                y.dtype()};
+  if (y.numel() == 0) return;
+  if (key.l == 0) {  // an empty sum
+    Tensor sum(y.shape());
+    sum.backend().fill(sum, 0.f);
+    return apply_epilogue(y, sum, {bias, false});
+  }
   struct Prepared {
     dnnl::matmul::primitive_desc desc;
     dnnl::matmul primitive;

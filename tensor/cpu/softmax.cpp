@@ -1,4 +1,5 @@
 // Softmax and argmax on the CPU, row by row.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -8,19 +9,21 @@
 namespace versor {
 
 // A NaN in the row, and the NaN of inf - inf, spread through the sum to the whole row.
-void CpuBackend::softmax(Tensor& y, const Tensor& x) {
-  const int64_t columns = x.dim(1);
+void CpuBackend::softmax(Tensor& y, const Tensor& x, int64_t causal) {
+  const int64_t all = x.dim(1);
   const float* in = x.data<float>();
   float* out = y.data<float>();
-  cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
-    const float* row = in + r * columns;
-    float* e = out + r * columns;  // exp(x - m), then y
+  cpu::parallel_rows(x.dim(0), all, [=](int64_t r) {
+    const int64_t columns = causal > 0 ? r % causal + 1 + all - causal : all;
+    const float* row = in + r * all;
+    float* e = out + r * all;  // exp(x - m), then y
     float m = -std::numeric_limits<float>::infinity();
     for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
     double s = 0;
     for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
     const auto divisor = static_cast<float>(s);
     for (int64_t k = 0; k < columns; ++k) e[k] /= divisor;
+    std::fill(e + columns, e + all, 0.f);
   });
 }
 

@@ -76,7 +76,7 @@ class CudaBackend final : public Backend {
   void bias_relu_grad(Tensor& dz, Tensor& dbias, const Tensor& dy, const Tensor& skip,
                       const Tensor& y) override;
   void sum_axis1(Tensor& y, const Tensor& x) override;
-  void softmax(Tensor& y, const Tensor& x) override;
+  void softmax(Tensor& y, const Tensor& x, int64_t causal) override;
   void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;
   void argmax(Tensor& index, const Tensor& x) override;
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;

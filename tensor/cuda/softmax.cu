@@ -59,15 +59,16 @@ __device__ inline Candidate best_of_row(const float* row, int64_t columns) {
 
 // exp(x - m) is computed twice, which is cheaper than writing and reading it. y may be x: each
 // thread writes only what no other thread still reads.
-__global__ void softmax_kernel(float* y, const float* x, int64_t columns) {
-  const float* row = x + blockIdx.x * columns;
+__global__ void softmax_kernel(float* y, const float* x, int64_t all, int64_t causal) {
+  const int64_t columns = causal > 0 ? blockIdx.x % causal + 1 + all - causal : all;
+  const float* row = x + blockIdx.x * all;
   const float m = best_of_row(row, columns).value;
   double sum = 0;
   for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
     sum += static_cast<double>(std::exp(row[k] - m));
   const auto divisor = static_cast<float>(cuda::block_sum(sum));
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    y[blockIdx.x * columns + k] = std::exp(row[k] - m) / divisor;
+  for (int64_t k = threadIdx.x; k < all; k += blockDim.x)
+    y[blockIdx.x * all + k] = k < columns ? std::exp(row[k] - m) / divisor : 0.f;
 }
 
 // dx may be dy, as in softmax_kernel.
@@ -89,10 +90,10 @@ __global__ void argmax_kernel(int32_t* index, const float* x, int64_t columns) {
 
 }  // namespace
 
-void CudaBackend::softmax(Tensor& y, const Tensor& x) {
+void CudaBackend::softmax(Tensor& y, const Tensor& x, int64_t causal) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   cuda::launch("softmax", stream(), cuda::blocks_for(rows, 1), threads_for(columns), softmax_kernel,
-               y.data<float>(), x.data<float>(), columns);
+               y.data<float>(), x.data<float>(), columns, causal);
 }
 
 void CudaBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {

@@ -24,16 +24,41 @@ TEST_CASE("softmax: values, also in place") {
       const ref::Array x = random_array(random, shape, -range, range), y = ref::softmax(x);
       const Fenced in(x);
       Fenced out(shape), in_place(x);
-      backend.softmax(out.view, in.view);
+      backend.softmax(out.view, in.view, 0);
       check_output(out, y, 1e-6);
       CHECK(error(ops::sum_axis1(out.view), ref::filled({shape[0]}, 1)) <= 1e-6);
-      backend.softmax(in_place.view, in_place.view);
+      backend.softmax(in_place.view, in_place.view, 0);
       CHECK(in_place.intact());
       CHECK((bits_of(in_place.view) == bits_of(out.view)));
     }
   Tensor no_rows = empty({0, 3}), no_columns = empty({3, 0});
-  backend.softmax(no_rows, no_rows);
-  backend.softmax(no_columns, no_columns);
+  backend.softmax(no_rows, no_rows, 0);
+  backend.softmax(no_columns, no_columns, 0);
+}
+
+// Square matrices, more columns than rows, one row, and a wide last one.
+TEST_CASE("softmax: a causal row sees nothing after it, also in place") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(39);
+  for (const Shape& shape : {Shape{1, 1, 1}, Shape{4, 5, 5}, Shape{3, 1, 7}, Shape{2, 6, 40},
+                             Shape{3, 64, 64}, Shape{2, 3, 1500}}) {
+    CAPTURE(shape);
+    const int64_t T = shape[1], K = shape[2], R = shape[0] * T;
+    ref::Array x = random_array(random, {R, K}, -5, 5), masked = x;
+    for (int64_t r = 0; r < R; ++r)
+      for (int64_t k = r % T + 1 + K - T; k < K; ++k) {
+        x.at(r, k) = k % 2 == 0 ? NAN : INFINITY;
+        masked.at(r, k) = -INFINITY;
+      }
+    const Fenced in(x);
+    Fenced out({R, K}), in_place(x);
+    backend.softmax(out.view, in.view, T);
+    check_output(out, ref::softmax(masked), 1e-6);
+    backend.softmax(in_place.view, in_place.view, T);
+    CHECK(in_place.intact());
+    CHECK((bits_of(in_place.view) == bits_of(out.view)));
+    CHECK((bits_of(ops::softmax(in.view.reshape(shape), true)) == bits_of(out.view)));
+  }
 }
 
 TEST_CASE("softmax: the gradient, also in place") {
