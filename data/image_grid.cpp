@@ -113,6 +113,15 @@ void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_o
   write_picture(path, rows_of_images, scale, Survives::power_cut);
 }
 
+void write_square_grid(const std::string& path, const Tensor& images) {
+  const int64_t count = images.dim(0);
+  const auto per_row = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+  std::vector<Tensor> rows;
+  for (int64_t begin = 0; begin < count; begin += per_row)
+    rows.push_back(images.rows(begin, std::min(begin + per_row, count)));
+  write_image_grid(path, rows, 1);
+}
+
 void write_png_files(const std::string& folder, const Tensor& images, int64_t first) {
   check_images(folder, images);
   check(first >= 0, "image_grid", folder, ": the first number ", first, " is negative");

@@ -17,6 +17,9 @@ namespace versor {
 void write_image_grid(const std::string& path, const std::vector<Tensor>& rows_of_images,
                       int scale);
 
+// The same of images f32 [N,H,W,C], row by row, as nearly square as whole images allow.
+void write_square_grid(const std::string& path, const Tensor& images);
+
 // Writes each image of f32 [n,H,W,C], in its own size, to `folder` (created if it does not exist)
 // as 00000.png, 00001.png and so on, counted from `first`. The files are 8-bit RGB with the same
 // pixels as in a grid; each appears whole or not at all. Throws Error like write_image_grid, naming

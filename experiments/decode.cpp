@@ -2,8 +2,6 @@
 //   bin/decode results/runs/NAME symbols.npy --output pictures
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "data/image_grid.h"
 #include "experiments/cli/program.h"
 #include "experiments/run/model_use.h"
@@ -14,16 +12,6 @@
 using namespace versor;
 
 namespace {
-
-// One picture of all images [N,H,W,C], as nearly square as whole images allow.
-void write_grid(const std::string& path, const Tensor& images) {
-  const int64_t count = images.dim(0);
-  const auto per_row = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
-  std::vector<Tensor> rows;
-  for (int64_t begin = 0; begin < count; begin += per_row)
-    rows.push_back(images.rows(begin, std::min(begin + per_row, count)));
-  write_image_grid(path, rows, 1);
-}
 
 int decode(const LoadedModel& loaded, const std::string& from, const std::string& output) {
   const std::vector<Tensor> symbols = read_symbols(*loaded.model, from);
@@ -38,7 +26,7 @@ int decode(const LoadedModel& loaded, const std::string& from, const std::string
   };
   decode_images(*loaded.model, symbols, batch_for(loaded, shape[1], shape[2]),
                 loaded.options.device, take);
-  if (one_picture) write_grid(output, all);
+  if (one_picture) write_square_grid(output, all);
   fmt::print("{}  {} images\n", output, shape[0]);
   if (!decoder_sees_codes(*loaded.model))
     fmt::print(

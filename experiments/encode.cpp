@@ -60,7 +60,7 @@ int encode(const ModelUse& use, const Asked& asked) {
   const EncodedImages encoded =
       encode_images(*loaded.model, set, batch_for(loaded, set.images.dim(1), set.images.dim(2)),
                     loaded.options.device, take);
-  write_symbols(*loaded.model, encoded, asked.output);
+  write_symbols(*loaded.model, encoded.symbols, asked.output);
   report(loaded, set, encoded, asked.output);
   return 0;
 }

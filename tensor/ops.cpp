@@ -260,7 +260,7 @@ Shape joined_shape(const char* op, const std::vector<Tensor>& parts, int axis) {
   int64_t extent = 0;
   for (const Tensor& part : parts) {
     same_device(op, {&parts[0], &part});
-    check_f32(op, {&part});
+    check_dtype(op, part, parts[0].dtype());
     check_matrix(op, part);
     check(part.dim(other) == parts[0].dim(other), op, other == 0 ? "rows" : "columns",
           " differ: ", parts[0].shape(), " and ", part.shape());
@@ -273,6 +273,7 @@ Shape joined_shape(const char* op, const std::vector<Tensor>& parts, int axis) {
 
 Tensor concat(const std::vector<Tensor>& parts) {
   const Shape joined = joined_shape("concat", parts, 1);
+  check_f32("concat", {&parts[0]});
   Tensor y(joined, DType::f32, parts[0].device());
   TraceScope trace("concat", y.backend(), 0, {&y});
   trace.run(y.backend(), &Backend::concat, y, parts);
@@ -281,7 +282,7 @@ Tensor concat(const std::vector<Tensor>& parts) {
 
 Tensor concat_rows(const std::vector<Tensor>& parts) {
   const Shape joined = joined_shape("concat_rows", parts, 0);
-  Tensor y(joined, DType::f32, parts[0].device());
+  Tensor y(joined, parts[0].dtype(), parts[0].device());
   int64_t at = 0;
   for (const Tensor& part : parts) {
     Tensor place = y.rows(at, at + part.dim(0));

@@ -80,7 +80,7 @@ inline Tensor mul(const Tensor& a, const Tensor& b) {
 Tensor permute(const Tensor& x, const std::vector<int>& axes);
 Tensor slice(const Tensor& x, int64_t begin, int64_t end);  // columns of [R,C]
 Tensor concat(const std::vector<Tensor>& parts);            // columns of [R,C_i]
-Tensor concat_rows(const std::vector<Tensor>& parts);       // [R_i,C] -> [sum of R_i,C]
+Tensor concat_rows(const std::vector<Tensor>& parts);       // [R_i,C] -> [sum of R_i,C], any type
 inline Tensor nchw_to_nhwc(const Tensor& x) {
   return permute(x, {0, 2, 3, 1});
 }

@@ -23,8 +23,8 @@ class SymbolSequence {
   explicit SymbolSequence(std::vector<SymbolLevel> levels);
 
   const std::vector<SymbolLevel>& levels() const { return levels_; }
-  int64_t length() const;                   // T of an image
-  int64_t first(size_t level) const;        // the place in the sequence where a level begins
+  int64_t length() const;             // T of an image
+  int64_t first(size_t level) const;  // the place in the sequence where a level begins
   size_t level_at(int64_t place) const;
   // A symbol's number among all symbols of all levels and layers, [0, vocabulary()), is
   // offset_at(its place) + symbol.

@@ -49,7 +49,8 @@ void decode_images(const VqModel& model, const std::vector<Tensor>& symbols, int
 
 // The files of the symbols, one for each level: `path` itself for one level.
 std::vector<std::string> symbol_files(const VqModel& model, const std::string& path);
-void write_symbols(const VqModel& model, const EncodedImages& encoded, const std::string& path);
+void write_symbols(const VqModel& model, const std::vector<Tensor>& symbols,
+                   const std::string& path);
 // Throws Error naming the file if it is not what this model can decode.
 std::vector<Tensor> read_symbols(const VqModel& model, const std::string& path);
 

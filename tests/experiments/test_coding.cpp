@@ -35,7 +35,7 @@ void check_round_trip(VqModel& model, const Dataset& set) {
         CHECK(first % 4 == 0);
         evaluated += bits_of(images);
       });
-  write_symbols(model, encoded, folder / "symbols.npy");
+  write_symbols(model, encoded.symbols, folder / "symbols.npy");
   const std::vector<Tensor> symbols = read_symbols(model, folder / "symbols.npy");
   decode_images(model, symbols, 4, {}, [&](const Tensor& images, int64_t first) {
     CHECK(images.dim(0) == std::min<int64_t>(4, set.size() - first));

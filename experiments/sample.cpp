@@ -1,0 +1,118 @@
+// Samples images: of a prior (bin/prior) or of a diffusion model (bin/diffusion).
+//   bin/sample results/runs/NAME/prior-seed1 --count 64 --output samples.png
+//   bin/sample results/runs/NAME/diffusion-seed1 --classes 3,5 --guidance 1 --output folder
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "data/image_grid.h"
+#include "data/npy.h"
+#include "experiments/cli/program.h"
+#include "experiments/generate/network_trainer.h"
+#include "experiments/generate/prior.h"
+#include "experiments/run/model_use.h"
+#include "experiments/study/coding.h"
+#include "tensor/ops.h"
+
+using namespace versor;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Asked {
+  std::string from, model, output;
+  int64_t count = 64;
+  std::vector<int64_t> classes;
+  SamplingOptions symbols;
+};
+
+// Of each sample: those asked for in turn, by default all; no_class if the network knows none.
+std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
+  std::vector<int32_t> labels;
+  for (int64_t i = 0; i < asked.count; ++i) {
+    const int64_t among = asked.classes.empty() ? known : std::ssize(asked.classes);
+    const int64_t n = among == 0 ? 0 : i % among;
+    labels.push_back(static_cast<int32_t>(asked.classes.empty() ? n : asked.classes[n]));
+    if (labels.back() >= known && !(known == 0 && asked.classes.empty()))
+      throw UsageError("--classes", fmt::format("{} has {} classes", asked.from, known));
+  }
+  return labels;
+}
+
+void check_first_stage(const std::string& of, const std::string& model, const std::string& from) {
+  check(of == fingerprint_of_weights(model), "sample", from, " was trained on another model than ",
+        model, " (--model)");
+}
+
+Tensor sample_prior(const LoadedModel& first_stage, const Asked& asked) {
+  const LoadedPrior loaded = load_prior(asked.from, first_stage.options.device);
+  check_first_stage(loaded.first_stage, asked.model, asked.from);
+  const Prior& prior = *loaded.prior;
+  const std::vector<Tensor> symbols =
+      prior.sequence().unflatten(sample(prior, labels_for(asked, prior.no_class()), asked.symbols));
+  if (asked.output.ends_with(".npy")) {
+    write_symbols(*first_stage.model, symbols, asked.output);
+    return {};
+  }
+  const Shape shape = images_of_symbols(*first_stage.model, symbols);
+  Tensor images(shape);
+  decode_images(*first_stage.model, symbols, batch_for(first_stage, shape[1], shape[2]),
+                first_stage.options.device, [&](const Tensor& some, int64_t first) {
+                  Tensor here = images.rows(first, first + some.dim(0));
+                  ops::copy(here, some.to({}));
+                });
+  return images;
+}
+
+int run(const ModelUse& use, Asked asked) {
+  if (asked.model.empty())
+    asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
+  const LoadedModel first_stage = use.load(asked.model);
+  const Tensor images = sample_prior(first_stage, asked);
+  if (images.defined() && asked.output.ends_with(".png"))
+    write_square_grid(asked.output, images);
+  else if (images.defined())
+    write_png_files(asked.output, images);
+  fmt::print("{}  {} samples\n", asked.output, asked.count);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options app("Samples images of a trained prior or diffusion model.");
+  Asked asked;
+  app.add_option("from", asked.from, "the folder of the prior or the diffusion model")->required();
+  app.add_option("--model", asked.model,
+                 "the model that it was trained on; default the folder above");
+  app.add_option(
+         "--output", asked.output,
+         "a .png of all samples, a folder for a PNG file of each, or a prior's symbols as .npy")
+      ->required();
+  app.add_option("--count", asked.count, "samples")
+      ->check(in_range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--classes", asked.classes, "these classes in turn, as 3,5; default all")
+      ->delimiter(',')
+      ->check(in_range(0, 1 << 16));
+  app.add_option("--seed", asked.symbols.seed)->check(kSeedNumber)->capture_default_str();
+  app.group("Of a prior");
+  app.add_option("--temperature", asked.symbols.temperature,
+                 "divides the logits; 0: always the most probable symbol")
+      ->check(kNotNegative)
+      ->capture_default_str();
+  app.add_option("--top-k", asked.symbols.top_k,
+                 "only so many of the most probable symbols; 0: all")
+      ->check(in_range(0, 1 << 16))
+      ->capture_default_str();
+  app.add_option("--top-p", asked.symbols.top_p,
+                 "only the most probable symbols that together have this probability")
+      ->check(kFraction)
+      ->capture_default_str();
+  app.group("Options");
+  const ModelUse use(app);
+  return run_program(app, argc, argv, [&] { return run(use, asked); });
+}
