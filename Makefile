@@ -215,6 +215,7 @@ ifeq ($(SANITIZE),address)
 $(B)/tests/%.o: OPTIMIZE := $(OPTIMIZE:-O1=-O0)
 endif
 $(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+$(B)/experiments/generate/coding_network.o: OPTIMIZE := $(OPTIMIZE)
 $(B)/experiments/cli/version.o build/fuzz/experiments/cli/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/cli/version.o: $(B)/commit
