@@ -10,6 +10,7 @@
 #include "data/image_grid.h"
 #include "data/npy.h"
 #include "experiments/cli/program.h"
+#include "experiments/generate/denoiser.h"
 #include "experiments/generate/network_trainer.h"
 #include "experiments/generate/prior.h"
 #include "experiments/run/model_use.h"
@@ -27,6 +28,8 @@ struct Asked {
   int64_t count = 64;
   std::vector<int64_t> classes;
   SamplingOptions symbols;
+  std::string sampler = name_of(Sampler::ddim);
+  DiffusionSampling latents;
 };
 
 // Of each sample: those asked for in turn, by default all; no_class if the network knows none.
@@ -42,14 +45,15 @@ std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
   return labels;
 }
 
-void check_first_stage(const std::string& of, const std::string& model, const std::string& from) {
-  check(of == fingerprint_of_weights(model), "sample", from, " was trained on another model than ",
-        model, " (--model)");
+void check_first_stage(const std::string& of, const Asked& asked) {
+  check(of == fingerprint_of_weights(asked.model), "sample", asked.from,
+        " was trained on another model than ", asked.model, " (--model)");
 }
 
+// Decoded images [N,H,W,C] or, undefined, the symbols in a file.
 Tensor sample_prior(const LoadedModel& first_stage, const Asked& asked) {
   const LoadedPrior loaded = load_prior(asked.from, first_stage.options.device);
-  check_first_stage(loaded.first_stage, asked.model, asked.from);
+  check_first_stage(loaded.first_stage, asked);
   const Prior& prior = *loaded.prior;
   const std::vector<Tensor> symbols =
       prior.sequence().unflatten(sample(prior, labels_for(asked, prior.no_class()), asked.symbols));
@@ -67,11 +71,26 @@ Tensor sample_prior(const LoadedModel& first_stage, const Asked& asked) {
   return images;
 }
 
+Tensor sample_diffusion(const LoadedModel& first_stage, const Asked& asked) {
+  if (asked.output.ends_with(".npy")) throw UsageError("--output", "only a prior has symbols");
+  const LoadedDenoiser loaded = load_denoiser(asked.from, first_stage.options.device);
+  check_first_stage(loaded.first_stage, asked);
+  const DenoiserOptions& o = loaded.network->options();
+  const Tensor latents =
+      sample_latents(*loaded.network, labels_for(asked, o.classes), asked.latents);
+  const int64_t pixels = first_stage.model->pixels_per_latent(0);
+  return decode_latents(*first_stage.model, latents,
+                        {asked.count, o.latents[0] * pixels, o.latents[1] * pixels,
+                         first_stage.model->options().image_channels});
+}
+
 int run(const ModelUse& use, Asked asked) {
+  const bool is_prior = network_config(asked.from).value("task", "") == "prior";
   if (asked.model.empty())
     asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
   const LoadedModel first_stage = use.load(asked.model);
-  const Tensor images = sample_prior(first_stage, asked);
+  const Tensor images =
+      is_prior ? sample_prior(first_stage, asked) : sample_diffusion(first_stage, asked);
   if (images.defined() && asked.output.ends_with(".png"))
     write_square_grid(asked.output, images);
   else if (images.defined())
@@ -112,7 +131,26 @@ int main(int argc, char** argv) {
                  "only the most probable symbols that together have this probability")
       ->check(kFraction)
       ->capture_default_str();
+  app.group("Of a diffusion model");
+  app.add_option("--sampler", asked.sampler)
+      ->check(one_of(names_of<Sampler>()))
+      ->capture_default_str();
+  app.add_option("--steps", asked.latents.steps,
+                 "0: all of ancestral, 50 of ddim, 25 of ode, each with two evaluations")
+      ->check(in_range(0, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--eta", asked.latents.eta, "the noise of ddim: 0 none, 1 that of ancestral")
+      ->check(kFraction)
+      ->capture_default_str();
+  app.add_option("--guidance", asked.latents.guidance,
+                 "towards the class: (1 + w) with it - w without it")
+      ->check(kNotNegative)
+      ->capture_default_str();
   app.group("Options");
   const ModelUse use(app);
-  return run_program(app, argc, argv, [&] { return run(use, asked); });
+  return run_program(app, argc, argv, [&] {
+    asked.latents.sampler = parse_name<Sampler>(asked.sampler);
+    asked.latents.seed = asked.symbols.seed;
+    return run(use, asked);
+  });
 }
