@@ -5,8 +5,8 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate encode decode prior diffusion sample inspect prune one_step bench scaling probe tsne \
-  sweep $(PAPER)
+PROGRAMS := train evaluate classifier encode decode prior diffusion sample inspect prune one_step bench scaling probe \
+  tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
