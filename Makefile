@@ -5,7 +5,8 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate encode decode prior sample inspect prune one_step bench scaling probe tsne sweep $(PAPER)
+PROGRAMS := train evaluate classifier generation encode decode prior diffusion sample inspect prune one_step bench scaling probe \
+  tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)
 CUDA ?= auto## GPU code: auto (if nvcc and cuDNN are found), 1 (required) or 0
@@ -214,6 +215,7 @@ ifeq ($(SANITIZE),address)
 $(B)/tests/%.o: OPTIMIZE := $(OPTIMIZE:-O1=-O0)
 endif
 $(B)/nn/safetensors.o: OPTIMIZE := $(OPTIMIZE:-O3=-O1)
+$(B)/experiments/generate/coding_network.o: OPTIMIZE := $(OPTIMIZE)
 $(B)/experiments/cli/version.o build/fuzz/experiments/cli/version.o: DEFINES = -DVERSOR_VERSION='"$(VERSION)"' \
   -DVERSOR_COMMIT='"$(COMMIT)"' -DVERSOR_COMPILER_FLAGS='"$(BUILT_WITH)"'
 $(B)/experiments/cli/version.o: $(B)/commit

@@ -1,11 +1,16 @@
 // Decodes symbols (bin/encode) into pictures: a folder of PNG files, or one picture of all.
 //   bin/decode results/runs/NAME symbols.npy --output pictures
+//   bin/decode results/runs/NAME images.vqc --prior results/runs/NAME/prior-seed1 --output pictures
 #include <fmt/format.h>
+
+#include <filesystem>
 
 #include "data/image_grid.h"
 #include "experiments/cli/program.h"
+#include "experiments/generate/packed_symbols.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
+#include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/names.h"
 
@@ -13,8 +18,30 @@ using namespace versor;
 
 namespace {
 
-int decode(const LoadedModel& loaded, const std::string& from, const std::string& output) {
-  const std::vector<Tensor> symbols = read_symbols(*loaded.model, from);
+struct Asked {
+  std::string model, symbols, output, prior;
+};
+
+// The symbols of all levels in the file, which is known to be packed by its first bytes.
+std::vector<Tensor> symbols_in(const LoadedModel& loaded, const Asked& asked) {
+  const std::string& path = asked.symbols;
+  if (!path.ends_with(".vqc") && !(is_there(path) && is_packed(path)))
+    return read_symbols(*loaded.model, path);
+  const std::filesystem::path folder = std::filesystem::path(loaded.path).parent_path();
+  const std::string from = asked.prior.empty() ? (folder / "prior-seed1").string() : asked.prior;
+  const LoadedPrior prior = load_prior(from, {}, asked.model);
+  const CodingNetwork network(*prior.prior, from);
+  return network.sequence().unflatten(read_packed(path, network, prior.first_stage));
+}
+
+int decode(const LoadedModel& loaded, const Asked& asked) {
+  const std::string& output = asked.output;
+  const std::vector<Tensor> symbols = symbols_in(loaded, asked);
+  if (output.ends_with(".npy")) {
+    write_symbols(*loaded.model, symbols, output);
+    fmt::print("{}  symbols of {} images\n", output, symbols[0].dim(0));
+    return 0;
+  }
   const Shape shape = images_of_symbols(*loaded.model, symbols);
   const bool one_picture = output.ends_with(".png");
   Tensor all;
@@ -39,12 +66,17 @@ int decode(const LoadedModel& loaded, const std::string& from, const std::string
 
 int main(int argc, char** argv) {
   Options app("Decodes symbols from bin/encode into PNG files.");
-  std::string model, symbols, output;
-  app.add_option("model", model, "a run's folder, or a model.safetensors")->required();
-  app.add_option("symbols", symbols, "the .npy file, by the name that bin/encode was given")
+  Asked asked;
+  app.add_option("model", asked.model, "a run's folder, or a model.safetensors")->required();
+  app.add_option("symbols", asked.symbols,
+                 "the .npy or .vqc file, by the name that bin/encode was given")
       ->required();
-  app.add_option("--output", output, "a folder for a PNG file of each image, or one .png of all")
+  app.add_option("--output", asked.output,
+                 "a folder for a PNG file of each image, one .png of all, or the symbols as .npy")
       ->required();
+  app.add_option("--prior", asked.prior,
+                 "of a .vqc file: the prior that it was made with; default prior-seed1 in the "
+                 "run's folder");
   const ModelUse use(app);
-  return run_program(app, argc, argv, [&] { return decode(use.load(model), symbols, output); });
+  return run_program(app, argc, argv, [&] { return decode(use.load(asked.model), asked); });
 }

@@ -63,10 +63,16 @@ Symbols symbols_of(const LoadedModel& loaded, const SymbolSequence& sequence, co
   return all;
 }
 
+// "_top", "_bottom"; "" for the only level.
+std::string ending_of(const VqModel::Level& level) {
+  return level.name.empty() ? "" : "_" + level.name;
+}
+
 class PriorTask final : public TrainingTask {
  public:
-  PriorTask(Prior& prior, Symbols train, const Symbols& test)
-      : prior_(prior), train_(std::move(train)) {
+  PriorTask(Prior& prior, Symbols train, const Symbols& test,
+            const std::vector<VqModel::Level>& levels)
+      : prior_(prior), train_(std::move(train)), levels_(levels) {
     const int64_t measured = std::min(kMeasured, test.sequences.dim(0));
     test_ = {test.sequences.rows(0, measured),
              {test.labels.begin(), test.labels.begin() + measured}};
@@ -94,13 +100,14 @@ class PriorTask final : public TrainingTask {
     const std::vector<double> bits = bits_per_symbol(prior_, test_.sequences, test_.labels);
     std::vector<std::pair<std::string, double>> all;
     for (size_t level = 0; level < bits.size(); ++level)
-      all.emplace_back(bits.size() == 1 ? "test_bits" : str("test_bits_", level), bits[level]);
+      all.emplace_back("test_bits" + ending_of(levels_[level]), bits[level]);
     return all;
   }
 
  private:
   Prior& prior_;
   Symbols train_, test_;
+  const std::vector<VqModel::Level>& levels_;
 };
 
 // The cost of the test images by each model, in a file beside the run as well.
@@ -122,8 +129,7 @@ void report(const Prior& prior, const Symbols& train, const Symbols& test, int64
   all.emplace_back("prior", bits_per_symbol(prior, test.sequences, none));
 
   std::string csv = "model,bits_per_image";
-  for (const auto& level : levels)
-    csv += ",bits_per_symbol" + (level.name.empty() ? "" : "_" + level.name);
+  for (const auto& level : levels) csv += ",bits_per_symbol" + ending_of(level);
   csv += "\n";
   fmt::print("{} test images of {} symbols\n", test.sequences.dim(0), sequence.length());
   for (const auto& [name, bits] : all) {
@@ -162,8 +168,10 @@ int train(const ModelUse& use, Asked asked) {
   const SymbolSequence sequence =
       symbol_sequence(*loaded.model, images.train.images.dim(1), images.train.images.dim(2));
   if (asked.classes) asked.prior.classes = 1 + *std::ranges::max_element(images.train.labels);
-  const Symbols test = symbols_of(loaded, sequence, images.test, false);
-  const Symbols symbols = symbols_of(loaded, sequence, images.train, asked.mirror);
+  Symbols test = symbols_of(loaded, sequence, images.test, false);
+  Symbols symbols = symbols_of(loaded, sequence, images.train, asked.mirror);
+  if (!asked.classes)
+    for (Symbols* set : {&symbols, &test}) std::ranges::fill(set->labels, 0);  // no_class()
 
   const std::unique_ptr<Prior> made = make_network(sequence, asked);
   Prior& prior = *made;
@@ -176,7 +184,7 @@ int train(const ModelUse& use, Asked asked) {
   if (!asked.quiet)
     fmt::print("{}: {} sequences of {} symbols, {} parameters\n", asked.out,
                symbols.sequences.dim(0), sequence.length(), prior.parameter_count());
-  PriorTask task(prior, symbols, test);
+  PriorTask task(prior, symbols, test, loaded.model->levels());
   if (train_network(task, asked.network, config, asked.out, asked.quiet) ==
       TrainingEnd::interrupted)
     return kInterrupted;

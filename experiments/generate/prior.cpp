@@ -10,6 +10,7 @@
 #include "autograd/functions.h"
 #include "experiments/generate/network_trainer.h"
 #include "experiments/generate/pixel_cnn.h"
+#include "experiments/run/model_file.h"
 #include "tensor/ops.h"
 
 namespace versor {
@@ -271,6 +272,13 @@ LoadedPrior load_prior(const std::string& path, Device device) {
   const nlohmann::ordered_json config = network_config(path);
   LoadedPrior loaded{make_prior(config, Rng(0), device, path), config.value("first_stage", "")};
   load_network(*loaded.prior, path);
+  return loaded;
+}
+
+LoadedPrior load_prior(const std::string& path, Device device, const std::string& model) {
+  LoadedPrior loaded = load_prior(path, device);
+  check(loaded.first_stage == fingerprint_of_weights(model), "prior", path,
+        " was trained on the symbols of another model than ", model);
   return loaded;
 }
 

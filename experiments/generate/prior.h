@@ -118,5 +118,7 @@ struct LoadedPrior {
   std::string first_stage;  // fingerprint_of_weights() of the model whose symbols these are
 };
 LoadedPrior load_prior(const std::string& path, Device device);
+// That of a model (a run's folder or a file). Throws Error if it was trained on another's symbols.
+LoadedPrior load_prior(const std::string& path, Device device, const std::string& model);
 
 }  // namespace versor
