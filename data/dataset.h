@@ -42,6 +42,9 @@ inline Dataset part(const Dataset& set, int64_t begin, int64_t end) {
   return some;
 }
 
+// The same images, each with left and right exchanged.
+Dataset mirrored(const Dataset& set);
+
 // The first n images. Throws if n < 1 or n exceeds the set.
 inline Dataset head(const Dataset& set, int64_t n) {
   check(n >= 1 && n <= set.size(), "head", "cannot take the first ", n, " images of the ",

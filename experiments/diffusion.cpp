@@ -28,7 +28,7 @@ struct Asked {
   std::string schedule = name_of(DiffusionOptions().schedule),
               predicted = name_of(DiffusionOptions().predicted);
   DenoiserOptions denoiser;
-  bool classes = true, quiet = false;
+  bool classes = true, mirror = true, quiet = false;
   NetworkOptions network;
 };
 
@@ -51,6 +51,12 @@ struct Latents {
   static Tensor like(const Tensor& latents, int64_t count) {
     return Tensor({count, latents.dim(1), latents.dim(2), latents.dim(3)}, DType::f32,
                   latents.device());
+  }
+  void append(const Latents& others) {
+    const auto flat = [](const Tensor& x) { return x.reshape({x.dim(0), x.numel() / x.dim(0)}); };
+    values = ops::concat_rows({flat(values), flat(others.values)})
+                 .reshape(like(values, values.dim(0) + others.values.dim(0)).shape());
+    labels.insert(labels.end(), others.labels.begin(), others.labels.end());
   }
   Tensor at(const std::vector<int32_t>& index) const {
     const auto N = std::ssize(index);
@@ -118,17 +124,19 @@ int train(const ModelUse& use, Asked asked) {
   asked.network.threads = loaded.options.threads;
   const DatasetPair images = images_of(loaded);
   Latents train(loaded, images.train, images.train.size());
+  if (asked.mirror) train.append(Latents(loaded, mirrored(images.train), images.train.size()));
   Latents test(loaded, images.test, std::min(kMeasured, images.test.size()));
   if (asked.classes) asked.denoiser.classes = 1 + *std::ranges::max_element(images.train.labels);
   asked.denoiser.latents = {train.values.dim(1), train.values.dim(2), train.values.dim(3)};
   Denoiser network(asked.denoiser, Rng(asked.network.seed).split(0), asked.network.device);
   nlohmann::ordered_json config = config_of(network.options());
+  config["mirror"] = asked.mirror;
   config["first_stage"] = fingerprint_of_weights(asked.model);
   config.update(config_of(asked.network));
   if (asked.out.empty())
     asked.out = fmt::format("{}/diffusion-seed{}", asked.model, asked.network.seed);
   if (!asked.quiet)
-    fmt::print("{}: {} latents {}, {} parameters\n", asked.out, images.train.size(),
+    fmt::print("{}: {} latents {}, {} parameters\n", asked.out, train.values.dim(0),
                str(network.options().latents), network.parameter_count());
   DiffusionTask task(network, std::move(train), std::move(test));
   return report_training(train_network(task, asked.network, config, asked.out, asked.quiet),
@@ -161,6 +169,7 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--heads", o.heads)->check(in_range(1, 64))->capture_default_str();
   app.add_flag("!--no-classes", asked.classes, "the network does not know the images' classes");
+  app.add_flag("!--no-mirror", asked.mirror, "train on the images alone, not also mirrored");
   app.add_flag("--quiet", asked.quiet, "no progress");
   add_network_options(app, asked.network);
   const ModelUse use(app);

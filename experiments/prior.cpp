@@ -36,18 +36,6 @@ struct Symbols {
   std::vector<int32_t> labels;  // N
 };
 
-// The images exchanged left and right.
-Dataset mirrored(const Dataset& set) {
-  Dataset other = set;
-  other.images = ops::clone(set.images);
-  const int64_t W = set.images.dim(2), C = set.images.dim(3);
-  auto* pixels = other.images.data<uint8_t>();
-  for (int64_t row = 0; row < other.images.numel() / (W * C); ++row, pixels += W * C)
-    for (int64_t x = 0; x < W / 2; ++x)
-      std::swap_ranges(pixels + x * C, pixels + (x + 1) * C, pixels + (W - 1 - x) * C);
-  return other;
-}
-
 // The symbols of a set and, if asked for, of the mirrored images, which follow.
 Symbols symbols_of(const LoadedModel& loaded, const SymbolSequence& sequence, const Dataset& set,
                    bool mirror) {
