@@ -5,7 +5,7 @@ VERSION := 0.1.0
 # each experiments/<name>.cpp has a main(); the folders there hold shared code
 PAPER := table1 table2 table3 figures table_attribution table_estimators table_quantizers verdicts \
   report
-PROGRAMS := train evaluate classifier encode decode prior diffusion sample inspect prune one_step bench scaling probe \
+PROGRAMS := train evaluate classifier generation encode decode prior diffusion sample inspect prune one_step bench scaling probe \
   tsne sweep $(PAPER)
 
 ONEDNN ?= auto## oneDNN: auto, 1 (required) or 0 (the reference kernels instead)

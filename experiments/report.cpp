@@ -36,7 +36,10 @@ constexpr PagePart kParts[] = {
     {"table_attribution", "What makes the difference between the presets", "table_attribution"},
     {"table_estimators", "Gradient estimators at equal everything else", "table_estimators"},
     {"table_quantizers", "Quantizers at equal bit-rate", "table_quantizers"},
-    {"sweep", "A sweep of options", "sweep"}};
+    {"sweep", "A sweep of options", "sweep"},
+    {"generation", "Generation: samples of a prior and of a diffusion model", "samples"}};
+// They are no part of the paper, so a page without them lacks nothing.
+const std::set<std::string> kOptional = {"sweep", "generation"};
 
 constexpr int kReloadSeconds = 5;
 constexpr auto kLook = std::chrono::milliseconds(1000);  // between two looks at the files
@@ -76,7 +79,7 @@ Page page_of_results(const Request& request, const PageHead& head) {
   for (const PagePart& part : kParts) {
     const std::string path = fmt::format("{}/{}.json", results, part.name);
     if (!is_there(path)) {
-      if (std::string(part.name) != "sweep") missing.push_back(part);  // no part of the paper
+      if (!kOptional.contains(part.name)) missing.push_back(part);
       continue;
     }
     sections.push_back(section_of(part, path));

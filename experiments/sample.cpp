@@ -5,17 +5,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "data/image_grid.h"
-#include "data/npy.h"
 #include "experiments/cli/program.h"
-#include "experiments/generate/denoiser.h"
-#include "experiments/generate/network_trainer.h"
-#include "experiments/generate/prior.h"
+#include "experiments/generate/image_sampler.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
-#include "tensor/ops.h"
 
 using namespace versor;
 
@@ -27,12 +22,11 @@ struct Asked {
   std::string from, model, output;
   int64_t count = 64;
   std::vector<int64_t> classes;
-  SamplingOptions symbols;
   std::string sampler = name_of(Sampler::ddim);
-  DiffusionSampling latents;
+  ImageSampling sampling;
 };
 
-// Of each sample: those asked for in turn, by default all; no_class if the network knows none.
+// Of each sample: those asked for in turn, by default all; no class if the network knows none.
 std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
   std::vector<int32_t> labels;
   for (int64_t i = 0; i < asked.count; ++i) {
@@ -45,56 +39,23 @@ std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
   return labels;
 }
 
-void check_first_stage(const std::string& of, const Asked& asked) {
-  check(of == fingerprint_of_weights(asked.model), "sample", asked.from,
-        " was trained on another model than ", asked.model, " (--model)");
-}
-
-// Decoded images [N,H,W,C] or, undefined, the symbols in a file.
-Tensor sample_prior(const LoadedModel& first_stage, const Asked& asked) {
-  const LoadedPrior loaded = load_prior(asked.from, first_stage.options.device);
-  check_first_stage(loaded.first_stage, asked);
-  const Prior& prior = *loaded.prior;
-  const std::vector<Tensor> symbols =
-      prior.sequence().unflatten(sample(prior, labels_for(asked, prior.no_class()), asked.symbols));
-  if (asked.output.ends_with(".npy")) {
-    write_symbols(*first_stage.model, symbols, asked.output);
-    return {};
-  }
-  const Shape shape = images_of_symbols(*first_stage.model, symbols);
-  Tensor images(shape);
-  decode_images(*first_stage.model, symbols, batch_for(first_stage, shape[1], shape[2]),
-                first_stage.options.device, [&](const Tensor& some, int64_t first) {
-                  Tensor here = images.rows(first, first + some.dim(0));
-                  ops::copy(here, some.to({}));
-                });
-  return images;
-}
-
-Tensor sample_diffusion(const LoadedModel& first_stage, const Asked& asked) {
-  if (asked.output.ends_with(".npy")) throw UsageError("--output", "only a prior has symbols");
-  const LoadedDenoiser loaded = load_denoiser(asked.from, first_stage.options.device);
-  check_first_stage(loaded.first_stage, asked);
-  const DenoiserOptions& o = loaded.network->options();
-  const Tensor latents =
-      sample_latents(*loaded.network, labels_for(asked, o.classes), asked.latents);
-  const int64_t pixels = first_stage.model->pixels_per_latent(0);
-  return decode_latents(*first_stage.model, latents,
-                        {asked.count, o.latents[0] * pixels, o.latents[1] * pixels,
-                         first_stage.model->options().image_channels});
-}
-
 int run(const ModelUse& use, Asked asked) {
-  const bool is_prior = network_config(asked.from).value("task", "") == "prior";
   if (asked.model.empty())
     asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
   const LoadedModel first_stage = use.load(asked.model);
-  const Tensor images =
-      is_prior ? sample_prior(first_stage, asked) : sample_diffusion(first_stage, asked);
-  if (images.defined() && asked.output.ends_with(".png"))
-    write_square_grid(asked.output, images);
-  else if (images.defined())
-    write_png_files(asked.output, images);
+  const ImageSampler sampler(asked.from, first_stage);
+  const std::vector<int32_t> labels = labels_for(asked, sampler.classes());
+  if (asked.output.ends_with(".npy")) {
+    if (!sampler.is_prior()) throw UsageError("--output", "only a prior has symbols");
+    write_symbols(*first_stage.model, sampler.symbols(labels, asked.sampling.symbols),
+                  asked.output);
+  } else {
+    const Tensor images = sampler.images(labels, asked.sampling);
+    if (asked.output.ends_with(".png"))
+      write_square_grid(asked.output, images);
+    else
+      write_png_files(asked.output, images);
+  }
   fmt::print("{}  {} samples\n", asked.output, asked.count);
   return 0;
 }
@@ -117,17 +78,17 @@ int main(int argc, char** argv) {
   app.add_option("--classes", asked.classes, "these classes in turn, as 3,5; default all")
       ->delimiter(',')
       ->check(in_range(0, 1 << 16));
-  app.add_option("--seed", asked.symbols.seed)->check(kSeedNumber)->capture_default_str();
+  app.add_option("--seed", asked.sampling.symbols.seed)->check(kSeedNumber)->capture_default_str();
   app.group("Of a prior");
-  app.add_option("--temperature", asked.symbols.temperature,
+  app.add_option("--temperature", asked.sampling.symbols.temperature,
                  "divides the logits; 0: always the most probable symbol")
       ->check(kNotNegative)
       ->capture_default_str();
-  app.add_option("--top-k", asked.symbols.top_k,
+  app.add_option("--top-k", asked.sampling.symbols.top_k,
                  "only so many of the most probable symbols; 0: all")
       ->check(in_range(0, 1 << 16))
       ->capture_default_str();
-  app.add_option("--top-p", asked.symbols.top_p,
+  app.add_option("--top-p", asked.sampling.symbols.top_p,
                  "only the most probable symbols that together have this probability")
       ->check(kFraction)
       ->capture_default_str();
@@ -135,22 +96,23 @@ int main(int argc, char** argv) {
   app.add_option("--sampler", asked.sampler)
       ->check(one_of(names_of<Sampler>()))
       ->capture_default_str();
-  app.add_option("--steps", asked.latents.steps,
+  app.add_option("--steps", asked.sampling.latents.steps,
                  "0: all of ancestral, 50 of ddim, 25 of ode, each with two evaluations")
       ->check(in_range(0, 1 << 20))
       ->capture_default_str();
-  app.add_option("--eta", asked.latents.eta, "the noise of ddim: 0 none, 1 that of ancestral")
+  app.add_option("--eta", asked.sampling.latents.eta,
+                 "the noise of ddim: 0 none, 1 that of ancestral")
       ->check(kFraction)
       ->capture_default_str();
-  app.add_option("--guidance", asked.latents.guidance,
+  app.add_option("--guidance", asked.sampling.latents.guidance,
                  "towards the class: (1 + w) with it - w without it")
       ->check(kNotNegative)
       ->capture_default_str();
   app.group("Options");
   const ModelUse use(app);
   return run_program(app, argc, argv, [&] {
-    asked.latents.sampler = parse_name<Sampler>(asked.sampler);
-    asked.latents.seed = asked.symbols.seed;
+    asked.sampling.latents.sampler = parse_name<Sampler>(asked.sampler);
+    asked.sampling.latents.seed = asked.sampling.symbols.seed;
     return run(use, asked);
   });
 }
