@@ -444,7 +444,9 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn% tensor/mpi/%,$(LIBRARY)) $(STUBS) tensor/mpi/stub.cpp \
   $(wildcard experiments/cli/*.cpp experiments/report/*.cpp experiments/run/*.cpp) \
-  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points)
+  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points) \
+  $(patsubst %,experiments/generate/%.cpp,symbol_sequence prior pixel_cnn network_trainer \
+    range_coder coding_network packed_symbols)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;
