@@ -132,6 +132,8 @@ struct PoolParams {
 };
 Variable max_pool2d(const Variable& x, const PoolParams& params);  // as max_axis1 of every square
 Variable avg_pool2d(const Variable& x, const PoolParams& params);
+// Every pixel becomes factor x factor of them.   x [N,H,W,C] -> [N,factor H,factor W,C]
+Variable upsample_nearest2d(const Variable& x, int64_t factor);
 
 // layout.cpp
 Variable reshape(const Variable& x, Shape shape);
@@ -139,6 +141,9 @@ Variable rows(const Variable& x);  // [...,D] seen as [R,D]
 Variable permute(const Variable& x, const std::vector<int>& axes);
 Variable slice(const Variable& x, int64_t begin, int64_t end);  // columns of [R,C]
 Variable concat(const std::vector<Variable>& parts);            // columns
+// The same along any axis of any shape; a negative one counts from the end.
+Variable slice(const Variable& x, int axis, int64_t begin, int64_t end);
+Variable concat(const std::vector<Variable>& parts, int axis);
 // y[r,:] = x[index[r],:].   x [K,D], index i32 [R] -> [R,D]. An index that does not exist is an
 // error on the CPU; on a GPU its row is NaN.
 Variable gather_rows(const Variable& x, const Tensor& index);

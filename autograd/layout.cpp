@@ -31,9 +31,12 @@ Variable slice(const Variable& x, int64_t begin, int64_t end) {
   return record("slice", ops::slice(vx, begin, end), {x}, [=](const Tensor& dy) {
     const int64_t rows = dy.dim(0);
     std::vector<Tensor> parts;
-    if (begin > 0) parts.push_back(ops::zeros({rows, begin}, dy.device()));
+    const auto zeros = [&](int64_t width) {
+      return ops::zeros({rows, width}, dy.device(), dy.dtype());
+    };
+    if (begin > 0) parts.push_back(zeros(begin));
     parts.push_back(dy);
-    if (end < columns) parts.push_back(ops::zeros({rows, columns - end}, dy.device()));
+    if (end < columns) parts.push_back(zeros(columns - end));
     return ops::concat(parts);
   });
 }
@@ -52,6 +55,57 @@ Variable concat(const std::vector<Variable>& parts) {
       if (needed[i]) d[i] = ops::slice(dy, i == 0 ? 0 : ends[i - 1], ends[i]);
     return Gradients(std::move(d));
   });
+}
+
+namespace {
+
+// The shape of x with another extent of an axis.
+Shape with_extent(const Shape& shape, int axis, int64_t extent) {
+  std::vector<int64_t> extents(shape.begin(), shape.end());
+  extents[static_cast<size_t>(axis)] = extent;
+  return Shape(std::span<const int64_t>(extents));
+}
+
+// x as a matrix whose columns are all that an axis and those after it count.
+struct FromAxis {
+  int axis;          // from 0 on
+  int64_t per_step;  // columns for each step along the axis
+  Variable matrix;
+
+  FromAxis(const char* op, const Variable& x, int number) {
+    const Shape& shape = x.shape();
+    axis = number < 0 ? number + shape.rank() : number;
+    check(0 <= axis && axis < shape.rank(), op, "axis ", number, " is out of range for ", shape);
+    int64_t rows = 1;
+    per_step = 1;
+    for (int a = 0; a < axis; ++a) rows *= shape[a];
+    for (int a = axis + 1; a < shape.rank(); ++a) per_step *= shape[a];
+    matrix = reshape(x, {rows, shape[axis] * per_step});
+  }
+};
+
+}  // namespace
+
+Variable slice(const Variable& x, int axis, int64_t begin, int64_t end) {
+  const FromAxis from("slice", x, axis);
+  const Variable y = slice(from.matrix, begin * from.per_step, end * from.per_step);
+  return reshape(y, with_extent(x.shape(), from.axis, end - begin));
+}
+
+Variable concat(const std::vector<Variable>& parts, int axis) {
+  check(!parts.empty(), "concat", "nothing to join");
+  const FromAxis first("concat", parts[0], axis);
+  std::vector<Variable> matrices;
+  int64_t extent = 0;
+  for (const Variable& part : parts) {
+    const FromAxis from("concat", part, axis);
+    const int64_t along = part.shape()[from.axis];
+    check(with_extent(part.shape(), from.axis, 1) == with_extent(parts[0].shape(), first.axis, 1),
+          "concat", parts[0].shape(), " and ", part.shape(), " differ beside axis ", axis);
+    extent += along;
+    matrices.push_back(from.matrix);
+  }
+  return reshape(concat(matrices), with_extent(parts[0].shape(), first.axis, extent));
 }
 
 // y[r,:] = x[index[r],:];  dx[k,:] = sum of dy[r,:] over the rows with index[r] = k.

@@ -87,4 +87,16 @@ Variable avg_pool2d(const Variable& x, const PoolParams& params) {
   return reshape(scale(sum_axis1(windows.values), 1.f / places), windows.result);
 }
 
+// y[n,h,w,c] = x[n,h/f,w/f,c];  dx: the sum of dy over the f x f pixels.
+Variable upsample_nearest2d(const Variable& x, int64_t factor) {
+  const Shape shape = x.shape();
+  check(shape.rank() == 4 && factor > 0, "upsample_nearest2d", "cannot enlarge ", shape, " by ",
+        factor);
+  const int64_t N = shape[0], H = shape[1], W = shape[2] * factor, C = shape[3];
+  const int64_t pixels = N * H * shape[2];
+  const Variable wide = expand(reshape(x, {pixels, 1, C}), {pixels, factor, C});
+  const Variable y = expand(reshape(wide, {N * H, 1, W * C}), {N * H, factor, W * C});
+  return reshape(y, {N, H * factor, W, C});
+}
+
 }  // namespace versor

@@ -53,9 +53,17 @@ Variable max_axis1(const Variable& x) {
   return pick(x, ops::argmax(x.value()));
 }
 
+// y = mean over r of -log softmax(x)[r,label[r]];
+// dx[r,k] = dy / R * (softmax(x)[r,k] - [k = label[r]]).
 Variable cross_entropy(const Variable& logits, const Tensor& labels) {
-  check_labels("cross_entropy", logits.value(), labels);
-  return scale(mean(pick(log_softmax(logits), labels)), -1.f);
+  const Tensor x = logits.value();
+  check_labels("cross_entropy", x, labels);
+  const Shape rows{x.dim(0)};
+  const auto part = static_cast<float>(1.0 / static_cast<double>(x.dim(0)));
+  return record("cross_entropy", ops::sum(ops::cross_entropy(x, labels), part), {logits},
+                [=](const Tensor& dy) {
+                  return ops::cross_entropy_grad(ops::broadcast(dy, rows, part), x, labels);
+                });
 }
 
 Tensor accuracy(const Tensor& logits, const Tensor& labels) {

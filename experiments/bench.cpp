@@ -6,19 +6,24 @@
 //   bin/bench --convolutions                    also every convolution, direct and as computed
 //   bin/bench --nearest                         also the nearest-code search by itself
 //   bin/bench --quantizers                      also the cost of every quantizer
-//   bin/bench --serve                           a step for each line read (bench_peers.py)
+//   bin/bench --serve                           a time for each line read (bench_peers.py,
+//   prior_step.py)
 #include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
 #include <bit>
 #include <iostream>
+#include <optional>
 #include <sstream>
 
 #include "experiments/bench/bench_output.h"
 #include "experiments/cli/program.h"
 #include "experiments/cli/version.h"
+#include "experiments/generate/prior.h"
 #include "experiments/run/option_table.h"
+#include "nn/adam.h"
+#include "nn/clip.h"
 #include "tensor/file.h"
 #include "tensor/ops.h"
 #include "vq/ops.h"
@@ -68,7 +73,8 @@ void add_options(Options& app, BenchOptions& o) {
   app.add_flag(
       "--serve", o.serve,
       "on demand, in ms: a step (line \"step\"), the floor (\"floor\"), a search (\"nearest R "
-      "K D\")");
+      "K D\"), a step of a prior over the symbols (\"prior\"), an image sampled from it "
+      "(\"sample\")");
   app.add_option("--json", o.json, "file for everything that was measured");
 }
 
@@ -141,6 +147,47 @@ double seconds_of_search(const std::string& sizes, Device device) {
   });
 }
 
+// The transformer of bin/prior over the symbols of such a model, random ones, in f32.
+class PriorBenchmark {
+ public:
+  explicit PriorBenchmark(const StepConfiguration& what)
+      : side_(what.image / what.downsampling),
+        backend_(backend_for(what.device)),
+        prior_(SymbolSequence({{.codes = what.codes, .height = side_, .width = side_}}), {}, Rng(1),
+               what.device),
+        adam_(prior_.flat_parameters(), {.lr = 1e-3f, .weight_decay = 0.01f}),
+        labels_(static_cast<size_t>(what.batch), static_cast<int32_t>(prior_.no_class())),
+        sequences_({what.batch, side_ * side_}, DType::i32) {
+    omp_set_num_threads(what.threads);
+    const auto codes = static_cast<uint32_t>(what.codes);
+    for (int64_t i = 0; i < sequences_.numel(); ++i)
+      sequences_.data<int32_t>()[i] = static_cast<int32_t>(Rng(2).bits(i) % codes);
+  }
+
+  double seconds_of_step() {
+    prior_.set_training(true);
+    return seconds_of([&] {
+      adam_.zero_grad();
+      backward(prior_.loss(sequences_, labels_));
+      clip_gradient_norm(prior_.flat_parameters(), 1.f);
+      adam_.step();
+      backend_.synchronize();
+    });
+  }
+  double seconds_of_an_image() {
+    prior_.set_training(false);
+    return seconds_of([&] { sample(prior_, labels_, {}); }) / static_cast<double>(labels_.size());
+  }
+
+ private:
+  int64_t side_;
+  Backend& backend_;
+  TransformerPrior prior_;
+  Adam adam_;
+  std::vector<int32_t> labels_;  // none
+  Tensor sequences_;
+};
+
 // Prints a line that describes this program, then answers requests from standard input on standard
 // output until the input ends.
 void serve(const StepConfiguration& what) {
@@ -150,6 +197,7 @@ void serve(const StepConfiguration& what) {
                                         {"peak_bytes", benchmark.memory().peak},
                                         {"device", backend_for(what.device).info().name}};
   std::cout << hello.dump() << std::endl;
+  std::optional<PriorBenchmark> prior;
   for (std::string line; std::getline(std::cin, line);) {
     if (line == "step") {
       std::cout << 1e3 * benchmark.time() << std::endl;
@@ -161,8 +209,12 @@ void serve(const StepConfiguration& what) {
       std::cout << 1e3 * floor->seconds() << std::endl;
     } else if (line.starts_with("nearest ")) {
       std::cout << 1e3 * seconds_of_search(line.substr(8), what.device) << std::endl;
+    } else if (line == "prior" || line == "sample") {
+      if (!prior) prior.emplace(what);
+      std::cout << 1e3 * (line == "prior" ? prior->seconds_of_step() : prior->seconds_of_an_image())
+                << std::endl;
     } else {
-      fail("serve", "unknown request '", line, "': step, floor or nearest");
+      fail("serve", "unknown request '", line, "': step, floor, nearest, prior or sample");
     }
   }
 }

@@ -148,9 +148,8 @@ class Backend {
   virtual void binary_rows(Tensor& y, const Tensor& x, const Tensor& v, BinaryOp op) = 0;
   // y[r,c] = s[r] * x[r,c].   y, x [R,C],  s [R].
   virtual void scale_rows(Tensor& y, const Tensor& x, const Tensor& s) = 0;
-  // y[i] = x[i] / (1 - p), or 0 with probability p (p < 1): where number i of stream
-  // rng.split(draw[0]), uniform on [0,1), is below p.   y, x equal types, f32 or bf16;  draw i32
-  // [1].
+  // y[i] = x[i] / (1 - p), or 0 with probability p (p < 1): where uniform_by_four(i) of stream
+  // rng.split(draw[0]) is below p.   y, x equal types, f32 or bf16;  draw i32 [1].
   virtual void dropout(Tensor& y, const Tensor& x, const Tensor& draw, Rng rng, float p) = 0;
   // y[i] = s[0] * factor.   s [1] stays on the device.
   virtual void broadcast(Tensor& y, const Tensor& s, float factor) = 0;
@@ -158,9 +157,10 @@ class Backend {
   // --- layout -----------------------------------------------------------------------------------
   // y[i_axes] = x[i]: axis a of y is axis axes[a] of x.   Rank 1 to 4.
   virtual void permute(Tensor& y, const Tensor& x, std::span<const int> axes) = 0;
-  // y[r,c] = x[r, begin + c].   y [R,C'],  x [R,C].
+  // y[r,c] = x[r, begin + c].   y [R,C'],  x [R,C],  of any type.
   virtual void slice(Tensor& y, const Tensor& x, int64_t begin) = 0;
-  // y[r,:] = parts[0][r,:], parts[1][r,:], ...   y [R, sum of C_i],  parts[i] [R,C_i].
+  // y[r,:] = parts[0][r,:], parts[1][r,:], ...   y [R, sum of C_i],  parts[i] [R,C_i],  of any
+  // type.
   virtual void concat(Tensor& y, std::span<const Tensor> parts) = 0;
 
   // --- reductions (accumulated in f64) ----------------------------------------------------------
@@ -187,6 +187,12 @@ class Backend {
   // dx[r,k] = y[r,k] (dy[r,k] - sum over j of dy[r,j] y[r,j]).   With y = softmax(x) and
   // f = <dy, y> this is df/dx.   dx, dy, y [R,K];  dx may be dy.
   virtual void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) = 0;
+  // loss[r] = log(sum over k of exp(x[r,k])) - x[r,label[r]], from differences to the largest of
+  // the row, so that nothing overflows.   loss [R],  x [R,K],  label i32 [R] in 0..K-1, see "rows".
+  virtual void cross_entropy(Tensor& loss, const Tensor& x, const Tensor& label) = 0;
+  // dx[r,k] = dloss[r] (softmax(x)[r,k] - [k = label[r]]).   With f = <dloss, loss> this is df/dx.
+  virtual void cross_entropy_grad(Tensor& dx, const Tensor& dloss, const Tensor& x,
+                                  const Tensor& label) = 0;
   // index[r] = the k of the largest x[r,k], the lowest of equals. A NaN is less than all numbers,
   // so that a row of NaN alone gives 0.   index i32 [R],  x [R,K], K >= 1.
   virtual void argmax(Tensor& index, const Tensor& x) = 0;

@@ -67,6 +67,18 @@ inline void check_indices(const char* op, const Tensor& index, int64_t number, c
           " ", of);
 }
 
+// The choice of one column for each row: x [R,K], index i32 [R].
+inline Backend& check_choice(const char* op, const Tensor& x, const Tensor& index) {
+  Backend& backend = same_device(op, {&x, &index});
+  check_f32(op, {&x});
+  check_dtype(op, index, DType::i32);
+  check_matrix(op, x);
+  check(index.numel() == x.dim(0), op, "index ", index.shape(), " does not match the rows of ",
+        x.shape());
+  check_indices(op, index, x.dim(1), "columns");
+  return backend;
+}
+
 inline double count(const Tensor& t) {
   return static_cast<double>(t.numel());
 }

@@ -241,11 +241,10 @@ Tensor permute(const Tensor& x, const std::vector<int>& axes) {
 
 Tensor slice(const Tensor& x, int64_t begin, int64_t end) {
   Backend& backend = same_device("slice", {&x});
-  check_f32("slice", {&x});
   check_matrix("slice", x);
   check(0 <= begin && begin < end && end <= x.dim(1), "slice", "columns ", begin, "..", end,
         " are outside ", x.shape());
-  Tensor y({x.dim(0), end - begin}, DType::f32, x.device());
+  Tensor y({x.dim(0), end - begin}, x.dtype(), x.device());
   TraceScope trace("slice", backend, 0, {&y, &x});
   trace.run(backend, &Backend::slice, y, x, begin);
   return y;
@@ -273,8 +272,7 @@ Shape joined_shape(const char* op, const std::vector<Tensor>& parts, int axis) {
 
 Tensor concat(const std::vector<Tensor>& parts) {
   const Shape joined = joined_shape("concat", parts, 1);
-  check_f32("concat", {&parts[0]});
-  Tensor y(joined, DType::f32, parts[0].device());
+  Tensor y(joined, parts[0].dtype(), parts[0].device());
   TraceScope trace("concat", y.backend(), 0, {&y});
   trace.run(y.backend(), &Backend::concat, y, parts);
   return y;

@@ -80,7 +80,7 @@ inline Tensor mul(const Tensor& a, const Tensor& b) {
 Tensor permute(const Tensor& x, const std::vector<int>& axes);
 Tensor slice(const Tensor& x, int64_t begin, int64_t end);  // columns of [R,C]
 Tensor concat(const std::vector<Tensor>& parts);            // columns of [R,C_i]
-Tensor concat_rows(const std::vector<Tensor>& parts);       // [R_i,C] -> [sum of R_i,C], any type
+Tensor concat_rows(const std::vector<Tensor>& parts);       // [R_i,C] -> [sum of R_i,C]
 inline Tensor nchw_to_nhwc(const Tensor& x) {
   return permute(x, {0, 2, 3, 1});
 }
@@ -107,6 +107,9 @@ Tensor softmax_grad(Tensor dy, const Tensor& y);
 // x less the logarithm of the sum of exp(x) of its row; from differences to the largest of the row,
 // so that nothing overflows.
 Tensor log_softmax(const Tensor& x);
+// -log_softmax(x)[r,label[r]] of every row r, and the gradient.   x [R,K], label i32 [R] -> [R]
+Tensor cross_entropy(const Tensor& x, const Tensor& label);
+Tensor cross_entropy_grad(const Tensor& dloss, const Tensor& x, const Tensor& label);
 Tensor argmax(const Tensor& x);                // [R,K] -> i32 [R]
 Tensor mse(const Tensor& a, const Tensor& b);  // [1]
 Tensor mse_grad(const Tensor& dy, const Tensor& a, const Tensor& b);

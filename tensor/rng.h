@@ -71,9 +71,12 @@ struct Rng {
   }
   VERSOR_HD uint32_t bits(uint64_t index) const { return block(index)[0]; }
   // Uniform on [0,1) with 24 bits, exact in f32.
-  VERSOR_HD float uniform(uint64_t index) const {
-    return static_cast<float>(bits(index) >> 8) * 0x1p-24f;
+  VERSOR_HD float uniform(uint64_t index) const { return unit(bits(index)); }
+  // The same from all four words of a block, for many numbers in a row: a quarter of the work.
+  VERSOR_HD float uniform_by_four(uint64_t index) const {
+    return unit(block(index / 4)[index % 4]);
   }
+  VERSOR_HD static float unit(uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
   // Standard normal. Made of the same bits as uniform(index): draw the two from different streams.
   VERSOR_HD float normal(uint64_t index) const {
     const auto b = block(index);

@@ -21,18 +21,6 @@ int64_t check_batch(const char* who, const Tensor& batch, const Tensor& images, 
   return first;
 }
 
-// The choice of one column for each row.
-Backend& check_choice(const char* op, const Tensor& x, const Tensor& index) {
-  Backend& backend = same_device(op, {&x, &index});
-  check_f32(op, {&x});
-  check_dtype(op, index, DType::i32);
-  check_matrix(op, x);
-  check(index.numel() == x.dim(0), op, "index ", index.shape(), " does not match the rows of ",
-        x.shape());
-  check_indices(op, index, x.dim(1), "columns");
-  return backend;
-}
-
 }  // namespace
 
 Tensor gather_rows(const Tensor& x, const Tensor& index) {

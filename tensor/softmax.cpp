@@ -42,6 +42,26 @@ Tensor log_softmax(const Tensor& x) {
   return sub(below, expand(total.reshape(column), x.shape()));
 }
 
+Tensor cross_entropy(const Tensor& x, const Tensor& label) {
+  Backend& backend = check_choice("cross_entropy", x, label);
+  Tensor loss({x.dim(0)}, DType::f32, x.device());
+  TraceScope trace("cross_entropy", backend, 3 * count(x), {&loss, &x, &label});
+  trace.run(backend, &Backend::cross_entropy, loss, x, label);
+  return loss;
+}
+
+Tensor cross_entropy_grad(const Tensor& dloss, const Tensor& x, const Tensor& label) {
+  Backend& backend = check_choice("cross_entropy_grad", x, label);
+  same_device("cross_entropy_grad", {&x, &dloss});
+  check_f32("cross_entropy_grad", {&dloss});
+  check(dloss.shape() == Shape{x.dim(0)}, "cross_entropy_grad", "gradient ", dloss.shape(),
+        " does not match the rows of ", x.shape());
+  Tensor dx(x.shape(), DType::f32, x.device());
+  TraceScope trace("cross_entropy_grad", backend, 4 * count(x), {&dx, &dloss, &x, &label});
+  trace.run(backend, &Backend::cross_entropy_grad, dx, dloss, x, label);
+  return dx;
+}
+
 Tensor argmax(const Tensor& x) {
   Backend& backend = same_device("argmax", {&x});
   check_f32("argmax", {&x});

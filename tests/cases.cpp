@@ -336,6 +336,7 @@ const std::vector<OperationCase>& operation_cases() {
                      add_products, add_group_norm, add_shapes, add_columns})
       add(list);
     for (OperationCase& c : composed_operation_cases()) list.push_back(std::move(c));
+    for (OperationCase& c : attention_operation_cases()) list.push_back(std::move(c));
     return list;
   }();
   return cases;

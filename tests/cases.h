@@ -1,7 +1,8 @@
 // THE table of operation cases: every differentiable function at sizes that matter, as data. It
 // serves the comparison of values and gradients with the double reference, the test of equal bits,
 // and the test that no unneeded gradient is computed. cases.cpp has the table, cases_conv.cpp the
-// convolutions, cases_composed.cpp functions made of others.
+// convolutions, cases_composed.cpp functions made of others,
+// cases_attention.cpp what transformers need.
 #pragma once
 
 #include <functional>
@@ -65,6 +66,7 @@ std::vector<ConvCase> conv_cases();
 std::vector<ConvCase> conv_transpose_cases();
 // With `activations` bf16 the images are rounded on the way in and widened on the way out.
 std::vector<OperationCase> composed_operation_cases();
+std::vector<OperationCase> attention_operation_cases();
 std::vector<OperationCase> conv_operation_cases(DType activations = DType::f32);
 
 }  // namespace versor::testing

@@ -210,7 +210,7 @@ void CudaBackend::end_range() {}
 void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                          bool transpose_b, const Tensor& bias) {
   enqueue(y, [a = View(a), b = View(b), bias = View(bias), transpose_a, transpose_b,
-              tf32 = uses_tf32()](Tensor& result) {
+              tf32 = uses_tf32() && y.dtype() == DType::f32](Tensor& result) {
     const auto input = [tf32](const View& view) {
       return tf32 ? rounded_to_tf32(view.read()) : view.read();
     };

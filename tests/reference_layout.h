@@ -42,6 +42,43 @@ inline std::pair<Array, Array> concat_columns_grad(const Array& dy, int64_t a_co
   return {slice_columns(dy, 0, a_columns), slice_columns(dy, a_columns, dy.dim(1))};
 }
 
+// The elements, in order, whose place on an axis is one of begin..end-1: what a slice along it
+// picks.
+inline Indices elements_along(const Shape& shape, size_t axis, int64_t begin, int64_t end) {
+  int64_t step = 1;
+  for (size_t k = axis + 1; k < shape.size(); ++k) step *= shape[k];
+  Indices chosen;
+  for (int64_t i = 0; i < count_of(shape); ++i) {
+    const int64_t place = i / step % shape.at(axis);
+    if (begin <= place && place < end) chosen.push_back(i);
+  }
+  return chosen;
+}
+
+// y[i] = x[chosen[i]], with the given shape;  dx[chosen[i]] = dy[i], zero elsewhere.
+inline Array take(const Array& x, const Indices& chosen, const Shape& shape) {
+  Array y = zeros(shape);
+  require(y.count() == static_cast<int64_t>(chosen.size()), "take needs an element for each place");
+  for (int64_t i = 0; i < y.count(); ++i) y[i] = x[chosen[static_cast<size_t>(i)]];
+  return y;
+}
+inline Array take_grad(const Array& dy, const Indices& chosen, const Shape& shape) {
+  Array dx = zeros(shape);
+  for (int64_t i = 0; i < dy.count(); ++i) dx[chosen[static_cast<size_t>(i)]] += dy[i];
+  return dx;
+}
+
+// y[n,h,w,c] = x[n,h/f,w/f,c].   x [N,H,W,C], y [N,fH,fW,C]
+inline Indices upsampled_elements(const Shape& x, int64_t f) {
+  const Array shape_of_x{x, {}};
+  Indices chosen;
+  for (int64_t n = 0; n < x.at(0); ++n)
+    for (int64_t h = 0; h < f * x[1]; ++h)
+      for (int64_t w = 0; w < f * x[2]; ++w)
+        for (int64_t c = 0; c < x[3]; ++c) chosen.push_back(shape_of_x.offset(n, h / f, w / f, c));
+  return chosen;
+}
+
 // Axis k of y is axis axes[k] of x: with axes {0,3,1,2}, [N,H,W,C] becomes [N,C,H,W].
 // Visits y in order and counts the position on each axis like an odometer.
 inline Array permute(const Array& x, const std::vector<size_t>& axes) {

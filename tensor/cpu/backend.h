@@ -60,6 +60,9 @@ class CpuBackend final : public Backend {
   void sum_axis1(Tensor& y, const Tensor& x) override;
   void softmax(Tensor& y, const Tensor& x, int64_t causal) override;
   void softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) override;
+  void cross_entropy(Tensor& loss, const Tensor& x, const Tensor& label) override;
+  void cross_entropy_grad(Tensor& dx, const Tensor& dloss, const Tensor& x,
+                          const Tensor& label) override;
   void argmax(Tensor& index, const Tensor& x) override;
   void mse(Tensor& y, const Tensor& a, const Tensor& b) override;
   void mse_grad(Tensor& da, const Tensor& dy, const Tensor& a, const Tensor& b) override;

@@ -9,11 +9,14 @@
 namespace versor {
 namespace {
 
-// out [rows,columns] spaced by `out_stride` elements = in spaced by `in_stride`.
-void copy_columns(float* out, int64_t out_stride, const float* in, int64_t in_stride, int64_t rows,
-                  int64_t columns) {
-  cpu::parallel_rows(rows, columns, [&](int64_t r) {
-    std::memcpy(out + r * out_stride, in + r * in_stride, sizeof(float) * columns);
+// `columns` columns of x from x_begin on become those of y from y_begin on.
+void copy_columns(Tensor& y, int64_t y_begin, const Tensor& x, int64_t x_begin, int64_t columns) {
+  const auto element = static_cast<int64_t>(size_of(x.dtype()));
+  char* out = static_cast<char*>(y.address()) + y_begin * element;
+  const char* in = static_cast<const char*>(x.address()) + x_begin * element;
+  const int64_t out_stride = y.dim(1) * element, in_stride = x.dim(1) * element;
+  cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
+    std::memcpy(out + r * out_stride, in + r * in_stride, static_cast<size_t>(columns * element));
   });
 }
 
@@ -96,14 +99,13 @@ void CpuBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes) 
 }
 
 void CpuBackend::slice(Tensor& y, const Tensor& x, int64_t begin) {
-  copy_columns(y.data<float>(), y.dim(1), x.data<float>() + begin, x.dim(1), y.dim(0), y.dim(1));
+  copy_columns(y, 0, x, begin, y.dim(1));
 }
 
 void CpuBackend::concat(Tensor& y, std::span<const Tensor> parts) {
   int64_t column = 0;
   for (const Tensor& part : parts) {
-    copy_columns(y.data<float>() + column, y.dim(1), part.data<float>(), part.dim(1), y.dim(0),
-                 part.dim(1));
+    copy_columns(y, column, part, 0, part.dim(1));
     column += part.dim(1);
   }
 }

@@ -2,11 +2,43 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "tensor/cpu/backend.h"
 #include "tensor/cpu/parallel.h"
+#include "tensor/elementwise.h"
 
 namespace versor {
+namespace {
+
+constexpr int kLanes =
+    16;  // results side by side, so that a loop over a row becomes one of vectors
+
+float largest_of(const float* row, int64_t columns) {
+  float lane[kLanes];
+  std::fill(lane, lane + kLanes, -std::numeric_limits<float>::infinity());
+  const int64_t whole = columns / kLanes * kLanes;
+  for (int64_t k = 0; k < whole; k += kLanes)
+    for (int l = 0; l < kLanes; ++l) lane[l] = row[k + l] > lane[l] ? row[k + l] : lane[l];
+  for (int64_t k = whole; k < columns; ++k) lane[0] = row[k] > lane[0] ? row[k] : lane[0];
+  return *std::max_element(lane, lane + kLanes);
+}
+
+// Writes exp(row[k] - m), m the largest of the row, and returns their sum. A NaN in the row, and
+// the NaN of inf - inf, are in the sum.
+double exponentials_of(float* e, const float* row, float m, int64_t columns) {
+  for (int64_t k = 0; k < columns; ++k) e[k] = exp_of_negative(row[k] - m);
+  double lane[kLanes] = {};
+  const int64_t whole = columns / kLanes * kLanes;
+  for (int64_t k = 0; k < whole; k += kLanes)
+    for (int l = 0; l < kLanes; ++l) lane[l] += static_cast<double>(e[k + l]);
+  for (int64_t k = whole; k < columns; ++k) lane[0] += static_cast<double>(e[k]);
+  double sum = 0;
+  for (double part : lane) sum += part;
+  return sum;
+}
+
+}  // namespace
 
 // A NaN in the row, and the NaN of inf - inf, spread through the sum to the whole row.
 void CpuBackend::softmax(Tensor& y, const Tensor& x, int64_t causal) {
@@ -37,6 +69,40 @@ void CpuBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
     for (int64_t k = 0; k < columns; ++k) s += static_cast<double>(g[k]) * p[k];
     const auto mean = static_cast<float>(s);
     for (int64_t k = 0; k < columns; ++k) out[r * columns + k] = p[k] * (g[k] - mean);
+  });
+}
+
+void CpuBackend::cross_entropy(Tensor& loss, const Tensor& x, const Tensor& label) {
+  const int64_t columns = x.dim(1);
+  const float* in = x.data<float>();
+  const int32_t* chosen = label.data<int32_t>();
+  float* out = loss.data<float>();
+  cpu::parallel_blocks(
+      x.dim(0),
+      [=](int64_t begin, int64_t end) {
+        std::vector<float> e(static_cast<size_t>(columns));
+        for (int64_t r = begin; r < end; ++r) {
+          const float *row = in + r * columns, m = largest_of(row, columns);
+          const double sum = exponentials_of(e.data(), row, m, columns);
+          out[r] = static_cast<float>(std::log(sum) + (double{m} - row[chosen[r]]));
+        }
+      },
+      cpu::rows_per_block(columns));
+}
+
+void CpuBackend::cross_entropy_grad(Tensor& dx, const Tensor& dloss, const Tensor& x,
+                                    const Tensor& label) {
+  const int64_t columns = x.dim(1);
+  const float *in = x.data<float>(), *d = dloss.data<float>();
+  const int32_t* chosen = label.data<int32_t>();
+  float* out = dx.data<float>();
+  cpu::parallel_rows(x.dim(0), columns, [=](int64_t r) {
+    const float* row = in + r * columns;
+    float* e = out + r * columns;
+    const double sum = exponentials_of(e, row, largest_of(row, columns), columns);
+    const auto factor = static_cast<float>(1 / sum);
+    for (int64_t k = 0; k < columns; ++k) e[k] = d[r] * (e[k] * factor);
+    e[chosen[r]] -= d[r];
   });
 }
 

@@ -107,7 +107,7 @@ struct Uniform {
   template <int L>
   __device__ Floats<L> read(int64_t i) const {
     Floats<L> x;
-    for (int l = 0; l < L; ++l) x.lane[l] = rng.uniform(static_cast<uint64_t>(i + l));
+    for (int l = 0; l < L; ++l) x.lane[l] = rng.uniform_by_four(static_cast<uint64_t>(i + l));
     return x;
   }
 };

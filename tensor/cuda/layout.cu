@@ -245,20 +245,27 @@ __global__ void copy_columns_kernel(T* out, int64_t out_stride, const T* in, int
     for (int64_t c = lane; c < columns; c += kWarp) out[r * out_stride + c] = in[r * in_stride + c];
 }
 
-void copy_columns(const char* name, CudaBackend& backend, float* out, int64_t out_stride,
-                  const float* in, int64_t in_stride, int64_t rows, int64_t columns) {
+// `columns` columns of x from x_begin on become those of y from y_begin on.
+void copy_columns(const char* name, CudaBackend& backend, Tensor& y, int64_t y_begin,
+                  const Tensor& x, int64_t x_begin, int64_t columns) {
   if (columns == 0) return;
-  const unsigned blocks = grid_for(backend, rows, kThreads / kWarp);
-  const bool whole = out_stride % 4 == 0 && in_stride % 4 == 0 && columns % 4 == 0 &&
-                     is_aligned(out) && is_aligned(in);
-  if (whole) {
-    cuda::launch(name, backend.stream(), blocks, kThreads, copy_columns_kernel<float4>,
-                 reinterpret_cast<float4*>(out), out_stride / 4,
-                 reinterpret_cast<const float4*>(in), in_stride / 4, rows, columns / 4);
-  } else {
-    cuda::launch(name, backend.stream(), blocks, kThreads, copy_columns_kernel<float>, out,
-                 out_stride, in, in_stride, rows, columns);
-  }
+  with_word(x.dtype(), [&](auto word) {
+    using Word = decltype(word);
+    constexpr int64_t kVector = sizeof(float4) / sizeof(Word);
+    Word* out = words<Word>(y) + y_begin;
+    const Word* in = words<Word>(x) + x_begin;
+    const unsigned blocks = grid_for(backend, x.dim(0), kThreads / kWarp);
+    const bool whole = y.dim(1) % kVector == 0 && x.dim(1) % kVector == 0 &&
+                       columns % kVector == 0 && is_aligned(out) && is_aligned(in);
+    if (whole)
+      cuda::launch(name, backend.stream(), blocks, kThreads, copy_columns_kernel<float4>,
+                   reinterpret_cast<float4*>(out), y.dim(1) / kVector,
+                   reinterpret_cast<const float4*>(in), x.dim(1) / kVector, x.dim(0),
+                   columns / kVector);
+    else
+      cuda::launch(name, backend.stream(), blocks, kThreads, copy_columns_kernel<Word>, out,
+                   y.dim(1), in, x.dim(1), x.dim(0), columns);
+  });
 }
 
 }  // namespace
@@ -318,15 +325,13 @@ void CudaBackend::permute(Tensor& y, const Tensor& x, std::span<const int> axes)
 }
 
 void CudaBackend::slice(Tensor& y, const Tensor& x, int64_t begin) {
-  copy_columns("slice", *this, y.data<float>(), y.dim(1), x.data<float>() + begin, x.dim(1),
-               y.dim(0), y.dim(1));
+  copy_columns("slice", *this, y, 0, x, begin, y.dim(1));
 }
 
 void CudaBackend::concat(Tensor& y, std::span<const Tensor> parts) {
   int64_t column = 0;
   for (const Tensor& part : parts) {
-    copy_columns("concat", *this, y.data<float>() + column, y.dim(1), part.data<float>(),
-                 part.dim(1), part.dim(0), part.dim(1));
+    copy_columns("concat", *this, y, column, part, 0, part.dim(1));
     column += part.dim(1);
   }
 }

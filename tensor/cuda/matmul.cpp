@@ -11,10 +11,12 @@ namespace versor {
 namespace cuda {
 namespace {
 
-// All that the choice of an algorithm depends on. y [M,N], op(a) [M,L], op(b) [L,N]; alignments of
-// the addresses in bytes, because a tensor may be a view that begins anywhere.
+// All that the choice of an algorithm depends on. y [M,N], op(a) [M,L], op(b) [L,N], or `count` of
+// each one after the other; alignments of the addresses in bytes, because a tensor may be a view
+// that begins anywhere.
 struct MatmulKey {
-  int64_t M, N, L;
+  int64_t count, M, N, L;
+  DType type;
   bool transpose_a, transpose_b, bias, tf32, deterministic;
   uint32_t align_y, align_a, align_b;
   auto operator<=>(const MatmulKey&) const = default;
@@ -46,10 +48,19 @@ void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttribut
   CUBLAS_CHECK(cublasLtMatmulPreferenceSetAttribute(preference, name, &value, sizeof(value)));
 }
 
-// Our row-major f32 [rows,columns] as a column-major columns x rows.
-void describe_matrix(cublasLtMatrixLayout_t* layout, int64_t rows, int64_t columns) {
-  CUBLAS_CHECK(cublasLtMatrixLayoutCreate(layout, CUDA_R_32F, static_cast<uint64_t>(columns),
+// Our row-major [rows,columns] as a column-major columns x rows; `count` of them lie side by side.
+void describe_matrix(cublasLtMatrixLayout_t* layout, const MatmulKey& k, int64_t rows,
+                     int64_t columns) {
+  CUBLAS_CHECK(cublasLtMatrixLayoutCreate(layout, k.type == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F,
+                                          static_cast<uint64_t>(columns),
                                           static_cast<uint64_t>(rows), columns));
+  if (k.count == 1) return;
+  const auto count = static_cast<int32_t>(k.count);
+  const int64_t stride = rows * columns;
+  CUBLAS_CHECK(cublasLtMatrixLayoutSetAttribute(*layout, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count,
+                                                sizeof(count)));
+  CUBLAS_CHECK(cublasLtMatrixLayoutSetAttribute(
+      *layout, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof(stride)));
 }
 
 // Everything but the algorithm. The first operand is b, the second a.
@@ -62,9 +73,9 @@ MatmulPlan describe(const MatmulKey& k) {
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSA, operation(k.transpose_b));
   set(plan.operation, CUBLASLT_MATMUL_DESC_TRANSB, operation(k.transpose_a));
   if (k.bias) set(plan.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-  describe_matrix(plan.first.address(), k.transpose_b ? k.N : k.L, k.transpose_b ? k.L : k.N);
-  describe_matrix(plan.second.address(), k.transpose_a ? k.L : k.M, k.transpose_a ? k.M : k.L);
-  describe_matrix(plan.result.address(), k.M, k.N);
+  describe_matrix(plan.first.address(), k, k.transpose_b ? k.N : k.L, k.transpose_b ? k.L : k.N);
+  describe_matrix(plan.second.address(), k, k.transpose_a ? k.L : k.M, k.transpose_a ? k.M : k.L);
+  describe_matrix(plan.result.address(), k, k.M, k.N);
   return plan;
 }
 
@@ -115,7 +126,8 @@ const MatmulPlan& find_plan(Context& context, const MatmulKey& key) {
 
 void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool transpose_a,
                          bool transpose_b, const Tensor& bias) {
-  const int64_t M = y.dim(0), N = y.dim(1), L = a.dim(transpose_a ? 0 : 1);
+  const int64_t M = y.dim(-2), N = y.dim(-1), L = a.dim(transpose_a ? -2 : -1);
+  const int64_t count = y.shape().rank() == 2 ? 1 : y.dim(0);
   if (y.numel() == 0) return;
   if (L == 0) {  // an empty sum
     fill(y, 0.f);
@@ -123,12 +135,14 @@ void CudaBackend::matmul(Tensor& y, const Tensor& a, const Tensor& b, bool trans
     return;
   }
   context_->make_current();
-  // The epilogue of cuBLAS reads the bias in vectors; an unaligned one is added afterwards.
-  const bool fused = bias.defined() && cuda::alignment_of(bias) >= cuda::kBiasAlignment;
-  const cuda::MatmulPlan& plan =
-      cuda::find_plan(*context_, {M, N, L, transpose_a, transpose_b, fused, uses_tf32(),
-                                  context_->options.deterministic, cuda::alignment_of(y),
-                                  cuda::alignment_of(a), cuda::alignment_of(b)});
+  // The epilogue of cuBLAS reads the bias in vectors, and in y's type; an unaligned one, or one
+  // beside bf16, is added afterwards (a bf16 result is then rounded twice).
+  const bool is_f32 = y.dtype() == DType::f32;
+  const bool fused = bias.defined() && is_f32 && cuda::alignment_of(bias) >= cuda::kBiasAlignment;
+  const cuda::MatmulPlan& plan = cuda::find_plan(
+      *context_, {count, M, N, L, y.dtype(), transpose_a, transpose_b, fused, is_f32 && uses_tf32(),
+                  context_->options.deterministic, cuda::alignment_of(y), cuda::alignment_of(a),
+                  cuda::alignment_of(b)});
   if (fused) cuda::set(plan.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.address());
   const float alpha = 1.f, beta = 0.f;  // y = alpha * product + beta * y
   CUBLAS_CHECK(cublasLtMatmul(

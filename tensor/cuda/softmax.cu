@@ -57,16 +57,21 @@ __device__ inline Candidate best_of_row(const float* row, int64_t columns) {
   return best;
 }
 
+// The sum over a row of exp(x - m), m its largest, the same in every thread; all must call it.
+__device__ inline double exponential_sum(const float* row, float m, int64_t columns) {
+  double sum = 0;
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    sum += static_cast<double>(std::exp(row[k] - m));
+  return cuda::block_sum(sum);
+}
+
 // exp(x - m) is computed twice, which is cheaper than writing and reading it. y may be x: each
 // thread writes only what no other thread still reads.
 __global__ void softmax_kernel(float* y, const float* x, int64_t all, int64_t causal) {
   const int64_t columns = causal > 0 ? blockIdx.x % causal + 1 + all - causal : all;
   const float* row = x + blockIdx.x * all;
   const float m = best_of_row(row, columns).value;
-  double sum = 0;
-  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
-    sum += static_cast<double>(std::exp(row[k] - m));
-  const auto divisor = static_cast<float>(cuda::block_sum(sum));
+  const auto divisor = static_cast<float>(exponential_sum(row, m, columns));
   for (int64_t k = threadIdx.x; k < all; k += blockDim.x)
     y[blockIdx.x * all + k] = k < columns ? std::exp(row[k] - m) / divisor : 0.f;
 }
@@ -81,6 +86,31 @@ __global__ void softmax_grad_kernel(float* dx, const float* dy, const float* y, 
   const auto mean = static_cast<float>(cuda::block_sum(sum));
   for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
     dx[blockIdx.x * columns + k] = p[k] * (g[k] - mean);
+}
+
+// A label that does not exist makes its row NaN, in both.
+__global__ void cross_entropy_kernel(float* loss, const float* x, const int32_t* label,
+                                     int64_t columns) {
+  const float* row = x + blockIdx.x * columns;
+  const float m = best_of_row(row, columns).value;
+  const double sum = exponential_sum(row, m, columns);
+  if (threadIdx.x > 0) return;
+  const int32_t chosen = label[blockIdx.x];
+  loss[blockIdx.x] = 0 <= chosen && chosen < columns
+                         ? static_cast<float>(std::log(sum) + (double{m} - row[chosen]))
+                         : std::numeric_limits<float>::quiet_NaN();
+}
+
+__global__ void cross_entropy_grad_kernel(float* dx, const float* dloss, const float* x,
+                                          const int32_t* label, int64_t columns) {
+  const float* row = x + blockIdx.x * columns;
+  const float m = best_of_row(row, columns).value;
+  const auto factor = static_cast<float>(1 / exponential_sum(row, m, columns));
+  const int32_t chosen = label[blockIdx.x];
+  const bool exists = 0 <= chosen && chosen < columns;
+  const float d = exists ? dloss[blockIdx.x] : std::numeric_limits<float>::quiet_NaN();
+  for (int64_t k = threadIdx.x; k < columns; k += blockDim.x)
+    dx[blockIdx.x * columns + k] = d * (std::exp(row[k] - m) * factor) - (k == chosen ? d : 0.f);
 }
 
 __global__ void argmax_kernel(int32_t* index, const float* x, int64_t columns) {
@@ -100,6 +130,21 @@ void CudaBackend::softmax_grad(Tensor& dx, const Tensor& dy, const Tensor& y) {
   const int64_t rows = y.dim(0), columns = y.dim(1);
   cuda::launch("softmax_grad", stream(), cuda::blocks_for(rows, 1), threads_for(columns),
                softmax_grad_kernel, dx.data<float>(), dy.data<float>(), y.data<float>(), columns);
+}
+
+void CudaBackend::cross_entropy(Tensor& loss, const Tensor& x, const Tensor& label) {
+  const int64_t rows = x.dim(0), columns = x.dim(1);
+  cuda::launch("cross_entropy", stream(), cuda::blocks_for(rows, 1), threads_for(columns),
+               cross_entropy_kernel, loss.data<float>(), x.data<float>(), label.data<int32_t>(),
+               columns);
+}
+
+void CudaBackend::cross_entropy_grad(Tensor& dx, const Tensor& dloss, const Tensor& x,
+                                     const Tensor& label) {
+  const int64_t rows = x.dim(0), columns = x.dim(1);
+  cuda::launch("cross_entropy_grad", stream(), cuda::blocks_for(rows, 1), threads_for(columns),
+               cross_entropy_grad_kernel, dx.data<float>(), dloss.data<float>(), x.data<float>(),
+               label.data<int32_t>(), columns);
 }
 
 void CudaBackend::argmax(Tensor& index, const Tensor& x) {

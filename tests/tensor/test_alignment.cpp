@@ -32,6 +32,11 @@ std::vector<Operation> operations() {
       {"scale_rows", [](const Tensors& x) { return ops::scale_rows(x[0], ops::sum_axis1(x[1])); }},
       {"softmax", [](const Tensors& x) { return ops::softmax(x[0]); }},
       {"softmax_grad", [](const Tensors& x) { return ops::softmax_grad(x[0], x[1]); }},
+      {"cross_entropy",
+       [](const Tensors& x) {
+         const Tensor label = index_tensor(ref::Indices(x[0].dim(0), 0));
+         return ops::cross_entropy_grad(ops::cross_entropy(x[0], label), x[1], label);
+       }},
       {"argmax", [](const Tensors& x) { return ops::argmax(x[0]); }},
       {"permute",
        [](const Tensors& x) {

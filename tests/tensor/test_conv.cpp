@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "tensor/cpu/matmul.h"
+#include "tensor/ops.h"
 #include "tests/cases.h"
 #include "tests/support.h"
 
@@ -139,6 +140,51 @@ TEST_CASE("matmul: an empty inner size gives zero, or the bias") {
   check_output(y_with_bias, {{3, 2}, {1, -2, 1, -2, 1, -2}});
 }
 
+// Products of bf16 numbers are exact in f32, so that only the sum and its rounding differ.
+TEST_CASE("matmul: many matrices, and bf16, in every transposition, outputs between fences") {
+  Backend& backend = backend_for(test_device());
+  ref::Random random(53);
+  for_each_product([&](const ref::Array& a, const ref::Array& b, bool ta, bool tb) {
+    const int64_t M = a.dim(ta ? 1 : 0), N = b.dim(tb ? 0 : 1);
+    const auto three_of = [](const ref::Array& matrix) {
+      ref::Array all = ref::zeros({3, matrix.dim(0), matrix.dim(1)});
+      for (int64_t i = 0; i < all.count(); ++i)
+        all[i] = matrix[i % matrix.count()] * static_cast<double>(1 + i / matrix.count());
+      return all;
+    };
+    const ref::Array y = ref::matmul(a, b, ta, tb);
+    ref::Array expected = three_of(y);  // of factors times 1, 2 and 3: times 1, 4 and 9
+    for (int64_t i = 0; i < expected.count(); ++i)
+      expected[i] *= static_cast<double>(1 + i / y.count());
+    const Fenced in_a(three_of(a)), in_b(three_of(b));
+    Fenced out({3, M, N});
+    backend.matmul(out.view, in_a.view, in_b.view, ta, tb, {});
+    check_output(out, expected);
+
+    const ref::Array half_a = rounded_to_bf16(a), half_b = rounded_to_bf16(b);
+    const Fenced in_half_a(to_bf16(half_a)), in_half_b(to_bf16(half_b));
+    Fenced half({M, N}, DType::bf16);
+    backend.matmul(half.view, in_half_a.view, in_half_b.view, ta, tb, {});
+    check_output(half, ref::matmul(half_a, half_b, ta, tb), kOneBf16Rounding);
+    const Tensor all_a = to_bf16(rounded_to_bf16(three_of(half_a))),
+                 all_b = to_bf16(rounded_to_bf16(three_of(half_b)));
+    const Tensor all = ops::matmul(all_a, all_b, ta, tb);
+    CHECK(all.shape() == Shape{3, M, N});
+    CHECK(error(all, to_array(ops::matmul(ops::cast(all_a, DType::f32),
+                                          ops::cast(all_b, DType::f32), ta, tb))) <=
+          kOneBf16Rounding);
+    const ref::Array bias = random_array(random, {N});
+    Fenced with_bias({M, N}, DType::bf16);
+    backend.matmul(with_bias.view, in_half_a.view, in_half_b.view, ta, tb, to_tensor(bias));
+    check_output(with_bias, product_with_bias(half_a, half_b, ta, tb, bias), 2 * kOneBf16Rounding);
+  });
+  Tensor none = empty({0, 3, 2});
+  backend.matmul(none, empty({0, 3, 4}), empty({0, 4, 2}), false, false, {});
+  Fenced zero({2, 3, 2});
+  backend.matmul(zero.view, empty({2, 3, 0}), empty({2, 0, 2}), false, false, {});
+  check_output(zero, ref::zeros({2, 3, 2}));
+}
+
 TEST_CASE("conv: the plain reference agrees with the double reference" * cpu_only()) {
   uint64_t seed = 300;
   for (const ConvCase& c : conv_cases()) {
@@ -160,6 +206,16 @@ TEST_CASE("matmul: the plain reference agrees with the double reference" * cpu_o
     Fenced y({a.dim(ta ? 1 : 0), b.dim(tb ? 0 : 1)});
     cpu::reference::matmul(y.view, to_tensor(a), to_tensor(b), ta, tb, {});
     check_output(y, ref::matmul(a, b, ta, tb));
+    const auto twice = [](const ref::Array& matrix) {
+      ref::Array two{{2, matrix.dim(0), matrix.dim(1)}, matrix.data};
+      for (double value : matrix.data) two.data.push_back(-value);
+      return to_tensor(two);
+    };
+    Fenced both({2, y.view.dim(0), y.view.dim(1)});
+    cpu::reference::matmul(both.view, twice(a), twice(b), ta, tb, {});
+    CHECK(both.intact());
+    CHECK((bits_of(both.view.rows(0, 1)) == bits_of(y.view)));
+    CHECK((bits_of(both.view.rows(1, 2)) == bits_of(y.view)));
   });
 }
 

@@ -59,6 +59,7 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
   for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random.index(256));
   const Tensor images = on_device(bytes, {50, 10, 50, 2});
   const Tensor image_index = index_tensor(random.indices(40, 50));
+  const Tensor columns = index_tensor(random.indices(x.dim(0), x.dim(1)));
   const std::pair<const char*, std::function<Tensor()>> calls[] = {
       {"uniform", [] { return ops::uniform({100003}, Rng(3), -1, 1, test_device()); }},
       {"normal", [] { return ops::normal({100003}, Rng(3), test_device()); }},
@@ -75,6 +76,9 @@ TEST_CASE("determinism: primitives without a derivative, 1, 2 and 3 threads") {
       {"softmax, wide", [&] { return ops::softmax(wide); }},
       {"softmax_grad", [&] { return ops::softmax_grad(x, x); }},
       {"softmax_grad, wide", [&] { return ops::softmax_grad(wide, wide); }},
+      {"cross_entropy", [&] { return ops::cross_entropy(x, columns); }},
+      {"cross_entropy_grad",
+       [&] { return ops::cross_entropy_grad(ops::sum_axis1(x), x, columns); }},
       {"argmax", [&] { return ops::argmax(x); }},
       {"argmax, wide", [&] { return ops::argmax(wide); }},
       {"segment_sum", [&] { return ops::segment_sum(x, index, 100); }},

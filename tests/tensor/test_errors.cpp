@@ -119,15 +119,27 @@ TEST_CASE("errors: matrix product") {
       {[] {
          ops::matmul(f32({2, 3, 1}), f32({3, 5}));
        },
-       "[matmul] needs rows [R,C], got [2,3,1]"},
+       "[matmul] the leading axes of [2,3,1] and [3,5] differ"},
+      {[] {
+         ops::matmul(f32({2, 3, 4}), f32({3, 4, 5}));
+       },
+       "[matmul] the leading axes of [2,3,4] and [3,4,5] differ"},
+      {[] {
+         ops::matmul(f32({3}), f32({3, 5}));
+       },
+       "[matmul] needs matrices [...,M,L], got [3]"},
+      {[] {
+         ops::matmul(f32({2, 3, 4}), f32({2, 4, 5}), false, false, f32({5}));
+       },
+       "[matmul] bias [5] does not match the rows of [2,3,5]"},
       {[] {
          ops::matmul(f32({2, 3}), f32({3, 5}), false, false, f32({2}));
        },
-       "[matmul] bias [2] does not match 5 columns"},
+       "[matmul] bias [2] does not match the rows of [2,5]"},
       {[] {
          ops::matmul(f32({2, 3}), typed({3, 5}, DType::bf16));
        },
-       "[matmul] needs f32, got bf16 [3,5]"},
+       "[matmul] element types differ: f32 [2,3] and bf16 [3,5]"},
   });
   CHECK(contains(error_of([] {
                    ops::matmul(f32({2, 3}), f32({4, 5}), false, false, f32({5}));
@@ -235,9 +247,13 @@ TEST_CASE("errors: layout, reductions and rows") {
       {[&] { ops::sum(index); }, "[sum] needs f32, got i32 [2]"},
       {[&] { ops::sum_axis0(cube); }, "[sum_axis0] needs rows [R,C], got [2,3,4]"},
       {[&] { ops::sum_axis1(cube); }, "[sum_axis1] needs rows [R,C], got [2,3,4]"},
-      {[&] { ops::softmax(cube); }, "[softmax] needs rows [R,C], got [2,3,4]"},
+      {[&] { ops::softmax(f32({})); }, "[softmax] needs rows, got []"},
+      {[&] { ops::softmax(f32({3}), true); }, "[softmax] needs matrices, got [3]"},
+      {[&] {
+         ops::softmax(f32({2, 4, 3}), true);
+       },
+       "[softmax] the first rows of [2,4,3] would see no column"},
       {[&] { ops::softmax(index); }, "[softmax] needs f32, got i32 [2]"},
-      {[&] { ops::softmax_grad(x, cube); }, "[softmax_grad] needs rows [R,C], got [2,3,4]"},
       {[&] {
          ops::softmax_grad(f32({3, 2}), x);
        },

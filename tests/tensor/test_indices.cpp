@@ -112,7 +112,7 @@ TEST_CASE("dropout: drops a share p, scales the rest, and depends on the draw al
     int64_t dropped = 0;
     const std::vector<float> values = out.view.to_vector<float>();
     for (int64_t i = 0; i < n; ++i) {
-      const bool drops = rng.split(0).uniform(static_cast<uint64_t>(i)) < p;
+      const bool drops = rng.split(0).uniform_by_four(static_cast<uint64_t>(i)) < p;
       dropped += drops ? 1 : 0;
       CHECK(values[static_cast<size_t>(i)] == (drops ? 0.f : 3.f * (1.f / (1.f - p))));
     }
