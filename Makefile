@@ -41,10 +41,10 @@ FOR_PYTHON := $(filter python python-test wheel,$(GOALS))
 BUILDS := $(filter-out help clean data format lint size check-layers sanitize gpu-unpack uninstall docs,$(GOALS))
 
 # A misspelt variable would be ignored: EPOCH=5 would train for 50 epochs.
-VARIABLES := AR ARGS B BETA CIFAR10_DIR CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DATA_DIR DEBUG \
-  DESTDIR DEVICE EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LATENCY LDFLAGS \
-  LDLIBS MARCH MPI NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PYTHON3 QUANTIZERS QUEUE QUICK \
-  RANKS RATE RATES RESULTS SAMPLE SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
+VARIABLES := AR ARGS B BETA CIFAR10_DIR CLASSIFIER CODEBOOKS CUDA CUDA_GENCODE CUDA_HOME CUDNN_HOME CXX CXXFLAGS DATA DATA_DIR DEBUG \
+  DESTDIR DEVICE DIFFUSION EPOCHS ESTIMATORS FILES FORCE GPU_ARCH HEADERS LIBRARIES JOBS KERNELS KILLS LATENCY LDFLAGS \
+  LDLIBS MARCH MPI NVCC NVCCFLAGS ONEDNN ONLY PARTS PRECISION PREFIX PRESET PRIOR PYTHON3 QUANTIZERS QUEUE QUICK \
+  RANKS RATE RATES RESULTS RUN SAMPLE SAMPLES SANITIZE SECONDS SEED SEEDS SHELL SIZE STEPS TARGETS TEST TORCH_PYTHON TRAIN V
 UNKNOWN := $(strip $(foreach name,$(filter-out $(VARIABLES) MAKE%,$(.VARIABLES)),\
   $(if $(findstring command line,$(origin $(name))),$(name))))
 ifneq ($(if $(filter sweep,$(GOALS)),,$(UNKNOWN)),)
@@ -167,7 +167,7 @@ BINARIES := $(PROGRAMS:%=$(B)/bin/%)
 Q := $(if $(filter 1,$(V)),,@)
 
 .PHONY: all quick test rank-tests paper $(PAPER) readme-tables bench bench-peers torch-check verify-gpu tune-gpu gpu-pack gpu-unpack \
-  gpu-rehearsal network-check soak fuzz mutants sanitize data setup examples train evaluate one_step sweep install \
+  gpu-rehearsal network-check soak fuzz mutants sanitize data setup examples train evaluate one_step samples sweep install \
   uninstall install-check docs python python-test wheel bundle check-layers size \
   format lint help clean sanitize-build sanitize-build-tests sanitize-build-programs \
   sanitize-build-quick sanitize-flags \
@@ -295,7 +295,8 @@ OPTIONS = $(IMAGES) $(and $(SEEDS),--seeds $(SEEDS)) $(and $(EPOCHS),--epochs $(
 
 quick: all ## a miniature of the whole paper in minutes, in results/quick
 	@images=$$(DATA=$(call quote,$(DATA)) DATA_DIR=$(call quote,$(OTHER_DIR)) SIZE='$(SIZE)' .make/data.sh images) && mapfile -t images <<<"$$images" && \
-	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}"
+	  RESULTS=results/quick SIDE_BY_SIDE=$(CORES) .make/experiments.sh "$(filter-out table_quantizers,$(PAPER))" --quick --quiet "$${images[@]}" && \
+	  QUICK=1 RESULTS=results/quick .make/samples.sh
 
 # VERSOR_CUDA: there is a third run of the tests, on the GPU
 RANKS ?= 2 3## of rank-tests: the numbers of processes
@@ -348,6 +349,10 @@ SWEPT = $(foreach name,$(filter-out $(NOT_SWEPT),$(.VARIABLES)),$(if \
   $(and $(findstring command line,$(origin $(name))),$($(name))),$(call quote,$(name)=$($(name)))))
 sweep: $(NEEDS) ## all combinations of options: LR=1e-3,2e-3 BETA=0.25,1 BATCH_SIZE=64 SEEDS=1,2 EPOCHS=5 ...
 	$(EXPERIMENT) "sweep report" $(SWEPT) $(IMAGES)
+
+samples: $(if $(DRY),,all) ## prior, diffusion, packed file and judged samples: RUN=results/runs/NAME PRIOR='--layers 4' ...
+	@RUN=$(call quote,$(RUN)) RESULTS=$(call quote,$(RESULTS)) DEVICE='$(DEVICE)' CLASSIFIER='$(CLASSIFIER)' \
+	  PRIOR='$(PRIOR)' DIFFUSION='$(DIFFUSION)' SAMPLES='$(SAMPLES)' .make/samples.sh
 
 verdicts: $(if $(DRY),,all) ## what the runs of full length that are there show about the paper's figures
 	$(EXPERIMENT) "verdicts report"
@@ -439,7 +444,9 @@ FUZZ_FLAGS := -std=c++20 -O1 -gline-tables-only -D_GLIBCXX_ASSERTIONS -DVERSOR_F
   -fno-sanitize-recover=all -ffp-contract=off
 FUZZED := $(filter-out tensor/cpu/onednn% tensor/mpi/%,$(LIBRARY)) $(STUBS) tensor/mpi/stub.cpp \
   $(wildcard experiments/cli/*.cpp experiments/report/*.cpp experiments/run/*.cpp) \
-  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points)
+  $(patsubst %,experiments/%.cpp,study/published_runs study/runs tsne/points) \
+  $(patsubst %,experiments/generate/%.cpp,symbol_sequence prior pixel_cnn network_trainer \
+    range_coder coding_network packed_symbols)
 fuzz_objects = $(patsubst %.cpp,$F/%.o,$1)
 $(if $(BUILDS),$(call stamp,$F/flags,$(FUZZ_FLAGS)))
 $F/flags: ;

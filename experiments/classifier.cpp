@@ -11,6 +11,7 @@
 #include "experiments/generate/network_trainer.h"
 #include "experiments/run/option_table.h"
 #include "experiments/run/run_config.h"
+#include "experiments/run/run_folder.h"
 #include "tensor/backend.h"
 #include "tensor/ops.h"
 
@@ -19,7 +20,7 @@ using namespace versor;
 namespace {
 
 struct Asked {
-  std::string out, results = "results";
+  std::string out, results = "results", like;
   RunOptions images;  // and device and threads
   ClassifierOptions classifier;
   int64_t mirror = 1, shift = 3;
@@ -79,6 +80,10 @@ class ClassifierTask final : public TrainingTask {
 };
 
 int train(Asked& asked) {
+  if (!asked.like.empty()) {
+    const std::string config = asked.like + "/config.json";
+    take_source(asked.images, source_in(config), config);
+  }
   resolve_machine(asked.images);
   prepare_device(asked.images);
   asked.network.device = asked.images.device;
@@ -117,6 +122,7 @@ int main(int argc, char** argv) {
   Options app("Trains a small classifier of images, whose features judge samples.");
   Asked asked;
   app.add_option("--out", asked.out, "its folder; default RESULTS/classifier-seedN");
+  app.add_option("--like", asked.like, "a run's folder: images from where its images came from");
   app.add_option("--results", asked.results)->capture_default_str();
   app.add_option("--width", asked.classifier.width, "a quarter of the number of features")
       ->check(in_range(1, 1024))

@@ -48,6 +48,12 @@ void add_picture(Section& section, const Asked& asked, const std::string& name,
   section.pictures.push_back({.file = file, .caption = caption});
 }
 
+void judge_set(ImageJudge& judge, const Dataset& set, bool has_classes = true) {
+  judge.add(set, has_classes);
+  fmt::print("{}: Fréchet distance {}\n", set.name, judge.table().rows.back()[2]);
+  std::fflush(stdout);
+}
+
 // Classes in turn.
 std::vector<int32_t> labels_in_turn(int64_t count, int64_t classes) {
   std::vector<int32_t> labels;
@@ -152,7 +158,7 @@ void judge_source(Section& section, const Asked& asked, ImageJudge& judge,
                   const std::string& name) {
   const std::vector<int32_t> labels = labels_in_turn(asked.count, sampler.classes());
   const Dataset set = as_bytes(sampler.images(labels, sampling), labels, "samples of the " + name);
-  judge.add(set, sampler.classes() > 0);
+  judge_set(judge, set, sampler.classes() > 0);
   add_classes(section, asked, set, sampler.classes(), name);
   add_neighbours(section, asked, judge, set, name);
 }
@@ -206,6 +212,7 @@ Dataset reconstructions_of(const LoadedModel& first_stage, const Dataset& set) {
 void judge_diffusion(Section& section, const Asked& asked, ImageJudge& judge,
                      const LoadedModel& first_stage) {
   const ImageSampler sampler(asked.diffusion, first_stage);
+  check(!sampler.is_prior(), "generation", asked.diffusion, " is no diffusion model");
   ImageSampling sampling;
   sampling.latents = {.sampler = Sampler::ddim, .guidance = asked.guidance, .seed = asked.seed};
   judge_source(section, asked, judge, sampler, sampling, "diffusion");
@@ -215,7 +222,7 @@ void judge_diffusion(Section& section, const Asked& asked, ImageJudge& judge,
   if (!asked.ancestral) return;
   sampling.latents.sampler = Sampler::ancestral;
   const std::vector<int32_t> labels = labels_in_turn(asked.count, sampler.classes());
-  judge.add(as_bytes(sampler.images(labels, sampling), labels, "diffusion, ancestral"),
+  judge_set(judge, as_bytes(sampler.images(labels, sampling), labels, "diffusion, ancestral"),
             sampler.classes() > 0);
 }
 
@@ -228,13 +235,15 @@ Section make_section(const Asked& asked, const LoadedModel& first_stage,
                    first_stage.options.device);
   Dataset test = head(images.test, asked.count);
   test.name = "test images";
-  judge.add(judge.apart());
-  judge.add(test);
-  judge.add(reconstructions_of(first_stage, test));
+  judge_set(judge, judge.apart());
+  judge_set(judge, test);
+  judge_set(judge, reconstructions_of(first_stage, test));
   if (!asked.prior.empty()) {
     ImageSampling sampling;
     sampling.symbols.seed = asked.seed;
-    judge_source(section, asked, judge, ImageSampler(asked.prior, first_stage), sampling, "prior");
+    const ImageSampler sampler(asked.prior, first_stage);
+    check(sampler.is_prior(), "generation", asked.prior, " is no prior");
+    judge_source(section, asked, judge, sampler, sampling, "prior");
     add_training(section, asked, asked.prior, "prior");
   }
   if (!asked.diffusion.empty()) judge_diffusion(section, asked, judge, first_stage);

@@ -42,15 +42,6 @@ Tensor of_times(const std::vector<double>& times, Device device, Function value)
   return Tensor::from(values, {static_cast<int64_t>(values.size())}, device);
 }
 
-// a(t) x + b(t) y with each sample's own t.
-template <class A, class B>
-Tensor combined(const std::vector<double>& times, A a, const Tensor& x, B b, const Tensor& y) {
-  const Shape rows{x.dim(0), x.numel() / x.dim(0)};
-  Tensor sum = ops::scale_rows(x.reshape(rows), of_times(times, x.device(), a));
-  ops::add_to(sum, ops::scale_rows(y.reshape(rows), of_times(times, x.device(), b)));
-  return sum.reshape(x.shape());
-}
-
 // The prediction in an output for samples x (part 0), and what tells the variances (part 1).
 Variable part_of(const Variable& output, const Shape& x, int64_t part) {
   const int64_t D = x[-1];
@@ -113,18 +104,23 @@ Tensor Diffusion::log_variance(const Tensor& x, const Tensor& output, double t, 
 
 Tensor Diffusion::noisy(const Tensor& x0, const Tensor& epsilon,
                         const std::vector<double>& times) const {
-  return combined(
-      times, [this](double t) { return signal(t); }, x0, [this](double t) { return noise(t); },
-      epsilon);
+  const Shape rows{x0.dim(0), x0.numel() / x0.dim(0)};
+  const auto part = [&](const Tensor& of, double (Diffusion::*factor)(double) const) {
+    return ops::scale_rows(of.reshape(rows), of_times(times, of.device(), [&](double t) {
+                             return (this->*factor)(t);
+                           }));
+  };
+  Tensor sum = part(x0, &Diffusion::signal);
+  ops::add_to(sum, part(epsilon, &Diffusion::noise));
+  return sum.reshape(x0.shape());
 }
 
+// The velocity is noisy() of the noise in place of x_0, and of -x_0 in place of the noise.
 Tensor Diffusion::target(const Tensor& x0, const Tensor& epsilon,
                          const std::vector<double>& times) const {
-  if (options_.predicted == Predicted::epsilon) return epsilon;
-  if (options_.predicted == Predicted::x0) return x0;
-  return combined(
-      times, [this](double t) { return signal(t); }, epsilon,
-      [this](double t) { return -noise(t); }, x0);
+  return options_.predicted == Predicted::epsilon ? epsilon
+         : options_.predicted == Predicted::x0    ? x0
+                                                  : noisy(epsilon, ops::scaled(x0, -1), times);
 }
 
 Denoised Diffusion::denoised(const Tensor& x, const Tensor& output, double t) const {
@@ -152,13 +148,13 @@ Variable Diffusion::bound(const Variable& output, const Tensor& error,
   const auto each = [&](auto value) { return Variable(of_times(times, error.device(), value)); };
   const auto column = [&](auto value) { return reshape(each(value), {N, 1}); };
   const auto variance = [this](double t) { return posterior(t, t - 1).variance; };
-  const Variable distance = scale_rows(reshape(Variable(error), samples), each([this](double t) {
-                                         const double x0 = options_.predicted == Predicted::x0 ? 1
-                                                           : options_.predicted == Predicted::v
-                                                               ? noise(t)
-                                                               : noise(t) / signal(t);
-                                         return posterior(t, t - 1).of_x0 * x0;
-                                       }));
+  const auto x0_by_prediction = [this](double t) {
+    if (options_.predicted == Predicted::x0) return 1.0;
+    return options_.predicted == Predicted::v ? noise(t) : noise(t) / signal(t);
+  };
+  const Variable distance =
+      scale_rows(reshape(Variable(error), samples),
+                 each([&](double t) { return posterior(t, t - 1).of_x0 * x0_by_prediction(t); }));
   const Variable log_s =
       scale_rows(reshape(part_of(output, error.shape(), 1), samples),
                  each([this](double t) { return bounds(t, t - 1).half_width; })) +
@@ -210,27 +206,23 @@ std::vector<double> Diffusion::sampling_times(const DiffusionSampling& options) 
   return times;
 }
 
-// Ho, algorithm 2, line 4, with the mean of eq. 7.
-Tensor Diffusion::ancestral_step(const Tensor& x, const Tensor& output, const Denoised& hat,
-                                 double t, double s, const Tensor& normal) const {
+// Means: Ho, eq. 7, and Song, eq. 12; variances: Ho, eq. 7, Nichol, eq. 15, and Song, eq. 16.
+Tensor Diffusion::noisy_step(const Tensor& x, const Tensor& output, const Denoised& hat, double t,
+                             double s, const DiffusionSampling& options,
+                             const std::function<Tensor()>& draw) const {
   const Posterior q = posterior(t, s);
-  Tensor next = combined(q.of_x0, hat.x0, q.of_xt, x);
-  const auto deviation = static_cast<float>(std::sqrt(q.variance));
-  ops::add_to(next,
-              options_.learned_variance
-                  ? ops::mul(normal, ops::unary(ops::scaled(log_variance(x, output, t, s), 0.5f),
-                                                UnaryOp::exp))
-                  : ops::scaled(normal, deviation));
+  const bool chain = options.sampler == Sampler::ancestral;
+  const double variance = q.variance * (chain ? 1 : options.eta * options.eta);
+  Tensor next =
+      chain ? combined(q.of_x0, hat.x0, q.of_xt, x)
+            : combined(signal(s), hat.x0, std::sqrt(1 - alpha_bar(s) - variance), hat.epsilon);
+  if (chain && options_.learned_variance) {
+    const Tensor log_deviation = ops::scaled(log_variance(x, output, t, s), 0.5f);
+    ops::add_to(next, ops::mul(draw(), ops::unary(log_deviation, UnaryOp::exp)));
+  } else if (variance > 0) {
+    ops::add_to(next, ops::scaled(draw(), static_cast<float>(std::sqrt(variance))));
+  }
   return next;
-}
-
-// Song, eq. 12, and eq. 16 for the variance.
-Tensor Diffusion::ddim_step(const Denoised& hat, double t, double s, double eta,
-                            const Tensor& normal) const {
-  const double variance = eta * eta * posterior(t, s).variance;
-  const Tensor next =
-      combined(signal(s), hat.x0, std::sqrt(1 - alpha_bar(s) - variance), hat.epsilon);
-  return combined(1, next, std::sqrt(variance), normal);
 }
 
 // d x / d angle = v, where the angle is that of (sqrt(alpha_bar), sqrt(1 - alpha_bar)) (Salimans,
@@ -264,12 +256,10 @@ Tensor Diffusion::sample(const DenoisingFunction& network, const Shape& shape,
     if (watch) watch(t, x, hat.x0);
     if (s == 0)
       x = hat.x0;
-    else if (options.sampler == Sampler::ancestral)
-      x = ancestral_step(x, output, hat, t, s, draw(i + 1));
-    else if (options.sampler == Sampler::ddim)
-      x = ddim_step(hat, t, s, options.eta, draw(i + 1));
-    else
+    else if (options.sampler == Sampler::ode)
       x = heun_step(network, x, hat, t, s);
+    else
+      x = noisy_step(x, output, hat, t, s, options, [&] { return draw(i + 1); });
   }
   return x;
 }

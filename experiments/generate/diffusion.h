@@ -141,9 +141,8 @@ class Diffusion {
   Variable bound(const Variable& output, const Tensor& error,
                  const std::vector<double>& times) const;
   std::vector<double> sampling_times(const DiffusionSampling& options) const;
-  Tensor ancestral_step(const Tensor& x, const Tensor& output, const Denoised& hat, double t,
-                        double s, const Tensor& normal) const;
-  Tensor ddim_step(const Denoised& hat, double t, double s, double eta, const Tensor& normal) const;
+  Tensor noisy_step(const Tensor& x, const Tensor& output, const Denoised& hat, double t, double s,
+                    const DiffusionSampling& options, const std::function<Tensor()>& draw) const;
   Tensor heun_step(const DenoisingFunction& network, const Tensor& x, const Denoised& hat, double t,
                    double s) const;
 

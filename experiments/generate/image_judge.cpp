@@ -74,15 +74,13 @@ void ImageJudge::add(const Dataset& set, bool has_classes) {
   const Nearest nearest = nearest_in(seen.features, features_);
   const double away = std::accumulate(nearest.distance.begin(), nearest.distance.end(), 0.0);
   const PrecisionRecall near = precision_recall(features_.rows(0, set.size()), seen.features);
-  const auto number = [](double value) { return fmt::format("{:.3f}", value); };
+  const auto number = [](double value) { return fmt::format("{:#.4g}", value); };
   table_.rows.push_back({set.name, std::to_string(set.size()),
                          number(frechet_distance(moments_, moments_of(seen.features))),
                          number(frechet_limit(moments_, seen.features, Rng(options_.seed))),
                          number(near.precision), number(near.recall),
                          has_classes ? number(seen.accuracy) : "",
                          number(away / static_cast<double>(set.size()))});
-  fmt::print("{}: Fréchet distance {}\n", set.name, table_.rows.back()[2]);
-  std::fflush(stdout);
   if (options_.png.empty()) return;
   std::string folder = set.name;
   std::replace(folder.begin(), folder.end(), ' ', '-');

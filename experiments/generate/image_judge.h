@@ -24,7 +24,7 @@ struct JudgeOptions {
   std::string classifier;  // folder or file
   int64_t count = 0;       // images of each set
   uint64_t seed = 1;
-  std::string png;  // a folder for a folder of PNG files of each set; "": none
+  std::string png = {};  // a folder for a folder of PNG files of each set; "": none
 };
 
 class ImageJudge {

@@ -16,12 +16,11 @@ ImageSampler::ImageSampler(const std::string& from, const LoadedModel& first_sta
   const Device device = first_stage.options.device;
   const bool prior = network_config(from).value("task", nlohmann::ordered_json()) == "prior";
   if (prior)
-    prior_ = load_prior(from, device);
+    prior_ = load_prior(from, device, first_stage.path);
   else
     diffusion_ = load_denoiser(from, device);
-  check((prior ? prior_.first_stage : diffusion_.first_stage) ==
-            fingerprint_of_weights(first_stage.path),
-        "sample", from, " was trained on another model than ", first_stage.path);
+  check(prior || diffusion_.first_stage == fingerprint_of_weights(first_stage.path), "sample", from,
+        " was trained on another model than ", first_stage.path);
 }
 
 int64_t ImageSampler::classes() const {

@@ -302,3 +302,14 @@ TEST_CASE("dataset: head takes the first images, and says what it cannot take") 
   CHECK(contains(error_of([&] { versor::head(set, 0); }), "first 0 images of the 10"));
   CHECK(contains(error_of([&] { versor::head(set, -1); }), "first -1 images of the 10"));
 }
+
+TEST_CASE("mirrored images exchange left and right, and nothing else") {
+  Dataset set;
+  set.images = Tensor::from<uint8_t>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, {1, 2, 3, 2});
+  set.labels = {4};
+  const Dataset other = mirrored(set);
+  CHECK(other.images.to_vector<uint8_t>() ==
+        std::vector<uint8_t>{5, 6, 3, 4, 1, 2, 11, 12, 9, 10, 7, 8});
+  CHECK(other.labels == set.labels);
+  CHECK(set.images.to_vector<uint8_t>()[0] == 1);
+}

@@ -351,7 +351,7 @@ TEST_CASE("a small network learns the score of a normal distribution, and sample
     const Tensor found = d.denoised(x, output, t).epsilon.reshape({N, 2});
     error += double(ops::mse(found, target.epsilon(x.reshape({N, 2}), d.alpha_bar(t))).item()) / 50;
   }
-  MESSAGE(error);
+  CAPTURE(error);
   CHECK(error <= 0.003);
 
   const auto samples = [&](const DiffusionSampling& sampling, int64_t count) {

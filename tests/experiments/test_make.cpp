@@ -40,6 +40,31 @@ TEST_CASE("make: tables and figures with blanks in the paths of checkout, data a
   CHECK(contains(checkout.ended.out, "\nbin/train --out 'a b'\n"));
 }
 
+TEST_CASE("make: samples of a run, step by step, with blanks in the paths") {
+  Checkout checkout;
+  const std::string run = checkout.here + "/my run's", to = "|--results|" + checkout.results;
+  checkout.make("samples", "", {}, /*code=*/2);
+  CHECK(contains(checkout.ended.err, "RUN must be the folder of a finished run"));
+  fs::create_directories(run);
+  write_file(run + "/model.safetensors", "");
+  write_file(run + "/config.json", "{}");
+  auto called = checkout.make("samples RUN=\"my run's/\" PRIOR='--layers 4' SAMPLES='--count 8'");
+  const std::string prior = "my run's/prior-seed1", diffusion = "my run's/diffusion-seed1";
+  CHECK(called ==
+        std::vector<std::string>{
+            "classifier|--like|my run's" + to, "prior|my run's|--out|" + prior + "|--layers|4",
+            "diffusion|my run's|--out|" + diffusion + "|--snapshots",
+            "encode|my run's|--compress|" + prior + "|--output|" + prior + "/test-images.vqc",
+            "generation|my run's|--classifier|" + checkout.results + "/classifier-seed1|--prior|" +
+                prior + "|--diffusion|" + diffusion + "|--snapshots" + to + "|--count|8",
+            "report" + to});
+  // A diffusion model needs latents of one level.
+  write_file(run + "/config.json", "{\"model\": \"vqvae2\"}");
+  called = checkout.make("samples RUN=\"my run's\" DEVICE=cuda");
+  CHECK(called.size() == 5);
+  CHECK(has(called, "prior|my run's|--out|" + prior + "|--device|cuda"));
+}
+
 TEST_CASE("make: bench, test and install with blanks in the paths") {
   Checkout checkout;
   const std::string json = "|--json|" + checkout.results + "/bench";

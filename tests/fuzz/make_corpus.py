@@ -498,7 +498,38 @@ def make_npy():
     put("npy", "other-magic", b"\x93NUMPX" + npy("{}")[6:])
 
 
+def make_packed_symbols():
+    def packed(right, images=1, code=bytes(9), version=1, levels=2, code_bytes=None, cut=None,
+               magic=b"VERSORVQ"):
+        code_bytes = len(code) if code_bytes is None else code_bytes
+        header = magic + struct.pack("<2I6Q", version, levels, 0x0123456789abcdef, 5, images,
+                                     code_bytes, 6, 7) + struct.pack("<8I", 3, 1, 1, 1, 2, 2, 1, 2)
+        return bytes([right]) + (header + bytes(8) + code)[:cut]
+
+    for right in range(8):  # what tests/fuzz/packed_symbols.cpp makes right
+        put("packed_symbols", f"right-{right}", packed(right))
+    for name, change in {
+            "no-images": {"images": 0}, "images-2-64": {"images": 2**64 - 1},
+            "images-product-wraps": {"images": 2**63 // 5 + 1},
+            "images-as-many-as-fit": {"images": 9 * 8 * 10000 // 13 // 5},
+            "images-one-too-many": {"images": 9 * 8 * 10000 // 13 // 5 + 1},
+            "ones": {"code": b"\xff" * 40, "images": 30}, 
+            "mixed": {"code": bytes(range(200)), "images": 40},
+            "longer-than-needed": {"code": bytes(range(1, 60))},
+            "no-code": {"code": b""}}.items():
+        put("packed_symbols", name, packed(7, **change))
+    for name, change in {
+            "version-9": {"version": 9}, "levels-0": {"levels": 0},
+            "levels-2-32": {"levels": 2**32 - 1}, "code-2-64": {"code_bytes": 2**64 - 1},
+            "other-magic": {"magic": b"VERSORVX"}}.items():
+        put("packed_symbols", name, packed(1, **change))
+    for cut in (0, 7, 8, 63, 64, 96, 103, 104, 112):
+        put("packed_symbols", f"cut-{cut}", packed(0, cut=cut))
+    put("packed_symbols", "no-bytes", b"")
+    put("packed_symbols", "npy", b"\0" + npy("{'descr': '<i4', 'fortran_order': False, 'shape': (), }"))
+
+
 for make in (make_safetensors, make_weights, make_checkpoint, make_image_sets, make_png,
              make_jpeg, make_run_folder,
-             make_section, make_progress, make_texts, make_npy):
+             make_section, make_progress, make_texts, make_npy, make_packed_symbols):
     make()
