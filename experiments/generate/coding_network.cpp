@@ -141,12 +141,11 @@ int to_row(const float* x, int64_t columns, int16_t* row) {
 
 }  // namespace
 
-// Vectors of kGroup images, from number `first` on; of what is behind the last image nothing is
-// used.
+// Vectors of kGroup images, from number `first` on. What lies behind the last image is not used.
 struct CodingNetwork::Group {
   int64_t first = 0, images = 0;
   std::vector<int32_t> x, y, part, wide;  // [kGroup,W]; wide: the rows of some Linear
-  std::vector<int16_t> short_;            // the argument of a Linear
+  std::vector<int16_t> factors;           // the argument of a Linear
 };
 
 // linear(in) of each image: in [kGroup,columns], out [kGroup,rows].
@@ -154,14 +153,14 @@ void CodingNetwork::apply(const Linear& linear, Group& group, const std::vector<
                           std::vector<int32_t>& out) {
   const int64_t rows = linear.rows, columns = linear.columns, padded = (group.images + 3) / 4 * 4;
   int shift[kGroup] = {};
-  group.short_.resize(kGroup * columns);
+  group.factors.resize(kGroup * columns);
   out.resize(kGroup * rows);
   for (int64_t n = 0; n < group.images; ++n)
-    shift[n] = to_int16(&in[n * columns], columns, kActivationBits, &group.short_[n * columns]);
+    shift[n] = to_int16(&in[n * columns], columns, kActivationBits, &group.factors[n * columns]);
   for (int64_t r = 0; r < rows; r += 4)
     for (int64_t n = 0; n < padded; n += 4)
-      products(&linear.weight[r * columns], &group.short_[n * columns], columns, &out[n * rows + r],
-               rows);
+      products(&linear.weight[r * columns], &group.factors[n * columns], columns,
+               &out[n * rows + r], rows);
   for (int64_t n = 0; n < group.images; ++n) {
     int32_t* y = &out[n * rows];
     for (int64_t r = 0; r < rows; ++r) {
