@@ -27,7 +27,7 @@ struct Asked {
   bool quiet = false;
   NetworkOptions network;
   Asked() {
-    network.epochs = 8;
+    network.epochs = 6;
     network.batch_size = 128;
     network.lr = 3e-3;
     network.weight_decay = 0.02;

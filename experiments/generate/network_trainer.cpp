@@ -184,7 +184,8 @@ class NetworkRun {
     int64_t batch = at_.batches - static_cast<int64_t>(unread_.size());
     for (const auto& [loss, count] : unread_) {
       const double value = loss.to_vector<float>()[0];
-      check(std::isfinite(value), "train", "the loss is not finite in step ", ++batch, " of epoch ",
+      ++batch;
+      check(std::isfinite(value), "train", "the loss is not finite in step ", batch, " of epoch ",
             at_.epoch + 1, "; ", folder_.path(), " is left as it was saved before");
       at_.loss += value * static_cast<double>(count);
       at_.examples += count;
