@@ -150,6 +150,7 @@ int main(int argc, char** argv) {
       "Trains a diffusion model of the latents of a trained model: a transformer that removes "
       "noise.");
   Asked asked;
+  asked.network.lr = 2e-3;
   app.add_option("model", asked.model, "a run's folder; its model has one level")->required();
   app.add_option("--out", asked.out, "the folder; default MODEL/diffusion-seedN");
   DenoiserOptions& o = asked.denoiser;
