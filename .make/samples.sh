@@ -33,7 +33,7 @@ step prior PRIOR "$run" --out "$prior" ${QUICK:+--quiet}
 judged=(--prior "$prior")
 if ! grep -q '"model": "vqvae2"' "$run/config.json"; then
   step diffusion DIFFUSION "$run" --out "$diffusion" --snapshots ${QUICK:+--quiet}
-  judged+=(--diffusion "$diffusion" --snapshots)
+  judged+=(--diffusion "$diffusion")
 fi
 step encode NONE "$run" --compress "$prior" --output "$prior/test-images.vqc"
 step generation SAMPLES "$run" --classifier "$results/classifier-seed1" "${judged[@]}" --results "$results"

@@ -1,14 +1,17 @@
 // The report's section on generation: images sampled from a prior and from a diffusion model of a
 // finished run, beside its reconstructions and real images, as numbers and as pictures.
-//   bin/generation results/runs/NAME --classifier results/classifier-seed1
-//     --prior results/runs/NAME/prior-seed1 --diffusion results/runs/NAME/diffusion-seed1
+//   bin/generation results/runs/NAME
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <map>
+#include <numeric>
+#include <sstream>
 
 #include "data/image_grid.h"
+#include "data/ssim.h"
 #include "experiments/cli/program.h"
 #include "experiments/generate/image_judge.h"
 #include "experiments/generate/image_sampler.h"
@@ -17,6 +20,7 @@
 #include "experiments/run/metrics.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
+#include "tensor/file.h"
 #include "tensor/ops.h"
 
 using namespace versor;
@@ -32,7 +36,7 @@ constexpr int kScale = 2;
 
 struct Asked {
   std::string model, classifier, prior, diffusion, results = "results", png;
-  int64_t count = 2000;
+  int64_t count = 1000;
   uint64_t seed = 1;
   double guidance = 0;
   bool ancestral = false, snapshots = false;
@@ -226,6 +230,58 @@ void judge_diffusion(Section& section, const Asked& asked, ImageJudge& judge,
             sampler.classes() > 0);
 }
 
+// What other codecs make of the test images (experiments/peers/image_codecs.py) beside the packed
+// file of this run, whose bytes have the model in common, as codecs have their tables.
+void add_codecs(Section& section, const Asked& asked, const std::string& csv, double bytes,
+                const Dataset& test, const Dataset& reconstructions) {
+  std::istringstream file(read_file(csv));
+  std::string line, numbers = "quality,bytes,bytes_without_headers,psnr,ssim\n";
+  std::vector<std::string> names;
+  std::getline(file, line);
+  check(line + "\n" == "codec," + numbers, "generation", csv, " has other columns than codec,",
+        numbers);
+  while (std::getline(file, line)) {
+    names.push_back(line.substr(0, line.find(',')));
+    numbers += line.substr(std::min(line.size(), names.back().size() + 1)) + "\n";
+  }
+  const MetricsTable metrics = parse_metrics(numbers, csv);
+  Table table{.file = "generation-codecs",
+              .title = "The packed file beside other codecs",
+              .notes = {"Bytes of an image; without headers: without what images of one size and "
+                        "quality can share. PSNR and SSIM of pictures of bytes."},
+              .columns = {"codec", "quality", "bytes", "without headers", "PSNR", "SSIM"}};
+  Plot plot{.file = "generation-codecs",
+            .title = "Rate and distortion of the test images",
+            .x_label = "bytes of an image without headers",
+            .y_label = "PSNR in dB"};
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::vector<double>& row = metrics.rows[i];
+    table.rows.push_back({names[i], fmt::format("{:g}", row[0]), fmt::format("{:.1f}", row[1]),
+                          fmt::format("{:.1f}", row[2]), fmt::format("{:.2f}", row[3]),
+                          fmt::format("{:.3f}", row[4])});
+    if (i == 0 || names[i] != names[i - 1])
+      plot.curves.push_back({names[i], {}, {}, static_cast<int>(plot.curves.size())});
+    plot.curves.back().x.push_back(row[2]);
+    plot.curves.back().y.push_back(row[3]);
+  }
+  const Tensor ours = pixels_of(reconstructions), theirs = pixels_of(test);
+  const double psnr = 10 * std::log10(4 / static_cast<double>(ops::mse(ours, theirs).item()));
+  std::string similarity;
+  if (ours.dim(1) >= 11 && ours.dim(2) >= 11) {
+    const std::vector<double> each = ssim(ours, theirs);
+    similarity = fmt::format("{:.3f}", std::accumulate(each.begin(), each.end(), 0.0) /
+                                           static_cast<double>(each.size()));
+  }
+  const std::string rate = fmt::format("{:.1f}", bytes);
+  table.rows.push_back({"this run", "", rate, rate, fmt::format("{:.2f}", psnr), similarity});
+  plot.curves.push_back({"this run", {bytes}, {psnr}, static_cast<int>(plot.curves.size())});
+  section.tables.push_back(table);
+  add_plot(
+      section, asked.results, plot,
+      "The prior's packed file of the test images beside other codecs. The decoder of this run "
+      "was trained for such images; those of the others are for any.");
+}
+
 Section make_section(const Asked& asked, const LoadedModel& first_stage,
                      const DatasetPair& images) {
   Section section;
@@ -237,7 +293,8 @@ Section make_section(const Asked& asked, const LoadedModel& first_stage,
   test.name = "test images";
   judge_set(judge, judge.apart());
   judge_set(judge, test);
-  judge_set(judge, reconstructions_of(first_stage, test));
+  const Dataset reconstructions = reconstructions_of(first_stage, test);
+  judge_set(judge, reconstructions);
   if (!asked.prior.empty()) {
     ImageSampling sampling;
     sampling.symbols.seed = asked.seed;
@@ -250,6 +307,12 @@ Section make_section(const Asked& asked, const LoadedModel& first_stage,
   if (first_stage.model->levels().size() == 1)
     add_interpolation(section, asked, first_stage, images.test);
   section.tables.push_back(judge.table());
+  const std::string codecs = asked.results + "/image-codecs.csv",
+                    packed = asked.prior + "/test-images.vqc";
+  if (is_there(codecs) && is_there(packed))
+    add_codecs(section, asked, codecs,
+               static_cast<double>(fs::file_size(packed)) / static_cast<double>(images.test.size()),
+               test, reconstructions);
   std::string finding =
       "Fréchet distance from the training images, by features of our own classifier:";
   for (const auto& row : judge.table().rows) finding += fmt::format(" {} {},", row[0], row[2]);
@@ -264,9 +327,13 @@ int main(int argc, char** argv) {
   Options app("Judges samples of a finished run's prior and diffusion model, for the report.");
   Asked asked;
   app.add_option("model", asked.model, "the run's folder")->required();
-  app.add_option("--classifier", asked.classifier, "the folder of bin/classifier")->required();
-  app.add_option("--prior", asked.prior, "the folder of a bin/prior of the run");
-  app.add_option("--diffusion", asked.diffusion, "the folder of a bin/diffusion of the run");
+  app.add_option("--classifier", asked.classifier,
+                 "the folder of bin/classifier; default RESULTS/classifier-seed1");
+  app.add_option("--prior", asked.prior,
+                 "that of a bin/prior of the run; default its prior-seed1, if there is one");
+  app.add_option(
+      "--diffusion", asked.diffusion,
+      "that of a bin/diffusion of the run; default its diffusion-seed1, if there is one");
   app.add_option("--count", asked.count,
                  "samples, and images that they are compared with; at most half of the training "
                  "images and all test images")
@@ -284,6 +351,11 @@ int main(int argc, char** argv) {
   app.add_option("--seed", asked.seed)->check(kSeedNumber)->capture_default_str();
   const ModelUse use(app);
   return run_program(app, argc, argv, [&] {
+    if (asked.classifier.empty()) asked.classifier = asked.results + "/classifier-seed1";
+    for (const auto& [folder, name] :
+         {std::pair{&asked.prior, "/prior-seed1"}, std::pair{&asked.diffusion, "/diffusion-seed1"}})
+      if (folder->empty() && is_there(asked.model + name + "/model.safetensors"))
+        *folder = asked.model + name;
     const LoadedModel first_stage = use.load(asked.model);
     const DatasetPair images = images_of(first_stage);
     asked.count = std::min({asked.count, images.train.size() / 2, images.test.size()});

@@ -132,8 +132,7 @@ std::vector<std::string> symbol_files(const VqModel& model, const std::string& p
 void write_symbols(const VqModel& model, const std::vector<Tensor>& symbols,
                    const std::string& path) {
   const std::vector<std::string> files = symbol_files(model, path);
-  for (size_t level = 0; level < files.size(); ++level)
-    write_npy(files[level], symbols[level]);
+  for (size_t level = 0; level < files.size(); ++level) write_npy(files[level], symbols[level]);
 }
 
 std::vector<Tensor> read_symbols(const VqModel& model, const std::string& path) {

@@ -115,14 +115,21 @@ TEST_CASE("generation: from a run to the report's section" * doctest::skip(witho
   CHECK(contains(run(classifier).out, "finished before"));
   REQUIRE(run("prior " + first + small).code == 0);
   REQUIRE(run("diffusion " + first + " --snapshots" + small).code == 0);
-  const std::string command = "generation " + first + " --results " + results + " --count 16" +
-                              " --classifier " + results + "/classifier-seed1";
-  const Ended made = run(command + " --prior " + first + "/prior-seed1 --diffusion " + first +
-                         "/diffusion-seed1 --snapshots");
+  const std::string prior = first + "/prior-seed1", codecs = results + "/image-codecs.csv",
+                    command = "generation " + first + " --results " + results + " --count 16";
+  REQUIRE(
+      run("encode " + first + " --compress " + prior + " --output " + prior + "/test-images.vqc")
+          .code == 0);
+  const std::string columns = "codec,quality,bytes,bytes_without_headers,psnr,ssim\n";
+  write_file(codecs,
+             columns + "JPEG,1,700.5,40.25,20.5,0.5\nJPEG,2,710,50,21,0.6\nWebP,0,90,30,22,1\n");
+  const Ended made = run(command + " --snapshots");
   CAPTURE(made.err);
   REQUIRE(made.code == 0);
   const Section section = read_section(results + "/generation.json");
-  REQUIRE(section.tables.size() == 1);
+  REQUIRE(section.tables.size() == 2);
+  CHECK(section.tables[1].rows.size() == 4);
+  CHECK(section.tables[1].rows[3][0] == "this run");
   std::vector<std::string> names;
   for (const auto& row : section.tables[0].rows) names.push_back(row[0]);
   CHECK(names == std::vector<std::string>{"other training images", "test images",
@@ -135,13 +142,18 @@ TEST_CASE("generation: from a run to the report's section" * doctest::skip(witho
   CHECK(run("report --results " + results).code == 0);
   CHECK(contains(read_file(results + "/report.html"), section.title));
 
-  // What is of another model or kind is an error of one line.
+  // What is of another model or kind is an error of one line, and so is a malformed table.
   CHECK(contains(error_line(run(command + " --prior " + first + "/diffusion-seed1")), "no prior"));
+  CHECK(contains(error_line(run(command + " --diffusion " + prior)), "no diffusion model"));
+  CHECK(contains(error_line(run(command + " --classifier " + prior)), "no classifier"));
   REQUIRE(run(tiny(temporary / "other", "--epochs 1 --quiet --seed 2")).code == 0);
-  CHECK(
-      contains(error_line(run("generation " + (temporary / "other") + " --count 16 --classifier " +
-                              results + "/classifier-seed1 --prior " + first + "/prior-seed1")),
-               "another model"));
+  CHECK(contains(error_line(run("generation " + (temporary / "other") + " --results " + results +
+                                " --count 16 --prior " + prior)),
+                 "another model"));
+  write_file(codecs, columns + "JPEG,1,few\n");
+  CHECK(contains(error_line(run(command)), codecs));
+  write_file(codecs, "bytes\n");
+  CHECK(contains(error_line(run(command)), codecs + " has other columns"));
 }
 
 TEST_SUITE_END();

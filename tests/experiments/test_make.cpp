@@ -56,7 +56,7 @@ TEST_CASE("make: samples of a run, step by step, with blanks in the paths") {
             "diffusion|my run's|--out|" + diffusion + "|--snapshots",
             "encode|my run's|--compress|" + prior + "|--output|" + prior + "/test-images.vqc",
             "generation|my run's|--classifier|" + checkout.results + "/classifier-seed1|--prior|" +
-                prior + "|--diffusion|" + diffusion + "|--snapshots" + to + "|--count|8",
+                prior + "|--diffusion|" + diffusion + to + "|--count|8",
             "report" + to});
   // A diffusion model needs latents of one level.
   write_file(run + "/config.json", "{\"model\": \"vqvae2\"}");

@@ -1,9 +1,13 @@
-// A file of packed symbols, for a tiny prior. The first byte says what of the file is made right,
-// so that generated inputs come further: 1 the fingerprints, 2 the magic number, the version and
-// the levels, 4 length and checksum of the code, and with any of them the checksum of the header.
-// The memory is in proportion to the file; nothing that was not packed is accepted.
+// A file of packed symbols, for a tiny prior. Bits of the first byte say what of the file is made
+// right, so that generated inputs come further:
+//   1 the fingerprints
+//   2 the magic number, the version, and the levels
+//   4 length and checksum of the code, and a number of images below 2^16 becomes a small one
+// and with any of them the checksum of the header. The memory is in proportion to the file, and
+// what is accepted has the checksum of its symbols.
 #include "experiments/generate/packed_symbols.h"
 
+#include <array>
 #include <cstring>
 
 #include "tensor/hash.h"
@@ -12,8 +16,8 @@
 namespace versor::fuzzing {
 namespace {
 
-const SymbolSequence kSequence({{3, 1, 1, 1}, {2, 2, 1, 2}});
-constexpr size_t kHeader = 64 + 2 * 16 + 8, kMost = 512;
+const SymbolSequence kSequence({{3, 1, 1, 1}, {2, 1, 1, 1}});
+constexpr size_t kHeader = 64 + 2 * 16 + 8, kMost = kHeader + 16;
 const std::string kFirstStage = "0123456789abcdef";
 
 template <class T>
@@ -30,12 +34,15 @@ void make_right(std::string& file, int what, uint64_t prior) {
   if (what & 2) {
     file.replace(0, 8, "VERSORVQ");
     put(file, 8, std::array<uint32_t, 2>{1, 2});
-    put(file, 64, std::array<uint32_t, 8>{3, 1, 1, 1, 2, 2, 1, 2});
+    put(file, 64, std::array<uint32_t, 8>{3, 1, 1, 1, 2, 1, 1, 1});
   }
   if (what & 4) {
     const size_t bytes = file.size() - kHeader;
     put(file, 40, uint64_t{bytes});
     put(file, 48, hash_words(file.data() + kHeader, bytes));
+    uint64_t images = 0;
+    std::memcpy(&images, file.data() + 32, sizeof images);
+    if (images < 1 << 16) put(file, 32, images % 5);
   }
   put(file, kHeader - 8, hash_bytes(file.data(), kHeader - 8));
 }
