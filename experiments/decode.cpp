@@ -25,8 +25,10 @@ struct Asked {
 // The symbols of all levels in the file, which is known to be packed by its first bytes.
 std::vector<Tensor> symbols_in(const LoadedModel& loaded, const Asked& asked) {
   const std::string& path = asked.symbols;
-  if (!path.ends_with(".vqc") && !(is_there(path) && is_packed(path)))
+  if (!path.ends_with(".vqc") && !(is_there(path) && is_packed(path))) {
+    if (!asked.prior.empty()) throw UsageError("--prior", "goes with a packed file");
     return read_symbols(*loaded.model, path);
+  }
   const std::filesystem::path folder = std::filesystem::path(loaded.path).parent_path();
   const std::string from = asked.prior.empty() ? (folder / "prior-seed1").string() : asked.prior;
   const LoadedPrior prior = load_prior(from, {}, asked.model);
