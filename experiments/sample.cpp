@@ -9,6 +9,7 @@
 #include "data/image_grid.h"
 #include "experiments/cli/program.h"
 #include "experiments/generate/image_sampler.h"
+#include "experiments/generate/network_trainer.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
 
@@ -40,6 +41,7 @@ std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
 }
 
 int run(const ModelUse& use, Asked asked) {
+  network_config(asked.from);  // if it is something else, that is the error
   if (asked.model.empty())
     asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
   const LoadedModel first_stage = use.load(asked.model);
