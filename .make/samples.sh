@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make samples RUN=results/runs/NAME`: what the codes of a finished run are for, step by step. A
-# classifier that judges; a prior of the codes; a diffusion model of the latents (of one level); the
-# test images in a packed file; samples, judged and shown in the report. The same command goes on
+# prior of the codes; a diffusion model of the latents (of one level); the test images in a packed
+# file; a classifier that judges; samples, judged and shown in the report. The same command goes on
 # where it was interrupted. With QUICK=1 a miniature of it with a run of `make quick`.
 # Environment: RUN, RESULTS (default results), DEVICE, and CLASSIFIER, PRIOR, DIFFUSION, SAMPLES:
 # options for bin/classifier, bin/prior, bin/diffusion and bin/generation.
@@ -28,7 +28,6 @@ step() {  # a program, the variable with its options, and arguments
   bin/"$program" "$@" "${common[@]}" "${words[@]}"
 }
 prior=$run/prior-seed1 diffusion=$run/diffusion-seed1
-step classifier CLASSIFIER --like "$run" --results "$results" ${QUICK:+--quiet}
 step prior PRIOR "$run" --out "$prior" ${QUICK:+--quiet}
 judged=(--prior "$prior")
 if ! grep -q '"model": "vqvae2"' "$run/config.json"; then
@@ -36,5 +35,7 @@ if ! grep -q '"model": "vqvae2"' "$run/config.json"; then
   judged+=(--diffusion "$diffusion")
 fi
 step encode NONE "$run" --compress "$prior" --output "$prior/test-images.vqc"
+# images without classes end here: everything but judging is done
+step classifier CLASSIFIER --like "$run" --results "$results" ${QUICK:+--quiet}
 step generation SAMPLES "$run" --classifier "$results/classifier-seed1" "${judged[@]}" --results "$results"
 bin/report --results "$results"

@@ -3,7 +3,7 @@
 set -euo pipefail
 sources() { "$(dirname "$0")/sources.sh" "$@"; }
 lines() { sources "$@" | xargs -r cat | wc -l; }
-for folder in tensor autograd nn vq data experiments experiments/{cli,run,report,study,bench,tsne} tests; do
+for folder in tensor autograd nn vq data experiments experiments/{cli,run,report,study,generate,bench,tsne} tests; do
   printf '%-18s %6d lines in %3d files\n' "$folder" "$(lines $folder)" "$(sources $folder | wc -l)"
 done
 printf '%-18s %6d lines (all but experiments and tests)\n' library \

@@ -16,4 +16,9 @@ Dataset mirrored(const Dataset& set) {
   return other;
 }
 
+int64_t class_count(const DatasetPair& images) {
+  const auto largest = [](const Dataset& set) { return *std::ranges::max_element(set.labels); };
+  return 1 + std::max(largest(images.train), largest(images.test));
+}
+
 }  // namespace versor

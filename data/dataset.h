@@ -31,6 +31,9 @@ struct DatasetPair {
   Dataset validation = {};  // empty unless the files have a part of their own for it
 };
 
+// One more than the largest label in training and test set, which are not empty.
+int64_t class_count(const DatasetPair& images);
+
 // The images begin..end-1. They are a view: the memory of the whole set stays alive with them.
 inline Dataset part(const Dataset& set, int64_t begin, int64_t end) {
   Dataset some{set.images.rows(begin, end),

@@ -94,8 +94,9 @@ int train(Asked& asked) {
     throw UsageError("--shift", fmt::format("{} is not smaller than the images, {} x {} pixels",
                                             asked.shift, shape[1], shape[2]));
   asked.classifier.channels = shape[3];
-  asked.classifier.classes = 1 + std::max(*std::ranges::max_element(images.train.labels),
-                                          *std::ranges::max_element(images.test.labels));
+  asked.classifier.classes = class_count(images);
+  check(asked.classifier.classes > 1, "classifier", "the images of ", images.train.title(),
+        " have no classes, and features come from telling them apart");
   Classifier network(asked.classifier, Rng(asked.network.seed).split(0), asked.network.device);
   const ImagesIdentity identity = identity_of(images);
   nlohmann::ordered_json config = config_of(asked.classifier);

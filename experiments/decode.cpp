@@ -22,7 +22,7 @@ struct Asked {
   std::string model, symbols, output, prior;
 };
 
-// The symbols of all levels in the file, which is known to be packed by its first bytes.
+// The symbols of all levels in the file: packed, by its first bytes or its name, or .npy.
 std::vector<Tensor> symbols_in(const LoadedModel& loaded, const Asked& asked) {
   const std::string& path = asked.symbols;
   if (!path.ends_with(".vqc") && !(is_there(path) && is_packed(path))) {

@@ -126,7 +126,7 @@ int train(const ModelUse& use, Asked asked) {
   Latents train(loaded, images.train, images.train.size());
   if (asked.mirror) train.append(Latents(loaded, mirrored(images.train), images.train.size()));
   Latents test(loaded, images.test, std::min(kMeasured, images.test.size()));
-  if (asked.classes) asked.denoiser.classes = 1 + *std::ranges::max_element(images.train.labels);
+  if (asked.classes) asked.denoiser.classes = class_count(images);
   asked.denoiser.latents = {train.values.dim(1), train.values.dim(2), train.values.dim(3)};
   Denoiser network(asked.denoiser, Rng(asked.network.seed).split(0), asked.network.device);
   nlohmann::ordered_json config = config_of(network.options());
@@ -159,7 +159,8 @@ int main(int argc, char** argv) {
       ->check(one_of(names_of<NoiseSchedule>()))
       ->capture_default_str();
   app.add_option("--prediction", asked.predicted,
-                 "what the network predicts: the noise epsilon, x0, or v (Salimans and Ho 2022)")
+                 "what the network predicts: x0, v (Salimans and Ho 2022), or the noise epsilon, "
+                 "from which x0 hardly follows where the cosine schedule ends")
       ->check(one_of(names_of<Predicted>()))
       ->capture_default_str();
   app.add_flag("--learned-variance", o.diffusion.learned_variance,

@@ -8,12 +8,14 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <optional>
 
 #include "data/image_grid.h"
 #include "data/ssim.h"
 #include "experiments/cli/program.h"
+#include "experiments/generate/network_trainer.h"
 #include "experiments/generate/packed_symbols.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
@@ -88,8 +90,10 @@ void pack(const LoadedPrior& loaded, const EncodedImages& encoded, const Bits& b
   const double packed = 8 * static_cast<double>(size.file);
   bits.print("prior", own);
   bits.print("packed", packed);
-  fmt::print("{}  {} bytes with a header of {}, {:+.3f} % of the prior's cross-entropy\n",
-             asked.output, size.file, size.file - size.code, 100 * (packed / own - 1));
+  fmt::print("{}  {} bytes with a header of {}{}\n", asked.output, size.file, size.file - size.code,
+             own > 0
+                 ? fmt::format(", {:+.3f} % of the prior's cross-entropy", 100 * (packed / own - 1))
+                 : "");
 }
 
 int encode(const ModelUse& use, const Asked& asked) {
@@ -98,6 +102,11 @@ int encode(const ModelUse& use, const Asked& asked) {
                                           : pictures_for(loaded, asked.input, asked.size);
   std::optional<LoadedPrior> prior;
   if (!asked.prior.empty()) {
+    const int64_t epochs = network_config(asked.prior).value("epochs", int64_t{0});
+    check(weights_in(asked.prior) == asked.prior || trained_epochs(asked.prior) == epochs, "encode",
+          asked.prior,
+          " is not trained to its end: with the finished prior the file could not be "
+          "decoded");
     prior = load_prior(asked.prior, loaded.options.device, asked.model);
     const int64_t height = set.images.dim(1), width = set.images.dim(2);
     check(

@@ -171,6 +171,8 @@ void judge_source(Section& section, const Asked& asked, ImageJudge& judge,
 void add_checkpoints(Section& section, const Asked& asked, const ImageJudge& judge,
                      const LoadedModel& first_stage, const ImageSampling& sampling) {
   std::map<int64_t, std::string> snapshots;  // by epoch
+  check(is_there(asked.diffusion + "/snapshots"), "generation", asked.diffusion,
+        " has no snapshots: train it with --snapshots");
   for (const auto& entry : fs::directory_iterator(asked.diffusion + "/snapshots"))
     snapshots[std::atoll(entry.path().stem().c_str())] = entry.path().string();
   Curve curve;
@@ -356,6 +358,9 @@ int main(int argc, char** argv) {
          {std::pair{&asked.prior, "/prior-seed1"}, std::pair{&asked.diffusion, "/diffusion-seed1"}})
       if (folder->empty() && is_there(asked.model + name + "/model.safetensors"))
         *folder = asked.model + name;
+    for (const char* option : {"--guidance", "--ancestral", "--snapshots"})
+      if (asked.diffusion.empty() && app.given(option))
+        throw UsageError(option, "goes with --diffusion");
     const LoadedModel first_stage = use.load(asked.model);
     const DatasetPair images = images_of(first_stage);
     asked.count = std::min({asked.count, images.train.size() / 2, images.test.size()});

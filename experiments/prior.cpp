@@ -1,6 +1,6 @@
 // Trains a prior over the symbols of a trained model (experiments/generate/prior.h), and says what
 // it makes of their cost in bits.
-//   bin/prior results/runs/NAME --classes 1     into results/runs/NAME/prior-seed1
+//   bin/prior results/runs/NAME     into results/runs/NAME/prior-seed1
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,6 +23,7 @@ namespace {
 
 constexpr float kWithoutClass = 0.1f;  // of the training images, so that symbols alone have a prior
 constexpr int64_t kMeasured = 2000;    // test images after an epoch
+constexpr int64_t kCounted = 1 << 23;  // symbols that contexts are counted of, at most: some GB
 
 struct Asked {
   std::string model, out, kind = "transformer";
@@ -107,10 +108,11 @@ void report(const Prior& prior, const Symbols& train, const Symbols& test, int64
     uniform.push_back(std::log2(static_cast<double>(level.codes)));
   std::vector<std::pair<std::string, std::vector<double>>> all = {
       {"log2 K", uniform}, {"unigram entropy", unigram_bits(sequence, test.sequences)}};
-  if (images >= 10)
+  const int64_t counted = std::min(images, kCounted / sequence.length());
+  if (counted >= 10)
     all.emplace_back(
         "mixed neighbours",
-        context_mixture_bits(sequence, train.sequences.rows(0, images), test.sequences));
+        context_mixture_bits(sequence, train.sequences.rows(0, counted), test.sequences));
   if (prior.no_class() > 0)
     all.emplace_back("prior, class known", bits_per_symbol(prior, test.sequences, test.labels));
   const std::vector<int32_t> none(test.labels.size(), static_cast<int32_t>(prior.no_class()));
@@ -155,7 +157,7 @@ int train(const ModelUse& use, Asked asked) {
   const DatasetPair images = images_of(loaded);
   const SymbolSequence sequence =
       symbol_sequence(*loaded.model, images.train.images.dim(1), images.train.images.dim(2));
-  if (asked.classes) asked.prior.classes = 1 + *std::ranges::max_element(images.train.labels);
+  if (asked.classes) asked.prior.classes = class_count(images);
   Symbols test = symbols_of(loaded, sequence, images.test, false);
   Symbols symbols = symbols_of(loaded, sequence, images.train, asked.mirror);
   if (!asked.classes)
@@ -197,7 +199,9 @@ int main(int argc, char** argv) {
                  "of the network; of a transformer a multiple of the heads")
       ->check(in_range(1, 4096))
       ->capture_default_str();
-  app.add_option("--heads", asked.prior.heads)->check(in_range(1, 64))->capture_default_str();
+  app.add_option("--heads", asked.prior.heads, "of the transformer's attention")
+      ->check(in_range(1, 64))
+      ->capture_default_str();
   app.add_option("--dropout", asked.prior.dropout)
       ->check(number_in(0, 0.9, "X"))
       ->capture_default_str();
@@ -207,6 +211,9 @@ int main(int argc, char** argv) {
   add_network_options(app, asked.network);
   const ModelUse use(app);
   return run_program(app, argc, argv, [&] {
+    for (const char* option : {"--heads", "--dropout"})
+      if (asked.kind != "transformer" && app.given(option))
+        throw UsageError(option, "goes with --network transformer");
     if (asked.kind == "transformer" && asked.prior.width % asked.prior.heads != 0)
       throw UsageError("--width", fmt::format("{} is no multiple of {} heads", asked.prior.width,
                                               asked.prior.heads));

@@ -24,29 +24,49 @@ struct Asked {
   std::string from, model, output;
   int64_t count = 64;
   std::vector<int64_t> classes;
+  bool with_classes = true;
   std::string sampler = name_of(Sampler::ddim);
   ImageSampling sampling;
 };
 
-// Of each sample: those asked for in turn, by default all; no class if the network knows none.
+// Of each sample: those asked for in turn, by default all; or none, which is number `known`.
 std::vector<int32_t> labels_for(const Asked& asked, int64_t known) {
-  std::vector<int32_t> labels;
-  for (int64_t i = 0; i < asked.count; ++i) {
-    const int64_t among = asked.classes.empty() ? known : std::ssize(asked.classes);
-    const int64_t n = among == 0 ? 0 : i % among;
-    labels.push_back(static_cast<int32_t>(asked.classes.empty() ? n : asked.classes[n]));
-    if (labels.back() >= known && !(known == 0 && asked.classes.empty()))
+  for (const int64_t c : asked.classes)
+    if (c >= known)
       throw UsageError("--classes", fmt::format("{} has {} classes", asked.from, known));
+  std::vector<int32_t> labels;
+  const int64_t among = asked.classes.empty() ? known : std::ssize(asked.classes);
+  for (int64_t i = 0; i < asked.count; ++i) {
+    const int64_t n = among == 0 ? 0 : i % among;
+    labels.push_back(static_cast<int32_t>(!asked.with_classes     ? known
+                                          : asked.classes.empty() ? n
+                                                                  : asked.classes[n]));
   }
   return labels;
 }
 
-int run(const ModelUse& use, Asked asked) {
+// Throws UsageError for an option that the network has no use for.
+void check_options(const Options& app, const Asked& asked, const ImageSampler& sampler) {
+  const auto refuse = [&](const std::vector<const char*>& options, const std::string& why) {
+    for (const char* option : options)
+      if (app.given(option)) throw UsageError(option, why);
+  };
+  if (sampler.is_prior())
+    refuse({"--sampler", "--steps", "--eta", "--guidance"}, "goes with a diffusion model");
+  else
+    refuse({"--temperature", "--top-k", "--top-p"}, "goes with a prior");
+  if (asked.sampling.latents.sampler != Sampler::ddim) refuse({"--eta"}, "goes with ddim");
+  if (sampler.classes() == 0 || !asked.with_classes)
+    refuse({"--classes", "--guidance"}, "goes with classes");
+}
+
+int run(const Options& app, const ModelUse& use, Asked asked) {
   network_config(asked.from);  // if it is something else, that is the error
   if (asked.model.empty())
-    asked.model = fs::path(asked.from + "/").parent_path().parent_path().string();
+    asked.model = fs::absolute(weights_in(asked.from)).parent_path().parent_path().string();
   const LoadedModel first_stage = use.load(asked.model);
   const ImageSampler sampler(asked.from, first_stage);
+  check_options(app, asked, sampler);
   const std::vector<int32_t> labels = labels_for(asked, sampler.classes());
   if (asked.output.ends_with(".npy")) {
     if (!sampler.is_prior()) throw UsageError("--output", "only a prior has symbols");
@@ -81,6 +101,7 @@ int main(int argc, char** argv) {
   app.add_option("--classes", asked.classes, "these classes in turn, as 3,5; default all")
       ->delimiter(',')
       ->check(in_range(0, 1 << 16));
+  app.add_flag("!--no-classes", asked.with_classes, "samples of no class in particular");
   app.add_option("--seed", asked.sampling.symbols.seed)->check(kSeedNumber)->capture_default_str();
   app.group("Of a prior");
   app.add_option("--temperature", asked.sampling.symbols.temperature,
@@ -116,6 +137,6 @@ int main(int argc, char** argv) {
   return run_program(app, argc, argv, [&] {
     asked.sampling.latents.sampler = parse_name<Sampler>(asked.sampler);
     asked.sampling.latents.seed = asked.sampling.symbols.seed;
-    return run(use, asked);
+    return run(app, use, asked);
   });
 }

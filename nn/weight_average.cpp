@@ -14,6 +14,7 @@ WeightAverage::WeightAverage(FlatParameters& parameters, double decay)
 
 // As a + (1 - d) (w - a), so that an average of equal weights stays what it is.
 void WeightAverage::update(int64_t step) {
+  if (decay_ == 0) return ops::copy(average_, parameters_.values());
   const auto t = static_cast<double>(step);
   const double d = std::min(decay_, (1 + t) / (10 + t));
   const Tensor change = ops::sub(parameters_.values(), average_);

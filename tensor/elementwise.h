@@ -96,8 +96,9 @@ struct Operation<UnaryOp::sigmoid> {
 // std::exp it does not); 0 below -87, where f32 ends. x = n log 2 + r, and exp(r) is a polynomial,
 // fitted for its largest relative error, 3e-9.
 VERSOR_HD inline float exp_of_negative(float x) {
-  constexpr float kRounding = 12582912.f;  // 1.5 * 2^23: what is added to it becomes an integer
-  const float n = (x * 1.44269504f + kRounding) - kRounding;
+  constexpr float kRounding = 12582912.f;      // 1.5 * 2^23: what is added to it becomes an integer
+  const float within = x > -87.f ? x : -87.f;  // also for a NaN, which p keeps
+  const float n = (within * 1.44269504f + kRounding) - kRounding;
   const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;  // log 2 in two parts
   float p = 0.00138146f;
   p = p * r + 0.00836871f;

@@ -79,16 +79,20 @@ std::unique_ptr<Classifier> load_classifier(const std::string& path, Device devi
         " is no classifier");
   const std::string file = weights_in(path);
   const SafetensorsFile read = read_safetensors(file);
-  const auto extent = [&](const char* name, int rank, int axis) {
-    const Shape& shape = read.at(name, file).shape();
-    check(shape.rank() == rank && shape[axis] > 0, "classifier", file, ": ", name, " is ", shape);
-    return shape[axis];
+  const auto shape_of = [&](const char* name, int rank) {
+    const Shape shape = read.at(name, file).shape();
+    check(shape.rank() == rank && shape.numel() > 0, "classifier", file, ": ", name, " is ", shape);
+    return shape;
   };
+  const Shape first = shape_of("body.0.conv.weight", 4), deep = shape_of("body.4.0.conv.weight", 4),
+              last = shape_of("last.weight", 2);
+  const int64_t width = deep[0] / 4;
+  check(deep == Shape{4 * width, 4 * width, 3, 3} && first == Shape{2 * width, first[1], 4, 4} &&
+            last == Shape{last[0], 4 * width},
+        "classifier", file, ": its tensors are not of one network: ", first, ", ", deep, ", ",
+        last);
   auto classifier = std::make_unique<Classifier>(
-      ClassifierOptions{.channels = extent("body.0.conv.weight", 4, 1),
-                        .width = extent("body.4.0.conv.weight", 4, 0) / 4,
-                        .classes = extent("last.weight", 2, 0)},
-      Rng(0), device);
+      ClassifierOptions{.channels = first[1], .width = width, .classes = last[0]}, Rng(0), device);
   load_network(*classifier, path);
   return classifier;
 }

@@ -143,7 +143,7 @@ int to_row(const float* x, int64_t columns, int16_t* row) {
 
 // Vectors of kGroup images, from number `first` on. What lies behind the last image is not used.
 struct CodingNetwork::Group {
-  int64_t first = 0, images = 0;
+  int64_t images = 0;
   std::vector<int32_t> x, y, part, wide;  // [kGroup,W]; wide: the rows of some Linear
   std::vector<int16_t> factors;           // the argument of a Linear
 };
@@ -203,7 +203,7 @@ void CodingNetwork::normalise(const Norm& norm, Group& group) const {
       y[i] >>= shift;
       squares += static_cast<uint64_t>(int64_t{y[i]} * y[i]);
     }
-    // 1e-5 in units of 2^-36; the deviation in units of 2^-25, its inverse of 2^-41
+    // 1e-5 in units of 2^-36; the deviation in units of 2^-25, its inverse of 2^-23
     const uint64_t variance = squares / W + (687195u >> 2 * std::min(shift, 15));
     const auto inverse = static_cast<int64_t>((uint64_t{1} << 48) /
                                               square_root(std::max<uint64_t>(variance, 1) << 14));
@@ -343,7 +343,6 @@ void CodingNetwork::next(State& state, const std::vector<int32_t>& previous,
 #pragma omp parallel for schedule(dynamic)
   for (int64_t first = 0; first < state.images; first += kGroup) {
     Group group;
-    group.first = first;
     group.images = std::min(kGroup, state.images - first);
     group.x.resize(kGroup * W);
     group.y.resize(kGroup * W);

@@ -23,9 +23,9 @@ namespace versor {
 
 class CodingNetwork {
  public:
-  // A symbol has at least one of so many numbers, and all together have fewer: so that a symbol
-  // costs at least log2(kTotal / (2^31 + 2^16)) = 0.0013 bits, and a file of a given size cannot
-  // promise any number of them.
+  // What frequencies are parts of. The frequencies of a place's symbols, each at least 1, add up to
+  // at most 2^31 + 2^16, which is less: so a symbol costs at least log2(kTotal / (2^31 + 2^16)) =
+  // 0.0013 bits, and a file of a given size cannot claim to hold any number of symbols.
   static constexpr uint32_t kTotal = (1u << 31) + (1u << 21);
   static constexpr double kLeastBits = 0.0013;
 
@@ -34,9 +34,8 @@ class CodingNetwork {
   CodingNetwork(const Prior& prior, const std::string& path);
 
   const SymbolSequence& sequence() const { return sequence_; }
-  uint64_t fingerprint() const {
-    return fingerprint_;
-  }  // of all integers that frequencies follow from
+  // Of all integers that frequencies follow from.
+  uint64_t fingerprint() const { return fingerprint_; }
 
   // Some images, place by place.
   struct State {

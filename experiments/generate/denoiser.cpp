@@ -174,6 +174,7 @@ namespace {
 // a file of so many bytes can hold.
 DenoiserOptions options_of(const nlohmann::ordered_json& config, uintmax_t bytes) {
   const auto count = [](const nlohmann::ordered_json& number, int64_t least, int64_t most) {
+    check(number.is_number_integer(), "size", number.dump(), " is no whole number");
     const auto n = number.get<int64_t>();
     check(least <= n && n <= most, "size", n, " is not in ", least, "..", most);
     return n;
@@ -190,7 +191,8 @@ DenoiserOptions options_of(const nlohmann::ordered_json& config, uintmax_t bytes
   o.diffusion = {parse_name<NoiseSchedule>(config.at("schedule")),
                  parse_name<Predicted>(config.at("predicted")), config.at("learned_variance"),
                  count(config.at("steps"), 2, 65536)};
-  const int64_t least = o.width * (18 * o.width * o.layers + o.latents[0] * o.latents[1]);
+  const int64_t least = o.width * (18 * o.width * o.layers + o.latents[0] * o.latents[1] +
+                                   2 * o.latents[2] + o.classes);
   check(static_cast<uintmax_t>(least) <= bytes / sizeof(float), "size", "the network would have ",
         least, " numbers or more");
   return o;

@@ -4,8 +4,9 @@
 // (section 3.1, "VQ-reg."). It is what the encoder makes of an image, a point in space that noise
 // can be added to; after quantization it would be one of K points. And whatever the sampler ends
 // with becomes codes, on which the decoder was trained. Names of the tensors, W the width:
-//   mean, deviation      [D]      buffers: of the training latents, which are standardized with
-//   them input.weight         [W,D], bias positions            [T,W]    added to the input; T = h w
+//   mean, deviation      [D]             buffers, which standardize the latents
+//   input.weight, bias   [W,D], [W]
+//   positions            [T,W]           added to the input; T = h w
 //   time.0, time.2       Linear W -> W, with a SiLU between them, of the time's sines and cosines
 //   classes.weight       [classes+1,W]   added to the time's; the last row for no class
 //   blocks.I             TransformerBlock of nn/transformer.h, conditioned
@@ -66,10 +67,10 @@ class Denoiser final : public Module {
 Diffusion::Loss denoising_loss(const Denoiser& network, const Tensor& x0,
                                const std::vector<int32_t>& labels, Rng rng);
 
-// Samples latents [N,h,w,D], one for each label, in batches. Sample number n of a seed depends on
-// no other but in last bits; `first` is the number of the first. With a guidance other than 0 the
-// network must have been trained without classes, too. `watch` sees batch after batch,
-// standardized.
+// Samples latents [N,h,w,D], one for each label, in batches. Sample number n of a seed does not
+// depend on the others, except in its last bits; `first` is the number of the first. With a
+// guidance other than 0 the network must have been trained without classes, too. `watch` sees batch
+// after batch, standardized.
 Tensor sample_latents(const Denoiser& network, const std::vector<int32_t>& labels,
                       const DiffusionSampling& options, int64_t first = 0,
                       const WatchSampling& watch = {});

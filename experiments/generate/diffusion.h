@@ -67,7 +67,7 @@ struct DiffusionSampling {
   Sampler sampler = Sampler::ancestral;
   int64_t steps = 0;    // 0: all T of the chain, 50 of DDIM, 25 of the ODE (two evaluations each)
   double eta = 0;       // the noise of DDIM: 0 none, 1 that of the chain
-  double guidance = 0;  // the weight of guided(), for who samples with classes
+  double guidance = 0;  // the weight of guided(), where the network knows classes
   uint64_t seed = 1;
 };
 

@@ -102,11 +102,12 @@ class NetworkRun {
 
  private:
   AdamParams adam_params() const {
+    const int64_t steps =
+        std::min<int64_t>(options_.epochs * batches_, std::numeric_limits<int>::max());
     return {.lr = static_cast<float>(options_.lr),
             .weight_decay = static_cast<float>(options_.weight_decay),
-            .warmup = static_cast<int>(options_.warmup),
-            .decay = static_cast<int>(
-                std::min<int64_t>(options_.epochs * batches_, std::numeric_limits<int>::max()))};
+            .warmup = static_cast<int>(std::min(options_.warmup, steps / 10)),
+            .decay = static_cast<int>(steps)};
   }
 
   int64_t steps_done() const { return at_.epoch * batches_ + at_.batches; }
@@ -285,7 +286,7 @@ void add_network_options(Options& app, NetworkOptions& o) {
   add("--batch-size", o.batch_size, count);
   add("--lr", o.lr, kNotNegative, "AdamW's learning rate, which falls to 0 by half a cosine");
   add("--warmup", o.warmup, in_range(0, int64_t{1} << 30),
-      "steps in which the learning rate rises from 0");
+      "steps in which the learning rate rises from 0, at most a tenth of all");
   add("--weight-decay", o.weight_decay, kNotNegative);
   add("--clip", o.clip, kNotNegative, "largest global norm of the gradients; 0: none");
   add("--average", o.average, number_in(0, 0.999999, "0..0.999999"),
@@ -337,6 +338,14 @@ Json network_config(const std::string& path) {
   const Json parsed = Json::parse(config->second, nullptr, /*allow_exceptions=*/false);
   check(parsed.is_object(), "run", file, ": the config in its metadata is malformed");
   return parsed;
+}
+
+int64_t trained_epochs(const std::string& path) {
+  const std::string file = weights_in(path);
+  const SafetensorsFile read = read_safetensors(file);
+  const auto epochs = read.metadata.find("trained_epochs");
+  check(epochs != read.metadata.end(), "run", file, " does not say how long it was trained");
+  return std::atoll(epochs->second.c_str());
 }
 
 void load_network(Module& network, const std::string& path) {

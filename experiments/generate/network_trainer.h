@@ -26,7 +26,7 @@ namespace versor {
 struct NetworkOptions {
   int64_t epochs = 30, batch_size = 64;
   double lr = 1e-3;
-  int64_t warmup = 100;  // steps
+  int64_t warmup = 100;  // steps, at most a tenth of all
   double weight_decay = 0.01;
   double clip = 1;  // largest global norm of the gradients; 0: none
   // The average of the weights after a step: a = average * a + (1 - average) * w, with a shorter
@@ -71,6 +71,8 @@ int report_training(TrainingEnd end, const std::string& folder);
 // The config that a trained network's file was written with: `path` is the file or its folder.
 // Throws Error naming the file if it is damaged or was not written by train_network.
 nlohmann::ordered_json network_config(const std::string& path);
+// How many of its config's epochs it was trained for.
+int64_t trained_epochs(const std::string& path);
 // Copies its tensors into the network and sets that to evaluate. Throws Error naming those that do
 // not fit.
 void load_network(Module& network, const std::string& path);

@@ -5,7 +5,7 @@
 //   v <- gate(vertical(v) + class),  h <- h + mix(gate(horizontal(h) + link(vertical(v)) + class)),
 //   gate(a, b) = tanh(a) sigmoid(b),
 // then two 1x1 convolutions to the logits. In the first layer the vertical stack leaves out the
-// row itself, the horizontal one the symbol itself, and nothing is added to.
+// row itself, the horizontal one the symbol itself, and its result replaces h.
 // One level with one symbol for each latent.
 #pragma once
 

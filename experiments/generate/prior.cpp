@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <numeric>
@@ -235,42 +236,56 @@ nlohmann::ordered_json config_of(const Prior& prior) {
   return config;
 }
 
-std::unique_ptr<Prior> make_prior(const nlohmann::ordered_json& config, Rng rng, Device device,
-                                  const std::string& path) {
-  try {
-    check(config.at("task") == "prior", "prior", path, " is no prior");
-    std::vector<SymbolLevel> levels;
-    for (const auto& level : config.at("levels")) {
-      const auto n = level.get<std::vector<int64_t>>();
-      check(n.size() == 4, "prior", path, ": its levels are malformed");
-      levels.push_back({n[0], n[1], n[2], n[3]});
-    }
-    const SymbolSequence sequence(std::move(levels));
-    const auto count = [&](const char* name, int64_t least, int64_t most) {
-      const auto n = config.at(name).get<int64_t>();
-      check(least <= n && n <= most, "prior", path, ": ", name, " ", n, " is not in ", least, "..",
-            most);
-      return n;
-    };
-    const int64_t layers = count("layers", 1, 64), width = count("width", 1, 4096),
-                  classes = count("classes", 0, 65536);
-    if (config.at("network") == "pixelcnn")
-      return std::make_unique<GatedPixelCnn>(sequence, PixelCnnOptions{layers, width, classes}, rng,
-                                             device);
-    check(config["network"] == "transformer", "prior", path, " has a network of an unknown kind");
-    return std::make_unique<TransformerPrior>(
-        sequence,
-        PriorOptions{layers, width, count("heads", 1, width), classes,
-                     config.at("dropout").get<double>()},
-        rng, device);
-  } catch (const nlohmann::json::exception& e) {
-    fail("prior", path, ": its options are malformed (", e.what(), ")");
-  }
+namespace {
+
+// A whole number of a config, in a range.
+int64_t count_of(const nlohmann::ordered_json& number, int64_t least, int64_t most) {
+  check(number.is_number_integer(), "size", number.dump(), " is no whole number");
+  const auto n = number.get<int64_t>();
+  check(least <= n && n <= most, "size", n, " is not in ", least, "..", most);
+  return n;
 }
+
+// The network that a config describes. Throws one of the standard exceptions if it is malformed, or
+// larger than a file of so many bytes can hold.
+std::unique_ptr<Prior> network_of(const nlohmann::ordered_json& config, uintmax_t bytes,
+                                  Device device) {
+  check(config.at("task") == "prior", "task", "it is another network");
+  std::vector<SymbolLevel> levels;
+  for (const auto& level : config.at("levels"))
+    levels.push_back({count_of(level.at(0), 1, 65536), count_of(level.at(1), 1, 65536),
+                      count_of(level.at(2), 1, 65536), count_of(level.at(3), 1, 65536)});
+  const int64_t layers = count_of(config.at("layers"), 1, 64),
+                width = count_of(config.at("width"), 1, 4096),
+                classes = count_of(config.at("classes"), 0, 65536);
+  double rows = static_cast<double>(12 * width * layers + classes);
+  for (const SymbolLevel& l : levels)
+    rows += static_cast<double>(l.layers * l.codes) +
+            static_cast<double>(l.layers * l.height) * static_cast<double>(l.width);
+  check(rows * static_cast<double>(width) * sizeof(float) <= 2 * static_cast<double>(bytes), "size",
+        "the network would be larger than the file");
+  const SymbolSequence sequence(std::move(levels));
+  const Rng rng(0);
+  if (config.at("network") == "pixelcnn")
+    return std::make_unique<GatedPixelCnn>(sequence, PixelCnnOptions{layers, width, classes}, rng,
+                                           device);
+  check(config["network"] == "transformer", "network", "it is of an unknown kind");
+  const PriorOptions options{layers, width, count_of(config.at("heads"), 1, width), classes,
+                             config.at("dropout").get<double>()};
+  return std::make_unique<TransformerPrior>(sequence, options, rng, device);
+}
+
+}  // namespace
 
 LoadedPrior load_prior(const std::string& path, Device device) {
   const nlohmann::ordered_json config = network_config(path);
-  LoadedPrior loaded{make_prior(config, Rng(0), device, path), config.value("first_stage", "")};
+  LoadedPrior loaded;
+  try {
+    loaded.prior = network_of(config, std::filesystem::file_size(weights_in(path)), device);
+    loaded.first_stage = config.at("first_stage");
+  } catch (const std::exception& e) {
+    fail("prior", path, " has no prior: ", e.what());
+  }
   load_network(*loaded.prior, path);
   return loaded;
 }

@@ -106,10 +106,7 @@ int32_t draw_symbol(std::span<const float> logits, const SamplingOptions& option
 std::vector<double> bits_per_symbol(const Prior& prior, const Tensor& sequences,
                                     const std::vector<int32_t>& labels);
 
-// A prior as a config describes it (config_of), and the other way round. Throws Error naming
-// `path`, where the config comes from, if it is malformed.
-std::unique_ptr<Prior> make_prior(const nlohmann::ordered_json& config, Rng rng, Device device,
-                                  const std::string& path);
+// What load_prior() makes the network of.
 nlohmann::ordered_json config_of(const Prior& prior);
 
 // A trained prior (bin/prior): `path` is its folder or file.

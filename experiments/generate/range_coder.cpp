@@ -29,7 +29,8 @@ void RangeEncoder::encode(uint32_t low, uint32_t frequency, uint32_t total) {
   for (range_ = each * frequency; range_ < kLeastRange; range_ <<= 8) put_byte();
 }
 
-// Of the numbers in the range, one has only zeros behind its first byte; the decoder adds them.
+// The range holds a number whose bytes behind the first are all zero: only that first byte is
+// written, and the decoder takes zeros for the rest.
 std::string RangeEncoder::finish() {
   add(kLeastRange - 1);
   put_byte();

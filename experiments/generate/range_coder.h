@@ -32,7 +32,8 @@ class RangeDecoder {
   uint32_t number(uint32_t total);
   // Goes on behind that symbol. As encode() was called.
   void decoded(uint32_t low, uint32_t frequency, uint32_t total);
-  // How many bytes it would have read behind the last one, at most: an encoder's are 7 in the end.
+  // How many bytes it has taken beyond the last one, as zeros. After the last symbol of what an
+  // encoder made these are kMissing; more mean that bytes are lacking.
   uint64_t missing() const { return missing_; }
   bool at_end() const { return next_ == bytes_.size() && missing_ == kMissing; }
   static constexpr uint64_t kMissing = 7;

@@ -11,8 +11,8 @@
 namespace versor {
 namespace {
 
-constexpr int kLanes =
-    16;  // results side by side, so that a loop over a row becomes one of vectors
+// Results side by side, so that a loop over a row becomes one of vectors.
+constexpr int kLanes = 16;
 
 float largest_of(const float* row, int64_t columns) {
   float lane[kLanes];
