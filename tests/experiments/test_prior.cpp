@@ -6,6 +6,7 @@
 #include "experiments/generate/pixel_cnn.h"
 #include "experiments/generate/prior.h"
 #include "nn/adam.h"
+#include "nn/safetensors.h"
 #include "tensor/ops.h"
 #include "tests/experiments/programs.h"
 #include "tests/support.h"
@@ -230,6 +231,39 @@ TEST_CASE("mixed contexts and frequencies cost what they must") {
   CHECK(context_mixture_bits(layers, pairs(2000, 1), pairs(500, 2))[0] ==
         doctest::Approx(1).epsilon(0.05));
   CHECK_THROWS_AS(context_mixture_bits(sequence, noise.rows(0, 5), test), Error);
+}
+
+TEST_CASE("a prior's file cannot ask for more memory than it takes, and names what is wrong") {
+  const TemporaryFolder folder;
+  const std::string file = folder / "model.safetensors";
+  const auto error_with = [&](const std::string& levels, const std::string& more) {
+    SafetensorsFile hostile;
+    hostile.tensors["norm.weight"] = ops::zeros({16});
+    hostile.metadata = {{"format", "versor-network"},
+                        {"config", R"({"task":"prior","levels":)" + levels +
+                                       R"(,"classes":0,"first_stage":"0",)" + more + "}"}};
+    write_safetensors(file, hostile);
+    return error_of([&] { load_prior(file, {}); });
+  };
+  const std::string tiny = R"("network":"transformer","layers":1,"width":1,"heads":1,"dropout":0)";
+  const std::string wide =
+      R"("network":"transformer","layers":64,"width":4096,"heads":1,"dropout":0)";
+  for (const auto& [levels, more, what] :
+       {std::tuple{"[[4,1,2,2]]", wide, "larger than the file"},
+        {"[[4,1,65536,65536]]", tiny, "larger than the file"},
+        {"[[65536,65536,1,1]]", tiny, "larger than the file"},
+        {"[[4,1,2,2]]", std::string(R"("network":"pixelcnn","layers":64,"width":4096)"),
+         "larger than the file"},
+        {"[[4,1,1e300,2]]", tiny, "no whole number"},
+        {"[[4,1,2]]", tiny, "has no prior"},
+        {"[]", tiny, "no levels"},
+        {"[[4,1,2,2]]", std::string(R"("network":"mystery","layers":1,"width":1)"),
+         "unknown kind"}}) {
+    const std::string error = error_with(levels, more);
+    INFO(error);
+    CHECK(contains(error, what));
+    CHECK(contains(error, file));
+  }
 }
 
 }  // namespace versor::testing

@@ -2,8 +2,10 @@
 #include <cmath>
 
 #include "data/npy.h"
+#include "nn/safetensors.h"
 #include "tensor/ops.h"
 #include "tests/experiments/programs.h"
+#include "tests/support.h"
 
 namespace versor::testing {
 namespace {
@@ -64,6 +66,20 @@ TEST_CASE("bin/prior and bin/sample: two levels, then pictures and symbols of sa
   out_of("decode run again.npy --output decoded", here);
   CHECK(read_file(here + "/pictures/00004.png") == read_file(here + "/decoded/00004.png"));
   out_of(sample + "--output all.png", here);
+
+  for (const char* option : {"--guidance 1", "--sampler ode", "--steps 3"})
+    CHECK(contains(error_in(sample + option + " --output x.png", here),
+                   "goes with a diffusion model"));
+  out_of("sample run/prior-seed1 --count 3 --no-classes --output none.npy", here);
+  CHECK(contains(error_in(sample + "--no-classes --output x.png", here), "goes with classes"));
+
+  // What is packed with a prior that is still in training could not be decoded later.
+  const std::string file = here + "/run/prior-seed1/model.safetensors";
+  SafetensorsFile prior = read_safetensors(file);
+  prior.metadata["trained_epochs"] = "1";
+  write_safetensors(file, prior);
+  CHECK(contains(error_in("encode run --compress run/prior-seed1 --output x.vqc", here),
+                 "not trained to its end"));
 
   CHECK(error_in(sample + "--classes 10 --output x.png", here) ==
         "error: --classes: run/prior-seed1 has 10 classes (see --help)\n");
