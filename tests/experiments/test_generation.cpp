@@ -6,6 +6,7 @@
 #include "experiments/generate/network_trainer.h"
 #include "experiments/report/section.h"
 #include "tests/experiments/programs.h"
+#include "tensor/ops.h"
 #include "tests/support.h"
 
 namespace versor::testing {
@@ -56,6 +57,10 @@ TEST_CASE("classifier: from its file it sees the same; other files are refused b
   CHECK(error_of([&] { classify(*loaded, colour, {}); }) ==
         "[classifier] takes images [N,H,W,1] of at least 8 x 8 pixels, not [20,8,8,3]");
   SafetensorsFile file = read_safetensors(path);
+  SafetensorsFile hostile = file;  // one long axis must not make a network of its square
+  hostile.tensors["body.4.0.conv.weight"] = ops::zeros({20000, 1, 1, 1});
+  write_safetensors(path, hostile);
+  CHECK(contains(error_of([&] { load_classifier(path, {}); }), "not of one network"));
   file.tensors.erase("last.weight");
   write_safetensors(path, file);
   CHECK(contains(error_of([&] { load_classifier(path, {}); }), path));
