@@ -5,8 +5,8 @@
 #include "experiments/generate/image_judge.h"
 #include "experiments/generate/network_trainer.h"
 #include "experiments/report/section.h"
-#include "tests/experiments/programs.h"
 #include "tensor/ops.h"
+#include "tests/experiments/programs.h"
 #include "tests/support.h"
 
 namespace versor::testing {
