@@ -52,9 +52,10 @@ TEST_CASE("make: samples of a run, step by step, with blanks in the paths") {
   const std::string prior = "my run's/prior-seed1", diffusion = "my run's/diffusion-seed1";
   CHECK(called ==
         std::vector<std::string>{
-            "classifier|--like|my run's" + to, "prior|my run's|--out|" + prior + "|--layers|4",
+            "prior|my run's|--out|" + prior + "|--layers|4",
             "diffusion|my run's|--out|" + diffusion + "|--snapshots",
             "encode|my run's|--compress|" + prior + "|--output|" + prior + "/test-images.vqc",
+            "classifier|--like|my run's" + to,
             "generation|my run's|--classifier|" + checkout.results + "/classifier-seed1|--prior|" +
                 prior + "|--diffusion|" + diffusion + to + "|--count|8",
             "report" + to});
