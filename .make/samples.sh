@@ -8,9 +8,10 @@
 set -euo pipefail
 results=${RESULTS:-results}
 if [ -n "${QUICK:-}" ]; then
-  models=("$results"/runs/rotation-kmeans-*/model.safetensors)
-  [ -f "${models[0]}" ] || exit 0  # the run failed, and has been reported
-  RUN=${models[0]%/*} small="--epochs 2 --layers 1 --width 32 --heads 2"
+  # a run of this quick's table, for results/quick may have others, of other images
+  run=$(grep -o '"folder": "rotation-kmeans[^"]*"' "$results/table3.json" | head -n 1 | cut -d '"' -f 4) || true
+  [ -n "$run" ] && [ -f "$results/runs/$run/model.safetensors" ] || exit 0  # it failed, and that was reported
+  RUN=$results/runs/$run small="--epochs 2 --layers 1 --width 32 --heads 2"
   CLASSIFIER="--epochs 2 --width 16 --train-images 1000 --test-images 200" SAMPLES="--count 100"
   PRIOR=$small DIFFUSION=$small
 fi
@@ -27,7 +28,8 @@ step() {  # a program, the variable with its options, and arguments
   shift 2
   bin/"$program" "$@" "${common[@]}" "${words[@]}"
 }
-prior=$run/prior-seed1 diffusion=$run/diffusion-seed1
+classifier=$results/classifier-seed1 prior=$run/prior-seed1 diffusion=$run/diffusion-seed1
+[ -z "${QUICK:-}" ] || classifier=$run/classifier-seed1
 step prior PRIOR "$run" --out "$prior" ${QUICK:+--quiet}
 judged=(--prior "$prior")
 if ! grep -q '"model": "vqvae2"' "$run/config.json"; then
@@ -35,7 +37,10 @@ if ! grep -q '"model": "vqvae2"' "$run/config.json"; then
   judged+=(--diffusion "$diffusion")
 fi
 step encode NONE "$run" --compress "$prior" --output "$prior/test-images.vqc"
-# images without classes end here: everything but judging is done
-step classifier CLASSIFIER --like "$run" --results "$results" ${QUICK:+--quiet}
-step generation SAMPLES "$run" --classifier "$results/classifier-seed1" "${judged[@]}" --results "$results"
+if grep -q '"classes": 1,' "$prior/config.json"; then
+  echo "the images have no classes: there is no classifier that could judge samples"
+  exit
+fi
+step classifier CLASSIFIER --like "$run" --out "$classifier" ${QUICK:+--quiet}
+step generation SAMPLES "$run" --classifier "$classifier" "${judged[@]}" --results "$results"
 bin/report --results "$results"

@@ -55,7 +55,7 @@ TEST_CASE("make: samples of a run, step by step, with blanks in the paths") {
             "prior|my run's|--out|" + prior + "|--layers|4",
             "diffusion|my run's|--out|" + diffusion + "|--snapshots",
             "encode|my run's|--compress|" + prior + "|--output|" + prior + "/test-images.vqc",
-            "classifier|--like|my run's" + to,
+            "classifier|--like|my run's|--out|" + checkout.results + "/classifier-seed1",
             "generation|my run's|--classifier|" + checkout.results + "/classifier-seed1|--prior|" +
                 prior + "|--diffusion|" + diffusion + to + "|--count|8",
             "report" + to});
