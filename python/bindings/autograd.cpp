@@ -213,8 +213,10 @@ void bind_rest(py::module_& m) {
       },
       "x"_a, "shape"_a);
   m.def("permute", &permute, "x"_a, "axes"_a);
-  m.def("slice", &slice, "x"_a, "begin"_a, "end"_a, "Columns of [R,C].");
-  m.def("concat", &concat, "parts"_a, "Columns beside each other.");
+  m.def("slice", py::overload_cast<const Variable&, int64_t, int64_t>(&slice), "x"_a, "begin"_a,
+        "end"_a, "Columns of [R,C].");
+  m.def("concat", py::overload_cast<const std::vector<Variable>&>(&concat), "parts"_a,
+        "Columns beside each other.");
   m.def("gather_rows", &gather_rows, "x"_a, "index"_a, "y[r,:] = x[index[r],:], index i32 [R]");
 }
 
