@@ -9,8 +9,10 @@ set -euo pipefail
 results=${RESULTS:-results}
 if [ -n "${QUICK:-}" ]; then
   # a run of this quick's table, for results/quick may have others, of other images
-  run=$(grep -o '"folder": "rotation-kmeans[^"]*"' "$results/table3.json" | head -n 1 | cut -d '"' -f 4) || true
-  [ -n "$run" ] && [ -f "$results/runs/$run/model.safetensors" ] || exit 0  # it failed, and that was reported
+  run=$(grep -o '"folder": "rotation-kmeans[^"]*"' "$results/table3.json" | head -n 1 |
+    cut -d '"' -f 4) || true
+  # without a model the run has failed, and that was reported
+  [ -n "$run" ] && [ -f "$results/runs/$run/model.safetensors" ] || exit 0
   RUN=$results/runs/$run small="--epochs 2 --layers 1 --width 32 --heads 2"
   CLASSIFIER="--epochs 2 --width 16 --train-images 1000 --test-images 200" SAMPLES="--count 100"
   PRIOR=$small DIFFUSION=$small

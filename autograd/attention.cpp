@@ -13,7 +13,7 @@ Variable attention(const Variable& qkv, int64_t heads, bool causal) {
   const Tensor x = qkv.value();
   const Shape shape = x.shape();
   check(shape.rank() == 3 && heads > 0 && shape[2] % (3 * heads) == 0, "attention",
-        "needs [N,T,3W]", " with W a multiple of the ", heads, " heads, got ", shape);
+        "needs [N,T,3W] with W a multiple of the ", heads, " heads, got ", shape);
   const int64_t N = shape[0], T = shape[1], D = shape[2] / (3 * heads);
   const float scale = 1.f / std::sqrt(static_cast<float>(D));
   const Tensor all = ops::permute(x.reshape({N, T, 3 * heads, D}), {2, 0, 1, 3});

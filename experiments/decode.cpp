@@ -3,15 +3,13 @@
 //   bin/decode results/runs/NAME images.vqc --prior results/runs/NAME/prior-seed1 --output pictures
 #include <fmt/format.h>
 
-#include <filesystem>
-
 #include "data/image_grid.h"
 #include "experiments/cli/program.h"
+#include "experiments/generate/network_trainer.h"
 #include "experiments/generate/packed_symbols.h"
 #include "experiments/run/model_use.h"
 #include "experiments/study/coding.h"
 #include "tensor/file.h"
-#include "tensor/ops.h"
 #include "vq/names.h"
 
 using namespace versor;
@@ -29,8 +27,7 @@ std::vector<Tensor> symbols_in(const LoadedModel& loaded, const Asked& asked) {
     if (!asked.prior.empty()) throw UsageError("--prior", "goes with a packed file");
     return read_symbols(*loaded.model, path);
   }
-  const std::filesystem::path folder = std::filesystem::path(loaded.path).parent_path();
-  const std::string from = asked.prior.empty() ? (folder / "prior-seed1").string() : asked.prior;
+  const std::string from = asked.prior.empty() ? folder_beside(loaded, "prior", 1) : asked.prior;
   const LoadedPrior prior = load_prior(from, {}, asked.model);
   const CodingNetwork network(*prior.prior, from);
   return network.sequence().unflatten(read_packed(path, network, prior.first_stage));
@@ -47,11 +44,9 @@ int decode(const LoadedModel& loaded, const Asked& asked) {
   const Shape shape = images_of_symbols(*loaded.model, symbols);
   const bool one_picture = output.ends_with(".png");
   Tensor all;
-  const auto take = [&](const Tensor& images, int64_t first) {
-    if (!one_picture) return write_png_files(output, images, first);
-    if (!all.defined()) all = Tensor(shape);
-    Tensor here = all.rows(first, first + images.dim(0));
-    ops::copy(here, images.to({}));
+  if (one_picture) all = Tensor(shape);
+  const TakeImages take = one_picture ? into(all) : [&](const Tensor& images, int64_t first) {
+    write_png_files(output, images, first);
   };
   decode_images(*loaded.model, symbols, batch_for(loaded, shape[1], shape[2]),
                 loaded.options.device, take);

@@ -133,8 +133,7 @@ int train(const ModelUse& use, Asked asked) {
   config["mirror"] = asked.mirror;
   config["first_stage"] = fingerprint_of_weights(asked.model);
   config.update(config_of(asked.network));
-  if (asked.out.empty())
-    asked.out = fmt::format("{}/diffusion-seed{}", asked.model, asked.network.seed);
+  if (asked.out.empty()) asked.out = folder_beside(loaded, "diffusion", asked.network.seed);
   if (!asked.quiet)
     fmt::print("{}: {} latents {}, {} parameters\n", asked.out, train.values.dim(0),
                str(network.options().latents), network.parameter_count());

@@ -208,10 +208,7 @@ void add_training(Section& section, const Asked& asked, const std::string& folde
 Dataset reconstructions_of(const LoadedModel& first_stage, const Dataset& set) {
   Tensor images(set.images.shape());
   encode_images(*first_stage.model, set, std::min(first_stage.options.batch_size, set.size()),
-                first_stage.options.device, [&](const Tensor& some, int64_t first) {
-                  Tensor here = images.rows(first, first + some.dim(0));
-                  ops::copy(here, some.to({}));
-                });
+                first_stage.options.device, into(images));
   return as_bytes(images, set.labels, "reconstructions of test images");
 }
 

@@ -23,7 +23,7 @@ namespace {
 
 constexpr float kWithoutClass = 0.1f;  // of the training images, so that symbols alone have a prior
 constexpr int64_t kMeasured = 2000;    // test images after an epoch
-constexpr int64_t kCounted = 1 << 23;  // symbols that contexts are counted of, at most: some GB
+constexpr int64_t kCounted = 1 << 23;  // symbols of which contexts are counted, at most: 2 GB
 
 struct Asked {
   std::string model, out, kind = "transformer";
@@ -169,8 +169,7 @@ int train(const ModelUse& use, Asked asked) {
   config["mirror"] = asked.mirror;
   config["first_stage"] = fingerprint_of_weights(asked.model);
   config.update(config_of(asked.network));
-  if (asked.out.empty())
-    asked.out = fmt::format("{}/prior-seed{}", asked.model, asked.network.seed);
+  if (asked.out.empty()) asked.out = folder_beside(loaded, "prior", asked.network.seed);
   if (!asked.quiet)
     fmt::print("{}: {} sequences of {} symbols, {} parameters\n", asked.out,
                symbols.sequences.dim(0), sequence.length(), prior.parameter_count());

@@ -57,6 +57,8 @@ class VqModel : public Module {
   // Updates the quantizer of each level from the passes since the last update: see Quantizer.
   Tensor update(const std::vector<VqVaeOutput>& passes, const Tensor& guard = {},
                 Communicator& communicator = alone());
+  // The latents [N,h,w,D] of a level, given what the levels before it pass on in evaluation.
+  virtual Variable latents_of(size_t level, const Tensor& images) const = 0;
   // Decodes the symbols of all levels into images of the given shape: the reconstruction that
   // evaluation gives, bit for bit.
   virtual Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const = 0;
@@ -88,9 +90,6 @@ class VqModel : public Module {
 
  protected:
   explicit VqModel(const VqVaeOptions& options);
-
-  // The latents [N,h,w,D] of a level, given what the levels before it pass on in evaluation.
-  virtual Variable latents_of(size_t level, const Tensor& images) const = 0;
 
   void add_level(std::string name, QuantizerPointer quantizer);
   Quantizer& quantizer_of(size_t level) const { return *levels_[level].quantizer; }

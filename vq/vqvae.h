@@ -40,12 +40,10 @@ class VqVae final : public VqModel {
   VqVaeOutput operator()(const Tensor& images, const BatchShare& share = {}) const override;
   Variable encode(const Tensor& images) const;     // [N,H/f,W/f,D]
   Variable decode(const Variable& latents) const;  // [N,h,w,D] -> [N,fh,fw,C]
+  Variable latents_of(size_t, const Tensor& images) const override { return encode(images); }
   Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
 
   Quantizer& quantizer() const { return quantizer_of(0); }
-
- protected:
-  Variable latents_of(size_t, const Tensor& images) const override { return encode(images); }
 
  private:
   Sequential encoder_, decoder_;

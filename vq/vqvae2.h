@@ -33,10 +33,8 @@ class VqVae2 final : public VqModel {
 
   // images [N,H,W,C], H and W multiples of 2f. The levels are the top one, then the bottom one.
   VqVaeOutput operator()(const Tensor& images, const BatchShare& share = {}) const override;
-  Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
-
- protected:
   Variable latents_of(size_t level, const Tensor& images) const override;
+  Tensor decode_symbols(const std::vector<Tensor>& symbols, const Shape& images) const override;
 
  private:
   enum Levels : size_t { kTop, kBottom };

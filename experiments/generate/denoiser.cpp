@@ -145,7 +145,7 @@ const VqModel::Level& only_level(const VqModel& model) {
 Tensor encode_latents(const VqModel& model, const Tensor& images) {
   only_level(model);
   const NoGradGuard no_grad;
-  return model(images).latents().value();
+  return model.latents_of(0, images).value();
 }
 
 Tensor decode_latents(const VqModel& model, const Tensor& latents, const Shape& images) {

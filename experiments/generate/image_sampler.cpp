@@ -39,10 +39,7 @@ Tensor ImageSampler::images(const std::vector<int32_t>& labels,
   const Shape shape = images_of_symbols(*first_stage_.model, all);
   Tensor images(shape);
   decode_images(*first_stage_.model, all, batch_for(first_stage_, shape[1], shape[2]),
-                first_stage_.options.device, [&](const Tensor& some, int64_t first) {
-                  Tensor here = images.rows(first, first + some.dim(0));
-                  ops::copy(here, some.to({}));
-                });
+                first_stage_.options.device, into(images));
   return images;
 }
 

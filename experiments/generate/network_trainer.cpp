@@ -310,6 +310,11 @@ Json config_of(const NetworkOptions& o) {
           {"lr_schedule_epochs", o.epochs}};  // see config_of in run_config.cpp
 }
 
+std::string folder_beside(const LoadedModel& model, const char* task, uint64_t seed) {
+  const auto folder = std::filesystem::path(model.path).parent_path();
+  return (folder / fmt::format("{}-seed{}", task, seed)).string();
+}
+
 TrainingEnd train_network(TrainingTask& task, const NetworkOptions& options, const Json& config,
                           const std::string& folder, bool quiet) {
   return NetworkRun(task, options, config, folder, quiet).run();

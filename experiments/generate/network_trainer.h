@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "experiments/cli/options.h"
+#include "experiments/run/model_file.h"
 #include "experiments/run/trainer.h"
 #include "nn/module.h"
 #include "nn/safetensors.h"
@@ -57,6 +58,10 @@ class TrainingTask {
   // Counters that a checkpoint must hold besides parameters and buffers (Dropout's).
   virtual std::vector<std::pair<std::string, Tensor>> counters() { return {}; }
 };
+
+// Where a network trained on a model's symbols or latents lies by default: "prior-seed1" in the
+// folder of the model's file.
+std::string folder_beside(const LoadedModel& model, const char* task, uint64_t seed);
 
 // Trains what is missing of the run in `folder`. Afterwards the network has the averaged weights
 // and is set to evaluate. Ctrl-C finishes the step, saves and returns `interrupted`. Throws Error

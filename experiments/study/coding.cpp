@@ -57,6 +57,13 @@ Tensor read_level(const std::string& path, const Vocabulary& vocabulary) {
 
 }  // namespace
 
+TakeImages into(Tensor& all) {
+  return [&all](const Tensor& images, int64_t first) {
+    Tensor here = all.rows(first, first + images.dim(0));
+    ops::copy(here, images.to({}));
+  };
+}
+
 bool decoder_sees_codes(const VqModel& model) {
   return passes_code(model.options().quantizer.estimator.estimator);
 }

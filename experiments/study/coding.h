@@ -23,6 +23,9 @@ namespace versor {
 // Takes f32 images [n,H,W,C], the first of which has the number `first` in the set.
 using TakeImages = std::function<void(const Tensor& images, int64_t first)>;
 
+// Puts all of them together in `all`, f32 [N,H,W,C] on the host, which must outlive it.
+TakeImages into(Tensor& all);
+
 struct EncodedImages {
   std::vector<Tensor> symbols;  // i32 [N,L,h,w] of each level, on the host
   UsageHistogram use;

@@ -49,8 +49,7 @@ void CpuBackend::softmax(Tensor& y, const Tensor& x, int64_t causal) {
     const int64_t columns = causal > 0 ? r % causal + 1 + all - causal : all;
     const float* row = in + r * all;
     float* e = out + r * all;  // exp(x - m), then y
-    float m = -std::numeric_limits<float>::infinity();
-    for (int64_t k = 0; k < columns; ++k) m = row[k] > m ? row[k] : m;
+    const float m = largest_of(row, columns);
     double s = 0;
     for (int64_t k = 0; k < columns; ++k) s += e[k] = std::exp(row[k] - m);
     const auto divisor = static_cast<float>(s);

@@ -211,25 +211,21 @@ TEST_CASE("mixed contexts and frequencies cost what they must") {
                test = random_sequences(sequence, 500, 9);
   CHECK(unigram_bits(sequence, test)[0] == doctest::Approx(2).epsilon(0.002));
   CHECK(context_mixture_bits(sequence, noise, test)[0] == doctest::Approx(2).epsilon(0.01));
-  // Rows of one symbol: 2 bits for the first of four.
-  const auto rows = [&](int64_t count, uint64_t seed) {
-    Tensor all = random_sequences(sequence, count, seed);
+  // Runs of equal symbols.
+  const auto repeated = [](const SymbolSequence& of, int64_t run, int64_t count, uint64_t seed) {
+    Tensor all = random_sequences(of, count, seed);
     auto* s = all.data<int32_t>();
-    for (int64_t i = 0; i < all.numel(); ++i) s[i] = s[i / 4 * 4];
+    for (int64_t i = 0; i < all.numel(); ++i) s[i] = s[i / run * run];
     return all;
   };
-  CHECK(context_mixture_bits(sequence, rows(2000, 1), rows(500, 2))[0] ==
+  // Rows of one symbol: 2 bits for the first of four.
+  CHECK(context_mixture_bits(sequence, repeated(sequence, 4, 2000, 1),
+                             repeated(sequence, 4, 500, 2))[0] ==
         doctest::Approx(0.5).epsilon(0.05));
   // The second layer repeats the first: half of the symbols are known.
   const SymbolSequence layers({{4, 2, 4, 4}});
-  const auto pairs = [&](int64_t count, uint64_t seed) {
-    Tensor all = random_sequences(layers, count, seed);
-    auto* s = all.data<int32_t>();
-    for (int64_t i = 0; i < all.numel(); ++i) s[i] = s[i / 2 * 2];
-    return all;
-  };
-  CHECK(context_mixture_bits(layers, pairs(2000, 1), pairs(500, 2))[0] ==
-        doctest::Approx(1).epsilon(0.05));
+  CHECK(context_mixture_bits(layers, repeated(layers, 2, 2000, 1),
+                             repeated(layers, 2, 500, 2))[0] == doctest::Approx(1).epsilon(0.05));
   CHECK_THROWS_AS(context_mixture_bits(sequence, noise.rows(0, 5), test), Error);
 }
 
